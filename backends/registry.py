@@ -1,0 +1,129 @@
+"""Which backends there are, whether their framework is installed, and how to get one. Imports no framework itself."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+from backends.base import Backend, BackendUnavailable, Network
+
+ENTRY_POINT_GROUP = "backprop_bench.backends"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One backend that `load` can be asked for.
+
+    Attributes:
+        name: what `load` takes.
+        target: ``package.module:Class``.
+        modules: top-level modules of its framework; all must be importable.
+        extra: the extra of this distribution that installs them; empty for a stranger's backend.
+        summary: one line for people.
+        role: ``"best"`` (the fastest the framework allows), ``"idiom"`` (as the framework's documentation would write
+            it), ``"variant"`` (another way through the same framework) or ``"plugin"`` (installed from elsewhere).
+    """
+
+    name: str
+    target: str
+    modules: tuple[str, ...] = ()
+    extra: str = ""
+    summary: str = ""
+    role: str = "best"
+
+    def missing(self) -> str | None:
+        """Return why the framework cannot be imported, without importing it; ``None`` when it is installed."""
+        for module in self.modules:
+            if importlib.util.find_spec(module) is None:
+                return f"No module named {module!r}"
+        return None
+
+    @property
+    def remedy(self) -> str:
+        """The command that installs what is missing."""
+        return f"pip install -e '.[{self.extra}]'"
+
+
+BUILT_IN = (
+    Entry("numpy", "backends.numpy_backend:NumpyBackend", ("numpy",), "", "blocked, in place, feature-major"),
+    Entry("numba", "backends.numba_backend:NumbaBackend", ("numba",), "numba", "one fused pass of compiled loops"),
+    Entry("jax", "backends.jax_backend:JaxBackend", ("jax",), "jax", "jit and vjp, feature-major, scanned blocks"),
+    Entry("torch", "backends.torch_backend:TorchBackend", ("torch",), "torch", "in-place kernels, CPU or CUDA"),
+)
+
+
+def catalogue(*roles: str) -> tuple[Entry, ...]:
+    """Return every known backend, built-in ones first; with ``roles``, only those of these roles."""
+    known = {entry.name: entry for entry in BUILT_IN}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        known.setdefault(point.name, _from_entry_point(point))
+    return tuple(entry for entry in known.values() if not roles or entry.role in roles)
+
+
+def available(*roles: str) -> tuple[str, ...]:
+    """Return the names of the backends whose framework is installed, of role ``"best"`` and ``"plugin"`` by default."""
+    return tuple(entry.name for entry in catalogue(*(roles or ("best", "plugin"))) if entry.missing() is None)
+
+
+def find(name: str) -> type[Backend]:
+    """Return the class of a backend: a built-in name, an entry point, or ``package.module:Class``.
+
+    Raises:
+        BackendUnavailable: its framework or module cannot be imported.
+        ValueError: no backend has that name.
+        TypeError: the name leads to something that is not a `Backend`.
+    """
+    known = {entry.name: entry for entry in catalogue()}
+    if name in known:
+        entry = known[name]
+        if reason := entry.missing():
+            raise BackendUnavailable(f"backend {name!r} is unavailable: {reason}; {entry.remedy}")
+    elif ":" in name:
+        entry = Entry(name, name, role="plugin")
+    else:
+        close = difflib.get_close_matches(name, known)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"no backend {name!r}{meant} Known: {', '.join(known)}, or package.module:Class")
+    found = _import(entry)
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise TypeError(f"backend {name!r} must be a subclass of backends.Backend, got {found!r}")
+    return found
+
+
+def load(name: str, network: Network, dtype: str = "float32", device: str = "cpu") -> Backend:
+    """Return a backend for one network.
+
+    Args:
+        name: a built-in name, an entry point of the group ``backprop_bench.backends``, or ``package.module:Class``.
+        network: the layer sizes.
+        dtype: ``"float32"`` or ``"float64"``.
+        device: ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        BackendUnavailable: the framework is not installed or the device is not there; says which command helps.
+        ValueError: an unknown name, or a dtype or device that the backend does not have.
+        TypeError: the name leads to something that is not a `Backend`.
+    """
+    return find(name)(network, dtype, device)
+
+
+def _from_entry_point(point: EntryPoint) -> Entry:
+    summary = f"from {point.dist.name} {point.dist.version}" if point.dist else ""
+    return Entry(point.name, point.value, role="plugin", summary=summary)
+
+
+def _import(entry: Entry) -> object:
+    module_name, _, class_name = entry.target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        remedy = entry.remedy if entry.extra else f"install the package that provides {module_name!r}"
+        raise BackendUnavailable(f"backend {entry.name!r} is unavailable: {error}; {remedy}") from error
+    try:
+        found: object = getattr(module, class_name)
+    except AttributeError:
+        raise ValueError(f"module {module_name!r} has no {class_name!r}; got backend {entry.name!r}") from None
+    return found

@@ -1,0 +1,69 @@
+"""The command line: flags in, text out. Only modules of this package print or exit.
+
+One module a command, with ``add_flags(parser)`` and ``run(args) -> exit status``; it is imported when its command is
+asked for, and imports what is heavy inside ``run``, so that ``--help`` stays instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+SUCCESS, CHECK_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+COMMANDS = {
+    "backends": "which backends are here, and what the others need",
+    "check": "prove that backends compute the same thing",
+    "tutorial": "walk through the tutorial's numbers on every backend",
+    "train": "train a network on a CSV or Parquet file",
+    "predict": "apply trained parameters to a CSV or Parquet file",
+    "run": "time backends in isolated processes, kept under results/",
+    "compare": "backends side by side, or one run against another",
+    "recommend": "the backend for a network, a batch and a number of steps",
+    "gate": "fail on a proven slow-down against a baseline run",
+    "report": "one offline HTML file with the pictures",
+    "export": "stored rows as Parquet or CSV",
+    "ceilings": "measure this machine's bandwidth, products and tanh",
+    "limits": "time, limit and share of it, beside the idiom",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status: 0 success, 1 a check failed, 2 wrong usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="backprop-bench",
+        description="The same small network on every array framework: proven equal, timed honestly, the right one picked.",
+        epilog="Start with: python -m bench recommend --network 3-2-1 --batch 5000 --steps 1000 --measure",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == asked:
+            module = importlib.import_module(f"bench.cli.{name}")
+            module.add_flags(command)
+            command.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
+    return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run a parsed command; turn the errors that a person can mend into one line and a status."""
+    from backends import BackendUnavailable
+    from bench.errors import UsageError
+
+    try:
+        return int(args.run(args))
+    except (UsageError, BackendUnavailable) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SUCCESS
