@@ -1,0 +1,89 @@
+"""The colour, marker and dash of each backend: the same in every chart, in every file and in the terminal.
+
+The four built-in backends carry colours of Okabe and Ito's set, told apart under every common colour blindness; each of
+the colours here keeps a contrast of 3:1 or more against the report's light page and its dark one (tested). Colour is
+never alone: a marker, a dash or the name in letters stands beside it. No drawing here.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import NamedTuple
+
+BACKEND_COLOURS = {
+    "numpy": "#0072b2",
+    "numba": "#009e73",
+    "jax": "#cc79a7",
+    "torch": "#d55e00",
+}
+"""``#rrggbb`` of the backends that everyone meets."""
+
+OTHER_COLOURS = ("#7570d0", "#a17a00", "#c0507f", "#2b8ea6", "#8c6d4f", "#6b8e23", "#a05acb", "#808080")
+"""For any other name: chosen by a checksum of the name, so that it never changes."""
+
+MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "triangle-right", "triangle-left")
+"""Vega's names of the shapes."""
+
+SOLID, DASHED, DOTTED = (1, 0), (6, 3), (2, 2)
+
+
+class Look(NamedTuple):
+    """How one backend is drawn.
+
+    Attributes:
+        colour: ``#rrggbb``.
+        marker: one of `MARKERS`.
+        dash: lengths of strokes and gaps in pixels; solid for a backend at its best, dashed for its idiom or variant.
+        filled: whether the marker is filled.
+    """
+
+    colour: str
+    marker: str
+    dash: tuple[int, int]
+    filled: bool
+
+
+def colour_of(name: str) -> str:
+    """Return the ``#rrggbb`` of a backend, stable for any name; ``numpy-idiom`` is a greyer ``numpy``."""
+    return look_of(name).colour
+
+
+def look_of(name: str) -> Look:
+    """Return colour, marker and dash of a backend; an idiom or variant ``<backend>-<what>`` looks like its backend."""
+    family, _, what = name.partition("-")
+    if family in BACKEND_COLOURS:
+        colour = BACKEND_COLOURS[family]
+        marker = MARKERS[list(BACKEND_COLOURS).index(family)]
+        if not what:
+            return Look(colour, marker, SOLID, True)
+        return Look(_mixed(colour, "#808080", 0.4), marker, DASHED if what == "idiom" else DOTTED, False)
+    checksum = zlib.crc32(name.encode("utf-8", "surrogatepass"))
+    colour = OTHER_COLOURS[checksum % len(OTHER_COLOURS)]
+    return Look(colour, MARKERS[4 + checksum // len(OTHER_COLOURS) % 4], SOLID, True)
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours ``#rrggbb``, 1 to 21 (WCAG 2.2)."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def ink_on(background: str) -> str:
+    """Return black or white, whichever reads better on ``background``."""
+    return max(("#000000", "#ffffff"), key=lambda ink: contrast(ink, background))
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def _mixed(colour: str, other: str, share: float) -> str:
+    """Return ``colour`` with ``share`` of ``other`` in it."""
+    pairs = zip(_channels(colour), _channels(other), strict=True)
+    return "#" + "".join(f"{round(a * (1 - share) + b * share):02x}" for a, b in pairs)
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2.2, 0 to 1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(colour))]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
