@@ -1,0 +1,83 @@
+"""Numbers as short text with their unit: three significant digits at most. No layout here."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "-"
+TIME_UNITS = ((1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"))
+BYTE_UNITS = tuple((1024.0**power, unit) for power, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB")))
+RATE_UNITS = tuple((1000.0**power, prefix) for power, prefix in enumerate(("", "k", "M", "G", "T", "P")))
+
+
+def format_number(value: float | None) -> str:
+    """Return ``value`` with three significant digits: ``0.00123``, ``12.3``, ``12,300``, ``1.23e-7``."""
+    if _is_missing(value):
+        return MISSING
+    assert value is not None
+    if value == 0 or math.isinf(value):
+        return f"{value:g}"
+    if 1e-4 <= abs(float(f"{value:.2e}")) < 1e6:
+        return _three_digits(value)
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Return a duration in the unit that suits it: ``1.23 us``, ``45.0 s``, ``20.6 min``."""
+    # Seconds run up to ten minutes: "90.0 s" reads better than "1.50 min".
+    return _scaled(seconds, TIME_UNITS, {"s": 600.0, "min": 600.0})
+
+
+def format_bytes(size: float | None) -> str:
+    """Return a size in powers of 1024: ``512 B``, ``1.50 MiB``."""
+    if size is not None and abs(size) < 1000:
+        return f"{size:.0f} B"
+    return _scaled(size, BYTE_UNITS)
+
+
+def format_count(count: int | None) -> str:
+    """Return a whole number, exact, with thousands separated: ``65,536``."""
+    return MISSING if _is_missing(count) else f"{count:,}"
+
+
+def format_ratio(ratio: float | None) -> str:
+    """Return a ratio: ``1.23x``."""
+    return MISSING if _is_missing(ratio) else f"{format_number(ratio)}x"
+
+
+def format_percent(fraction: float | None) -> str:
+    """Return a fraction of one as a percentage: ``12.3 %``."""
+    return MISSING if _is_missing(fraction) else f"{format_number(100 * (fraction or 0.0))} %"
+
+
+def format_rate(per_second: float | None, unit: str) -> str:
+    """Return a rate with a decimal prefix: ``format_rate(1.5e9, "FLOP/s")`` is ``1.50 GFLOP/s``."""
+    return _scaled(per_second, tuple((scale, prefix + unit) for scale, prefix in RATE_UNITS))
+
+
+def _scaled(value: float | None, units: tuple[tuple[float, str], ...], limits: dict[str, float] | None = None) -> str:
+    """Return ``value`` in the first unit in which it stays below 1000, or below that unit's own limit."""
+    if _is_missing(value):
+        return MISSING
+    assert value is not None
+    if value == 0 or math.isinf(value):
+        return f"{value:g} {'s' if units is TIME_UNITS else units[0][1]}"
+    for scale, unit in units:
+        rounded = float(f"{value / scale:.2e}")
+        if abs(rounded) < (limits or {}).get(unit, 1000.0):
+            break
+    if abs(rounded) < 0.01 or abs(rounded) >= 1e6:  # outside every unit
+        return f"{format_number(rounded)} {unit}"
+    return f"{_three_digits(rounded)} {unit}"
+
+
+def _three_digits(value: float) -> str:
+    """Return plain decimals, three significant digits, thousands separated."""
+    rounded = float(f"{value:.2e}")
+    decimals = max(0, 2 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}"
+
+
+def _is_missing(value: float | None) -> bool:
+    return value is None or math.isnan(value)
