@@ -1,0 +1,287 @@
+"""Everything that this project does for its developers and users, as sessions: ``python noxfile.py -s bench``.
+
+Needs nothing but Python >= 3.11: run as a script, it installs nox for itself where that is missing, in a private
+environment below ``.nox``, and goes on with it; ``nox -s ...`` does the same. Sessions share one environment, so that
+the frameworks are installed once; only what must hold fewer packages (`parity`, `browser`) or more (`peers`) has its own.
+
+An environment is made by uv where there is one, else by pip. Neither is told of an index: both follow the pip
+configuration of the machine (``PIP_FIND_LINKS`` and ``PIP_EXTRA_INDEX_URL`` may point to CPU builds of torch).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+ENVIRONMENTS = ROOT / ".nox"
+PYTHON_VERSION = ".".join(map(str, sys.version_info[:2]))
+SCRIPTS = "Scripts" if os.name == "nt" else "bin"
+
+
+def python_of(environment: Path) -> Path:
+    """Return the interpreter of a virtual environment."""
+    return environment / SCRIPTS / ("python.exe" if os.name == "nt" else "python")
+
+
+def bootstrap() -> int:
+    """Run this file again with a private nox, installed first where it is missing; return the exit status."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - a script meets every interpreter
+        print(f"error: Python 3.11 or later is needed, got {sys.version.split()[0]}", file=sys.stderr)
+        return 2
+    environment = ENVIRONMENTS / f"bootstrap-{PYTHON_VERSION}"
+    if not (environment / SCRIPTS / "nox").exists() and not (environment / SCRIPTS / "nox.exe").exists():
+        print(f"nox is not installed: putting it into {environment.relative_to(ROOT)}", flush=True)
+        venv.create(environment, clear=True, with_pip=True)
+        install = [python_of(environment), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        if status := subprocess.call([*install, "nox>=2024.4.15", "uv>=0.5"]):
+            shutil.rmtree(environment)
+            return status
+    try:
+        return subprocess.call([python_of(environment), __file__, *sys.argv[1:]])
+    except KeyboardInterrupt:
+        return 130
+
+
+try:
+    import nox
+except ModuleNotFoundError:
+    if __name__ != "__main__":
+        raise
+    sys.exit(bootstrap())
+
+nox.options.sessions = ["lint", "types", "tests", "parity"]
+nox.options.default_venv_backend = "none"  # `environment` makes them: shared, stamped, kept
+nox.options.error_on_external_run = False
+
+FRAMEWORKS = ("numpy", "numba", "jax", "torch")
+
+
+# Environments
+
+
+def environment(session: nox.Session, name: str, *extras: str) -> str:
+    """Return the interpreter of an environment below ``.nox`` that holds this project and some of its extras.
+
+    It is made anew whenever ``pyproject.toml`` or the Python version differs from what its stamp says.
+    """
+    folder = ENVIRONMENTS / f"{name}-{PYTHON_VERSION}"
+    stamp = folder / "made-from.txt"
+    made_from = hashlib.sha256(
+        b"\0".join([(ROOT / "pyproject.toml").read_bytes(), sys.version.encode(), *map(str.encode, extras)])
+    ).hexdigest()
+    if not stamp.exists() or stamp.read_text() != made_from:
+        session.log(f"Making {folder.relative_to(ROOT)} with extras {', '.join(extras)}: once, about a minute")
+        shutil.rmtree(folder, ignore_errors=True)
+        install(session, folder, f"{ROOT}[{','.join(extras)}]")
+        stamp.write_text(made_from)
+    return str(python_of(folder))
+
+
+def install(session: nox.Session, folder: Path, project: str) -> None:
+    """Make a virtual environment and install the project into it, editable: by uv, or by pip where uv cannot."""
+    target = str(python_of(folder))
+    if uv := find_uv():
+        settings = uv_settings()
+        try:
+            session.run(uv, "venv", "--quiet", "--python", sys.executable, str(folder), env=settings)
+            # Compiled now, on all cores: else every first import would pay for it, or every one where no cache is kept.
+            options = ("--quiet", "--compile-bytecode", "--python", target)
+            session.run(uv, "pip", "install", *options, "--editable", project, env=settings)
+        except nox.command.CommandFailed:
+            session.warn("uv could not install; trying pip")
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            return
+    session.run(sys.executable, "-m", "venv", str(folder))
+    options = ("--quiet", "--disable-pip-version-check")
+    session.run(target, "-m", "pip", "install", *options, "--editable", project)
+
+
+def find_uv() -> str | None:
+    """Return the uv beside this interpreter, else the one on the path."""
+    return shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+
+
+def uv_settings() -> dict[str, str]:
+    """Return environment variables that tell uv what the pip configuration of this machine says.
+
+    uv reads none of it, and would fetch from elsewhere, or CUDA builds where pip finds the CPU's. Where pip is told
+    nothing and there is no NVIDIA driver, uv is asked for the CPU build of torch; what the caller set for uv stands.
+    """
+    pip = pip_configuration()
+    lists = {
+        "UV_FIND_LINKS": ",".join(pip.get("find-links", "").split()),
+        "UV_DEFAULT_INDEX": pip.get("index-url", ""),
+        "UV_INDEX": pip.get("extra-index-url", ""),
+        "UV_CONSTRAINT": pip.get("constraint", ""),
+        "SSL_CERT_FILE": pip.get("cert", ""),
+        "UV_INDEX_STRATEGY": "unsafe-best-match" if "extra-index-url" in pip else "",  # as pip does
+    }
+    if sys.platform == "linux" and not shutil.which("nvidia-smi") and not lists["UV_FIND_LINKS"] + lists["UV_INDEX"]:
+        lists["UV_TORCH_BACKEND"] = "cpu"
+    return {name: value for name, value in lists.items() if value and name not in os.environ}
+
+
+def pip_configuration() -> dict[str, str]:
+    """Return pip's settings by their long option, from its files and, before them, its environment variables."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    settings = dict(line.split("=", 1) for line in listed.splitlines() if "=" in line)
+    found = {}
+    for scope in ("global.", "install.", ":env:."):
+        for name, value in settings.items():
+            if name.startswith(scope):
+                found[name.removeprefix(scope)] = value.strip("'").replace("\\n", " ")
+    return found
+
+
+def shared(session: nox.Session) -> str:
+    """Return the interpreter of the environment that most sessions share: every framework and every tool."""
+    return environment(session, "shared", "all", "test", "lint")
+
+
+def bench_command(session: nox.Session, *arguments: str) -> None:
+    """Run ``python -m bench`` in the shared environment."""
+    session.run(shared(session), "-m", "bench", *arguments)
+
+
+# The project's own health
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules and format of the source, by ruff."""
+    python = shared(session)
+    session.run(python, "-m", "ruff", "check", ".")
+    session.run(python, "-m", "ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types of `backends` and `bench`, by mypy in strict mode."""
+    session.run(shared(session), "-m", "mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite, with branch coverage; arguments after -- go to pytest."""
+    python = shared(session)
+    if session.posargs:
+        session.run(python, "-m", "pytest", *session.posargs)
+        return
+    pytest = (python, "-m", "pytest", "--cov", "--cov-report=")
+    # Tests that assert a time run by themselves: nothing beside them takes their core.
+    session.run(*pytest, "-m", "not timing and not browser", "--numprocesses=2", "--dist=worksteal")
+    session.run(*pytest, "-m", "timing", "--cov-append")
+    session.run(python, "-m", "coverage", "report")
+
+
+@nox.session
+@nox.parametrize("framework", FRAMEWORKS, ids=FRAMEWORKS)
+def parity(session: nox.Session, framework: str) -> None:
+    """One backend proven in an environment that holds only its framework."""
+    python = environment(session, f"parity-{framework}", *[framework] * (framework != "numpy"))
+    expected = "-".join(sorted({"numpy", framework}))
+    only = (
+        "import sys, backends; found = '-'.join(sorted(backends.available())); sys.exit(found != sys.argv[1] and found)"
+    )
+    session.run(python, "-c", only, expected)
+    session.run(python, "-m", "bench", "check", "--backend", framework, *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The report in a headless Chromium, which is installed where it is missing."""
+    python = environment(session, "browser", "test", "browser")
+    session.run(python, "-m", "pytest", "-m", "browser", *session.posargs, env={"CHROMIUM": chromium(session, python)})
+
+
+def chromium(session: nox.Session, python: str) -> str:
+    """Return the path of a Chromium: one of this machine, else the distribution's, else playwright's own."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    if not any(map(shutil.which, names)) and shutil.which("apt-get") and os.geteuid() == 0:
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        session.run(
+            "apt-get", "update", "-qq", env=quiet, success_codes=range(256)
+        )  # one dead mirror is no reason to stop
+        session.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", env=quiet)
+    if found := next(filter(None, map(shutil.which, names)), None):
+        return found
+    session.run(python, "-m", "playwright", "install", "chromium")
+    where = "import playwright.sync_api as p; print(p.sync_playwright().start().chromium.executable_path)"
+    return str(session.run(python, "-c", where, silent=True)).strip()
+
+
+# What users come for
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Which backend for which batch on this machine: check, measure, compare, recommend, report."""
+    bench_command(session, "check")
+    bench_command(session, "run", *session.posargs)
+    bench_command(session, "compare")
+    bench_command(session, "recommend")
+    bench_command(session, "report")
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Prove that the backends compute the same thing."""
+    bench_command(session, "check", *session.posargs)
+
+
+@nox.session
+def compare(session: nox.Session) -> None:
+    """Backends side by side, or one run against another."""
+    bench_command(session, "compare", *session.posargs)
+
+
+@nox.session
+def recommend(session: nox.Session) -> None:
+    """The backend for a network, a batch and a number of steps."""
+    bench_command(session, "recommend", *session.posargs)
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """Fail on a proven slow-down against a baseline run."""
+    bench_command(session, "gate", *session.posargs)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """One offline HTML file with the pictures."""
+    bench_command(session, "report", *session.posargs)
+
+
+# Experiments on the instrument itself
+
+
+@nox.session
+def certify(session: nox.Session) -> None:
+    """False alarms, found slow-downs and coverage of the intervals, by experiment."""
+    bench_command(session, "certify", *session.posargs)
+
+
+@nox.session
+def validate(session: nox.Session) -> None:
+    """How much time the recommendations lose on cases drawn at random."""
+    bench_command(session, "validate", *session.posargs)
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """The same work beside TensorFlow, Keras, scikit-learn, flax and optax."""
+    python = environment(session, "peers", "all", "peers")
+    session.run(python, "-m", "bench", "limits", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()
