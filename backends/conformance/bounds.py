@@ -1,0 +1,216 @@
+"""How far a correct result may lie from the exact one: proven rounding-error bounds, carried along as balls.
+
+A `Ball` is an exact value and a radius; each function takes balls for what goes in and returns the ball that holds
+every result a correct backend can compute, in any order of summation, with or without fused multiply-add. Judging one
+stage from the backend's own previous output uses balls of radius zero; judging a fused step carries the radii along.
+
+Notation: ``u`` unit round-off; ``gamma_m = m u / (1 - m u)``, the relative error of ``m`` roundings in a row (Higham,
+*Accuracy and Stability of Numerical Algorithms*, lemma 3.1), and of a sum of ``m`` products in any order (section 3.1).
+The oracle computes the exact value in an arithmetic of its own with unit ``u_o`` through the very same operations, so
+its error obeys the same formula: ``gamma_m(u) + gamma_m(u_o) <= gamma_m(u + u_o)``, and every ``u`` below is the sum.
+``A+ = |A| + dA`` is the largest magnitude within a ball: roundings act on what the backend holds, not on the exact value.
+
+Underflow: a product, or any operation where subnormals are flushed, may lose up to ``floor``; each formula counts the
+operations. No backend and no case here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from backends.base import Array
+from backends.conformance.oracle import Arithmetic, affine, error_term
+
+TANH_ULP = 4
+"""Accuracy asked of tanh, in units in the last place: a relative error of ``2 * 4 u``."""
+
+# The bounds themselves are computed in double precision, from sums of positive terms: relative error below n 2^-53.
+SLACK = 1 + 2.0**-20
+
+Radius = Array | float
+
+
+class Ball(NamedTuple):
+    """Exact values, in the oracle's arithmetic, and how far a correct result may lie from each, in doubles."""
+
+    exact: Array
+    radius: Radius = 0.0
+
+    @property
+    def size(self) -> Array:
+        """The largest magnitude of each entry: ``|exact| + radius``."""
+        return np.asarray(magnitude(self.exact) + self.radius)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a backend's arithmetic promises.
+
+    Attributes:
+        unit: unit round-off of its dtype.
+        arithmetic: what the oracle calculates in.
+        floor: what one operation may lose to underflow.
+        largest: its largest finite number.
+        product_unit: unit round-off of the inputs of matrix products, where declared coarser than the dtype.
+        sharp: the quality tier: ``3 sqrt(m) u`` in place of ``gamma_m``, what random roundings amount to.
+    """
+
+    unit: float
+    arithmetic: Arithmetic
+    floor: float
+    largest: float
+    product_unit: float = 0.0
+    sharp: bool = False
+
+    @property
+    def whole_unit(self) -> float:
+        """The backend's unit and the oracle's own."""
+        return self.unit + self.arithmetic.unit
+
+    @property
+    def tanh(self) -> float:
+        """Relative error of a tanh."""
+        return 2 * TANH_ULP * self.whole_unit
+
+    def gamma(self, m: int) -> float:
+        """Return ``gamma_m``; infinite, so that nothing is claimed, where ``m u >= 1``."""
+        mu = m * self.whole_unit
+        proven = mu / (1 - mu) if mu < 1 else math.inf
+        return min(proven, 3 * math.sqrt(m) * self.whole_unit) if self.sharp else proven
+
+    def gamma_of_products(self, m: int) -> float:
+        """Return ``gamma_m`` for sums of ``m`` products, whose factors may be rounded first: ``(1 + u_in)^2``."""
+        return self.gamma(m) + 2 * self.product_unit + self.product_unit**2
+
+
+def magnitude(values: Array) -> Array:
+    """Return ``|values|`` in doubles."""
+    return np.abs(values).astype(np.float64)
+
+
+def ball_of_layer(h: Ball, w: Ball, b: Ball, p: Precision) -> Ball:
+    """Return ``z = h W^T + b``.
+
+    ``k`` products and ``k`` additions: ``gamma_{k+1} (H+ W+^T + b+)``, and the incoming errors by the product rule,
+    ``dH W+^T + |H| dW^T + db``. Underflow: each product and each sum, and a factor flushed costs the other's magnitude.
+    """
+    fan_in = w.exact.shape[1]
+    lost = p.floor * (2 * fan_in + 2 + h.size.sum(axis=1)[:, None] + w.size.sum(axis=1))
+    radius = (
+        p.gamma_of_products(fan_in + 1) * (h.size @ w.size.T + b.size)
+        + (_product(h.radius, w.size.T) + _product(magnitude(h.exact), _turned(w.radius)) + b.radius)
+        + lost
+    )
+    return Ball(affine(h.exact, w.exact, b.exact), radius)
+
+
+def ball_of_tanh(z: Ball, p: Precision) -> Ball:
+    """Return ``h = tanh(z)``.
+
+    ``|tanh z' - tanh z| <= sup|tanh'| dZ`` over ``[z - dZ, z + dZ]``, where tanh' is largest nearest to zero; then the
+    relative error of tanh itself, on what it returns.
+    """
+    known = np.isfinite(z.exact.astype(np.float64))
+    radius = np.where(known, z.radius, 0.0)
+    nearest = np.maximum(magnitude(z.exact) - radius, 0.0)
+    steepest = 1 / np.cosh(np.minimum(nearest, 350.0)) ** 2
+    h = p.arithmetic.tanh(z.exact)
+    return Ball(h, steepest * radius * (1 + p.tanh) + p.tanh * magnitude(h) + 2 * p.floor)
+
+
+def ball_of_slope(h: Ball, p: Precision, exact: Array | None = None) -> Ball:
+    """Return ``d = 1 - h^2``, tanh' from the stored output; ``exact`` where the oracle knows it better, from ``z``.
+
+    ``|h'^2 - h^2| <= (2|h| + dH) dH``; squaring and subtracting, in either factoring, ``gamma_4 (1 + H+)^2``; and
+    ``4 T u H+^2`` for a slope taken from another tanh than the one stored.
+    """
+    if exact is None:
+        exact = (1 - h.exact) * (1 + h.exact)
+    size = h.size
+    radius = (
+        (magnitude(h.exact) + size) * h.radius + p.gamma(4) * (1 + size) ** 2 + 2 * p.tanh * size**2 + 2 * p.floor
+    )
+    return Ball(exact, radius)
+
+
+def ball_of_loss(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
+    """Return these rows' share of ``sum (predicted - y)^2 / N``.
+
+    Subtraction (twice, being squared), square, ``N`` additions, division: ``gamma_{N+5}``, every term being positive.
+    """
+    difference = predicted.exact - y
+    size = magnitude(difference) + predicted.radius
+    moved = ((magnitude(difference) + size) * predicted.radius).sum() if np.any(predicted.radius) else 0.0
+    radius = (p.gamma(entries + 5) * (size**2).sum() + moved) / entries
+    return Ball((difference**2).sum() / entries, radius + p.floor * (size.size + 4 + 2 * size.sum() / entries))
+
+
+def ball_of_error_term(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
+    """Return ``g = 2 (predicted - y) / N``: a subtraction, the factor ``2 / N`` (two where ``N`` rounds), a product."""
+    roundings = 3 if entries * p.unit * 2 <= 1 else 4
+    g = error_term(predicted.exact, y, entries)
+    moved = 2 * predicted.radius / entries
+    return Ball(g, p.gamma(roundings) * (magnitude(g) + moved) + moved + 4 * p.floor)
+
+
+def ball_pulled_back(g: Ball, w: Ball, slope: Ball, p: Precision) -> Ball:
+    """Return ``(g W) * d``, the derivative by the ``z`` of the layer before.
+
+    ``dG_H = gamma_m G+ W+ + dG W+ + |G| dW`` with ``m`` the fan-out, then the product with ``d`` and its rounding:
+    ``(d+ dG_H + dD |G_H|)(1 + u) + u |G_Z|``.
+    """
+    fan_out = w.exact.shape[0]
+    lost = p.floor * (2 * fan_out + 1 + g.size.sum(axis=1)[:, None] + w.size.sum(axis=0))
+    gh = g.exact @ w.exact
+    dgh = (
+        p.gamma_of_products(fan_out) * (g.size @ w.size)
+        + (_product(g.radius, w.size) + _product(magnitude(g.exact), w.radius))
+        + lost
+    )
+    gz = gh * slope.exact
+    radius = (slope.size * dgh + slope.radius * magnitude(gh)) * (1 + p.whole_unit)
+    lost = p.floor * (2 + slope.size + magnitude(gh))
+    return Ball(gz, radius + p.whole_unit * magnitude(gz) + lost)
+
+
+def ball_of_weights_gradient(g: Ball, h: Ball, rows: int, p: Precision) -> Ball:
+    """Return these rows' share of ``g^T h``: ``gamma_n G+^T H+ + dG^T H+ + |G|^T dH`` with ``n`` all rows."""
+    lost = p.floor * (2 * len(g.exact) + 1 + g.size.sum(axis=0)[:, None] + h.size.sum(axis=0))
+    radius = (
+        p.gamma_of_products(rows) * (g.size.T @ h.size)
+        + (_product(_turned(g.radius), h.size) + _product(magnitude(g.exact).T, h.radius))
+        + lost
+    )
+    return Ball(g.exact.T @ h.exact, radius)
+
+
+def ball_of_biases_gradient(g: Ball, rows: int, p: Precision) -> Ball:
+    """Return these rows' share of the sum of ``g``: ``gamma_{n-1} sum G+ + sum dG``, ``n`` being all rows."""
+    radius = p.gamma_of_products(rows - 1) * g.size.sum(axis=0) + np.broadcast_to(g.radius, g.exact.shape).sum(axis=0)
+    return Ball(g.exact.sum(axis=0), radius + p.floor * 2 * len(g.exact))
+
+
+def ball_of_update(w: Ball, g: Ball, rate: float, p: Precision) -> Ball:
+    """Return ``w - rate * g``: ``u |W| + gamma_2 rate |g|``, and the incoming errors. ``rate`` is rounded already."""
+    moved = w.radius + rate * g.radius
+    new = w.exact - p.arithmetic.array(rate) * g.exact
+    radius = p.gamma(1) * (magnitude(new) + moved) + p.gamma(2) * rate * g.size + moved
+    return Ball(new, radius + p.floor * (3 + rate))
+
+
+def add(one: Ball | None, other: Ball) -> Ball:
+    """Return the sum of two shares of one total."""
+    return other if one is None else Ball(one.exact + other.exact, one.radius + other.radius)
+
+
+def _product(a: Radius, b: Radius) -> Radius:
+    """Return ``a @ b``; nothing is computed where either is the radius zero."""
+    return a @ b if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else 0.0
+
+
+def _turned(radius: Radius) -> Radius:
+    return radius.T if isinstance(radius, np.ndarray) else radius

@@ -1,0 +1,98 @@
+"""Compare what a backend computed with a ball: the ratio error / bound, entry by entry, NaN and infinity included."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from backends.base import Array
+from backends.conformance.bounds import SLACK, Ball, Precision
+from backends.conformance.report import Finding
+
+
+def ratios(got: Array, ball: Ball, p: Precision) -> Array:
+    """Return error / bound for each entry.
+
+    Where the exact value is NaN the result must not be finite; where it is infinite, the result must be that infinity;
+    where it lies beyond the largest number or may by its radius, the result may be infinite or NaN as well.
+    """
+    with np.errstate(all="ignore"):
+        bound = np.broadcast_to(ball.radius, ball.exact.shape) * SLACK
+        error = np.abs(p.arithmetic.array(got) - ball.exact).astype(np.float64)
+        ratio = np.where(error == 0, 0.0, error / bound)
+        if np.isfinite(ratio).all() and np.isfinite(bound).all():
+            return ratio
+        infinite = (ball.exact == math.inf) | (ball.exact == -math.inf)  # beyond doubles is not infinite
+        unknown = ball.exact != ball.exact
+        may_overflow = ~(np.abs(ball.exact).astype(np.float64) + bound < p.largest)
+        got_finite = np.isfinite(got)
+        # An infinite radius claims nothing.
+        ratio = np.where(got_finite, np.where(bound == math.inf, 0.0, ratio), np.where(may_overflow, 0.0, math.inf))
+        ratio = np.where(unknown, np.where(got_finite, math.inf, 0.0), ratio)
+        return np.where(infinite, np.where(got == ball.exact, 0.0, math.inf), ratio)
+
+
+@dataclass
+class Tally:
+    """Collects the worst ratio of each claim on one problem.
+
+    Attributes:
+        case: name of the problem.
+        precision: of the backend.
+        dtype: that arrays must have.
+    """
+
+    case: str
+    precision: Precision
+    dtype: str
+    _worst: dict[str, Finding] = field(default_factory=dict)
+
+    def judge(self, claim: str, label: str, got: Any, ball: Ball, sharp: Ball | None = None, first_row: int = 0) -> None:
+        """Compare ``got`` with ``ball``, and with the quality tier's ``sharp``; ``label`` says what it is."""
+        got = np.asarray(got)
+        if got.shape != ball.exact.shape:
+            self.refute(claim, f"{label}: shape {got.shape}, expected {ball.exact.shape}")
+            return
+        found = ratios(got, ball, self.precision)
+        worst = _argmax(found)
+        at = (worst[0] + first_row, *worst[1:]) if worst else worst
+        index = f"[{', '.join(map(str, at))}]" if at else ""
+        sharp_ratio = 0.0 if sharp is None else float(np.max(ratios(got, sharp, self.precision)))
+        self._keep(Finding(claim, self.case, float(found[worst]), f"{label}{index}", sharp_ratio))
+
+    def require(self, claim: str, what: str, got: Array, shape: tuple[int, ...]) -> bool:
+        """Record a failure, and return false, unless ``got`` is an array of this dtype and ``shape``."""
+        if not isinstance(got, np.ndarray) or got.shape != shape or got.dtype != np.dtype(self.dtype):
+            found = f"{got.dtype} {got.shape}" if isinstance(got, np.ndarray) else type(got).__name__
+            self.refute(claim, f"{what}: {found}, expected {self.dtype} {shape}")
+            return False
+        return True
+
+    def refute(self, claim: str, why: str) -> None:
+        """Record a failure that has no ratio."""
+        self._keep(Finding(claim, self.case, math.inf, why))
+
+    def confirm(self, claim: str) -> None:
+        """Record that a claim of equality held."""
+        self._keep(Finding(claim, self.case, 0.0))
+
+    @property
+    def findings(self) -> list[Finding]:
+        """One finding a claim."""
+        return list(self._worst.values())
+
+    def _keep(self, finding: Finding) -> None:
+        known = self._worst.get(finding.claim)
+        if known is None:
+            self._worst[finding.claim] = finding
+            return
+        worse = finding if not finding.ratio <= known.ratio else known
+        sharp_ratio = max(known.sharp_ratio, finding.sharp_ratio)
+        self._worst[finding.claim] = Finding(worse.claim, worse.case, worse.ratio, worse.where, sharp_ratio)
+
+
+def _argmax(values: Array) -> tuple[int, ...]:
+    return tuple(int(at) for at in np.unravel_index(np.argmax(values), values.shape))

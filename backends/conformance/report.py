@@ -1,0 +1,116 @@
+"""What a check found: one record a claim, and the report that holds them. No checking here, and no printing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Status = Literal["pass", "warn", "fail", "skip"]
+SEVERITY: tuple[Status, ...] = ("skip", "pass", "warn", "fail")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim judged on one case.
+
+    Attributes:
+        claim: the claim's name.
+        case: name of the case, from which it can be made again.
+        ratio: error divided by proven bound, at most 1 for a correct backend; 0 or infinite for claims of equality.
+        where: which layer and entry, or what differed.
+        sharp_ratio: error divided by what random roundings amount to; above 1 is worth a warning, no more.
+    """
+
+    claim: str
+    case: str
+    ratio: float
+    where: str = ""
+    sharp_ratio: float = 0.0
+
+    @property
+    def status(self) -> Status:
+        """``"fail"`` above the bound, ``"warn"`` above what random roundings amount to."""
+        if not self.ratio <= 1:
+            return "fail"
+        return "warn" if self.sharp_ratio > 1 else "pass"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim judged on all its cases.
+
+    Attributes:
+        name: what is claimed.
+        status: the worst of its cases; ``"skip"`` where no case applies.
+        ratio: the worst error divided by its bound.
+        case: the case that gave it.
+        where: which layer and entry of it, or what differed; why, where skipped.
+        cases: how many findings there are.
+        warning: the case and the ratio that make it a warning; empty otherwise.
+    """
+
+    name: str
+    status: Status
+    ratio: float = 0.0
+    case: str = ""
+    where: str = ""
+    cases: int = 0
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One backend judged in one dtype on one device.
+
+    Attributes:
+        backend: its name as asked for.
+        dtype: ``"float32"`` or ``"float64"``.
+        device: ``"cpu"`` or ``"cuda"``.
+        claims: one `Claim` each.
+    """
+
+    backend: str
+    dtype: str
+    device: str
+    claims: tuple[Claim, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no claim failed."""
+        return all(claim.status != "fail" for claim in self.claims)
+
+    @property
+    def worst(self) -> Claim:
+        """The claim with the largest ratio; its ``ratio`` is the report's answer in one number."""
+        return max(self.claims, key=lambda claim: math.inf if math.isnan(claim.ratio) else claim.ratio)
+
+    @property
+    def failures(self) -> tuple[Claim, ...]:
+        """The claims that failed."""
+        return tuple(claim for claim in self.claims if claim.status == "fail")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report for JSON; ratios that are not finite become text."""
+        claims = [asdict(claim) for claim in self.claims]
+        for claim in claims:
+            if not math.isfinite(claim["ratio"]):
+                claim["ratio"] = str(claim["ratio"])
+        return {
+            "backend": self.backend,
+            "dtype": self.dtype,
+            "device": self.device,
+            "passed": self.passed,
+            "claims": claims,
+        }
+
+
+def summarise(name: str, findings: list[Finding], skipped: str = "") -> Claim:
+    """Return the claim that all ``findings`` together make; ``skipped`` says why there are none."""
+    if not findings:
+        return Claim(name, "skip", where=skipped or "no case applies")
+    worst = max(findings, key=lambda finding: math.inf if math.isnan(finding.ratio) else finding.ratio)
+    sharpest = max(findings, key=lambda finding: finding.sharp_ratio)
+    status = max((finding.status for finding in findings), key=SEVERITY.index)
+    warning = f"{sharpest.case} reaches {sharpest.sharp_ratio:.3g}" if sharpest.sharp_ratio > 1 else ""
+    return Claim(name, status, worst.ratio, worst.case, worst.where, len(findings), warning)

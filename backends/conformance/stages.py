@@ -1,0 +1,231 @@
+"""Judge one problem: each stage from the backend's own previous public output, and the fused step from the inputs.
+
+    outputs             of every layer, from the layer before as the backend computed it
+    loss                from its own predictions
+    weights gradients   \\ from its own tape
+    biases gradients    /
+    update              from its own gradients
+    step, train         from the inputs and parameters alone, errors carried along
+
+Rows go through in blocks, so that a million of them need little memory. No cases here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from backends.base import Array, Backend, TrainingDiverged
+from backends.conformance import bounds
+from backends.conformance.bounds import Ball, Precision
+from backends.conformance.judge import Tally
+from backends.conformance.oracle import SMALL_WORK, round_to
+from backends.conformance.subject import Problem, precision_of
+
+BLOCK = 1 << 15
+"""Rows judged at a time."""
+
+BallLayer = tuple[Ball, Ball]
+
+
+def judge_stages(backend: Backend, problem: Problem) -> Tally:
+    """Run forward, backward and update once, and judge outputs, loss, both gradients and the update."""
+    p = precision_of(backend, problem.work)
+    tally = Tally(problem.name, p, backend.dtype)
+    params = backend.place_params(problem.params)
+    batch = backend.place_batch(problem.inputs, problem.targets)
+    tape = backend.forward(params, batch)
+    outputs = backend.outputs(tape)
+    loss, gradients = backend.backward(params, batch, tape)
+    got_loss = np.asarray(float(loss))
+    got_gradients = backend.fetch(gradients)
+    new = backend.fetch(backend.update(params, gradients, problem.learning_rate))
+    rows = len(problem.inputs)
+    shapes = [(rows, size) for size in problem.network.sizes[1:]]
+    if len(outputs) != len(shapes) or not all(
+        tally.require("outputs", f"output of layer {k}", h, shape)
+        for k, (h, shape) in enumerate(zip(outputs, shapes, strict=True), start=1)
+    ):
+        tally.refute("outputs", f"{len(outputs)} outputs, expected {len(shapes)}")
+        return tally
+    with np.errstate(all="ignore"):
+        _judge_outputs(tally, problem, outputs, p)
+        _judge_backward(tally, problem, outputs, got_loss, got_gradients, p)
+        _judge_update(tally, problem, got_gradients, new, p)
+    return tally
+
+
+def judge_step(backend: Backend, problem: Problem, steps: int = 1) -> Tally:
+    """Run `step` once, or `train` for two steps, and judge the new parameters and losses from the inputs alone."""
+    p = precision_of(backend, problem.work)
+    claim = "step" if steps == 1 else "train"
+    tally = Tally(problem.name, p, backend.dtype)
+    params = backend.place_params(problem.params)
+    batch = backend.place_batch(problem.inputs, problem.targets)
+    if steps == 1:
+        params, loss = backend.step(params, batch, problem.learning_rate)
+        losses = np.array([float(loss)])
+    else:
+        params, losses = train_to_the_end(tally, backend, params, batch, problem.learning_rate, steps)
+    if len(losses) != steps:
+        tally.refute(claim, f"{len(losses)} losses, expected {steps}")
+        return tally
+    state = exact_params(problem, p)
+    for k in range(steps):
+        state, expected = ball_of_step(problem, state, p)
+        tally.judge(claim, f"loss of step {k}", losses[k], expected)
+    judge_params(tally, claim, backend.fetch(params), state)
+    return tally
+
+
+def train_to_the_end(
+    tally: Tally, backend: Backend, params: Any, batch: Any, learning_rate: float, steps: int
+) -> tuple[Any, Array]:
+    """Return what `train` returns, or what its `TrainingDiverged` carries; it must raise just where values overflow."""
+    try:
+        params, losses = backend.train(params, batch, learning_rate, steps)
+        raised = None
+    except TrainingDiverged as error:
+        params, losses, raised = error.params, error.losses, error
+    finite = np.isfinite(losses)
+    diverged = not finite.all() or not all(np.isfinite(a).all() for layer in backend.fetch(params) for a in layer)
+    if diverged != (raised is not None):
+        said = f"said that it diverged at step {raised.step}" if raised else "did not say that it diverged"
+        tally.refute("train", f"{steps} steps {said}, and the values are {'not ' if diverged else ''}finite")
+    elif raised is not None and raised.step != (len(losses) if finite.all() else int(finite.argmin())):
+        tally.refute("train", f"said that it diverged at step {raised.step}, losses are {losses}")
+    return params, losses
+
+
+def judge_params(tally: Tally, claim: str, got: Any, expected: list[BallLayer]) -> None:
+    """Judge parameters, or gradients, layer by layer."""
+    if len(got) != len(expected):
+        tally.refute(claim, f"{len(got)} layers, expected {len(expected)}")
+        return
+    for k, (layer, (weights, biases)) in enumerate(zip(got, expected, strict=True), start=1):
+        for label, values, ball in (("weights", layer[0], weights), ("biases", layer[1], biases)):
+            if tally.require(claim, f"{label} of layer {k}", values, ball.exact.shape):
+                tally.judge(claim, f"{label} of layer {k}", values, ball)
+
+
+def exact_params(problem: Problem, p: Precision) -> list[BallLayer]:
+    """Return the problem's parameters as balls of radius zero."""
+    array = p.arithmetic.array
+    return [(Ball(array(w)), Ball(array(b))) for w, b in problem.params]
+
+
+def ball_of_step(problem: Problem, params: list[BallLayer], p: Precision) -> tuple[list[BallLayer], Ball]:
+    """Return the parameters after one step, and the loss before it, every error carried along."""
+    with np.errstate(all="ignore"):
+        gradients: list[list[Ball | None]] = [[None, None] for _ in params]
+        loss: Ball | None = None
+        for _, x, y in _blocks(problem, p):
+            hs, slopes = [Ball(x)], []
+            for k, (w, b) in enumerate(params, start=1):
+                z = bounds.ball_of_layer(hs[-1], w, b, p)
+                hs.append(z if k == len(params) else bounds.ball_of_tanh(z, p))
+                if k < len(params):
+                    slopes.append(bounds.ball_of_slope(hs[-1], p, p.arithmetic.slope(z.exact)))
+            loss = bounds.add(loss, bounds.ball_of_loss(hs[-1], y, problem.targets.size, p))
+            _add_gradients(gradients, problem, params, hs, slopes, y, p)
+        rate = round_to(problem.learning_rate, problem.inputs.dtype.name)
+        new = []
+        for (w, b), (dw, db) in zip(params, gradients, strict=True):
+            assert dw is not None
+            assert db is not None
+            new.append((bounds.ball_of_update(w, dw, rate, p), bounds.ball_of_update(b, db, rate, p)))
+        assert loss is not None
+        return new, loss
+
+
+def _judge_outputs(tally: Tally, problem: Problem, outputs: tuple[Array, ...], p: Precision) -> None:
+    """Each layer from the output of the layer before, as the backend computed it."""
+    params = exact_params(problem, p)
+    tiers = _tiers(problem, p)
+    for start, x, _ in _blocks(problem, p):
+        h = Ball(x)
+        for k, (w, b) in enumerate(params, start=1):
+            expected = []
+            for tier in tiers:
+                z = bounds.ball_of_layer(h, w, b, tier)
+                expected.append(z if k == len(params) else bounds.ball_of_tanh(z, tier))
+            got = outputs[k - 1][start : start + len(x)]
+            tally.judge("outputs", f"output of layer {k}", got, *expected, first_row=start)
+            h = Ball(p.arithmetic.array(got))
+
+
+def _judge_backward(
+    tally: Tally, problem: Problem, outputs: tuple[Array, ...], got_loss: Array, got: Any, p: Precision
+) -> None:
+    """Loss and gradients from the backend's own tape."""
+    params = exact_params(problem, p)
+    judged = []
+    for tier in _tiers(problem, p):
+        gradients: list[list[Ball | None]] = [[None, None] for _ in params]
+        loss: Ball | None = None
+        for start, x, y in _blocks(problem, tier):
+            own = [Ball(x), *(Ball(p.arithmetic.array(h[start : start + len(x)])) for h in outputs)]
+            slopes = [bounds.ball_of_slope(h, tier) for h in own[1:-1]]
+            loss = bounds.add(loss, bounds.ball_of_loss(own[-1], y, problem.targets.size, tier))
+            _add_gradients(gradients, problem, params, own, slopes, y, tier)
+        judged.append((loss, gradients))
+    tally.judge("loss", "loss", got_loss, *(loss for loss, _ in judged if loss))
+    if len(got) != len(params):
+        tally.refute("weights gradients", f"{len(got)} layers, expected {len(params)}")
+        return
+    for k in range(len(params)):
+        for part, name in ((0, "weights"), (1, "biases")):
+            expected = [ball for ball in (gradients[k][part] for _, gradients in judged) if ball]
+            label = f"{name} gradient of layer {k + 1}"
+            if tally.require(f"{name} gradients", label, got[k][part], expected[0].exact.shape):
+                tally.judge(f"{name} gradients", label, got[k][part], *expected)
+
+
+def _judge_update(tally: Tally, problem: Problem, own_gradients: Any, new: Any, p: Precision) -> None:
+    """The update from the backend's own gradients."""
+    rate = round_to(problem.learning_rate, problem.inputs.dtype.name)
+    expected = []
+    for (w, b), (dw, db) in zip(exact_params(problem, p), own_gradients, strict=True):
+        gradients = Ball(p.arithmetic.array(dw)), Ball(p.arithmetic.array(db))
+        if (dw.shape, db.shape) != (w.exact.shape, b.exact.shape):
+            tally.refute("update", "the gradients do not have the shapes of the parameters")
+            return
+        expected.append(
+            (bounds.ball_of_update(w, gradients[0], rate, p), bounds.ball_of_update(b, gradients[1], rate, p))
+        )
+    judge_params(tally, "update", new, expected)
+
+
+def _tiers(problem: Problem, p: Precision) -> tuple[Precision, ...]:
+    """Return the proven tier and, where it costs little, the quality tier."""
+    return (p, replace(p, sharp=True)) if problem.work <= SMALL_WORK else (p,)
+
+
+def _add_gradients(
+    gradients: list[list[Ball | None]],
+    problem: Problem,
+    params: list[BallLayer],
+    hs: list[Ball],
+    slopes: list[Ball],
+    y: Array,
+    p: Precision,
+) -> None:
+    """Add one block's share of every gradient; ``hs`` begins with the inputs."""
+    rows = len(problem.inputs)
+    g = bounds.ball_of_error_term(hs[-1], y, problem.targets.size, p)
+    for k in range(len(params) - 1, -1, -1):
+        into = gradients[k]
+        into[0] = bounds.add(into[0], bounds.ball_of_weights_gradient(g, hs[k], rows, p))
+        into[1] = bounds.add(into[1], bounds.ball_of_biases_gradient(g, rows, p))
+        if k:
+            g = bounds.ball_pulled_back(g, params[k][0], slopes[k - 1], p)
+
+
+def _blocks(problem: Problem, p: Precision) -> Iterator[tuple[int, Array, Array]]:
+    """Yield the first row of each block, and its inputs and targets in the oracle's arithmetic."""
+    for start in range(0, len(problem.inputs), BLOCK):
+        rows = slice(start, start + BLOCK)
+        yield start, p.arithmetic.array(problem.inputs[rows]), p.arithmetic.array(problem.targets[rows])

@@ -1,0 +1,116 @@
+"""The backend on trial: its instances, and what its arithmetic does as observed. No claims here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from backends.base import Array, Backend, Layer, Network, Params
+from backends.conformance.bounds import Precision
+from backends.conformance.oracle import arithmetic_for
+from backends.registry import find
+
+PRODUCT_UNITS = {"ieee": 0.0, "tf32": 2.0**-11, "bf16": 2.0**-8}
+SMALLEST = Network((1, 1, 1))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One batch and one set of parameters, as host arrays.
+
+    Attributes:
+        name: the case's name.
+        params: weights ``[out, in]`` and biases ``[out]`` a layer, in the dtype under check.
+        inputs: ``[n, inputs]``.
+        targets: ``[n, outputs]``.
+        learning_rate: as the caller gives it.
+    """
+
+    name: str
+    params: Params
+    inputs: Array
+    targets: Array
+    learning_rate: float
+
+    @property
+    def network(self) -> Network:
+        """The layer sizes."""
+        return Network((self.inputs.shape[1], *(len(biases) for _, biases in self.params)))
+
+    @property
+    def work(self) -> int:
+        """Rows times parameters."""
+        return len(self.inputs) * self.network.parameter_count
+
+
+@dataclass
+class Subject:
+    """A backend on trial, in one dtype on one device; instances are made once a network.
+
+    Attributes:
+        name: what `backends.load` takes.
+        dtype: ``"float32"`` or ``"float64"``.
+        device: ``"cpu"`` or ``"cuda"``.
+    """
+
+    name: str
+    dtype: str
+    device: str
+    _instances: dict[Network, Backend] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> type[Backend]:
+        """The backend's class."""
+        return find(self.name)
+
+    def fresh(self, network: Network) -> Backend:
+        """Return a new instance."""
+        return self.kind(network, self.dtype, self.device)
+
+    def on(self, network: Network) -> Backend:
+        """Return the instance for ``network``."""
+        if network not in self._instances:
+            self._instances[network] = self.fresh(network)
+        return self._instances[network]
+
+
+def precision_of(backend: Backend, work: int) -> Precision:
+    """Return what is known of the arithmetic of ``backend``: declared, or observed by computing.
+
+    Args:
+        backend: of any network.
+        work: rows times parameters, which decides how finely the oracle calculates.
+    """
+    limits = np.finfo(backend.dtype)
+    flushes = flushes_subnormals(type(backend), backend.dtype, backend.device)
+    return Precision(
+        unit=float(limits.eps) / 2,
+        arithmetic=arithmetic_for(work, backend.dtype),
+        floor=float(limits.tiny if flushes else limits.smallest_subnormal),
+        largest=float(limits.max),
+        product_unit=PRODUCT_UNITS[backend.capabilities.products] if backend.dtype == "float32" else 0.0,
+    )
+
+
+@lru_cache(maxsize=64)
+def flushes_subnormals(kind: type[Backend], dtype: str, device: str) -> bool:
+    """Return whether a backend turns subnormal numbers into zero, observed in a bias, a product and an update."""
+    backend = kind(SMALLEST, dtype, device)
+    tiny = float(np.finfo(dtype).tiny)
+
+    def params(w: float, b: float) -> Params:
+        hidden = Layer(np.zeros((1, 1), dtype), np.array([0.5], dtype))
+        return (hidden, Layer(np.array([[w]], dtype), np.array([b], dtype)))
+
+    batch = backend.place_batch(np.ones((1, 1), dtype), np.zeros((1, 1), dtype))
+    survivors = []
+    for w, b in ((0.0, tiny / 4), (tiny, 0.0)):  # tanh(0.5) * tiny is subnormal
+        tape = backend.forward(backend.place_params(params(w, b)), batch)
+        survivors.append(float(backend.outputs(tape)[-1][0, 0]))
+    placed = backend.place_params(params(0.0, tiny / 4))
+    _, gradients = backend.backward(placed, batch, backend.forward(placed, batch))
+    survivors.append(float(backend.fetch(backend.update(placed, gradients, 0.0))[-1].biases[0]))
+    return any(value == 0 or math.isnan(value) for value in survivors)
