@@ -2,7 +2,7 @@
 
 Needs nothing but Python >= 3.11: run as a script, it installs nox for itself where that is missing, in a private
 environment below ``.nox``, and goes on with it; ``nox -s ...`` does the same. Sessions share one environment, so that
-the frameworks are installed once; only what must hold fewer packages (`parity`, `browser`) or more (`peers`) has its own.
+the frameworks are installed once; what must hold fewer packages (`parity`, `browser`) or more (`peers`) has its own.
 
 An environment is made by uv where there is one, else by pip. Neither is told of an index: both follow the pip
 configuration of the machine (``PIP_FIND_LINKS`` and ``PIP_EXTRA_INDEX_URL`` may point to CPU builds of torch).
@@ -37,7 +37,11 @@ def bootstrap() -> int:
     environment = ENVIRONMENTS / f"bootstrap-{PYTHON_VERSION}"
     if not (environment / SCRIPTS / "nox").exists() and not (environment / SCRIPTS / "nox.exe").exists():
         print(f"nox is not installed: putting it into {environment.relative_to(ROOT)}", flush=True)
-        venv.create(environment, clear=True, with_pip=True)
+        try:
+            venv.create(environment, clear=True, with_pip=True)
+        except subprocess.CalledProcessError:
+            print("error: this Python has no ensurepip; on Debian: apt-get install python3-venv", file=sys.stderr)
+            return 2
         install = [python_of(environment), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         if status := subprocess.call([*install, "nox>=2024.4.15", "uv>=0.5"]):
             shutil.rmtree(environment)
@@ -57,7 +61,6 @@ except ModuleNotFoundError:
 
 nox.options.sessions = ["lint", "types", "tests", "parity"]
 nox.options.default_venv_backend = "none"  # `environment` makes them: shared, stamped, kept
-nox.options.error_on_external_run = False
 
 FRAMEWORKS = ("numpy", "numba", "jax", "torch")
 
@@ -68,13 +71,12 @@ FRAMEWORKS = ("numpy", "numba", "jax", "torch")
 def environment(session: nox.Session, name: str, *extras: str) -> str:
     """Return the interpreter of an environment below ``.nox`` that holds this project and some of its extras.
 
-    It is made anew whenever ``pyproject.toml`` or the Python version differs from what its stamp says.
+    It is made anew whenever ``pyproject.toml``, the Python version or this folder differs from what its stamp says.
     """
     folder = ENVIRONMENTS / f"{name}-{PYTHON_VERSION}"
     stamp = folder / "made-from.txt"
-    made_from = hashlib.sha256(
-        b"\0".join([(ROOT / "pyproject.toml").read_bytes(), sys.version.encode(), *map(str.encode, extras)])
-    ).hexdigest()
+    ingredients = (sys.version, str(ROOT), *extras, (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    made_from = hashlib.sha256("\0".join(ingredients).encode()).hexdigest()
     if not stamp.exists() or stamp.read_text() != made_from:
         session.log(f"Making {folder.relative_to(ROOT)} with extras {', '.join(extras)}: once, about a minute")
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,38 @@
+"""What the tests share: backends and dtypes to run a claim on, and how hypothesis draws."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+import backends
+
+# A first call compiles and the machine may be busy: a slow example is no failure. CI draws the same examples each time.
+unhurried = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("local", **unhurried)
+hypothesis.settings.register_profile("ci", derandomize=True, print_blob=True, **unhurried)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The folder that holds ``pyproject.toml``."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(params=[entry.name for entry in backends.catalogue("best")])
+def backend_name(request: pytest.FixtureRequest) -> str:
+    """Each built-in backend in turn; one whose framework is not installed is skipped, with the reason."""
+    entry = next(entry for entry in backends.catalogue() if entry.name == request.param)
+    if reason := entry.missing():
+        pytest.skip(f"backend {entry.name!r}: {reason}; {entry.remedy}")
+    return entry.name
+
+
+@pytest.fixture(params=backends.DTYPES)
+def dtype(request: pytest.FixtureRequest) -> str:
+    """Each dtype in turn."""
+    return str(request.param)
