@@ -1,0 +1,243 @@
+"""``python -m bench run``: plan a campaign, say what it will take, carry it out, say what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags
+
+if TYPE_CHECKING:
+    from bench.campaign import Outcome
+    from bench.plan import Plan
+    from bench.results import Run
+
+QUICK_S, DEFAULT_S = 75.0, 540.0
+QUICK_BATCHES = (1, 256, 16_384, 262_144)
+LIST = "comma-separated"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare what may be asked."""
+    phases = ("place", "forward", "backward", "update", "step", "train")
+    grid = parser.add_argument_group("what to measure (lists are comma-separated)")
+    grid.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
+    grid.add_argument("--networks", type=flags.several(flags.network), metavar="LIST", help="such as 3-2-1,784-512-10")
+    grid.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
+    grid.add_argument("--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST")
+    grid.add_argument("--devices", type=flags.several(flags.one_of("cpu", "cuda")), metavar="LIST")
+    grid.add_argument("--phases", type=flags.several(flags.one_of(*phases)), metavar="LIST", help=",".join(phases))
+    grid.add_argument("--threads", type=flags.several(flags.positive), metavar="LIST", help="default: the cores")
+    grid.add_argument("--aa", metavar="BACKEND", help="runs twice, to show chance; 'none' for no such arm")
+    care = parser.add_argument_group("how long")
+    care.add_argument("--quick", action="store_true", help="a small grid, in under 90 s")
+    care.add_argument("--budget", type=flags.seconds, metavar="TIME", help="for all of it, such as 3min")
+    care.add_argument("--blocks", type=flags.positive, metavar="N", help="processes for each backend")
+    care.add_argument("--cell-time", type=flags.seconds, metavar="TIME", help="of timed rounds for each cell")
+    care.add_argument("--timeout", type=flags.seconds, default=300.0, metavar="TIME", help="for one block (300 s)")
+    care.add_argument("--dry-run", action="store_true", help="show the plan and what it should take")
+    keep = parser.add_argument_group("where it is kept")
+    keep.add_argument("--resume", nargs="?", const="latest", metavar="RUN", help="go on where a run was cut off")
+    keep.add_argument("--label", default="", metavar="TEXT", help="what you call this run")
+    keep.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure; return 1 where a backend failed."""
+    from bench import campaign
+
+    if args.resume:
+        run_ = _to_resume(args)
+        plan = campaign.stored_plan(run_)
+    else:
+        plan = make_plan(args)
+    if not args.json:
+        _show_plan(plan)
+    if args.dry_run:
+        if args.json:
+            _print_json({"plan": plan.to_dict(), "estimate_s": _estimate_s(plan)})
+        return SUCCESS
+    if not args.resume:
+        run_ = campaign.create(plan, [sys.argv[0], *sys.argv[1:]], args.label, args.results)
+    return _carry_out(run_, args.json)
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """Return the plan that the flags ask for.
+
+    Raises:
+        UsageError: what was asked for does not fit this machine.
+        BackendUnavailable: a backend was asked for by name and is not here.
+    """
+    from backends import Network
+    from bench import plan as plans
+    from bench.errors import UsageError
+    from bench.machine import free_bytes, physical_cores
+    from bench.results import PHASES
+
+    backends = args.backends or _available()
+    _check_backends(backends)
+    cores = len(physical_cores())
+    threads = args.threads or (cores,)
+    if max(threads) > cores:
+        raise UsageError(f"--threads {max(threads)}: this process may use {cores} cores; ask for at most {cores}")
+    networks = args.networks or tuple(Network.parse(text) for text in plans.NETWORKS)
+    dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
+    if args.batches:
+        groups = plans.asked_groups(networks, args.batches, dtypes, devices, free_bytes())
+        left_out: tuple[str, ...] = ()
+    else:
+        batches = QUICK_BATCHES if args.quick else plans.BATCHES
+        groups, left_out = plans.default_groups(networks, batches, dtypes, devices, free_bytes())
+    phases = plans.checked_phases(args.phases or (("place", "step", "train") if args.quick else PHASES))
+    aa = "" if args.aa == "none" else args.aa or backends[0]
+    if aa and aa not in backends:
+        raise UsageError(f"--aa {aa}: expected one of the backends of this run, {', '.join(backends)}, or none")
+    plan = plans.Plan(groups, phases, backends, aa, threads, timeout_s=args.timeout, left_out=left_out)
+    budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
+    if not args.blocks or not args.cell_time:
+        plan = plans.fit(plan, budget_s, args.blocks, args.cell_time)
+    else:
+        effort = replace(plan.effort, timed_s=args.cell_time, warm_up_s=args.cell_time)
+        plan = replace(plan, blocks=args.blocks, effort=effort)
+    return plan
+
+
+def _available() -> tuple[str, ...]:
+    """Return the backends that are here, saying which are not."""
+    import backends
+
+    for entry in backends.catalogue("best", "plugin"):
+        if reason := entry.missing():
+            print(f"without {entry.name}: {reason}; {entry.remedy}", file=sys.stderr)
+    return backends.available()
+
+
+def _check_backends(names: tuple[str, ...]) -> None:
+    """Refuse a backend that is unknown or not installed, without importing any framework."""
+    import backends
+    from bench.errors import UsageError
+
+    known = {entry.name: entry for entry in backends.catalogue()}
+    for name in names:
+        if name in known:
+            if reason := known[name].missing():
+                raise backends.BackendUnavailable(f"backend {name!r} is unavailable: {reason}; {known[name].remedy}")
+        elif ":" not in name:
+            raise UsageError(f"no backend {name!r}; known: {', '.join(known)}, or package.module:Class")
+
+
+def _to_resume(args: argparse.Namespace) -> Run:
+    """Return the run to go on with: the one named, or the latest that is not complete."""
+    from bench import campaign, results
+    from bench.errors import UsageError
+
+    if args.resume != "latest":
+        run_ = results.resolve(args.resume, args.results)
+    else:
+        unfinished = [one for one in results.runs(args.results) if not one.manifest.get("complete")]
+        if not unfinished:
+            raise UsageError("no run was cut off; start one: python -m bench run")
+        run_ = unfinished[-1]
+    campaign.check_resumable(run_)
+    return run_
+
+
+def _carry_out(run_: Run, as_json: bool) -> int:
+    """Run what is left of a run, with progress; report it."""
+    from bench import campaign
+    from bench.journal import JournalFull
+    from bench.report import terminal
+
+    err = terminal.console(stderr=True)
+    resume = f"go on with: python -m bench run --resume {run_.id}"
+    try:
+        with terminal.progress("measuring") as bar:
+            outcome = campaign.carry_out(run_, lambda state: bar.update(state.fraction, state.text))
+    except KeyboardInterrupt:
+        err.print(f"interrupted; what was measured is kept in {run_.path}\n{resume}")
+        return INTERRUPTED
+    except JournalFull as error:
+        err.print(f"error: {error.strerror}\nmake room, then {resume}")
+        return CHECK_FAILED
+    if as_json:
+        _print_json({"run": run_.id, "path": str(run_.path), **_outcome_fields(outcome)})
+    else:
+        _show_outcome(outcome)
+    return CHECK_FAILED if outcome.failures else SUCCESS
+
+
+def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "blocks": outcome.blocks,
+        "seconds": outcome.seconds,
+        "stopped": outcome.stopped,
+        "failures": outcome.failures,
+    }
+
+
+def _estimate_s(plan: Plan) -> float:
+    from bench.plan import estimate_s
+
+    return estimate_s(plan)
+
+
+def _show_plan(plan: Plan) -> None:
+    """Say what will be measured, and how long it should take."""
+    from bench.report import terminal
+
+    out = terminal.console()
+    networks: dict[str, list[int]] = {}
+    for group in sorted(plan.groups, key=lambda group: group.batch):
+        networks.setdefault(group.network, []).append(group.batch)
+    rows = [
+        (network, ", ".join(terminal.format_count(batch) for batch in dict.fromkeys(batches)))
+        for network, batches in networks.items()
+    ]
+    out.print(terminal.table([("network", "left"), ("rows of a batch", "left")], rows))
+    dtypes = ", ".join(dict.fromkeys(group.dtype for group in plan.groups))
+    devices = ", ".join(dict.fromkeys(group.device for group in plan.groups))
+    threads = ", ".join(map(str, plan.threads))
+    out.print(f"\nphases    {', '.join(plan.phases)}")
+    out.print(f"backends  {', '.join(plan.backends)}{f'; {plan.aa} twice (A/A)' if plan.aa else ''}")
+    out.print(f"on        {dtypes}; {devices}; threads {threads}")
+    processes = plan.blocks * len(plan.arms)
+    out.print(
+        f"each in   {plan.blocks} processes, {terminal.format_seconds(plan.effort.timed_s)} of rounds a cell; "
+        f"{processes} processes in all"
+    )
+    for line in plan.left_out:
+        out.print(f"left out  {line}")
+    out.print(f"estimate  {terminal.format_seconds(_estimate_s(plan))}\n")
+
+
+def _show_outcome(outcome: Outcome) -> None:
+    """Say what came of it."""
+    from bench.report import terminal
+    from bench.results import load
+    from bench.summary import step_table
+
+    out = terminal.console()
+    frame = load(outcome.run)
+    columns, rows = step_table(frame)
+    if rows:
+        out.print(terminal.table(columns, rows, title="time of a step"))
+        out.print()
+    aside, rounds = int(frame["set_aside"].sum()), int(frame["rounds"].sum() + frame["set_aside"].sum())
+    out.print(f"{outcome.blocks} blocks in {terminal.format_seconds(outcome.seconds)}; {rounds:,} rounds, ", end="")
+    out.print(f"{aside:,} of them spoiled by the machine and set aside")
+    if outcome.stopped:
+        out.print(f"stopped early: {outcome.stopped}")
+    for line in outcome.failures:
+        out.print(f"FAILED {line}")
+    out.print(f"kept in {os.path.relpath(outcome.run.path)}\nnext: python -m bench compare {outcome.run.id}")
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=1))

@@ -1,0 +1,151 @@
+"""One group of a block: a network, a batch, a dtype, a device on one backend, its phases, and what is known of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backends import Backend, Layer, Network, load
+from backends.conformance import Report, check_cell
+from bench import cases
+from bench.failures import classify
+from bench.plan import Group
+from bench.problem import Problem, make
+from bench.timing import Work, timed_round
+from bench.work import flop, least_bytes
+
+MOST_STEPS = 10_000
+TRAIN_CALL_S = 10e-3
+SHORT_CALL_S = 1e-3
+
+
+class GroupRun:
+    """What one block does with one group.
+
+    Attributes:
+        block: the block's spec.
+        group: the group.
+        phases: those to measure, in order.
+        first_s: seconds of each phase's first call.
+        figures: of each phase that was timed.
+        failures: status and reason of each phase that failed.
+        before: conformance before timing.
+        after: conformance of the final state.
+    """
+
+    def __init__(self, block: Mapping[str, Any], group: Group, phases: Sequence[str]) -> None:
+        self.block = block
+        self.group = group
+        self.phases = tuple(phases)
+        self.network = Network.parse(group.network)
+        self.first_s: dict[str, float] = {}
+        self.figures: dict[str, dict[str, Any]] = {}
+        self.failures: dict[str, tuple[str, str]] = {}
+        self.before: Report | None = None
+        self.after: Report | None = None
+        self.backend: Backend | None = None
+        self.place_s: float | None = None
+        self.train_steps = int(block["steps"].get(f"{group}", 0))
+        self.problem: Problem
+        self.subject: cases.Subject
+
+    def load(self) -> None:
+        """Make the problem, load the backend and place the batch, whose time is kept."""
+        self.backend = load(self.block["backend"], self.network, self.group.dtype, self.group.device)
+        self.problem = make(self.network, self.group.batch, self.group.dtype)
+        begun_s = time.perf_counter()
+        self.subject = cases.Subject(self.backend, self.problem)
+        self.place_s = time.perf_counter() - begun_s
+
+    def work(self, phase: str) -> Work:
+        """Return the timed loop of a phase, from fresh parameters."""
+        if phase == "train":
+            return cases.train(self.subject, self.train_steps)
+        return cases.SINGLE[phase](self.subject)
+
+    def steps(self, phase: str) -> int:
+        """Return the steps in one call of a phase."""
+        return self.train_steps if phase == "train" else 1
+
+    def fail(self, phase: str, error: Exception) -> None:
+        """Keep why a phase has no figures, unless a reason is known already."""
+        self.failures.setdefault(phase, (classify(error), f"{type(error).__name__}: {error}"[:500]))
+
+    def row(self, phase: str) -> dict[str, Any]:
+        """Return the record of one phase."""
+        row: dict[str, Any] = {**self.group._asdict(), "phase": phase, "steps": self.steps(phase), "status": "ok"}
+        row |= {"flop": flop(self.network, self.group.batch, phase), "place_s": self.place_s}
+        row["bytes_moved"] = least_bytes(self.network, self.group.batch, self.group.dtype, phase)
+        if self.before:
+            row |= {"conformance_ratio": number(self.before), "conformance_claim": self.before.worst.name}
+        if self.after:
+            row["final_ratio"] = number(self.after)
+        for report, when in ((self.before, "before timing"), (self.after, "after timing")):
+            if report and not report.passed:
+                return row | {"status": "nonconformant", "reason": fault(report, when)}
+        if phase in self.failures:
+            status, reason = self.failures[phase]
+            return row | {"status": status, "reason": reason}
+        if phase not in self.figures:
+            return row | {"status": "failed", "reason": "it was not timed; the block's log says why"}
+        return row | {"first_call_s": self.first_s[phase]} | self.figures[phase]
+
+
+def first_calls(run: GroupRun) -> None:
+    """Make the first call of every phase and keep its time; `train` gets its number of steps here.
+
+    A phase that raises costs itself alone.
+    """
+    for phase in run.phases:
+        try:
+            if phase == "train" and not run.train_steps:
+                _choose_steps(run)
+            else:
+                run.first_s[phase] = timed_round(run.work(phase), 1).wall_s
+        except Exception as error:
+            run.fail(phase, error)
+
+
+def prove(run: GroupRun, params: Sequence[Layer]) -> Report:
+    """Return how the backend stands to the bounds of conformance, from some parameters on."""
+    problem = run.problem
+    report = check_cell(run.subject.backend, params, problem.inputs, problem.targets, problem.learning_rate)
+    if not report.passed:
+        for phase in run.phases:
+            run.failures[phase] = ("nonconformant", fault(report, "before timing"))
+    return report
+
+
+def number(report: Report) -> float:
+    """Return a report's worst ratio; one that is not finite as 1e300, since JSON has no word for it."""
+    ratio = report.worst.ratio
+    return ratio if math.isfinite(ratio) else 1e300
+
+
+def fault(report: Report, when: str) -> str:
+    """Return the claims that failed, in words."""
+    claims = ", ".join(f"{claim.name} ({claim.ratio:.3g} of its bound; {claim.where})" for claim in report.failures)
+    return f"{when}: {claims}"[:500]
+
+
+def _choose_steps(run: GroupRun) -> None:
+    """Set the steps of a `train` call to a power of ten that takes about ten milliseconds, and keep its first call.
+
+    It starts from the time of `step`, and goes up once where the loop inside the framework proves much faster.
+    """
+    step = cases.step(run.subject)
+    step(1)
+    step_s = min(timed_round(step, 1).wall_s for _ in range(2))
+    run.train_steps = _power_of_ten(TRAIN_CALL_S / step_s)
+    run.first_s["train"] = timed_round(run.work("train"), 1).wall_s
+    call_s = timed_round(run.work("train"), 1).wall_s
+    if call_s < SHORT_CALL_S and run.train_steps < MOST_STEPS:
+        run.train_steps = _power_of_ten(run.train_steps * TRAIN_CALL_S / call_s)
+        run.first_s["train"] = timed_round(run.work("train"), 1).wall_s
+
+
+def _power_of_ten(wanted: float) -> int:
+    """Return the power of ten nearest to a number, from 1 to `MOST_STEPS`."""
+    return int(min(MOST_STEPS, 10 ** max(0, round(math.log10(max(wanted, 1))))))

@@ -1,0 +1,47 @@
+"""Which rounds the machine spoiled: a rule on what each round shows of its own, the same for every backend.
+
+Let ``q`` be the lower quartile of the rounds' wall times, and the *usual share* the median of CPU time / wall time over
+the faster half. A round is set aside when one of these holds:
+
+1. It is more than 10 % slower than ``q`` **and** shows why: the machine took a core away from the process (involuntary
+   context switches), or its CPU share is below 90 % of the usual share (a lost core, time stolen by the hypervisor, a
+   thread that spins while its partner waits for a core).
+2. It is slower than ``q`` by more than eight times the distance between the median and ``q``, and by more than 50 %:
+   far out, whatever the cause (throttling, interrupts, swapping).
+
+The rule looks at slow rounds only, and it keeps at least the faster half, so that a backend whose times scatter of
+their own keeps its scatter. A disturbance that lasts through all rounds cannot be seen in them; it shows in the row's
+``cpu_per_wall`` and ``involuntary_switches``, and between blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+SLOWER, SHARE_LOST, FAR_OUT, FAR_SLOWER = 1.1, 0.9, 8.0, 1.5
+
+
+class Round(NamedTuple):
+    """One timed round: seconds of wall and CPU time (all threads), and involuntary context switches."""
+
+    wall_s: float
+    cpu_s: float
+    switches: int
+
+
+def spoiled(rounds: Sequence[Round]) -> list[bool]:
+    """Return which rounds are to be set aside, by the rule above."""
+    if len(rounds) < 4:
+        return [False] * len(rounds)
+    wall_s = np.array([one.wall_s for one in rounds])
+    share = np.array([one.cpu_s for one in rounds]) / wall_s
+    preempted = np.array([one.switches > 0 for one in rounds])
+    quartile, median = np.quantile(wall_s, [0.25, 0.5])
+    usual = np.median(share[wall_s <= median])
+    explained = (wall_s > SLOWER * quartile) & (preempted | (share < SHARE_LOST * usual))
+    far_out = (wall_s > quartile + FAR_OUT * (median - quartile)) & (wall_s > FAR_SLOWER * quartile)
+    aside = (explained | far_out) & (wall_s > median)
+    return [bool(one) for one in aside]

@@ -1,0 +1,89 @@
+"""Network x batch x dtype: a problem to time, generated from a seed. No clock and no backend here.
+
+Inputs are uniform in [-1, 1]; targets are a hidden smooth function of them, ``sin`` of random projections, so that
+there is something to learn and no number leaves the ordinary range, however many steps are timed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backends import Layer, Network, Params
+from backends.base import Array
+
+CHUNK_VALUES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What one cell works on.
+
+    Attributes:
+        network: the layer sizes.
+        inputs: host array ``[n, inputs]``.
+        targets: host array ``[n, outputs]``.
+        params: host weights and biases to start from.
+        learning_rate: small enough that training does not diverge.
+    """
+
+    network: Network
+    inputs: Array
+    targets: Array
+    params: Params
+    learning_rate: float
+
+    @property
+    def batch(self) -> int:
+        """Rows of inputs and targets."""
+        return len(self.inputs)
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype of all its arrays."""
+        return str(self.inputs.dtype)
+
+
+def make(network: Network, batch: int, dtype: str = "float32", seed: int = 0) -> Problem:
+    """Return the problem of a network, a number of rows and a dtype; equal arguments give equal problems.
+
+    Both dtypes hold the same numbers, rounded.
+    """
+    random = np.random.default_rng([seed, batch, *network.sizes])
+    params = initial_params(network, dtype, random)
+    directions = random.standard_normal((network.inputs, network.outputs)) * (2 / np.sqrt(network.inputs))
+    inputs = np.empty((batch, network.inputs), dtype)
+    targets = np.empty((batch, network.outputs), dtype)
+    rows = max(1, CHUNK_VALUES // network.inputs)
+    for start in range(0, batch, rows):
+        x = random.uniform(-1, 1, (min(rows, batch - start), network.inputs))
+        inputs[start : start + rows] = x
+        targets[start : start + rows] = np.sin(x @ directions)
+    return Problem(network, inputs, targets, params, stable_learning_rate(network))
+
+
+def initial_params(network: Network, dtype: str, random: np.random.Generator) -> Params:
+    """Return weights of variance ``1 / in``, which keeps every layer's values near 1, and small biases."""
+    return tuple(
+        Layer(
+            (random.standard_normal((o, i)) / np.sqrt(i)).astype(dtype),
+            (0.1 * random.standard_normal(o)).astype(dtype),
+        )
+        for o, i in network.layer_shapes
+    )
+
+
+def stable_learning_rate(network: Network) -> float:
+    """Return a learning rate an eighth of what the curvature at `initial_params` allows.
+
+    With weights of variance ``1 / in`` the gradient of an output by a layer's z has length about 1, and ``|h|^2 <= in``
+    for what enters it; so the Hessian of the mean squared error has a trace of at most about ``2 sum(in + 1)`` over the
+    layers, and descent is stable below 2 over that.
+    """
+    return 0.125 / sum(i + 1 for _, i in network.layer_shapes)
+
+
+def problem_bytes(network: Network, batch: int, dtype: str = "float32") -> int:
+    """Return the bytes of inputs and targets."""
+    return batch * (network.inputs + network.outputs) * np.dtype(dtype).itemsize

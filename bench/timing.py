@@ -1,0 +1,135 @@
+"""Time one piece of work: first call, warm-up until steady, calibration after that, rounds that await their work.
+
+What is timed is a `Work`: a function that makes a number of calls and returns when all of them are done, so that its
+loop costs what a hand-written one would, and asynchronous calls are paid for inside the timed region. The order
+matters: sizing rounds by a first call that compiles would be wrong by orders of magnitude.
+
+No backend and no file here; the rule for spoiled rounds is in `bench.interference`.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.interference import Round, spoiled
+
+Work = Callable[[int], None]
+"""Makes that many calls, one after the other, and returns when their results are there."""
+
+ROUND_S = 0.5e-3  # long beside the clock's 50 ns, short beside a time slice of 3 ms: most rounds meet no other process
+STEADY = 1.25
+KEPT_ROUNDS = 200
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to look at one cell.
+
+    Attributes:
+        timed_s: wall time to spend in timed rounds.
+        warm_up_s: most to spend on the warm-up; one call at least is made.
+        least_rounds: rounds even where a call is longer than ``timed_s``.
+        most_rounds: rounds even where a call is short.
+    """
+
+    timed_s: float = 0.2
+    warm_up_s: float = 0.2
+    least_rounds: int = 5
+    most_rounds: int = 1000
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What the calibration chose: calls in a round, and rounds."""
+
+    iterations: int
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Kept rounds in figures: seconds of one call, unless said."""
+
+    median_s: float
+    lower_quartile_s: float
+    minimum_s: float
+    rounds: int
+    set_aside: int
+    round_s: list[float]
+    cpu_per_wall: float
+    involuntary_switches: int
+
+
+def timed_round(work: Work, calls: int) -> Round:
+    """Run one round and return what it took."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    cpu_ns, wall_ns = time.process_time_ns(), time.perf_counter_ns()
+    work(calls)
+    wall_ns = time.perf_counter_ns() - wall_ns
+    cpu_ns = time.process_time_ns() - cpu_ns
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - before
+    return Round(max(wall_ns, 1) * 1e-9, cpu_ns * 1e-9, switches)
+
+
+def warm_up(work: Work, limit_s: float) -> float:
+    """Call until three calls in a row are within a quarter of the fastest, or ``limit_s`` is spent; return the fastest.
+
+    At least one call is made. Short calls go on for a few milliseconds, so that caches and clocks settle as well.
+    """
+    recent: deque[float] = deque(maxlen=3)
+    best_s, spent_s, settle_s = math.inf, 0.0, min(5e-3, limit_s)
+    while True:
+        call_s = timed_round(work, 1).wall_s
+        spent_s += call_s
+        best_s = min(best_s, call_s)
+        recent.append(call_s)
+        steady = len(recent) == recent.maxlen and max(recent) <= STEADY * best_s
+        if (steady and spent_s >= settle_s) or spent_s >= limit_s:
+            return best_s
+
+
+def calibrate(work: Work, call_s: float, effort: Effort) -> Schedule:
+    """Return how many calls make a round of `ROUND_S`, and how many such rounds fill ``effort.timed_s``.
+
+    Args:
+        work: warmed up.
+        call_s: seconds of a steady call, as `warm_up` returns them.
+        effort: how long to look.
+    """
+    calls, round_s = 1, call_s
+    while round_s < ROUND_S:
+        calls = min(10 * calls, math.ceil(1.2 * calls * ROUND_S / round_s))
+        # The faster of two: one that was interrupted would make rounds too short.
+        round_s = min(timed_round(work, calls).wall_s for _ in range(2))
+    rounds = int(effort.timed_s / round_s)
+    return Schedule(calls, min(max(rounds, effort.least_rounds), effort.most_rounds))
+
+
+def summarise(rounds: Sequence[Round], calls: int) -> Summary:
+    """Return the figures of the rounds that the machine did not spoil.
+
+    Args:
+        rounds: as they were timed, in order.
+        calls: calls, or steps, in one round.
+    """
+    aside = spoiled(rounds)
+    kept = [one for one, spoilt in zip(rounds, aside, strict=True) if not spoilt]
+    call_s = np.array([one.wall_s for one in kept]) / calls
+    thinned = call_s[np.unique(np.linspace(0, len(call_s) - 1, min(len(call_s), KEPT_ROUNDS)).round().astype(int))]
+    return Summary(
+        median_s=float(np.median(call_s)),
+        lower_quartile_s=float(np.quantile(call_s, 0.25)),
+        minimum_s=float(call_s.min()),
+        rounds=len(kept),
+        set_aside=sum(aside),
+        round_s=[float(f"{one:.6g}") for one in thinned],
+        cpu_per_wall=sum(one.cpu_s for one in kept) / sum(one.wall_s for one in kept),
+        involuntary_switches=sum(one.switches for one in rounds),
+    )
