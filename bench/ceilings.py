@@ -126,8 +126,8 @@ def limit_s(
     Moving memory can hide behind arithmetic and the other way round, hence the maximum. Products and tanh keep the same
     vector units busy, hence their sum. All elementwise operations are counted at the rate of a matrix product, the
     fastest arithmetic there is. The bandwidth is that of a working set as large as the phase's least bytes: a batch
-    that stays in a cache between calls is read at that cache's speed. A phase that copies (``place``, ``update``) is held
-    against ``copy``, others against the better of ``read`` and ``copy``.
+    that stays in a cache between calls is read at that cache's speed. A phase that copies (``place``, ``update``) is
+    held against ``copy``, others against the better of ``read`` and ``copy``.
 
     What binds is the largest term of the larger side. Overheads (a call from Python, a thread's wake-up, a chain of
     dependent operations) are not in it: small batches stay far above their limit, whatever they are written in.

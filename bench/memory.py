@@ -1,0 +1,86 @@
+"""What a batch needs in memory and what the machine has left: one that would not fit is refused before it starts.
+
+Call `check_room` before the first array of a batch is made. The need is an estimate from above for any backend that
+keeps the contract, not a measurement; nothing is allocated here.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from backends import Network
+from bench.errors import UsageError
+from bench.report.formats import format_bytes, format_count
+from bench.work import batch_bytes
+
+CGROUP = Path("/sys/fs/cgroup")
+SPARE = 0.9
+"""The share of free memory that a batch may take: the frameworks themselves need the rest."""
+
+
+def need_bytes(network: Network, batch: int, dtype: str = "float32") -> int:
+    """Return the bytes that one phase after another needs at most for ``batch`` rows: X and Y on the host and placed,
+    every layer's output on the tape, three times as much for what goes backward, and four copies of the parameters.
+    """
+    itemsize = int(np.dtype(dtype).itemsize)
+    tape = batch * sum(network.sizes[1:]) * itemsize
+    return 2 * batch_bytes(network, batch, dtype) + 4 * tape + 4 * network.parameter_count * itemsize
+
+
+def room_bytes(device: str = "cpu") -> int:
+    """Return the bytes free for a batch: of the host, within its container's limit, or of the GPU where it has less."""
+    room = min(int(psutil.virtual_memory().available), _container_room())
+    return min(room, _gpu_room()) if device == "cuda" else room
+
+
+def check_room(
+    network: Network, batch: int, dtype: str = "float32", device: str = "cpu", room: int | None = None
+) -> None:
+    """Return quietly when a batch fits.
+
+    Args:
+        network: the layer sizes.
+        batch: rows.
+        dtype: of X, Y and all that follows from them.
+        device: ``"cpu"`` or ``"cuda"``.
+        room: bytes free; by default `room_bytes`.
+
+    Raises:
+        UsageError: it does not; the message states the need, the room and the largest batch that would fit.
+    """
+    need, free = need_bytes(network, batch, dtype), room_bytes(device) if room is None else room
+    if need <= SPARE * free:
+        return
+    a_row = need_bytes(network, 1, dtype) - need_bytes(network, 0, dtype)
+    fits = max(0, int((SPARE * free - need_bytes(network, 0, dtype)) // a_row))
+    remedy = f"at most {format_count(fits)} rows fit" if fits else "close what else runs, or take a smaller network"
+    raise UsageError(
+        f"a batch of {format_count(batch)} rows of network {network} in {dtype} needs {format_bytes(need)}, "
+        f"and {format_bytes(SPARE * free)} are free on {device}; {remedy}"
+    )
+
+
+def _container_room() -> int:
+    """Return what a memory limit of the container leaves; more than any machine has where there is no limit."""
+    try:
+        limit = (CGROUP / "memory.max").read_text().strip()
+        used = int((CGROUP / "memory.current").read_text())
+        kept = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return 1 << 62
+    # Cached file pages count as used, and are given back on demand.
+    return 1 << 62 if limit == "max" else max(0, int(limit) - used + int(kept.get("inactive_file", 0)))
+
+
+def _gpu_room() -> int:
+    """Return the free bytes of the first GPU as its driver says; no bound where the driver cannot be asked."""
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+        return int(answer.split()[0]) << 20
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return 1 << 62

@@ -1,0 +1,74 @@
+"""A batch that would not fit is refused with the need and the room."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import backends
+from backends import Layer, Network
+from bench import memory
+from bench.errors import UsageError
+from bench.memory import check_room, need_bytes, room_bytes
+
+
+def test_batch_beyond_the_room_is_refused_with_need_room_and_what_fits() -> None:
+    """The message names the batch, its need, the room and the largest batch that fits, which then passes."""
+    network, room = Network((3, 2, 1)), 100 << 20
+    with pytest.raises(UsageError, match=r"16,777,216 rows of network 3-2-1 in float32 needs .* GiB, and 90.0 MiB"):
+        check_room(network, 1 << 24, "float32", room=room)
+    with pytest.raises(UsageError) as refusal:
+        check_room(network, 1 << 24, "float32", room=room)
+    fits = int(str(refusal.value).split("at most ")[1].split(" rows")[0].replace(",", ""))
+    check_room(network, fits, "float32", room=room)
+    with pytest.raises(UsageError):
+        check_room(network, fits + 1, "float32", room=room)
+
+
+def test_network_beyond_the_room_is_refused_without_advice_on_rows() -> None:
+    """Where the parameters alone do not fit, no number of rows is offered."""
+    with pytest.raises(UsageError, match="take a smaller network"):
+        check_room(Network((1000, 1000, 1000)), 1, "float64", room=1 << 20)
+
+
+@pytest.mark.parametrize("sizes", [(3, 2, 1), (32, 64, 1)])
+def test_need_covers_what_numpy_allocates(sizes: tuple[int, ...]) -> None:
+    """One pass through every phase on numpy, host arrays included, peaks below the stated need."""
+    network, batch = Network(sizes), 50_000
+    backend = backends.load("numpy", network)
+    params = [Layer(np.ones(shape, "float32"), np.ones(shape[0], "float32")) for shape in network.layer_shapes]
+    tracemalloc.start()
+    inputs, targets = (np.ones((batch, size), "float32") for size in (network.inputs, network.outputs))
+    placed, placed_params = backend.place_batch(inputs, targets), backend.place_params(params)
+    tape = backend.forward(placed_params, placed)
+    _, gradients = backend.backward(placed_params, placed, tape)
+    backend.update(placed_params, gradients, 1e-3)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert need_bytes(network, batch) / 4 < peak_bytes < need_bytes(network, batch) * 1.1
+
+
+def test_room_is_that_of_the_container_where_it_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit less what is used, with cached file pages given back; without a limit, the machine's own."""
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    machine = room_bytes()
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 200\n")
+    assert room_bytes() == 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert room_bytes() == pytest.approx(machine, rel=0.1)
+
+
+def test_room_on_a_gpu_is_what_its_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's free memory bounds a batch for ``cuda``, and a missing driver leaves the host's."""
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 3\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert room_bytes("cuda") == 3 << 20
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert room_bytes("cuda") > 3 << 20
