@@ -1,8 +1,8 @@
 """One block from inside its process: which cell is next, and what is sent of it.
 
 Of each group (network, batch, dtype, device) the first calls of every phase come first, while nothing is compiled;
-then conformance; then the cells, under pytest-benchmark; then conformance of the state that the timed steps left. The rows of
-a group are sent when that last check is done.
+then conformance; then the cells, under pytest-benchmark; then conformance of the state that the timed steps left. The
+rows of a group are sent when that last check is done.
 """
 
 from __future__ import annotations

@@ -273,16 +273,15 @@ class _Campaign:
         self.report(Progress(spent_s / max(spent_s + left_s, 1e-9), left_s, f"{name}: {text}"))
 
     def _failures(self) -> list[str]:
-        """Return a line for each distinct failure of this run, in order."""
-        lines: dict[str, None] = {}
+        """Return a line for each way in which a backend failed: how, why, where first and in how many cells."""
+        cells: dict[tuple[str, str, str], list[str]] = {}
         for _, record in read(self.run.path / ROWS):
-            where = f"{record['backend']}{' ' + record['arm'] if record['arm'] else ''}"
-            reason = record.get("reason", "")
-            if (
-                record["record"] == "cell"
-                and record["status"] != "ok"
-                and not reason.startswith(("left out", "not reached"))
-            ):
+            derived = record.get("reason", "").startswith(("left out", "not reached"))
+            if record["record"] == "cell" and record["status"] != "ok" and not derived:
                 cell = Cell(*(record[name] for name in Cell._fields))
-                lines[f"{where}, {cell}: {record['status']}: {reason}"] = None
-        return list(lines)
+                name = f"{record['backend']}{' ' + record['arm'] if record['arm'] else ''}"
+                cells.setdefault((name, record["status"], record.get("reason", "")), []).append(str(cell))
+        return [
+            f"{name}, {where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: {status}: {reason}"
+            for (name, status, reason), where in cells.items()
+        ]

@@ -94,7 +94,8 @@ def run_block(
             if over:  # whatever it still has to tidy up is of no use
                 break
         if not over:
-            yield {"event": "lost", **watch.verdict(timeout_s)}
+            status, reason = watch.verdict(timeout_s)
+            yield {"event": "lost", "status": status, "reason": f"{reason}{_last_words(log_path)}"}
     finally:
         os.close(read_end)
         watch.kill()
@@ -126,16 +127,21 @@ class _Watch:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def verdict(self, timeout_s: float) -> dict[str, str]:
+    def verdict(self, timeout_s: float) -> tuple[str, str]:
         """Return status and reason of a process that closed its pipe without a farewell."""
         if self._timed_out:
-            return {"status": "timeout", "reason": f"the block took over {timeout_s:g} s; allow more with --timeout"}
+            return "timeout", f"the block took over {timeout_s:g} s; allow more with --timeout"
         try:
             returncode = self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            return {"status": "crashed", "reason": "the process closed its pipe and went on"}
-        status, reason = classify_exit(returncode, self._peak_share)
-        return {"status": status, "reason": reason}
+            return "crashed", "the process closed its pipe and went on"
+        return classify_exit(returncode, self._peak_share)
+
+
+def _last_words(log_path: Path) -> str:
+    """Return the last line that a process printed, as the end of a sentence."""
+    lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
+    return f"; its last words: {lines[-1][:200]}" if lines else ""
 
 
 def _lines(descriptor: int, deadline_s: float, watch: _Watch) -> Iterator[bytes]:
