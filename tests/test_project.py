@@ -6,6 +6,7 @@ import ast
 import importlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -195,6 +196,27 @@ def test_readme_names_only_sessions_that_exist(project, readme):
     named = set(re.findall(r"(?:noxfile\.py|nox) -s (\w+)", readme))
     assert {"bench", "tests"} <= named
     assert named <= sessions
+
+
+def commands_of(readme: str) -> list[str]:
+    """Return the arguments of every `python -m bench` line in the README's shell blocks."""
+    shell = "\n".join(re.findall(r"```sh\n(.*?)```", readme, re.DOTALL))
+    return re.findall(r"^python -m bench (.*?) *(?:#.*)?$", shell, re.MULTILINE)
+
+
+def test_readme_commands_parse(readme, monkeypatch):
+    """Every command line that the README shows has flags that exist and values that they take."""
+    parsed = []
+    monkeypatch.setattr(cli, "_run", lambda args: parsed.append(args.command) or cli.SUCCESS)
+    shown = commands_of(readme)
+    assert [cli.main(shlex.split(line)) for line in shown] == [cli.SUCCESS] * len(shown)
+    assert {"recommend", "train", "check", "run", "gate"} <= set(parsed)
+
+
+def test_readme_first_program_runs(readme):
+    """The README's program on the tutorial's network runs as it stands, and learns."""
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(next(block for block in blocks if "losses" in block), {})
 
 
 def test_readme_documents_the_entry_point_group(readme):
