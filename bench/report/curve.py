@@ -57,11 +57,13 @@ def curve(
 
 
 def _limits(y: np.ndarray[tuple[int], np.dtype[np.floating]], log: bool) -> tuple[float, float]:
-    """Return the ends of the vertical axis: whole decades where the values span one, else the values with a margin."""
+    """Return the ends of the vertical axis: whole decades where the values span two, else the values themselves."""
     low, high = float(y.min()), float(y.max())
-    if log and high - low > 1:
+    if log and high - low > 2:
         return math.floor(low), math.ceil(high)
-    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
+    if high > low:
+        return low, high
+    margin = 0.05 * abs(high) or 0.5
     return low - margin, high + margin
 
 

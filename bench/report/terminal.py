@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 from rich import box
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn
@@ -32,6 +34,7 @@ __all__ = [
     "Reporter",
     "console",
     "curve",
+    "facts",
     "format_bytes",
     "format_count",
     "format_number",
@@ -48,7 +51,7 @@ NUMBER = re.compile(r"[<>~+-]?\d[\d,.]*(e[+-]?\d+)?( ?[A-Za-z/%]+)?|-|")
 REDRAW_S = 0.2
 PLAIN_LINE_S = 10.0
 
-Cell = RenderableType | float | None
+Cell = RenderableType | float | int | np.generic | None
 Column = str | tuple[str, str]
 
 
@@ -88,6 +91,17 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
     for row in cells:
         made.add_row(*row)
     return made
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return lines of ``name  text``, the texts aligned and wrapped beside their names."""
+    named = list(pairs)
+    width = max(len(name) for name, _ in named) + 2
+    room = console().width
+    return "\n".join(
+        textwrap.fill(text, room, initial_indent=f"{name:<{width}}", subsequent_indent=" " * width)
+        for name, text in named
+    )
 
 
 class Reporter:
@@ -149,12 +163,13 @@ def progress(description: str) -> Iterator[Reporter]:
         reporter.close()
 
 
-def _cell(value: Cell) -> RenderableType:
+def _cell(given: Cell) -> RenderableType:
+    value: RenderableType | float | int | None = given.item() if isinstance(given, np.generic) else given
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value is None or isinstance(value, float):
-        return format_number(value)
-    return format_count(value) if isinstance(value, int) else value
+    if isinstance(value, int):
+        return format_count(value)
+    return format_number(value) if value is None or isinstance(value, float) else value
 
 
 def _side(cells: Iterable[RenderableType]) -> str:

@@ -1,0 +1,120 @@
+"""``python -m bench predict``: saved parameters applied to a table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from bench.standardise import Floats
+    from bench.tables import TableFile
+    from bench.trained_model import TrainedModel
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``predict``."""
+    parser.epilog = "Rows keep their order. Where the table also holds the targets, R^2 and RMSE go to stderr."
+    parser.add_argument("--params", required=True, metavar="FILE", help="what train --save wrote")
+    parser.add_argument("--data", required=True, metavar="FILE", help="CSV with a header line, or Parquet")
+    parser.add_argument("--out", metavar="FILE", help="FILE.csv or FILE.parquet (default: CSV on stdout)")
+    parser.add_argument(
+        "--drop-missing", action="store_true", help="leave the prediction empty for rows with missing values"
+    )
+    parser.add_argument("--backend", metavar="NAME", help="default: chosen")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read parameters and rows, predict, write; return the exit status."""
+    from bench.cli import SUCCESS
+    from bench.errors import UsageError
+    from bench.prediction import predict
+    from bench.report.terminal import console, format_count
+    from bench.tables import check_known, open_table, read_numbers
+    from bench.trained_model import check_writable, load_model
+    from bench.training import choose_backend, load_backend
+
+    if args.out and Path(args.out).suffix not in (".csv", ".parquet"):
+        raise UsageError(f"--out must end in .csv or .parquet, got {args.out!r}")
+    out = check_writable(args.out, "--out") if args.out else None
+    model = load_model(args.params)
+    file = open_table(args.data)
+    check_known(model.inputs.columns, file.names, f"an input of {args.params}", file.path)
+    missing: Literal["keep", "refuse"] = "keep" if args.drop_missing else "refuse"
+    values = read_numbers(file, model.inputs.columns, model.inputs.columns, missing).values
+    if args.backend:
+        backend = load_backend(args.backend, model.network, model.dtype, args.device)
+    else:
+        backend, _ = choose_backend(model.network, len(values), 1, model.dtype, args.device)
+    predicted = predict(backend, model.params, model.inputs, model.targets, values)
+    _write(_as_table(model, predicted), out)
+    if out:
+        names = ", ".join(f"predicted_{name}" for name in model.targets.columns)
+        console(stderr=True).print(f"{format_count(len(values))} rows of {names} written to {out}")
+    _score(model, file, predicted)
+    return SUCCESS
+
+
+def _as_table(model: TrainedModel, predicted: Floats) -> pa.Table:
+    """Return predictions by column; NaN, where an input was missing, becomes an empty cell."""
+    import pyarrow as pa
+
+    columns = {
+        f"predicted_{name}": pa.array(column, from_pandas=True)
+        for name, column in zip(model.targets.columns, predicted.T, strict=True)
+    }
+    return pa.table(columns)
+
+
+def _write(table: pa.Table, path: Path | None) -> None:
+    """Write CSV or Parquet, whole or not at all, or CSV to stdout."""
+    import os
+
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    if path is None:
+        pyarrow.csv.write_csv(table, sys.stdout.buffer)
+        sys.stdout.flush()
+        return
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        if path.suffix == ".csv":
+            pyarrow.csv.write_csv(table, temporary)
+        else:
+            pyarrow.parquet.write_table(table, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _score(model: TrainedModel, file: TableFile, predicted: Floats) -> None:
+    """Where the table holds the targets as numbers, show how well the predictions fit, on stderr."""
+    import numpy as np
+
+    from bench.errors import UsageError
+    from bench.prediction import score
+    from bench.report.terminal import console, format_count, table
+    from bench.tables import read_numbers
+
+    targets = model.targets.columns
+    err = console(stderr=True)
+    if not set(targets) <= set(file.names):
+        return
+    try:
+        observed = read_numbers(file, targets, targets, missing="keep").values
+    except UsageError as error:
+        err.print(f"Not scored: {error}")
+        return
+    both = ~np.isnan(predicted + observed).any(axis=1)
+    if not both.any():
+        err.print("Not scored: no row has both a prediction and its targets.")
+        return
+    found = score(model.targets, predicted[both], observed[both])
+    rows = [(name, found.r2[name], found.rmse[name]) for name in targets]
+    err.print(f"Scored on {format_count(int(both.sum()))} rows that hold the targets:")
+    err.print(table(["target", ("R^2", "right"), ("RMSE", "right")], rows))

@@ -1,0 +1,205 @@
+"""``python -m bench train``: a network for a person's own table, from the file to scored, saved parameters."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.prediction import Score
+    from bench.train_job import Job
+    from bench.training import Training
+
+JSON_LOSSES = 1000
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``train``."""
+    parser.epilog = "Ctrl-C stops early and keeps the parameters reached."
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", required=True, metavar="FILE", help="CSV with a header line, or Parquet")
+    data.add_argument(
+        "--target", required=True, nargs="+", action="extend", metavar="COLUMN", help="what to predict; several allowed"
+    )
+    data.add_argument("--ignore", nargs="+", action="extend", default=[], metavar="COLUMN", help="columns to leave out")
+    data.add_argument("--drop-missing", action="store_true", help="leave rows with missing values out")
+    data.add_argument("--holdout", type=float, default=0.2, metavar="F", help="fraction kept for scoring (default 0.2)")
+    training = parser.add_argument_group("network and training")
+    training.add_argument("--network", metavar="8-32-1", help="layer sizes (default: inputs-32-targets)")
+    training.add_argument("--steps", type=int, metavar="N", help="steps of gradient descent (default 3000)")
+    training.add_argument("--learning-rate", type=float, metavar="R", help="default: by the network's size")
+    training.add_argument("--seed", type=int, default=0, metavar="N", help="of split and first parameters (default 0)")
+    training.add_argument("--backend", metavar="NAME", help="default: chosen, with the reason shown")
+    training.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default float32")
+    training.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+    output = parser.add_argument_group("output")
+    output.add_argument("--save", metavar="FILE", help="keep the parameters, for example params.safetensors")
+    output.add_argument("--json", action="store_true", help="one JSON document instead of text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, split, train, score, save; return the exit status."""
+    from backends import TrainingDiverged
+    from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS
+    from bench.prediction import score_standardised
+    from bench.report.terminal import console
+    from bench.train_job import Request, prepare
+    from bench.trained_model import check_writable
+    from bench.training import default_learning_rate
+
+    save_to = check_writable(args.save, "--save") if args.save else None
+    asked = (
+        "data",
+        "drop_missing",
+        "holdout",
+        "network",
+        "steps",
+        "learning_rate",
+        "seed",
+        "backend",
+        "dtype",
+        "device",
+    )
+    chosen = {name: getattr(args, name) for name in asked}
+    job = prepare(Request(targets=tuple(args.target), ignore=tuple(args.ignore), **chosen))
+    out = console()
+    if not args.json:
+        _introduce(args, job)
+    try:
+        trained = _train(job, args.seed)
+    except TrainingDiverged as error:
+        lower = f"{min(job.learning_rate / 4, default_learning_rate(job.network)):.2g}"
+        console(stderr=True).print(f"error: {error}.\nTry again with --learning-rate {lower}. Nothing was saved.")
+        return CHECK_FAILED
+    parts = job.parts
+    seen = score_standardised(job.backend, trained.params, parts.targets, parts.x, parts.y)
+    held = None
+    if len(parts.held_x):
+        held = score_standardised(job.backend, trained.params, parts.targets, parts.held_x, parts.held_y)
+    facts = _facts(args, job, trained, seen, held)
+    if save_to:
+        _save(save_to, args.dtype, job, trained, facts)
+    if args.json:
+        print(json.dumps(facts | {"saved": args.save} | _losses(trained), allow_nan=False))
+    else:
+        _conclude(out, job, trained, seen, held, save_to)
+    return SUCCESS if trained.complete else INTERRUPTED
+
+
+def _introduce(args: argparse.Namespace, job: Job) -> None:
+    """Say what is about to be trained, and what was done to the data."""
+    from bench.report.terminal import facts, format_count
+
+    parts, network = job.parts, job.network
+    names = parts.inputs.columns
+    listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    rows = len(parts.x) + len(parts.held_x)
+    dropped = f" ({format_count(job.rows_dropped)} with missing values left out)" if job.rows_dropped else ""
+    lines = [
+        ("data", f"{args.data}: {format_count(rows)} rows{dropped}"),
+        ("inputs", listed),
+        ("target" if len(parts.targets.columns) == 1 else "targets", ", ".join(parts.targets.columns)),
+        ("scaled", "every column to mean 0 and standard deviation 1 over the rows trained on"),
+        (
+            "split",
+            f"{format_count(len(parts.x))} rows to train on, {format_count(len(parts.held_x))} held out for scoring",
+        ),
+        ("network", f"{network}: {format_count(network.parameter_count)} parameters, tanh hidden units, {args.dtype}"),
+        ("backend", f"{job.backend.name} on {args.device} ({job.why})"),
+        ("training", f"{format_count(job.steps)} full-batch steps at learning rate {job.learning_rate:g}"),
+    ]
+    if parts.inputs.constant:
+        lines.insert(4, ("constant", f"{', '.join(parts.inputs.constant)}: the same in every row, so without effect"))
+    print(facts(lines))
+
+
+def _train(job: Job, seed: int) -> Training:
+    """Train with progress on stderr; Ctrl-C ends it after the current chunk of steps."""
+    from bench.cli.interrupts import ask_before_stopping
+    from bench.report.terminal import format_number, progress
+    from bench.training import start_params, train
+
+    with ask_before_stopping() as stop, progress("training") as shown:
+
+        def notice(done: int, loss: float) -> bool:
+            shown.update(done / job.steps, f"loss {format_number(loss)}")
+            return not stop.asked
+
+        start = start_params(job.network, seed)
+        return train(job.backend, start, job.parts.x, job.parts.y, job.learning_rate, job.steps, notice)
+
+
+def _save(path: Path, dtype: str, job: Job, trained: Training, facts: dict[str, Any]) -> None:
+    from bench.trained_model import TrainedModel, save_model
+
+    save_model(TrainedModel(job.network, dtype, trained.params, job.parts.inputs, job.parts.targets, facts), path)
+
+
+def _conclude(out: Console, job: Job, trained: Training, seen: Score, held: Score | None, save_to: Path | None) -> None:
+    """Show the curve, the scores, what to try next and where the parameters are."""
+    from bench.report.terminal import curve, format_count, format_number, format_seconds
+    from bench.report.training import advice, explain_scores, scores
+
+    done = len(trained.losses)
+    out.print()
+    if not trained.complete:
+        out.print(f"Stopped by Ctrl-C after {format_count(done)} of {format_count(job.steps)} steps.\n")
+    first, last = format_number(float(trained.losses[0])), format_number(float(trained.losses[-1]))
+    title = f"Loss {first} -> {last} in {format_count(done)} steps, {format_seconds(trained.seconds)}"
+    print(curve(trained.losses, title, "mean squared error, standardised", height=9))
+    out.print()
+    out.print(scores(seen, held))
+    print(explain_scores(seen, held))
+    out.print()
+    for line in advice(trained.losses, seen, held):
+        out.print(line)
+    if save_to:
+        out.print("Saved parameters, columns and scaling. Predict from a table with these inputs:")
+        print(f"  python -m bench predict --params {save_to} --data FILE")
+    elif not trained.complete:
+        out.print("Nothing was saved: ask for it with --save params.safetensors.")
+
+
+def _facts(args: argparse.Namespace, job: Job, trained: Training, seen: Score, held: Score | None) -> dict[str, Any]:
+    """Return what was done and what came of it, for JSON and for the saved file."""
+    return {
+        "data": args.data,
+        "network": str(job.network),
+        "backend": job.backend.name,
+        "why": job.why,
+        "dtype": args.dtype,
+        "device": args.device,
+        "seed": args.seed,
+        "learning_rate": job.learning_rate,
+        "steps_asked_for": job.steps,
+        "steps": len(trained.losses),
+        "seconds": trained.seconds,
+        "rows_trained_on": len(job.parts.x),
+        "rows_held_out": len(job.parts.held_x),
+        "rows_dropped": job.rows_dropped,
+        "inputs": list(job.parts.inputs.columns),
+        "constant_inputs": list(job.parts.inputs.constant),
+        "targets": list(job.parts.targets.columns),
+        "trained_on": _score(seen),
+        "held_out": _score(held) if held else None,
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    """Return a score with ``None`` for what is undefined, as JSON has no NaN."""
+    from math import isfinite
+
+    def known(values: dict[str, float]) -> dict[str, float | None]:
+        return {name: value if isfinite(value) else None for name, value in values.items()}
+
+    return {"loss": score.loss if isfinite(score.loss) else None, "r2": known(score.r2), "rmse": known(score.rmse)}
+
+
+def _losses(trained: Training) -> dict[str, Any]:
+    """Return the losses, evenly thinned, with the distance between them in steps."""
+    every = -(-len(trained.losses) // JSON_LOSSES)
+    return {"losses_every": every, "losses": [float(loss) for loss in trained.losses[::every]]}
