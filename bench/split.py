@@ -44,9 +44,10 @@ def split(table: Table, targets: int, holdout: float, seed: int) -> Split:
     rows = len(table.values)
     held = max(1, round(rows * holdout)) if holdout else 0
     if rows - held < 2:
+        remedy = "or train on all with --holdout 0" if rows > 1 else "one row cannot tell one input from another"
         raise UsageError(
-            f"{rows} {'row' if rows == 1 else 'rows'} with {held} held out leave {rows - held} to train on, and "
-            f"training needs 2 or more; give more rows{', or train on all with --holdout 0' if held and rows > 1 else ''}"
+            f"{rows} row{'s' * (rows != 1)}, of which {held} held out, leave {rows - held} to train on, and "
+            f"training needs 2 or more; give more rows, {remedy}"
         )
     np.random.default_rng(seed).shuffle(table.values)
     count = len(table.columns) - targets
