@@ -60,7 +60,7 @@ def _limits(y: np.ndarray[tuple[int], np.dtype[np.floating]], log: bool) -> tupl
     """Return the ends of the vertical axis: whole decades where the values span two, else the values themselves."""
     low, high = float(y.min()), float(y.max())
     if log and high - low > 2:
-        return math.floor(low), math.ceil(high)
+        return float(math.floor(low)), float(math.ceil(high))
     if high > low:
         return low, high
     margin = 0.05 * abs(high) or 0.5
@@ -94,18 +94,27 @@ def _framed(
     if ascii_only:
         bar, corner, line = "|", "+", "-"
         rows = ["".join(" " if dot in " \u2800" else "*" for dot in row) for row in rows]
-    spacing = max(2, len(rows) // 4)
-    labelled = {*range(0, len(rows) - spacing // 2, spacing), len(rows) - 1}
+    labels = _labels(low, high, len(rows), log)
     text = [title, f"{ylabel}{' (log scale)' if log else ''}"]
     for position, row in enumerate(rows):
-        value = high - (high - low) * position / max(1, len(rows) - 1)
-        label = _tick(10.0**value if log else value) if position in labelled else ""
+        label = labels.get(position, "")
         text.append(f"{label:>{LABEL_WIDTH}} {bar}{row.replace(chr(0x2800), ' ')}".rstrip())
     width = WIDTH - LABEL_WIDTH - 2
     text.append(" " * (LABEL_WIDTH + 1) + corner + line * width)
     end = f"{format_count(right)} {xlabel}{'' if xlabel.endswith('s') or right == 1 else 's'}"
     text.append(" " * (LABEL_WIDTH + 2) + "0" + end.rjust(width - 1))
     return "\n".join(text)
+
+
+def _labels(low: float, high: float, rows: int, log: bool) -> dict[int, str]:
+    """Return the labels of the vertical axis by row: whole decades where `_limits` ends on them, else even steps."""
+    if log and low.is_integer() and high.is_integer():
+        decades = range(int(high), int(low) - 1, -max(1, -(-int(high - low) * 2 // rows)))
+        return {round((high - decade) / (high - low) * (rows - 1)): _tick(10.0**decade) for decade in decades}
+    spacing = max(2, rows // 4)
+    positions = {*range(0, rows - spacing // 2, spacing), rows - 1}
+    values = {position: high - (high - low) * position / max(1, rows - 1) for position in positions}
+    return {position: _tick(10.0**value if log else value) for position, value in values.items()}
 
 
 def _tick(value: float) -> str:

@@ -80,6 +80,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
         title_style="bold",
         caption_style="",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
         show_edge=False,
     )
