@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 
@@ -34,16 +34,27 @@ SLACK = 1 + 2.0**-20
 Radius = Array | float
 
 
-class Ball(NamedTuple):
-    """Exact values, in the oracle's arithmetic, and how far a correct result may lie from each, in doubles."""
+@dataclass(frozen=True)
+class Ball:
+    """Exact values, and how far a correct result may lie from each.
+
+    Attributes:
+        exact: in the oracle's arithmetic.
+        radius: in doubles, or the number zero.
+    """
 
     exact: Array
     radius: Radius = 0.0
 
-    @property
+    @cached_property
+    def magnitude(self) -> Array:
+        """``|exact|`` in doubles."""
+        return magnitude(self.exact)
+
+    @cached_property
     def size(self) -> Array:
         """The largest magnitude of each entry: ``|exact| + radius``."""
-        return np.asarray(magnitude(self.exact) + self.radius)
+        return np.asarray(self.magnitude + self.radius) if isinstance(self.radius, np.ndarray) else self.magnitude
 
 
 @dataclass(frozen=True)
@@ -89,23 +100,20 @@ class Precision:
 
 def magnitude(values: Array) -> Array:
     """Return ``|values|`` in doubles."""
-    return np.abs(values).astype(np.float64)
+    return np.abs(values).astype(np.float64, copy=False)
 
 
 def ball_of_layer(h: Ball, w: Ball, b: Ball, p: Precision) -> Ball:
     """Return ``z = h W^T + b``.
 
     ``k`` products and ``k`` additions: ``gamma_{k+1} (H+ W+^T + b+)``, and the incoming errors by the product rule,
-    ``dH W+^T + |H| dW^T + db``. Underflow: each product and each sum, and a factor flushed costs the other's magnitude.
+    ``dH W+^T + H+ dW^T + db``. Underflow: each product and each sum, and a factor flushed costs the other's magnitude.
     """
     fan_in = w.exact.shape[1]
-    lost = p.floor * (2 * fan_in + 2 + h.size.sum(axis=1)[:, None] + w.size.sum(axis=1))
-    radius = (
-        p.gamma_of_products(fan_in + 1) * (h.size @ w.size.T + b.size)
-        + (_product(h.radius, w.size.T) + _product(magnitude(h.exact), _turned(w.radius)) + b.radius)
-        + lost
-    )
-    return Ball(affine(h.exact, w.exact, b.exact), radius)
+    gamma = p.gamma_of_products(fan_in + 1)
+    constant = gamma * b.size + b.radius + p.floor * (2 * fan_in + 2 + w.size.sum(axis=1))
+    radius = h.size @ (gamma * w.size + w.radius + p.floor).T + constant
+    return Ball(affine(h.exact, w.exact, b.exact), _plus_product(radius, h.radius, w.size.T))
 
 
 def ball_of_tanh(z: Ball, p: Precision) -> Ball:
@@ -114,10 +122,9 @@ def ball_of_tanh(z: Ball, p: Precision) -> Ball:
     ``|tanh z' - tanh z| <= sup|tanh'| dZ`` over ``[z - dZ, z + dZ]``, where tanh' is largest nearest to zero; then the
     relative error of tanh itself, on what it returns.
     """
-    known = np.isfinite(z.exact.astype(np.float64))
-    radius = np.where(known, z.radius, 0.0)
-    nearest = np.maximum(magnitude(z.exact) - radius, 0.0)
-    steepest = 1 / np.cosh(np.minimum(nearest, 350.0)) ** 2
+    radius = np.where(np.isfinite(z.magnitude), z.radius, 0.0)
+    nearest = np.clip(z.magnitude - radius, 0.0, 350.0)
+    steepest = 1 / np.cosh(nearest) ** 2
     h = p.arithmetic.tanh(z.exact)
     return Ball(h, steepest * radius * (1 + p.tanh) + p.tanh * magnitude(h) + 2 * p.floor)
 
@@ -125,15 +132,14 @@ def ball_of_tanh(z: Ball, p: Precision) -> Ball:
 def ball_of_slope(h: Ball, p: Precision, exact: Array | None = None) -> Ball:
     """Return ``d = 1 - h^2``, tanh' from the stored output; ``exact`` where the oracle knows it better, from ``z``.
 
-    ``|h'^2 - h^2| <= (2|h| + dH) dH``; squaring and subtracting, in either factoring, ``gamma_4 (1 + H+)^2``; and
+    ``|h'^2 - h^2| <= (|h| + H+) dH``; squaring and subtracting, in either factoring, ``gamma_4 (1 + H+)^2``; and
     ``4 T u H+^2`` for a slope taken from another tanh than the one stored.
     """
     if exact is None:
         exact = (1 - h.exact) * (1 + h.exact)
-    size = h.size
-    radius = (
-        (magnitude(h.exact) + size) * h.radius + p.gamma(4) * (1 + size) ** 2 + 2 * p.tanh * size**2 + 2 * p.floor
-    )
+    radius = p.gamma(4) * (1 + h.size) ** 2 + 2 * p.tanh * h.size**2 + 2 * p.floor
+    if isinstance(h.radius, np.ndarray):
+        radius += (h.magnitude + h.size) * h.radius
     return Ball(exact, radius)
 
 
@@ -142,56 +148,55 @@ def ball_of_loss(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
 
     Subtraction (twice, being squared), square, ``N`` additions, division: ``gamma_{N+5}``, every term being positive.
     """
-    difference = predicted.exact - y
-    size = magnitude(difference) + predicted.radius
-    moved = ((magnitude(difference) + size) * predicted.radius).sum() if np.any(predicted.radius) else 0.0
-    radius = (p.gamma(entries + 5) * (size**2).sum() + moved) / entries
-    return Ball((difference**2).sum() / entries, radius + p.floor * (size.size + 4 + 2 * size.sum() / entries))
+    difference = Ball(predicted.exact - y, predicted.radius)
+    size = difference.size
+    moved = 0.0
+    if isinstance(predicted.radius, np.ndarray):
+        moved = float(np.vdot(difference.magnitude + size, predicted.radius))
+    radius = (p.gamma(entries + 5) * float(np.vdot(size, size)) + moved) / entries
+    lost = p.floor * (size.size + 4 + 2 * size.sum() / entries)
+    return Ball((difference.exact**2).sum() / entries, np.asarray(radius + lost))
 
 
 def ball_of_error_term(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
     """Return ``g = 2 (predicted - y) / N``: a subtraction, the factor ``2 / N`` (two where ``N`` rounds), a product."""
     roundings = 3 if entries * p.unit * 2 <= 1 else 4
     g = error_term(predicted.exact, y, entries)
-    moved = 2 * predicted.radius / entries
+    moved = predicted.radius * (2 / entries)
     return Ball(g, p.gamma(roundings) * (magnitude(g) + moved) + moved + 4 * p.floor)
 
 
 def ball_pulled_back(g: Ball, w: Ball, slope: Ball, p: Precision) -> Ball:
     """Return ``(g W) * d``, the derivative by the ``z`` of the layer before.
 
-    ``dG_H = gamma_m G+ W+ + dG W+ + |G| dW`` with ``m`` the fan-out, then the product with ``d`` and its rounding:
+    ``dG_H = gamma_m G+ W+ + dG W+ + G+ dW`` with ``m`` the fan-out, then the product with ``d`` and its rounding:
     ``(d+ dG_H + dD |G_H|)(1 + u) + u |G_Z|``.
     """
     fan_out = w.exact.shape[0]
-    lost = p.floor * (2 * fan_out + 1 + g.size.sum(axis=1)[:, None] + w.size.sum(axis=0))
+    gamma = p.gamma_of_products(fan_out)
     gh = g.exact @ w.exact
-    dgh = (
-        p.gamma_of_products(fan_out) * (g.size @ w.size)
-        + (_product(g.radius, w.size) + _product(magnitude(g.exact), w.radius))
-        + lost
-    )
+    dgh = g.size @ (gamma * w.size + w.radius + p.floor) + p.floor * (2 * fan_out + 1 + w.size.sum(axis=0))
+    dgh = _plus_product(dgh, g.radius, w.size)
     gz = gh * slope.exact
-    radius = (slope.size * dgh + slope.radius * magnitude(gh)) * (1 + p.whole_unit)
-    lost = p.floor * (2 + slope.size + magnitude(gh))
-    return Ball(gz, radius + p.whole_unit * magnitude(gz) + lost)
+    radius = slope.size * (dgh * (1 + p.whole_unit) + p.floor) + 2 * p.floor
+    radius += (slope.radius * (1 + p.whole_unit) + p.floor) * magnitude(gh)
+    radius += p.whole_unit * magnitude(gz)
+    return Ball(gz, radius)
 
 
 def ball_of_weights_gradient(g: Ball, h: Ball, rows: int, p: Precision) -> Ball:
-    """Return these rows' share of ``g^T h``: ``gamma_n G+^T H+ + dG^T H+ + |G|^T dH`` with ``n`` all rows."""
-    lost = p.floor * (2 * len(g.exact) + 1 + g.size.sum(axis=0)[:, None] + h.size.sum(axis=0))
-    radius = (
-        p.gamma_of_products(rows) * (g.size.T @ h.size)
-        + (_product(_turned(g.radius), h.size) + _product(magnitude(g.exact).T, h.radius))
-        + lost
-    )
-    return Ball(g.exact.T @ h.exact, radius)
+    """Return these rows' share of ``g^T h``: ``gamma_n G+^T H+ + dG^T H+ + G+^T dH`` with ``n`` all rows."""
+    gamma = p.gamma_of_products(rows)
+    radius = g.size.T @ (gamma * h.size + h.radius + p.floor) + (g.radius + p.floor).T @ h.size
+    return Ball(g.exact.T @ h.exact, radius + p.floor * (2 * len(g.exact) + 1))
 
 
 def ball_of_biases_gradient(g: Ball, rows: int, p: Precision) -> Ball:
     """Return these rows' share of the sum of ``g``: ``gamma_{n-1} sum G+ + sum dG``, ``n`` being all rows."""
-    radius = p.gamma_of_products(rows - 1) * g.size.sum(axis=0) + np.broadcast_to(g.radius, g.exact.shape).sum(axis=0)
-    return Ball(g.exact.sum(axis=0), radius + p.floor * 2 * len(g.exact))
+    one = np.ones(len(g.exact))
+    radius = p.gamma_of_products(rows - 1) * (one @ g.size) + one @ g.radius
+    exact = one @ g.exact if g.exact.dtype == np.float64 else g.exact.sum(axis=0)
+    return Ball(exact, radius + p.floor * 2 * len(g.exact))
 
 
 def ball_of_update(w: Ball, g: Ball, rate: float, p: Precision) -> Ball:
@@ -207,10 +212,6 @@ def add(one: Ball | None, other: Ball) -> Ball:
     return other if one is None else Ball(one.exact + other.exact, one.radius + other.radius)
 
 
-def _product(a: Radius, b: Radius) -> Radius:
-    """Return ``a @ b``; nothing is computed where either is the radius zero."""
-    return a @ b if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else 0.0
-
-
-def _turned(radius: Radius) -> Radius:
-    return radius.T if isinstance(radius, np.ndarray) else radius
+def _plus_product(radius: Array, a: Radius, b: Array) -> Array:
+    """Return ``radius + a @ b``; nothing is computed where ``a`` is the radius zero."""
+    return radius + a @ b if isinstance(a, np.ndarray) else radius

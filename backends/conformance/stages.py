@@ -25,7 +25,7 @@ from backends.conformance.judge import Tally
 from backends.conformance.oracle import SMALL_WORK, round_to
 from backends.conformance.subject import Problem, precision_of
 
-BLOCK = 1 << 15
+BLOCK = 1 << 13
 """Rows judged at a time."""
 
 BallLayer = tuple[Ball, Ball]
