@@ -7,7 +7,9 @@ rows of a group are sent when that last check is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -81,6 +83,7 @@ class BlockPlugin:
         self._import_s = import_s
         self._group: GroupRun | None = None
         self._receipt: dict[str, Any] = {}
+        self.spent_s = {"load": 0.0, "first calls": 0.0, "conformance": 0.0}
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Let the benchmarks find this block."""
@@ -115,15 +118,27 @@ class BlockPlugin:
             raise
         return Measurement(group, cell.phase, work, schedule, steps)
 
+    @contextmanager
+    def _spend(self, what: str) -> Iterator[None]:
+        """Count the seconds of a part of the block."""
+        begun_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent_s[what] += time.perf_counter() - begun_s
+
     def _open(self, group: Group) -> GroupRun:
         """Place, call for the first time and prove one group; what fails is kept as the reason of its rows."""
         phases = [cell.phase for cell in self.cells if cell.group == group]
         self._channel.send("begin", cell={**group._asdict(), "phase": phases[0]})
         opened = GroupRun(self.spec, group, phases)
         try:
-            opened.load()
-            first_calls(opened)
-            opened.before = prove(opened, opened.problem.params)
+            with self._spend("load"):
+                opened.load()
+            with self._spend("first calls"):
+                first_calls(opened)
+            with self._spend("conformance"):
+                opened.before = prove(opened, opened.problem.params)
         except Exception as error:
             for phase in phases:
                 opened.fail(phase, error)
@@ -136,13 +151,16 @@ class BlockPlugin:
             return
         if group.figures:
             try:
-                group.after = prove(group, group.subject.backend.fetch(group.subject.params))
+                with self._spend("conformance"):
+                    group.after = prove(group, group.subject.backend.fetch(group.subject.params))
             except Exception as error:
                 for phase in group.phases:
                     group.fail(phase, error)
         if group.backend and not self._receipt:
             self._receipt = receipt.observe(group.backend, self.spec["commit"], self.spec["dirty"])
-        shared = {"import_s": self._import_s, **{f"receipt_{key}": value for key, value in self._receipt.items()}}
+        cache = "warm" if str(group.group) in self.spec["cached"] else "cold"
+        shared = {"import_s": self._import_s, "cache": cache}
+        shared |= {f"receipt_{key}": value for key, value in self._receipt.items()}
         for phase in group.phases:
             self._channel.send("row", row={**group.row(phase), **shared})
 

@@ -20,13 +20,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench import machine
+from bench.compile_cache import CompileCache
 from bench.errors import UsageError
 from bench.journal import Journal, read
 from bench.plan import Block, Cell, Group, Plan, block_s
 from bench.process import run_block
 from bench.results import MANIFEST, ROWS, SCHEMA, Run, open_run, results_root
 
-LOCK = ".lock"
+LOCK, CACHES = ".lock", ".caches"
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class _Campaign:
             for block in left:
                 self._measure(block)
         if not self.outcome.stopped:
-            shutil.rmtree(self.run.path / "cache", ignore_errors=True)
+            shutil.rmtree(self.run.path / CACHES, ignore_errors=True)
         self.outcome.blocks = len(self.ended)
         self.outcome.failures = self._failures()
         self.outcome.seconds = time.monotonic() - self.begun_s
@@ -203,10 +204,7 @@ class _Campaign:
         base |= {"arm": block.arm, "threads": block.threads}
         avoided = self.lost.get(block.backend, {})
         cells = [cell for cell in self.plan.cells if cell.group not in avoided]
-        cache = (
-            self.run.path / "cache" / f"{block.backend}{block.arm}-{block.threads}".replace("/", "").replace(":", ".")
-        )
-        base["cache"] = "warm" if cache.exists() else "cold"
+        cache = self._cache(block)
         begun_s, done, current = time.monotonic(), set[Cell](), None
         last: dict[str, Any] = {"event": "end"}
         for cell in self.plan.cells:
@@ -221,15 +219,24 @@ class _Campaign:
             elif event["event"] == "row":
                 self._keep({"record": "cell", **base, **event["row"]})
                 done.add(Cell(*(event["row"][name] for name in Cell._fields)))
+        cache.add(str(cell.group) for cell in done)
         status = last.get("status", "ok")
         if last["event"] == "lost":
             self._bury([cell for cell in cells if cell not in done], current, base, last)
         group = list(current.group) if last["event"] == "lost" and current else None
         end = {"record": "block", **base, "status": status, "reason": last.get("reason", ""), "group": group}
-        self._keep({**end, "seconds": time.monotonic() - begun_s})
+        self._keep({**end, "seconds": time.monotonic() - begun_s, "spent_s": last.get("spent_s", {})})
         self.expected_s[block.order] = time.monotonic() - begun_s
 
-    def _events(self, block: Block, base: dict[str, Any], cells: list[Cell], cache: Path) -> Iterator[dict[str, Any]]:
+    def _cache(self, block: Block) -> CompileCache:
+        """Return the compile cache of a block's arm: this run's own, or the one kept between runs."""
+        root = self.run.path if self.plan.own_cache else self.run.path.parent
+        name = f"{block.backend}{block.arm}-{block.threads}".replace("/", "").replace(":", ".")
+        return CompileCache((root / CACHES / name).resolve())
+
+    def _events(
+        self, block: Block, base: dict[str, Any], cells: list[Cell], cache: CompileCache
+    ) -> Iterator[dict[str, Any]]:
         """Yield the events of a block's process."""
         folder, name = self.run.path, f"{block.order:03d}-{block.backend.replace(':', '.')}{block.arm.replace('/', '')}"
         (folder / "logs").mkdir(exist_ok=True)
@@ -239,13 +246,14 @@ class _Campaign:
             "commit": self.run.manifest["commit"],
             "dirty": self.run.manifest["dirty"],
             "cells": [cell._asdict() for cell in cells],
+            "cached": sorted(cache.groups),
             "cpus": list(machine.cpus_for(block.threads)),
             "effort": vars(self.plan.effort),
             "steps": self.steps.get(block.backend, {}),
             "benchmarks": str((folder / "benchmarks" / f"{name}.json").resolve()),
         }
         spec_path, log_path = folder / "logs" / f"{name}.spec.json", folder / "logs" / f"{name}.txt"
-        yield from run_block(spec, spec_path, log_path, cache.resolve(), self.plan.timeout_s)
+        yield from run_block(spec, spec_path, log_path, cache.path, self.plan.timeout_s)
 
     def _bury(self, cells: Sequence[Cell], at: Cell | None, base: dict[str, Any], lost: dict[str, Any]) -> None:
         """Record the cells that a lost block did not reach."""

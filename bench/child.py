@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     options += ["-p", "no:cacheprovider", "-p", "pytest_benchmark.plugin", "--tb=short", "--no-header"]
     options += ["--benchmark-json", spec["benchmarks"], "--benchmark-columns=median,iqr,rounds"]
     status = int(pytest.main([*options, core_benchmarks.__file__], plugins=[plugin]))
-    channel.send("end", exit_status=status)
+    channel.send("end", exit_status=status, spent_s=plugin.spent_s)
     return status
 
 

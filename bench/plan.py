@@ -92,6 +92,7 @@ class Plan:
         budget_s: seconds for the whole campaign; it stops after a whole round when the next would not fit.
         seed: of the order of blocks.
         left_out: groups of the default grid that were left out, and why.
+        own_cache: whether compile caches start empty; else those of earlier runs on this machine are used.
     """
 
     groups: tuple[Group, ...]
@@ -105,6 +106,7 @@ class Plan:
     budget_s: float | None = None
     seed: int = 0
     left_out: tuple[str, ...] = ()
+    own_cache: bool = True
 
     @property
     def arms(self) -> tuple[tuple[str, str, int], ...]:

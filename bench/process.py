@@ -71,7 +71,6 @@ def run_block(
         timeout_s: seconds after which it is ended.
     """
     spec_path.write_text(json.dumps(spec), encoding="utf-8")
-    cache.mkdir(parents=True, exist_ok=True)
     read_end, write_end = os.pipe()
     with log_path.open("wb") as log:
         process = subprocess.Popen(

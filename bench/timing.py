@@ -37,12 +37,14 @@ class Effort:
         warm_up_s: most to spend on the warm-up; one call at least is made.
         least_rounds: rounds even where a call is longer than ``timed_s``.
         most_rounds: rounds even where a call is short.
+        check_s: about how long one check of conformance may take; a larger batch is checked on its first rows.
     """
 
     timed_s: float = 0.2
     warm_up_s: float = 0.2
     least_rounds: int = 5
     most_rounds: int = 1000
+    check_s: float = 1.0
 
 
 @dataclass(frozen=True)

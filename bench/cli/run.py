@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.results import Run
 
 QUICK_S, DEFAULT_S = 75.0, 540.0
-QUICK_BATCHES = (1, 256, 16_384, 262_144)
+QUICK_BATCHES = (1, 64, 4_096, 65_536)
 LIST = "comma-separated"
 
 
@@ -40,6 +40,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     care.add_argument("--blocks", type=flags.positive, metavar="N", help="processes for each backend")
     care.add_argument("--cell-time", type=flags.seconds, metavar="TIME", help="of timed rounds for each cell")
     care.add_argument("--timeout", type=flags.seconds, default=300.0, metavar="TIME", help="for one block (300 s)")
+    care.add_argument("--warm", action="store_true", help="use the compile caches of earlier runs, as --quick does")
     care.add_argument("--dry-run", action="store_true", help="show the plan and what it should take")
     keep = parser.add_argument_group("where it is kept")
     keep.add_argument("--resume", nargs="?", const="latest", metavar="RUN", help="go on where a run was cut off")
@@ -96,10 +97,13 @@ def make_plan(args: argparse.Namespace) -> Plan:
         batches = QUICK_BATCHES if args.quick else plans.BATCHES
         groups, left_out = plans.default_groups(networks, batches, dtypes, devices, free_bytes())
     phases = plans.checked_phases(args.phases or (("place", "step", "train") if args.quick else PHASES))
+    warm = args.quick or args.warm
     aa = "" if args.aa == "none" else args.aa or backends[0]
     if aa and aa not in backends:
         raise UsageError(f"--aa {aa}: expected one of the backends of this run, {', '.join(backends)}, or none")
-    plan = plans.Plan(groups, phases, backends, aa, threads, timeout_s=args.timeout, left_out=left_out)
+    plan = plans.Plan(
+        groups, phases, backends, aa, threads, timeout_s=args.timeout, left_out=left_out, own_cache=not warm
+    )
     budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
     if not args.blocks or not args.cell_time:
         plan = plans.fit(plan, budget_s, args.blocks, args.cell_time)
