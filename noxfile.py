@@ -177,10 +177,11 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run(python, "-m", "pytest", *session.posargs)
         return
-    pytest = (python, "-m", "pytest", "--cov", "--cov-report=")
-    # Tests that assert a time run by themselves: nothing beside them takes their core.
-    session.run(*pytest, "-m", "not timing and not browser", "--numprocesses=2", "--dist=worksteal")
-    session.run(*pytest, "-m", "timing", "--cov-append")
+    session.run(
+        python, "-m", "pytest", "-m", "not timing and not browser", "--numprocesses=2", "--cov", "--cov-report="
+    )
+    # Tests that assert a time run by themselves: nothing takes their core, and no tracer slows what they measure.
+    session.run(python, "-m", "pytest", "-m", "timing")
     session.run(python, "-m", "coverage", "report")
 
 
