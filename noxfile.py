@@ -145,7 +145,7 @@ def pip_configuration() -> dict[str, str]:
 
 def shared(session: nox.Session) -> str:
     """Return the interpreter of the environment that most sessions share: every framework and every tool."""
-    return environment(session, "shared", "all", "test", "lint")
+    return environment(session, "shared", "all", "idioms", "test", "lint")
 
 
 def bench_command(session: nox.Session, *arguments: str) -> None:
@@ -282,7 +282,7 @@ def validate(session: nox.Session) -> None:
 @nox.session
 def peers(session: nox.Session) -> None:
     """The same work beside TensorFlow, Keras, scikit-learn, flax and optax."""
-    python = environment(session, "peers", "all", "peers")
+    python = environment(session, "peers", "all", "peers", "test")
     session.run(python, "-m", "bench", "limits", *session.posargs)
 
 
