@@ -62,7 +62,8 @@ class Precision:
     """What a backend's arithmetic promises.
 
     Attributes:
-        unit: unit round-off of its dtype.
+        dtype: its name.
+        unit: unit round-off of that dtype.
         arithmetic: what the oracle calculates in.
         floor: what one operation may lose to underflow.
         largest: its largest finite number.
@@ -70,6 +71,7 @@ class Precision:
         sharp: the quality tier: ``3 sqrt(m) u`` in place of ``gamma_m``, what random roundings amount to.
     """
 
+    dtype: str
     unit: float
     arithmetic: Arithmetic
     floor: float

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from numpy.typing import ArrayLike
 
 from backends.base import Backend, Layer
+from backends.conformance.composed import balls_of_steps
 from backends.conformance.report import Report, summarise
-from backends.conformance.stages import judge_stages, judge_step
-from backends.conformance.subject import Problem
+from backends.conformance.stages import judge_stages, judge_step, judge_train
+from backends.conformance.subject import Problem, precision_of
 
 CLAIMS = ("outputs", "loss", "weights gradients", "biases gradients", "update", "step", "train")
 
@@ -41,7 +42,12 @@ def check_cell(
     x, y = backend.host_batch(inputs, targets)
     name = f"{backend.network}, {len(x)} rows"
     problem = Problem(name, backend.host_params(params), x, y, learning_rate)
-    tallies = [judge_stages(backend, problem), judge_step(backend, problem), judge_step(backend, problem, steps=2)]
+    trajectory = balls_of_steps(problem, 2, precision_of(backend, problem.work))
+    tallies = [
+        judge_stages(backend, problem),
+        judge_step(backend, problem, trajectory),
+        judge_train(backend, problem, trajectory),
+    ]
     findings = [finding for tally in tallies for finding in tally.findings]
     claims = (summarise(claim, [found for found in findings if found.claim == claim]) for claim in CLAIMS)
     return Report(backend.name, backend.dtype, backend.device, tuple(claims))

@@ -7,12 +7,11 @@
     update              from its own gradients
     step, train         from the inputs and parameters alone, errors carried along
 
-Rows go through in blocks, so that a million of them need little memory. No cases here.
+No cases here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,15 +20,10 @@ import numpy as np
 from backends.base import Array, Backend, TrainingDiverged
 from backends.conformance import bounds
 from backends.conformance.bounds import Ball, Precision
+from backends.conformance.composed import BallLayer, Totals, Trajectory, balls_of_steps, blocks, exact_params
 from backends.conformance.judge import Tally
 from backends.conformance.oracle import SMALL_WORK, round_to
 from backends.conformance.subject import Problem, precision_of
-
-BLOCK = 1 << 13
-"""Rows judged at a time."""
-
-BallLayer = tuple[Ball, Ball]
-
 
 def judge_stages(backend: Backend, problem: Problem) -> Tally:
     """Run forward, backward and update once, and judge outputs, loss, both gradients and the update."""
@@ -54,39 +48,41 @@ def judge_stages(backend: Backend, problem: Problem) -> Tally:
     with np.errstate(all="ignore"):
         _judge_outputs(tally, problem, outputs, p)
         _judge_backward(tally, problem, outputs, got_loss, got_gradients, p)
-        _judge_update(tally, problem, got_gradients, new, p)
+        _judge_update(tally, problem, got_gradients, new, precision_of(backend, problem.network.parameter_count))
     return tally
 
 
-def judge_step(backend: Backend, problem: Problem, steps: int = 1) -> Tally:
-    """Run `step` once, or `train` for two steps, and judge the new parameters and losses from the inputs alone."""
+def judge_step(backend: Backend, problem: Problem, trajectory: Trajectory | None = None) -> Tally:
+    """Run the fused `step` once, and judge the loss and the new parameters from the inputs alone."""
     p = precision_of(backend, problem.work)
-    claim = "step" if steps == 1 else "train"
     tally = Tally(problem.name, p, backend.dtype)
-    params = backend.place_params(problem.params)
     batch = backend.place_batch(problem.inputs, problem.targets)
-    if steps == 1:
-        params, loss = backend.step(params, batch, problem.learning_rate)
-        losses = np.array([float(loss)])
-    else:
-        params, losses = train_to_the_end(tally, backend, params, batch, problem.learning_rate, steps)
-    if len(losses) != steps:
-        tally.refute(claim, f"{len(losses)} losses, expected {steps}")
-        return tally
-    state = exact_params(problem, p)
-    for k in range(steps):
-        state, expected = ball_of_step(problem, state, p)
-        tally.judge(claim, f"loss of step {k}", losses[k], expected)
-    judge_params(tally, claim, backend.fetch(params), state)
+    params, loss = backend.step(backend.place_params(problem.params), batch, problem.learning_rate)
+    (state, expected), *_ = trajectory or balls_of_steps(problem, 1, p)
+    tally.judge("step", "loss", float(loss), expected)
+    judge_params(tally, "step", backend.fetch(params), state)
+    return tally
+
+
+def judge_train(backend: Backend, problem: Problem, trajectory: Trajectory) -> Tally:
+    """Run `train` for as many steps as ``trajectory`` has, and judge every loss and the last parameters."""
+    p = precision_of(backend, problem.work)
+    tally = Tally(problem.name, p, backend.dtype)
+    batch = backend.place_batch(problem.inputs, problem.targets)
+    params, losses = train_to_the_end(tally, backend, problem, backend.place_params(problem.params), batch, len(trajectory))
+    if tally.require("train", "losses", losses, (len(trajectory),)):
+        for k, (_, expected) in enumerate(trajectory):
+            tally.judge("train", f"loss of step {k}", losses[k], expected)
+    judge_params(tally, "train", backend.fetch(params), trajectory[-1][0])
     return tally
 
 
 def train_to_the_end(
-    tally: Tally, backend: Backend, params: Any, batch: Any, learning_rate: float, steps: int
+    tally: Tally, backend: Backend, problem: Problem, params: Any, batch: Any, steps: int
 ) -> tuple[Any, Array]:
     """Return what `train` returns, or what its `TrainingDiverged` carries; it must raise just where values overflow."""
     try:
-        params, losses = backend.train(params, batch, learning_rate, steps)
+        params, losses = backend.train(params, batch, problem.learning_rate, steps)
         raised = None
     except TrainingDiverged as error:
         params, losses, raised = error.params, error.losses, error
@@ -111,41 +107,11 @@ def judge_params(tally: Tally, claim: str, got: Any, expected: list[BallLayer]) 
                 tally.judge(claim, f"{label} of layer {k}", values, ball)
 
 
-def exact_params(problem: Problem, p: Precision) -> list[BallLayer]:
-    """Return the problem's parameters as balls of radius zero."""
-    array = p.arithmetic.array
-    return [(Ball(array(w)), Ball(array(b))) for w, b in problem.params]
-
-
-def ball_of_step(problem: Problem, params: list[BallLayer], p: Precision) -> tuple[list[BallLayer], Ball]:
-    """Return the parameters after one step, and the loss before it, every error carried along."""
-    with np.errstate(all="ignore"):
-        gradients: list[list[Ball | None]] = [[None, None] for _ in params]
-        loss: Ball | None = None
-        for _, x, y in _blocks(problem, p):
-            hs, slopes = [Ball(x)], []
-            for k, (w, b) in enumerate(params, start=1):
-                z = bounds.ball_of_layer(hs[-1], w, b, p)
-                hs.append(z if k == len(params) else bounds.ball_of_tanh(z, p))
-                if k < len(params):
-                    slopes.append(bounds.ball_of_slope(hs[-1], p, p.arithmetic.slope(z.exact)))
-            loss = bounds.add(loss, bounds.ball_of_loss(hs[-1], y, problem.targets.size, p))
-            _add_gradients(gradients, problem, params, hs, slopes, y, p)
-        rate = round_to(problem.learning_rate, problem.inputs.dtype.name)
-        new = []
-        for (w, b), (dw, db) in zip(params, gradients, strict=True):
-            assert dw is not None
-            assert db is not None
-            new.append((bounds.ball_of_update(w, dw, rate, p), bounds.ball_of_update(b, db, rate, p)))
-        assert loss is not None
-        return new, loss
-
-
 def _judge_outputs(tally: Tally, problem: Problem, outputs: tuple[Array, ...], p: Precision) -> None:
     """Each layer from the output of the layer before, as the backend computed it."""
     params = exact_params(problem, p)
     tiers = _tiers(problem, p)
-    for start, x, _ in _blocks(problem, p):
+    for start, x, _ in blocks(problem, p):
         h = Ball(x)
         for k, (w, b) in enumerate(params, start=1):
             expected = []
@@ -164,21 +130,18 @@ def _judge_backward(
     params = exact_params(problem, p)
     judged = []
     for tier in _tiers(problem, p):
-        gradients: list[list[Ball | None]] = [[None, None] for _ in params]
-        loss: Ball | None = None
-        for start, x, y in _blocks(problem, tier):
+        total = Totals(problem, params, tier)
+        for start, x, y in blocks(problem, tier):
             own = [Ball(x), *(Ball(p.arithmetic.array(h[start : start + len(x)])) for h in outputs)]
-            slopes = [bounds.ball_of_slope(h, tier) for h in own[1:-1]]
-            loss = bounds.add(loss, bounds.ball_of_loss(own[-1], y, problem.targets.size, tier))
-            _add_gradients(gradients, problem, params, own, slopes, y, tier)
-        judged.append((loss, gradients))
-    tally.judge("loss", "loss", got_loss, *(loss for loss, _ in judged if loss))
+            total.add(own, [bounds.ball_of_slope(h, tier) for h in own[1:-1]], y)
+        judged.append(total)
+    tally.judge("loss", "loss", got_loss, *(total.loss for total in judged))
     if len(got) != len(params):
         tally.refute("weights gradients", f"{len(got)} layers, expected {len(params)}")
         return
     for k in range(len(params)):
         for part, name in ((0, "weights"), (1, "biases")):
-            expected = [ball for ball in (gradients[k][part] for _, gradients in judged) if ball]
+            expected = [total.gradients[k][part] for total in judged]
             label = f"{name} gradient of layer {k + 1}"
             if tally.require(f"{name} gradients", label, got[k][part], expected[0].exact.shape):
                 tally.judge(f"{name} gradients", label, got[k][part], *expected)
@@ -186,7 +149,7 @@ def _judge_backward(
 
 def _judge_update(tally: Tally, problem: Problem, own_gradients: Any, new: Any, p: Precision) -> None:
     """The update from the backend's own gradients."""
-    rate = round_to(problem.learning_rate, problem.inputs.dtype.name)
+    rate = round_to(problem.learning_rate, p.dtype)
     expected = []
     for (w, b), (dw, db) in zip(exact_params(problem, p), own_gradients, strict=True):
         gradients = Ball(p.arithmetic.array(dw)), Ball(p.arithmetic.array(db))
@@ -202,30 +165,3 @@ def _judge_update(tally: Tally, problem: Problem, own_gradients: Any, new: Any, 
 def _tiers(problem: Problem, p: Precision) -> tuple[Precision, ...]:
     """Return the proven tier and, where it costs little, the quality tier."""
     return (p, replace(p, sharp=True)) if problem.work <= SMALL_WORK else (p,)
-
-
-def _add_gradients(
-    gradients: list[list[Ball | None]],
-    problem: Problem,
-    params: list[BallLayer],
-    hs: list[Ball],
-    slopes: list[Ball],
-    y: Array,
-    p: Precision,
-) -> None:
-    """Add one block's share of every gradient; ``hs`` begins with the inputs."""
-    rows = len(problem.inputs)
-    g = bounds.ball_of_error_term(hs[-1], y, problem.targets.size, p)
-    for k in range(len(params) - 1, -1, -1):
-        into = gradients[k]
-        into[0] = bounds.add(into[0], bounds.ball_of_weights_gradient(g, hs[k], rows, p))
-        into[1] = bounds.add(into[1], bounds.ball_of_biases_gradient(g, rows, p))
-        if k:
-            g = bounds.ball_pulled_back(g, params[k][0], slopes[k - 1], p)
-
-
-def _blocks(problem: Problem, p: Precision) -> Iterator[tuple[int, Array, Array]]:
-    """Yield the first row of each block, and its inputs and targets in the oracle's arithmetic."""
-    for start in range(0, len(problem.inputs), BLOCK):
-        rows = slice(start, start + BLOCK)
-        yield start, p.arithmetic.array(problem.inputs[rows]), p.arithmetic.array(problem.targets[rows])

@@ -87,6 +87,7 @@ def precision_of(backend: Backend, work: int) -> Precision:
     limits = np.finfo(backend.dtype)
     flushes = flushes_subnormals(type(backend), backend.dtype, backend.device)
     return Precision(
+        dtype=backend.dtype,
         unit=float(limits.eps) / 2,
         arithmetic=arithmetic_for(work, backend.dtype),
         floor=float(limits.tiny if flushes else limits.smallest_subnormal),
