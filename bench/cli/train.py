@@ -100,7 +100,7 @@ def _introduce(args: argparse.Namespace, job: Job) -> None:
     rows = len(parts.x) + len(parts.held_x)
     dropped = f" ({format_count(job.rows_dropped)} with missing values left out)" if job.rows_dropped else ""
     lines = [
-        ("data", f"{args.data}: {format_count(rows)} rows{dropped}"),
+        ("data", f"{format_count(rows)} rows{dropped} of {args.data}"),
         ("inputs", listed),
         ("target" if len(parts.targets.columns) == 1 else "targets", ", ".join(parts.targets.columns)),
         ("scaled", "every column to mean 0 and standard deviation 1 over the rows trained on"),

@@ -103,8 +103,8 @@ def _show_erratum(printed: Mapping[int, float], mended: Mapping[int, float]) -> 
     )
     out.print(text.erratum(printed, mended))
     out.print(
-        "\nIt also drops the factor 2 / (samples * outputs) = 2/3 of the true gradient, so its learning rate of 0.001 is "
-        "0.0015 in the usual terms. Every backend here has the true sign and factor."
+        "\nIt also drops the factor 2 / (samples * outputs) = 2/3 of the true gradient, so its learning rate of 0.001 "
+        "is 0.0015 in the usual terms. Every backend here has the true sign and factor."
     )
 
 

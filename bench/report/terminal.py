@@ -95,12 +95,19 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return lines of ``name  text``, the texts aligned and wrapped beside their names."""
+    """Return lines of ``name  text``, the texts aligned and wrapped beside their names; a path is never broken."""
     named = list(pairs)
     width = max(len(name) for name, _ in named) + 2
     room = console().width
     return "\n".join(
-        textwrap.fill(text, room, initial_indent=f"{name:<{width}}", subsequent_indent=" " * width)
+        textwrap.fill(
+            text,
+            room,
+            initial_indent=f"{name:<{width}}",
+            subsequent_indent=" " * width,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         for name, text in named
     )
 

@@ -24,9 +24,9 @@ STAGES = {
     ),
     "gradients": (
         "4. Backward: the gradient",
-        "How the loss changes with each parameter, by the chain rule, from the output back. 'hidden 1, a' is the weight "
-        "of input a in hidden unit 1. Negative: a larger parameter lowers the loss. Hidden unit 1 barely counts, as its "
-        "tanh is flat up there.",
+        "How the loss changes with each parameter, by the chain rule, from the output back. 'hidden 1, a' is the "
+        "weight of input a in hidden unit 1. Negative: a larger parameter lowers the loss. Hidden unit 1 barely "
+        "counts, as its tanh is flat up there.",
     ),
     "updated": (
         "5. Update",
