@@ -73,3 +73,12 @@ def several(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
         return values
 
     return read_all
+
+
+def fraction(text: str) -> float:
+    """Read a share of one: ``5%`` or ``0.05``."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip())
+    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a share such as 5% or 0.05, got {text!r}")
+    return value

@@ -7,9 +7,11 @@ time that the rows scatter about. Nothing here measures anything.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,6 +134,21 @@ def frame(
         if failed is not None:
             rows.extend(_failed_row(run, block, failed, network, batches[0], dtypes[0]) for network in networks)
     return pd.DataFrame(rows)
+
+
+def store(made: pd.DataFrame, root: Path) -> Path:
+    """Write rows of one run as `bench.results` keeps them under ``root``; return the run's folder."""
+    run, machine, created = (str(made[name].iloc[0]) for name in ("run", "machine", "created"))
+    path = root / machine / run
+    path.mkdir(parents=True)
+    manifest = {"schema": 1, "run": run, "machine": machine, "created": created, "complete": True}
+    (path / "run.json").write_text(json.dumps(manifest))
+    rows = made.drop(columns=["run", "machine", "created"]).to_dict("records")
+    with (path / "rows.jsonl").open("w") as file:
+        for row in rows:
+            known = {key: value for key, value in row.items() if not (isinstance(value, float) and math.isnan(value))}
+            file.write(json.dumps({"record": "cell", "attempt": 0, **known}) + "\n")
+    return path
 
 
 def _row(

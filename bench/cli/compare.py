@@ -1,0 +1,145 @@
+"""``compare``: the backends of one run side by side, or what became slower or faster between two runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cli import document, flags
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.compare import Comparison, LimitOf
+    from bench.results import Run
+
+PHASES = ("place", "forward", "backward", "update", "step", "train")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare what may be asked."""
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="folder, id or 'latest' (the default); two: what changed from the first"
+    )
+    names = ",".join(PHASES)
+    parser.add_argument("--phases", type=flags.several(flags.one_of(*PHASES)), metavar="LIST", help=f"{names} (step)")
+    parser.add_argument("--networks", type=flags.several(flags.network), metavar="LIST", help="such as 3-2-1,8-32-1")
+    parser.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
+    parser.add_argument("--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST")
+    parser.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="only these")
+    parser.add_argument(
+        "--margin", type=flags.fraction, default=0.05, metavar="M", help="ratios within it are a tie, such as 5%% (5%%)"
+    )
+    parser.add_argument("--force", action="store_true", help="compare also where conditions differ")
+    parser.add_argument("--brief", action="store_true", help="only the map from batch to backend")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare and print; always 0, `gate` is the command that fails."""
+    from bench import compare, results
+    from bench.errors import UsageError
+
+    if len(args.runs) > 2:
+        raise UsageError(f"compare takes one run or two, got {len(args.runs)}: {' '.join(args.runs)}")
+    chosen = [results.resolve(text, args.results) for text in args.runs or ["latest"]]
+    whole = [results.load(one) for one in chosen]
+    if len(chosen) == 1:
+        compare.refuse(compare.unlike_within(whole[0]), args.force)
+        found = compare.compare(select(whole[0], args), args.margin, limits_of(chosen[0], args.results))
+        if args.json:
+            document.show(_document(chosen, found.rows, found))
+        else:
+            _show(chosen[0], found, args.brief)
+        return 0
+    frames = [select(frame, args) for frame in whole]
+    compare.refuse(compare.unlike_between(*frames), args.force)
+    changed = compare.between(*frames, args.margin)
+    if changed.empty:
+        raise UsageError(f"runs {chosen[0].id} and {chosen[1].id} have no cell in common; see python -m bench compare")
+    if args.json:
+        document.show(_document(chosen, changed))
+    else:
+        _show_changes(chosen, changed, args.margin)
+    return 0
+
+
+def select(frame: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
+    """Return the rows that the flags ask for.
+
+    Raises:
+        UsageError: there is none, or none with a time.
+    """
+    from bench.errors import UsageError
+
+    phases = args.phases or (("step",) if (frame["phase"] == "step").any() else tuple(frame["phase"].unique()))
+    networks = tuple(map(str, args.networks or ()))
+    asked = {
+        "phase": phases,
+        "network": networks,
+        "batch": args.batches,
+        "dtype": args.dtypes,
+        "backend": args.backends,
+    }
+    for column, values in asked.items():
+        if values:
+            kept = frame[frame[column].isin(values)]
+            if kept.empty:
+                there = ", ".join(map(str, frame[column].unique()))
+                raise UsageError(
+                    f"no row with {column} {', '.join(map(str, values))}; the run has {there or 'no rows'}"
+                )
+            frame = kept
+    if not (frame["status"] == "ok").any():
+        raise UsageError("none of these cells has a time; measure again: python -m bench run --quick")
+    return frame
+
+
+def limits_of(run_: Run, root: Path | None) -> LimitOf | None:
+    """Return the limits of a run's machine, ``None`` where its ceilings were not measured."""
+    from backends import Network
+    from bench import ceilings, results
+    from bench.errors import UsageError
+
+    measured = ceilings.load(run_.machine, root or results.results_root())
+    if measured is None:
+        return None
+
+    def limit_of(network: str, batch: int, dtype: str, phase: str, threads: int) -> float | None:
+        try:
+            return ceilings.limit_s(Network.parse(network), batch, dtype, phase, measured, threads).seconds
+        except UsageError:
+            return None
+
+    return limit_of
+
+
+def _show(run_: Run, found: Comparison, brief: bool) -> None:
+    from bench.report import comparing, terminal
+
+    out = terminal.console()
+    for part in comparing.one_run(found, brief, wide=out.width >= 72):
+        out.print(part)
+    out.print(comparing.trust(found), soft_wrap=False)
+    out.print(f"run {run_.id}, {run_.machine}", style="dim")
+
+
+def _show_changes(chosen: list[Run], changed: pd.DataFrame, margin: float) -> None:
+    from bench.report import comparing, terminal
+
+    out = terminal.console()
+    for part in comparing.two_runs(changed, margin):
+        out.print(part)
+    out.print(f"{chosen[0].id} -> {chosen[1].id}", style="dim")
+
+
+def _document(chosen: list[Run], rows: pd.DataFrame, found: Comparison | None = None) -> dict[str, Any]:
+    """Return the runs, the rows, and for one run the winners and the A/A arm."""
+    made: dict[str, Any] = {"runs": [run.id for run in chosen], "rows": rows}
+    if found:
+        chance = found.chance and {**vars(found.chance), "rate": found.chance.rate}
+        made |= {"winners": found.winners, "failures": found.failures, "a_against_a": chance}
+        made |= {"margin": found.margin, "pairs": found.pairs}
+    return made
