@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from backends.conformance.cell import check_cell
+from backends.conformance.checks import check
 from backends.conformance.report import Claim, Report
 
-__all__ = ["Claim", "Report", "check_cell"]
+__all__ = ["Claim", "Report", "check", "check_cell"]

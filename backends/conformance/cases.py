@@ -79,21 +79,29 @@ class Case:
         return Problem(str(self), params, np.ascontiguousarray(x), np.ascontiguousarray(y), drawn.learning_rate)
 
 
-def fixed(backend: Backend) -> tuple[Case, ...]:
-    """Return the stated set for a backend: fewer shapes where every new shape compiles.
+def fixed(backend: Backend, quick: bool = False) -> tuple[Case, ...]:
+    """Return the stated set for a backend: fewer shapes where every new shape compiles, or where it has to be quick.
 
     Every kind of values at 3-2-1 with 64 rows; networks of one to three hidden layers; the rows around each block size:
     what the backend says in ``block_rows``, or sizes that are common.
     """
     names = ["3-2-1/n=3/tutorial", *(f"{VALUES_SHAPE}/{kind}" for kind in KINDS if kind != "tutorial")]
-    names += ["1-1-1/n=1/normal", "8-32-1/n=257/normal", "17-9-7-2/n=31/normal", "2-3-8-16-1/n=9/saturated"]
+    names += ["1-1-1/n=1/normal", "8-32-1/n=257/normal", "17-9-7-2/n=31/normal"]
     compiles = backend.capabilities.compiles
-    if not compiles:
-        names += [_latin_square(k) for k in range(len(SIZES))]
-    said = getattr(backend, "block_rows", None)
-    blocks = (int(said),) if said else COMMON_BLOCKS[:1] if compiles else COMMON_BLOCKS
-    names += [f"{BLOCK_NETWORK}/n={rows}/normal" for block in blocks for rows in _edges(block)]
+    if not quick:
+        names += ["2-3-8-16-1/n=9/saturated"]
+        names += [] if compiles else [_latin_square(k) for k in range(len(SIZES))]
+        said = getattr(backend, "block_rows", None)
+        blocks = (int(said),) if said else COMMON_BLOCKS[:1] if compiles else COMMON_BLOCKS
+        names += [f"{BLOCK_NETWORK}/n={rows}/normal" for block in blocks for rows in _edges(block)]
     return tuple(Case.parse(name) for name in dict.fromkeys(names))
+
+
+def fixed_for(network: Network, quick: bool = False) -> tuple[Case, ...]:
+    """Return the stated set for one network: few rows, some rows, and every kind of values."""
+    kinds = ["normal"] if quick else [kind for kind in KINDS if kind != "tutorial"]
+    names = [f"{network}/n={rows}/normal" for rows in (1, 9)] + [f"{network}/n=64/{kind}" for kind in kinds]
+    return tuple(Case.parse(name) for name in names)
 
 
 def _edges(block: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.base import Backend, Layer
@@ -42,12 +43,13 @@ def check_cell(
     x, y = backend.host_batch(inputs, targets)
     name = f"{backend.network}, {len(x)} rows"
     problem = Problem(name, backend.host_params(params), x, y, learning_rate)
-    trajectory = balls_of_steps(problem, 2, precision_of(backend, problem.work))
-    tallies = [
-        judge_stages(backend, problem),
-        judge_step(backend, problem, trajectory),
-        judge_train(backend, problem, trajectory),
-    ]
+    with np.errstate(all="ignore"):
+        trajectory = balls_of_steps(problem, 2, precision_of(backend, problem.work))
+        tallies = [
+            judge_stages(backend, problem),
+            judge_step(backend, problem, trajectory),
+            judge_train(backend, problem, trajectory),
+        ]
     findings = [finding for tally in tallies for finding in tally.findings]
     claims = (summarise(claim, [found for found in findings if found.claim == claim]) for claim in CLAIMS)
     return Report(backend.name, backend.dtype, backend.device, tuple(claims))

@@ -11,6 +11,7 @@ import numpy as np
 from backends.base import Array, Backend, Layer, Network, Params
 from backends.conformance.bounds import Precision
 from backends.conformance.oracle import arithmetic_for
+from backends.conformance.report import Finding
 from backends.registry import find
 
 PRODUCT_UNITS = {"ieee": 0.0, "tf32": 2.0**-11, "bf16": 2.0**-8}
@@ -54,11 +55,13 @@ class Subject:
         name: what `backends.load` takes.
         dtype: ``"float32"`` or ``"float64"``.
         device: ``"cpu"`` or ``"cuda"``.
+        judged: what was found on each case that several claims share.
     """
 
     name: str
     dtype: str
     device: str
+    judged: dict[str, list[Finding]] = field(default_factory=dict)
     _instances: dict[Network, Backend] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,142 @@
+"""The claims, and `check`, which judges them all on one backend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from backends.base import Network
+from backends.conformance import arrays, determinism, laws, refusals, sign, state, trajectory
+from backends.conformance.cases import Case, fixed, fixed_for
+from backends.conformance.report import Claim, Finding, Report, summarise
+from backends.conformance.stages import judge_stages, judge_step
+from backends.conformance.subject import SMALLEST, Problem, Subject
+
+STAGES = ("outputs", "loss", "weights gradients", "biases gradients", "update")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one claim is judged.
+
+    Attributes:
+        judge: yields findings for a subject and cases.
+        selected: names out of the fixed set that it is judged on; all of them where empty.
+        exact: a claim of equality, which has no ratio.
+        own_cases: makes its own cases and takes none.
+    """
+
+    judge: Callable[[Subject, tuple[Case, ...]], Iterable[Finding]]
+    selected: tuple[str, ...] = ()
+    exact: bool = False
+    own_cases: bool = False
+
+
+def _judge_stage(claim: str, subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
+    """Judge one stage; all five stages of a case are judged at once and remembered."""
+    for case in cases:
+        name = str(case)
+        if name not in subject.judged:
+            subject.judged[name] = _on_case(claim, subject, case, lambda *on: judge_stages(*on).findings)
+        yield from (found for found in subject.judged[name] if found.claim == claim or not found.claim)
+
+
+def _judge_step(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
+    for case in cases:
+        yield from _on_case("step", subject, case, lambda *on: judge_step(*on).findings)
+
+
+def _on_case(claim: str, subject: Subject, case: Case, judge: Callable[..., list[Finding]]) -> list[Finding]:
+    """Return the findings of one case; an exception is a finding against every claim that was to be judged."""
+    try:
+        return judge(subject.on(case.network), case.problem(subject.dtype))
+    except Exception as error:  # whatever a stranger's backend raises must not stop the other cases
+        return [Finding("", str(case), math.inf, f"raised {type(error).__name__}: {error}")]
+
+
+RULES: dict[str, Rule] = {
+    **{claim: Rule(partial(_judge_stage, claim)) for claim in STAGES},
+    "step": Rule(_judge_step),
+    "train": Rule(trajectory.check_train, trajectory.TRAINED),
+    "sign": Rule(sign.check_sign, sign.SIGNED),
+    "layouts": Rule(arrays.check_layouts, own_cases=True),
+    "values": Rule(arrays.check_values, own_cases=True),
+    "state": Rule(state.check_state, exact=True, own_cases=True),
+    "determinism": Rule(determinism.check_determinism, exact=True, own_cases=True),
+    "laws": Rule(laws.check_laws, exact=True, own_cases=True),
+    "refusals": Rule(refusals.check_refusals, exact=True, own_cases=True),
+}
+
+
+def check_claim(claim: str, subject: Subject, cases: tuple[Case, ...]) -> Claim:
+    """Return one claim judged on ``cases``; an exception of the backend is a failure of the claim."""
+    findings: list[Finding] = []
+    try:
+        with np.errstate(all="ignore"):  # overflow and NaN are part of the cases
+            findings.extend(RULES[claim].judge(subject, cases))
+    except Exception as error:  # whatever a stranger's backend raises must not stop the other claims
+        findings.append(Finding(claim, claim, math.inf, f"raised {type(error).__name__}: {error}"))
+    return summarise(claim, findings)
+
+
+def check(
+    backend_name: str,
+    network: Network | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+    quick: bool = False,
+    cases: tuple[Case, ...] | None = None,
+    claims: tuple[str, ...] | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> Report:
+    """Judge every claim on one backend.
+
+    Args:
+        backend_name: what `backends.load` takes.
+        network: judge the numeric claims on this network alone; ``None`` for the stated set of networks.
+        dtype: ``"float32"`` or ``"float64"``.
+        device: ``"cpu"`` or ``"cuda"``.
+        quick: fewer cases, and no child processes.
+        cases: exactly these cases instead, and of the claims only those that are judged case by case.
+        claims: only these claims.
+        progress: told the fraction done and what comes next.
+
+    Raises:
+        BackendUnavailable: the framework or the device is not there.
+        ValueError: no backend of that name, or it lacks the dtype or the device.
+    """
+    subject = Subject(backend_name, dtype, device)
+    plan = plan_of(subject, network, quick, cases, claims)
+    judged = []
+    for k, (claim, chosen) in enumerate(plan):
+        if progress:
+            progress(k / len(plan), claim)
+        judged.append(check_claim(claim, subject, chosen))
+    return Report(backend_name, dtype, device, tuple(judged))
+
+
+def plan_of(
+    subject: Subject,
+    network: Network | None = None,
+    quick: bool = False,
+    cases: tuple[Case, ...] | None = None,
+    claims: tuple[str, ...] | None = None,
+) -> list[tuple[str, tuple[Case, ...]]]:
+    """Return the claims in order, each with its cases."""
+    given = fixed(subject.on(SMALLEST), quick) if network is None else fixed_for(network, quick)
+    plan = []
+    for claim, rule in RULES.items():
+        if claims is not None and claim not in claims:
+            continue
+        if cases is not None:
+            if not rule.own_cases:
+                plan.append((claim, cases))
+        elif rule.selected and network is None:
+            plan.append((claim, tuple(case for case in given if str(case) in rule.selected)))
+        elif not (quick and rule.own_cases and claim == "determinism"):
+            plan.append((claim, given))
+    return plan

@@ -1,0 +1,102 @@
+"""The claim on determinism: equal input gives equal bits, wherever the backend declares it.
+
+Runs `python -m backends.conformance.determinism BACKEND DEVICE DTYPES` for the answer of a process of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+
+from backends.base import TrainingDiverged
+from backends.conformance.cases import VALUES_SHAPE, Case
+from backends.conformance.report import Finding
+from backends.conformance.subject import Subject
+
+# The second has more rows than a block of any thread, so that threads share the sums.
+REPEATED = (f"{VALUES_SHAPE}/normal/seed=5", "3-2-1/n=20000/normal")
+STEPS = 3
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+PATIENCE_S = 120
+
+
+def check_determinism(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
+    """Judge repeated calls and child processes, by what the backend declares."""
+    declared = subject.kind.capabilities.deterministic
+    here = digest(subject)
+    if "process" in declared:
+        yield _compared("repeated in one process", here, digest(subject))
+    dtypes = ",".join(subject.kind.capabilities.dtypes)
+    if "processes" in declared:
+        other = digests_elsewhere(subject.name, subject.device, dtypes)[subject.dtype]
+        yield _compared("in another process", here, other)
+    if "threads" in declared:
+        one, two = (digests_elsewhere(subject.name, subject.device, dtypes, threads) for threads in (1, 2))
+        yield _compared("with 1 and with 2 threads", one[subject.dtype], two[subject.dtype])
+
+
+def digest(subject: Subject) -> dict[str, str]:
+    """Return a hash of the bits of every result, a case and a stage each."""
+    found = {}
+    for name in REPEATED:
+        case = Case.parse(name)
+        backend, problem = subject.on(case.network), case.problem(subject.dtype)
+        batch = backend.place_batch(problem.inputs, problem.targets)
+        params = backend.place_params(problem.params)
+        tape = backend.forward(params, batch)
+        loss, gradients = backend.backward(params, batch, tape)
+        found[f"{name} forward"] = _hash(*backend.outputs(tape))
+        found[f"{name} loss"] = float(loss).hex()
+        found[f"{name} backward"] = _hash(*(array for layer in backend.fetch(gradients) for array in layer))
+        stepped, _ = backend.step(params, batch, problem.learning_rate)
+        found[f"{name} step"] = _hash(*(array for layer in backend.fetch(stepped) for array in layer))
+        try:
+            trained, _ = backend.train(backend.place_params(problem.params), batch, problem.learning_rate, STEPS)
+        except TrainingDiverged as diverged:  # another claim judges that
+            trained = diverged.params
+        found[f"{name} train"] = _hash(*(array for layer in backend.fetch(trained) for array in layer))
+    return found
+
+
+@lru_cache(maxsize=64)
+def digests_elsewhere(name: str, device: str, dtypes: str, threads: int | None = None) -> dict[str, dict[str, str]]:
+    """Return the digest of each dtype, computed in a child process, with so many threads where given.
+
+    Raises:
+        RuntimeError: the child failed; carries its last words.
+    """
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path))
+    if threads is not None:
+        environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    command = [sys.executable, "-m", "backends.conformance.determinism", name, device, dtypes]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    if done.returncode:
+        last_words = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RuntimeError(f"{' '.join(command[1:])} failed with status {done.returncode}: {last_words}")
+    answer: dict[str, dict[str, str]] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def _compared(how: str, one: dict[str, str], other: dict[str, str]) -> Finding:
+    differing = [stage for stage in one if one[stage] != other[stage]]
+    return Finding("determinism", differing[0] if differing else REPEATED[0], math.inf if differing else 0.0, how)
+
+
+def _hash(*arrays: np.ndarray) -> str:
+    hashed = hashlib.sha256()
+    for array in arrays:
+        hashed.update(np.ascontiguousarray(array).tobytes())
+    return hashed.hexdigest()
+
+
+if __name__ == "__main__":
+    asked_name, asked_device, asked_dtypes = sys.argv[1:]
+    print(json.dumps({dtype: digest(Subject(asked_name, dtype, asked_device)) for dtype in asked_dtypes.split(",")}))

@@ -1,0 +1,172 @@
+"""The claim on state: memory of the caller is neither kept nor written, and nothing returned changes afterwards.
+
+Only params given to `update`, `step` and `train` may be reused. All comparisons are bit for bit within one backend, of
+values that it fetched itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from backends.base import Array
+from backends.conformance.cases import VALUES_SHAPE, Case
+from backends.conformance.report import Finding
+from backends.conformance.stages import judge_stages
+from backends.conformance.subject import Problem, Subject
+
+FIRST, SECOND = f"{VALUES_SHAPE}/normal/seed=3", f"{VALUES_SHAPE}/normal/seed=4"
+
+
+def check_state(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
+    """Judge what stays the same while something else is done."""
+    one, other = (Case.parse(name).problem(subject.dtype) for name in (FIRST, SECOND))
+    for name, judge in CLAIMS.items():
+        changed = judge(subject, one, other)
+        yield Finding("state", f"{VALUES_SHAPE}, {name}", math.inf if changed else 0.0, changed)
+
+
+def _memory_is_copied(subject: Subject, one: Problem, other: Problem) -> str:
+    """Overwriting the caller's arrays after placing them changes nothing; computing does not write to them."""
+    backend = subject.on(one.network)
+    mine = _copied(one)
+    params, batch = backend.place_params(mine.params), backend.place_batch(mine.inputs, mine.targets)
+    tape = backend.forward(params, batch)
+    gradients = backend.backward(params, batch, tape)[1]
+    backend.train(backend.update(params, gradients, 0.5), batch, 0.01, 1)
+    if any(not np.array_equal(a, b) for a, b in zip(_arrays(mine), _arrays(one), strict=True)):
+        return "the caller's arrays were written to"
+    expected = backend.outputs(tape)
+    params, batch = backend.place_params(mine.params), backend.place_batch(mine.inputs, mine.targets)
+    for array in _arrays(mine):
+        array.fill(math.nan)
+    tape = backend.forward(params, batch)
+    backend.backward(params, batch, tape)
+    if not _same(backend.outputs(tape), expected):
+        return "overwriting the caller's arrays changed the outputs"
+    if not _same(backend.fetch(backend.backward(params, batch, tape)[1]), expected := _gradients(subject, one)):
+        return "overwriting the caller's arrays changed the gradients"
+    return ""
+
+
+def _results_are_copies(subject: Subject, one: Problem, other: Problem) -> str:
+    """Overwriting what `outputs` and `fetch` return changes nothing."""
+    backend = subject.on(one.network)
+    params, batch = backend.place_params(one.params), backend.place_batch(one.inputs, one.targets)
+    tape = backend.forward(params, batch)
+    gradients = backend.backward(params, batch, tape)[1]
+    for what, fetch in (
+        ("outputs", lambda: backend.outputs(tape)),
+        ("params", lambda: backend.fetch(params)),
+        ("gradients", lambda: backend.fetch(gradients)),
+    ):
+        expected = _snapshot(fetch())
+        for array in _flat(fetch()):
+            if array.flags.writeable:
+                array.fill(math.nan)
+        if not _same(fetch(), expected):
+            return f"overwriting fetched {what} changed them"
+    return ""
+
+
+def _results_stay(subject: Subject, one: Problem, other: Problem) -> str:
+    """Tape, gradients, loss and batch stay what they are while another batch is worked on."""
+    backend = subject.on(one.network)
+    params, batch = backend.place_params(one.params), backend.place_batch(one.inputs, one.targets)
+    tape = backend.forward(params, batch)
+    loss, gradients = backend.backward(params, batch, tape)
+    before = float(loss), _snapshot(backend.outputs(tape)), _snapshot(backend.fetch(gradients))
+    kept = _snapshot(backend.fetch(params))
+    second = backend.place_params(other.params), backend.place_batch(other.inputs, other.targets)
+    second_tape = backend.forward(*second)
+    backend.backward(*second, second_tape)
+    stepped, _ = backend.step(second[0], second[1], 0.25)
+    backend.train(stepped, batch, 0.01, 2)
+    for what, now, then in (
+        ("the loss", [np.asarray(float(loss))], [np.asarray(before[0])]),
+        ("the tape", backend.outputs(tape), before[1]),
+        ("the gradients", backend.fetch(gradients), before[2]),
+        ("the params, which no update was given,", backend.fetch(params), kept),
+    ):
+        if not _same(now, then):
+            return f"{what} changed while another batch was worked on"
+    backend.update(params, gradients, 0.25)
+    if not _same(backend.fetch(gradients), before[2]):
+        return "update changed the gradients"
+    return "" if _same(_gradients(subject, one), before[2]) else "the same batch later gives other gradients"
+
+
+def _batches_do_not_mix(subject: Subject, one: Problem, other: Problem) -> str:
+    """A smaller batch after a larger one, on one instance, is right by the bounds: nothing stale is left."""
+    backend = subject.fresh(one.network)
+    rows = Case.parse("3-2-1/n=3/tutorial").problem(subject.dtype)
+    for problem in (one, rows, other, rows):
+        failed = [f"{found.claim}: {found.where}" for found in judge_stages(backend, problem).findings if not found.ratio <= 1]
+        if failed:
+            return f"after another batch, {problem.name} fails {failed[0]}"
+    return ""
+
+
+def _instances_are_independent(subject: Subject, one: Problem, other: Problem) -> str:
+    """Two instances do not disturb each other."""
+    a, b = subject.fresh(one.network), subject.fresh(other.network)
+    params_a, batch_a = a.place_params(one.params), a.place_batch(one.inputs, one.targets)
+    tape_a = a.forward(params_a, batch_a)
+    expected = _snapshot(a.outputs(tape_a))
+    params_b, batch_b = b.place_params(other.params), b.place_batch(other.inputs, other.targets)
+    b.backward(params_b, batch_b, b.forward(params_b, batch_b))
+    b.step(params_b, batch_b, 0.25)
+    if not _same(a.outputs(tape_a), expected):
+        return "a second instance changed the tape of the first"
+    return "" if _same(a.fetch(params_a), one.params) else "a second instance changed the params of the first"
+
+
+def _no_steps_change_nothing(subject: Subject, one: Problem, other: Problem) -> str:
+    """Training for no steps returns the params as they were, and no losses."""
+    backend = subject.on(one.network)
+    batch = backend.place_batch(one.inputs, one.targets)
+    params, losses = backend.train(backend.place_params(one.params), batch, 0.01, 0)
+    if len(losses):
+        return f"no steps returned {len(losses)} losses"
+    return "" if _same(backend.fetch(params), one.params) else "no steps changed the params"
+
+
+CLAIMS = {
+    "the caller's memory": _memory_is_copied,
+    "fetched arrays": _results_are_copies,
+    "results while others are computed": _results_stay,
+    "batch after batch": _batches_do_not_mix,
+    "two instances": _instances_are_independent,
+    "training for no steps": _no_steps_change_nothing,
+}
+
+
+def _copied(problem: Problem) -> Problem:
+    params = tuple(type(layer)(*(array.copy() for array in layer)) for layer in problem.params)
+    return Problem(problem.name, params, problem.inputs.copy(), problem.targets.copy(), problem.learning_rate)
+
+
+def _arrays(problem: Problem) -> list[Array]:
+    return [problem.inputs, problem.targets, *_flat(problem.params)]
+
+
+def _gradients(subject: Subject, problem: Problem) -> list[Array]:
+    backend = subject.on(problem.network)
+    params, batch = backend.place_params(problem.params), backend.place_batch(problem.inputs, problem.targets)
+    return _snapshot(backend.fetch(backend.backward(params, batch, backend.forward(params, batch))[1]))
+
+
+def _flat(arrays: Any) -> list[Array]:
+    """Return the arrays of a tuple of arrays or of layers."""
+    return [array for item in arrays for array in (item if isinstance(item, tuple) else (item,))]
+
+
+def _snapshot(arrays: Any) -> list[Array]:
+    return [array.copy() for array in _flat(arrays)]
+
+
+def _same(now: Any, then: Any) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(_flat(now), _flat(then), strict=True))
