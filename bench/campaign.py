@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -282,14 +283,16 @@ class _Campaign:
 
     def _failures(self) -> list[str]:
         """Return a line for each way in which a backend failed: how, why, where first and in how many cells."""
-        cells: dict[tuple[str, str, str], list[str]] = {}
+        cells: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
         for _, record in read(self.run.path / ROWS):
             derived = record.get("reason", "").startswith(("left out", "not reached"))
             if record["record"] == "cell" and record["status"] != "ok" and not derived:
                 cell = Cell(*(record[name] for name in Cell._fields))
                 name = f"{record['backend']}{' ' + record['arm'] if record['arm'] else ''}"
-                cells.setdefault((name, record["status"], record.get("reason", "")), []).append(str(cell))
+                reason = record.get("reason", "")
+                alike = re.sub(r"[\d.e+-]+", "", reason)
+                cells.setdefault((name, record["status"], alike), []).append((str(cell), reason))
         return [
-            f"{name}, {where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: {status}: {reason}"
-            for (name, status, reason), where in cells.items()
+            f"{name}, {found[0][0]}{f' and {len(found) - 1} more' if len(found) > 1 else ''}: {status}: {found[0][1]}"
+            for (name, status, _), found in cells.items()
         ]

@@ -138,8 +138,9 @@ class _Watch:
 
 
 def _last_words(log_path: Path) -> str:
-    """Return the last line that a process printed, as the end of a sentence."""
-    lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
+    """Return the last line that a process printed, before any dump of its stack, as the end of a sentence."""
+    printed = log_path.read_text(errors="replace").partition("Fatal Python error")[0]
+    lines = [line.strip(". ") for line in printed.splitlines() if line.strip(". ")]
     return f"; its last words: {lines[-1][:200]}" if lines else ""
 
 
