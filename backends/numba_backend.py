@@ -1,70 +1,172 @@
-"""Placeholder until the jitted loops land.
+"""The network in numba: jitted loops, one fused pass over the rows.
+
+Two families of kernels share one layout. `numba_registers` holds a whole tiny network in registers; `numba_blocks`
+takes any other. Inputs and targets are blocked and feature-major, ``[blocks, features, rows]``; parameters are one
+vector. No mathematics here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401 - numba's np.dot calls it: load it before looking for its threads
+from numba import njit, prange
 from numpy.typing import ArrayLike
+from threadpoolctl import ThreadpoolController
 
+from backends import numba_blocks, numba_registers
 from backends.base import Array, Backend, Capabilities, Layer, Network, Params
 
-BLOCK_ROWS = 8192
+REGISTER_PARAMETERS = 36
+"""Up to this size LLVM unrolls the register kernels; beyond it they spill and lose to the blocked ones."""
+REGISTER_ROWS = 4096
+"""Rows of one thread's turn; sums do not depend on the number of threads since this is fixed."""
+WIDE_ROWS = 4096
+PARALLEL_PLACE = 1 << 16
+SMALL_PRODUCT = 1_000_000
+"""OpenBLAS multiplies without packing or threads while rows x inputs x outputs is at most this."""
 
 
 class Batch(NamedTuple):
-    """Inputs ``[i, n]`` and targets ``[o, n]``, feature-major."""
+    """Inputs ``[blocks, i, rows]`` and targets ``[blocks, o, rows]`` of ``n`` rows; ``parallel``: worth all threads."""
 
     x: Array
     y: Array
+    n: int
+    parallel: bool
+
+
+class Tape(NamedTuple):
+    """Outputs of all layers, ``[blocks, features, rows]``, of ``n`` rows."""
+
+    h: Array
+    n: int
 
 
 class NumbaBackend(Backend):
-    """Plain numpy."""
+    """Loops compiled by numba."""
 
     name = "numba"
-    capabilities = Capabilities(deterministic=frozenset({"process", "processes"}))
+    capabilities = Capabilities(deterministic=frozenset({"process", "processes", "threads"}), compiles=True)
 
-    def place_params(self, params: Sequence[Layer]) -> Params:
-        return self.host_params(params)
+    def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
+        super().__init__(network, dtype, device)
+        self._real = np.dtype(dtype).type
+        self._largest = max(o * i for o, i in network.layer_shapes)
+        tiny = len(network.sizes) == 3 and network.parameter_count <= REGISTER_PARAMETERS
+        family = numba_registers if tiny else numba_blocks
+        self._kernels: dict[str, Any] = family.bind(network.sizes, self._real)
+        self._step = self._kernels["step"]
+        self._blas = [] if tiny else ThreadpoolController().select(internal_api="openblas").lib_controllers
+        self.block_rows = REGISTER_ROWS if tiny else self._blocked_rows()
+
+    def place_params(self, params: Sequence[Layer]) -> Array:
+        return np.concatenate([array.ravel() for layer in self.host_params(params) for array in layer])
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
         x, y = self.host_batch(inputs, targets)
-        return Batch(x.T.copy(), y.T.copy())
+        n = len(x)
+        rows = min(n, self.block_rows)
+        blocks = -(-n // rows)
+        return Batch(*(self._blocked(array, blocks, rows) for array in (x, y)), n, blocks > 1 and not self._wide)
 
-    def forward(self, params: Params, batch: Batch) -> list[Array]:
-        h = batch.x
-        tape = []
-        for w, b in params:
-            h = w @ h
-            h += b[:, None]
-            if len(tape) < len(params) - 1:
-                np.tanh(h, out=h)
-            tape.append(h)
+    def forward(self, params: Array, batch: Batch) -> Tape:
+        blocks, _, rows = batch.x.shape
+        tape = Tape(np.empty((blocks, sum(self.network.sizes[1:]), rows), self.dtype), batch.n)
+        self._run("forward", batch, params, batch.x, batch.n, tape.h)
         return tape
 
-    def backward(self, params: Params, batch: Batch, tape: list[Array]) -> tuple[float, Params]:
-        g = tape[-1] - batch.y
-        loss = float(np.vdot(g, g) / g.size)
-        g *= 2 / g.size
-        gradients = []
-        for l in range(len(params) - 1, -1, -1):
-            h = tape[l - 1] if l else batch.x
-            gradients.append(Layer(g @ h.T, g.sum(axis=1)))
-            if l:
-                g = params[l].weights.T @ g
-                g *= 1 - h * h
-        return loss, tuple(reversed(gradients))
+    def backward(self, params: Array, batch: Batch, tape: Tape) -> tuple[float, Array]:
+        gradients = np.empty_like(params)
+        return self._run("backward", batch, params, batch.x, batch.y, batch.n, tape.h, gradients), gradients
 
-    def update(self, params: Params, gradients: Params, learning_rate: float) -> Params:
-        for (w, b), (dw, db) in zip(params, gradients, strict=True):
-            w -= dw * w.dtype.type(learning_rate)
-            b -= db * b.dtype.type(learning_rate)
+    def update(self, params: Array, gradients: Array, learning_rate: float) -> Array:
+        _update(params, gradients, self._real(learning_rate))
         return params
 
-    def outputs(self, tape: list[Array]) -> tuple[Array, ...]:
-        return tuple(h.T.copy() for h in tape)
+    def step(self, params: Array, batch: Batch, learning_rate: float) -> tuple[Array, float]:
+        x, y, n, parallel = batch
+        if not parallel:  # one call with few arguments: half a microsecond
+            return params, self._step(params, x, y, n, learning_rate)
+        loss = np.empty(1, self.dtype)
+        self._run("train", batch, params, x, y, n, learning_rate, loss)
+        return params, loss[0]
 
-    def fetch(self, params: Params) -> Params:
-        return tuple(Layer(w.copy(), b.copy()) for w, b in params)
+    def train(self, params: Array, batch: Batch, learning_rate: float, steps: int) -> tuple[Array, Array]:
+        losses = np.empty(self.checked_steps(steps), self.dtype)
+        self._run("train", batch, params, batch.x, batch.y, batch.n, learning_rate, losses)
+        return self.trained(params, losses, learning_rate)
+
+    def outputs(self, tape: Tape) -> tuple[Array, ...]:
+        ends = np.cumsum(self.network.sizes[1:])
+        rows_major = tape.h.transpose(0, 2, 1).reshape(-1, ends[-1])[: tape.n]
+        return tuple(h.copy() for h in np.split(rows_major, ends[:-1], axis=1))
+
+    def fetch(self, params: Array) -> Params:
+        layers, at = [], 0
+        for o, i in self.network.layer_shapes:
+            split = at + o * i
+            layers.append(Layer(params[at:split].reshape(o, i).copy(), params[split : split + o].copy()))
+            at = split + o
+        return tuple(layers)
+
+    def describe(self) -> dict[str, str | int]:
+        return {
+            "framework": f"numba {numba.__version__}",
+            "products": self.capabilities.products,
+            "threads": numba.get_num_threads(),
+            "kernels": "registers" if not self._blas else "wide" if self._wide else "blocks",
+        }
+
+    @property
+    def _wide(self) -> bool:
+        """Whether the layers are so wide that the BLAS's own threads serve best."""
+        return self.block_rows * self._largest > SMALL_PRODUCT
+
+    def _blocked_rows(self) -> int:
+        rows = min(SMALL_PRODUCT // self._largest, 256) // 16 * 16
+        return rows if rows >= 64 else WIDE_ROWS
+
+    def _blocked(self, rows_major: Array, blocks: int, rows: int) -> Array:
+        blocked = np.empty((blocks, rows_major.shape[1], rows), self.dtype)
+        (_place_parallel if rows_major.size > PARALLEL_PLACE else _place)(rows_major, blocked)
+        return blocked
+
+    def _run(self, kernel: str, batch: Batch, *arguments: Any) -> Any:
+        """Call a kernel, on all threads where the batch is worth it; then the BLAS is held to one thread meanwhile."""
+        if not batch.parallel:
+            return self._kernels[kernel](*arguments)
+        before = [(blas, blas.get_num_threads()) for blas in self._blas]
+        for blas, _ in before:
+            blas.set_num_threads(1)
+        try:
+            return self._kernels[f"{kernel}_parallel"](*arguments)
+        finally:
+            for blas, threads in before:
+                blas.set_num_threads(threads)
+
+
+def _copy_blocks(rows_major, blocked):  # type: ignore[no-untyped-def]
+    """Copy ``[n, f]`` into ``[blocks, f, rows]``, zero where there is no row."""
+    n, features = rows_major.shape
+    rows = blocked.shape[2]
+    for k in prange(blocked.shape[0]):
+        here = min(rows, n - k * rows)
+        for f in range(features):
+            for r in range(here):
+                blocked[k, f, r] = rows_major[k * rows + r, f]
+            blocked[k, f, here:] = 0
+
+
+_place = njit(cache=True)(_copy_blocks)
+_place_parallel = njit(cache=True, parallel=True)(_copy_blocks)
+
+
+@njit(cache=True, fastmath={"contract"})
+def _update(params, gradients, learning_rate):  # type: ignore[no-untyped-def]
+    """Take one update in place."""
+    for k in range(params.shape[0]):
+        params[k] -= learning_rate * gradients[k]

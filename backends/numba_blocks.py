@@ -1,0 +1,222 @@
+"""Kernels for networks of any depth and width: blocks of rows that stay in cache, products by the BLAS.
+
+Arrays are feature-major and blocked, ``x [blocks, i, rows]``: a block's products are small enough for the BLAS's own
+small-matrix kernels, and all between them (bias, tanh, derivative, sums over rows) runs over long contiguous vectors of
+what is still in cache. The tape is ``[blocks, features of all layers but the first, rows]``. Rows that fill up the last
+block are zero in ``x``, and their error term is set to zero. Parameters and gradients are one vector, layer by layer:
+weights ``[out, in]`` row-major, then biases.
+
+Measured for a step in float32 on two cores, milliseconds:
+
+==================================================  =============  ===========
+design                                              32-64-1        8-32-1
+                                                    n = 65,536     n = 65,536
+==================================================  =============  ===========
+this one                                            5.1            1.2
+row-major blocks, otherwise the same                5.3            1.9
+4 x 4 tiles of plain loops instead of the BLAS      12             3.8
+whole batch a layer at a time                       28             4.0
+==================================================  =============  ===========
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from backends.numba_tanh import tanh
+
+_LOOP = {"fastmath": {"contract"}, "error_model": "numpy"}
+_SUM = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
+_KERNEL = {"error_model": "numpy", "cache": True}
+CHUNKS = 16
+"""Runs of blocks whose gradients one thread adds up; fixed, so that the sum does not depend on the number of threads."""
+
+
+@njit(**_LOOP)
+def bias_tanh(z, b, n):
+    """Turn the products ``z [h, rows]`` into ``tanh(z + b)``, zero from row ``n`` on."""
+    for j in range(z.shape[0]):
+        for r in range(n):
+            z[j, r] = tanh(z[j, r] + b[j])
+        z[j, n:] = 0
+
+
+@njit(**_LOOP)
+def bias(z, b):
+    """Add ``b [o]`` to the products ``z [o, rows]``."""
+    for o in range(z.shape[0]):
+        for r in range(z.shape[1]):
+            z[o, r] += b[o]
+
+
+@njit(**_SUM)
+def error_term(p, y, n, scale, g):
+    """Write ``g = scale (p - y)``, zero from row ``n`` on; return the sum of squares of ``p - y``."""
+    squares = scale - scale
+    for o in range(p.shape[0]):
+        for r in range(n):
+            e = p[o, r] - y[o, r]
+            squares += e * e
+            g[o, r] = scale * e
+        g[o, n:] = 0
+    return squares
+
+
+@njit(**_LOOP)
+def times_tanh_derivative(g, h, n, one):
+    """Multiply ``g`` by ``1 - h^2``, both ``[h, rows]``; zero from row ``n`` on."""
+    for j in range(h.shape[0]):
+        for r in range(n):
+            g[j, r] *= one - h[j, r] * h[j, r]
+        g[j, n:] = 0
+
+
+@njit(**_SUM)
+def add_row_sums(g, db):
+    """Add the sums over rows of ``g [o, rows]`` to ``db [o]``."""
+    for o in range(g.shape[0]):
+        total = g[o, 0]
+        for r in range(1, g.shape[1]):
+            total += g[o, r]
+        db[o] += total
+
+
+@njit(**_LOOP)
+def add(product, dw):
+    """Add ``product`` to ``dw``, both vectors."""
+    for k in range(dw.shape[0]):
+        dw[k] += product[k]
+
+
+@njit(**_LOOP)
+def forward_block(params, sizes, x, n, tape):
+    """Write every layer's output of one block, ``x [i, rows]`` of which ``n`` count, to ``tape [features, rows]``."""
+    h = x
+    first = 0
+    at = 0
+    for k in range(1, sizes.shape[0]):
+        i, o = sizes[k - 1], sizes[k]
+        w = params[at : at + o * i].reshape(o, i)
+        b = params[at + o * i : at + o * i + o]
+        z = tape[first : first + o]
+        np.dot(w, h, z)
+        if k < sizes.shape[0] - 1:
+            bias_tanh(z, b, n)
+        else:
+            bias(z, b)
+        h = z
+        first += o
+        at += o * i + o
+
+
+@njit(**_LOOP)
+def backward_block(params, sizes, x, y, n, tape, scale, one, g, product, gradients):
+    """Add one block to ``gradients``; return its sum of squares. ``g [2, widest, rows]`` and ``product`` are scratch."""
+    last = sizes.shape[0] - 1
+    first = tape.shape[0] - sizes[last]
+    at = params.shape[0]
+    turn = 0
+    squares = error_term(tape[first:], y, n, scale, g[turn, : sizes[last]])
+    for k in range(last, 0, -1):
+        i, o = sizes[k - 1], sizes[k]
+        at -= o * i + o
+        h = tape[first - i : first] if k > 1 else x
+        dz = g[turn, :o]
+        np.dot(dz, h.T, product[: o * i].reshape(o, i))
+        add(product[: o * i], gradients[at : at + o * i])
+        add_row_sums(dz, gradients[at + o * i : at + o * i + o])
+        if k > 1:
+            turn = 1 - turn
+            dh = g[turn, :i]
+            np.dot(params[at : at + o * i].reshape(o, i).T, dz, dh)
+            times_tanh_derivative(dh, h, n, one)
+            first -= i
+    return squares
+
+
+def forward(params, sizes, x, n, tape):
+    """Write every layer's output to ``tape``."""
+    rows = x.shape[2]
+    for k in prange(x.shape[0]):
+        forward_block(params, sizes, x[k], min(rows, n - k * rows), tape[k])
+
+
+def backward(params, sizes, x, y, n, tape, one, gradients):
+    """Write the gradients of the batch that ``tape`` belongs to; return the loss."""
+    blocks, rows = x.shape[0], x.shape[2]
+    chunks = min(CHUNKS, blocks)
+    partial = np.zeros((chunks, params.shape[0]), x.dtype)
+    squares = np.zeros(chunks, x.dtype)
+    count = one * n * sizes[-1]
+    for c in prange(chunks):
+        g = np.empty((2, sizes[1:].max(), rows), x.dtype)
+        product = np.empty(params.shape[0], x.dtype)
+        for k in range(c * blocks // chunks, (c + 1) * blocks // chunks):
+            here = min(rows, n - k * rows)
+            squares[c] += backward_block(
+                params, sizes, x[k], y[k], here, tape[k], (one + one) / count, one, g, product, partial[c]
+            )
+    gradients[:] = partial.sum(axis=0)
+    return squares.sum() / count
+
+
+def train(params, sizes, x, y, n, learning_rate, one, losses):
+    """Run ``len(losses)`` steps: forward and backward of one block after the other, then the update."""
+    blocks, rows = x.shape[0], x.shape[2]
+    chunks = min(CHUNKS, blocks)
+    partial = np.empty((chunks, params.shape[0]), x.dtype)
+    squares = np.empty(chunks, x.dtype)
+    count = one * n * sizes[-1]
+    for s in range(losses.shape[0]):
+        for c in prange(chunks):
+            tape = np.empty((sizes[1:].sum(), rows), x.dtype)
+            g = np.empty((2, sizes[1:].max(), rows), x.dtype)
+            product = np.empty(params.shape[0], x.dtype)
+            partial[c] = 0
+            squares[c] = 0
+            for k in range(c * blocks // chunks, (c + 1) * blocks // chunks):
+                here = min(rows, n - k * rows)
+                forward_block(params, sizes, x[k], here, tape)
+                squares[c] += backward_block(
+                    params, sizes, x[k], y[k], here, tape, (one + one) / count, one, g, product, partial[c]
+                )
+        losses[s] = squares.sum() / count
+        gradients = partial.sum(axis=0)
+        for k in range(params.shape[0]):
+            params[k] -= learning_rate * gradients[k]
+
+
+def _both(kernel):
+    """Compile a kernel for one thread and for all; with all, the BLAS must be held to one."""
+    return njit(**_KERNEL)(kernel), njit(parallel=True, **_KERNEL)(kernel)
+
+
+_FORWARD, _BACKWARD, _TRAIN = _both(forward), _both(backward), _both(train)
+
+
+def bind(sizes, real):
+    """Return the kernels by name with the sizes of a network bound to them; ``real`` is the dtype's scalar type."""
+    sizes, one = np.array(sizes, np.int64), real(1)
+
+    def forward_with(kernel):
+        return lambda params, x, n, tape: kernel(params, sizes, x, n, tape)
+
+    def backward_with(kernel):
+        return lambda params, x, y, n, tape, gradients: kernel(params, sizes, x, y, n, tape, one, gradients)
+
+    def train_with(kernel):
+        return lambda params, x, y, n, rate, losses: kernel(params, sizes, x, y, n, real(rate), one, losses)
+
+    def step(params, x, y, n, rate):
+        loss = np.empty(1, real)
+        _TRAIN[0](params, sizes, x, y, n, real(rate), one, loss)
+        return loss[0]
+
+    return {
+        "forward": forward_with(_FORWARD[0]),
+        "forward_parallel": forward_with(_FORWARD[1]),
+        "backward": backward_with(_BACKWARD[0]),
+        "backward_parallel": backward_with(_BACKWARD[1]),
+        "step": step,
+        "train": train_with(_TRAIN[0]),
+        "train_parallel": train_with(_TRAIN[1]),
+    }
