@@ -1,7 +1,7 @@
 """Proof that a backend computes the network right: error against a proven bound, claim by claim.
 
-    report = backends.conformance.check("numpy", dtype="float32")
-    report.passed, report.worst.ratio, report.worst.name
+`check` judges a backend by name, on a stated set of cases; `check_cell` judges one problem on a loaded backend. Both
+return a `Report`: ``report.passed``, and ``report.worst``, the claim with the largest ratio error / bound.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Notation: ``u`` unit round-off; ``gamma_m = m u / (1 - m u)``, the relative erro
 *Accuracy and Stability of Numerical Algorithms*, lemma 3.1), and of a sum of ``m`` products in any order (section 3.1).
 The oracle computes the exact value in an arithmetic of its own with unit ``u_o`` through the very same operations, so
 its error obeys the same formula: ``gamma_m(u) + gamma_m(u_o) <= gamma_m(u + u_o)``, and every ``u`` below is the sum.
-``A+ = |A| + dA`` is the largest magnitude within a ball: roundings act on what the backend holds, not on the exact value.
+``A+ = |A| + dA`` is the largest magnitude within a ball: roundings act on what the backend holds, not on what is exact.
 
 Underflow: a product, or any operation where subnormals are flushed, may lose up to ``floor``; each formula counts the
 operations. No backend and no case here.
@@ -189,7 +189,7 @@ def ball_pulled_back(g: Ball, w: Ball, slope: Ball, p: Precision) -> Ball:
 def ball_of_weights_gradient(g: Ball, h: Ball, rows: int, p: Precision) -> Ball:
     """Return these rows' share of ``g^T h``: ``gamma_n G+^T H+ + dG^T H+ + G+^T dH`` with ``n`` all rows."""
     gamma = p.gamma_of_products(rows)
-    radius = g.size.T @ (gamma * h.size + h.radius + p.floor) + (g.radius + p.floor).T @ h.size
+    radius = g.size.T @ (gamma * h.size + h.radius + p.floor) + np.add(g.radius, p.floor).T @ h.size
     return Ball(g.exact.T @ h.exact, radius + p.floor * (2 * len(g.exact) + 1))
 
 

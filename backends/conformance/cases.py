@@ -110,7 +110,8 @@ def _edges(block: int) -> tuple[int, ...]:
 
 def _latin_square(k: int) -> str:
     """Return the ``k``-th of 11 shapes in which each size appears once in each place; one to three hidden layers."""
-    pick = [SIZES[(factor * k + shift) % len(SIZES)] for factor, shift in ((1, 0), (3, 1), (4, 2), (5, 3), (7, 4), (2, 5))]
+    lines = ((1, 0), (3, 1), (4, 2), (5, 3), (7, 4), (2, 5))  # no two of one slope
+    pick = [SIZES[(slope * k + shift) % len(SIZES)] for slope, shift in lines]
     hidden = [min(size, 64) if k % 3 else size for size in pick[1 : 2 + k % 3]]
     return f"{'-'.join(map(str, (pick[0], *hidden, pick[4])))}/n={pick[5]}/normal"
 

@@ -14,7 +14,7 @@ from backends.conformance import arrays, determinism, laws, refusals, sign, stat
 from backends.conformance.cases import Case, fixed, fixed_for
 from backends.conformance.report import Claim, Finding, Report, summarise
 from backends.conformance.stages import judge_stages, judge_step
-from backends.conformance.subject import SMALLEST, Problem, Subject
+from backends.conformance.subject import SMALLEST, Subject
 
 STAGES = ("outputs", "loss", "weights gradients", "biases gradients", "update")
 
@@ -111,6 +111,8 @@ def check(
     """
     subject = Subject(backend_name, dtype, device)
     plan = plan_of(subject, network, quick, cases, claims)
+    if any(claim == "determinism" for claim, _ in plan):
+        determinism.prefetch(subject)
     judged = []
     for k, (claim, chosen) in enumerate(plan):
         if progress:

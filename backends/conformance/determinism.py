@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -25,22 +26,41 @@ from backends.conformance.subject import Subject
 REPEATED = (f"{VALUES_SHAPE}/normal/seed=5", "3-2-1/n=20000/normal")
 STEPS = 3
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-PATIENCE_S = 120
+PATIENCE_S = 240
+
+Digests = dict[str, dict[str, str]]
+
+_children = ThreadPoolExecutor(max_workers=1)
 
 
 def check_determinism(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
     """Judge repeated calls and child processes, by what the backend declares."""
-    declared = subject.kind.capabilities.deterministic
+    elsewhere = {threads: answer for threads, answer in zip(_wanted(subject), prefetch(subject), strict=True)}
     here = digest(subject)
-    if "process" in declared:
+    if "process" in subject.kind.capabilities.deterministic:
         yield _compared("repeated in one process", here, digest(subject))
+    found = {threads: answer.result()[subject.dtype] for threads, answer in elsewhere.items()}
+    if None in found:
+        yield _compared("in another process", here, found[None])
+    if 1 in found:
+        yield _compared("with 1 and with 2 threads", found[1], found[2])
+
+
+def prefetch(subject: Subject) -> list[Future[Digests]]:
+    """Start the child processes that `check_determinism` will ask for, one after another, beside what goes on here."""
     dtypes = ",".join(subject.kind.capabilities.dtypes)
-    if "processes" in declared:
-        other = digests_elsewhere(subject.name, subject.device, dtypes)[subject.dtype]
-        yield _compared("in another process", here, other)
-    if "threads" in declared:
-        one, two = (digests_elsewhere(subject.name, subject.device, dtypes, threads) for threads in (1, 2))
-        yield _compared("with 1 and with 2 threads", one[subject.dtype], two[subject.dtype])
+    return [_elsewhere(subject.name, subject.device, dtypes, threads) for threads in _wanted(subject)]
+
+
+def _wanted(subject: Subject) -> list[int | None]:
+    """Return the numbers of threads to try in child processes; ``None`` is as many as here."""
+    declared = subject.kind.capabilities.deterministic
+    return [*([None] if "processes" in declared else []), *([1, 2] if "threads" in declared else [])]
+
+
+@lru_cache(maxsize=64)
+def _elsewhere(name: str, device: str, dtypes: str, threads: int | None) -> Future[Digests]:
+    return _children.submit(_digests_of_child, name, device, dtypes, threads)
 
 
 def digest(subject: Subject) -> dict[str, str]:
@@ -66,13 +86,8 @@ def digest(subject: Subject) -> dict[str, str]:
     return found
 
 
-@lru_cache(maxsize=64)
-def digests_elsewhere(name: str, device: str, dtypes: str, threads: int | None = None) -> dict[str, dict[str, str]]:
-    """Return the digest of each dtype, computed in a child process, with so many threads where given.
-
-    Raises:
-        RuntimeError: the child failed; carries its last words.
-    """
+def _digests_of_child(name: str, device: str, dtypes: str, threads: int | None) -> Digests:
+    """Return the digest of each dtype, computed in a child process, with so many threads where given."""
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path))
     if threads is not None:
         environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
@@ -81,7 +96,7 @@ def digests_elsewhere(name: str, device: str, dtypes: str, threads: int | None =
     if done.returncode:
         last_words = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise RuntimeError(f"{' '.join(command[1:])} failed with status {done.returncode}: {last_words}")
-    answer: dict[str, dict[str, str]] = json.loads(done.stdout.splitlines()[-1])
+    answer: Digests = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 

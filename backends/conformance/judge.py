@@ -50,9 +50,9 @@ class Tally:
     dtype: str
     _worst: dict[str, Finding] = field(default_factory=dict)
 
-    def judge(self, claim: str, label: str, got: Any, ball: Ball, sharp: Ball | None = None, first_row: int = 0) -> None:
-        """Compare ``got`` with ``ball``, and with the quality tier's ``sharp``; ``label`` says what it is."""
-        got = np.asarray(got)
+    def judge(self, claim: str, label: str, got: Any, *tiers: Ball, first_row: int = 0) -> None:
+        """Compare ``got``, which is ``label``, with the proven ball and, where given, with the quality tier's."""
+        ball, got = tiers[0], np.asarray(got)
         if got.shape != ball.exact.shape:
             self.refute(claim, f"{label}: shape {got.shape}, expected {ball.exact.shape}")
             return
@@ -60,10 +60,10 @@ class Tally:
         worst = _argmax(found)
         at = (worst[0] + first_row, *worst[1:]) if worst else worst
         index = f"[{', '.join(map(str, at))}]" if at else ""
-        sharp_ratio = 0.0 if sharp is None else float(np.max(ratios(got, sharp, self.precision)))
+        sharp_ratio = max((float(np.max(ratios(got, sharp, self.precision))) for sharp in tiers[1:]), default=0.0)
         self._keep(Finding(claim, self.case, float(found[worst]), f"{label}{index}", sharp_ratio))
 
-    def require(self, claim: str, what: str, got: Array, shape: tuple[int, ...]) -> bool:
+    def require(self, claim: str, what: str, got: Any, shape: tuple[int, ...]) -> bool:
         """Record a failure, and return false, unless ``got`` is an array of this dtype and ``shape``."""
         if not isinstance(got, np.ndarray) or got.shape != shape or got.dtype != np.dtype(self.dtype):
             found = f"{got.dtype} {got.shape}" if isinstance(got, np.ndarray) else type(got).__name__

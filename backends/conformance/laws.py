@@ -81,9 +81,7 @@ def mirror(problem: Problem, base: Pass) -> tuple[Problem, Pass]:
     """Negating ``(W1, b1, W2)`` negates the hidden layer and the gradients of these three, and nothing else."""
     (w1, b1), (w2, b2) = problem.params
     (dw1, db1), (dw2, db2) = base.gradients
-    changed = replace(
-        problem, name=f"{VALUES_SHAPE}, (W1, b1, W2) negated", params=(Layer(-w1, -b1), Layer(-w2, b2))
-    )
+    changed = replace(problem, name=f"{VALUES_SHAPE}, (W1, b1, W2) negated", params=(Layer(-w1, -b1), Layer(-w2, b2)))
     return changed, Pass((-base.outputs[0], base.outputs[1]), base.loss, (Layer(-dw1, -db1), Layer(-dw2, db2)))
 
 

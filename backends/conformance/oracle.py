@@ -63,7 +63,7 @@ def multiprecision(bits: int = 113) -> Arithmetic:
     Raises:
         ImportError: mpmath is not installed.
     """
-    import mpmath
+    import mpmath  # type: ignore[import-untyped]
 
     context = mpmath.MPContext()
     context.prec = bits

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from backends.base import Backend, Layer
 from backends.conformance.cases import VALUES_SHAPE, Case
 from backends.conformance.report import Finding
@@ -19,15 +17,14 @@ def check_refusals(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Findin
     case = Case.parse(f"{VALUES_SHAPE}/normal")
     backend, problem = subject.on(case.network), case.problem(subject.dtype)
     for label, (exception, call) in REFUSED.items():
-        yield Finding("refusals", f"{VALUES_SHAPE}, {label}", *_judged(exception, lambda call=call: call(backend, problem)))  # type: ignore[misc]
+        yield Finding("refusals", f"{VALUES_SHAPE}, {label}", *_judged(exception, call, backend, problem))
     for label, arguments in (("dtype int8", ("int8", subject.device)), ("device abacus", (subject.dtype, "abacus"))):
-        found = _judged(ValueError, lambda arguments=arguments: subject.kind(case.network, *arguments))  # type: ignore[misc]
-        yield Finding("refusals", label, *found)
+        yield Finding("refusals", label, *_judged(ValueError, subject.kind, case.network, *arguments))
 
 
-def _judged(exception: type[Exception], call: Callable[[], Any]) -> tuple[float, str]:
+def _judged(exception: type[Exception], call: Callable[..., Any], *arguments: Any) -> tuple[float, str]:
     try:
-        call()
+        call(*arguments)
     except exception:
         return 0.0, ""
     except Exception as error:  # any other is a finding, not a failure of the kit

@@ -2,8 +2,8 @@
 
     outputs             of every layer, from the layer before as the backend computed it
     loss                from its own predictions
-    weights gradients   \\ from its own tape
-    biases gradients    /
+    weights gradients   from its own tape
+    biases gradients    from its own tape
     update              from its own gradients
     step, train         from the inputs and parameters alone, errors carried along
 
@@ -24,6 +24,7 @@ from backends.conformance.composed import BallLayer, Totals, Trajectory, balls_o
 from backends.conformance.judge import Tally
 from backends.conformance.oracle import SMALL_WORK, round_to
 from backends.conformance.subject import Problem, precision_of
+
 
 def judge_stages(backend: Backend, problem: Problem) -> Tally:
     """Run forward, backward and update once, and judge outputs, loss, both gradients and the update."""
@@ -69,7 +70,8 @@ def judge_train(backend: Backend, problem: Problem, trajectory: Trajectory) -> T
     p = precision_of(backend, problem.work)
     tally = Tally(problem.name, p, backend.dtype)
     batch = backend.place_batch(problem.inputs, problem.targets)
-    params, losses = train_to_the_end(tally, backend, problem, backend.place_params(problem.params), batch, len(trajectory))
+    placed = backend.place_params(problem.params)
+    params, losses = train_to_the_end(tally, backend, problem, placed, batch, len(trajectory))
     if tally.require("train", "losses", losses, (len(trajectory),)):
         for k, (_, expected) in enumerate(trajectory):
             tally.judge("train", f"loss of step {k}", losses[k], expected)

@@ -47,7 +47,7 @@ def _memory_is_copied(subject: Subject, one: Problem, other: Problem) -> str:
     backend.backward(params, batch, tape)
     if not _same(backend.outputs(tape), expected):
         return "overwriting the caller's arrays changed the outputs"
-    if not _same(backend.fetch(backend.backward(params, batch, tape)[1]), expected := _gradients(subject, one)):
+    if not _same(backend.fetch(backend.backward(params, batch, tape)[1]), _gradients(subject, one)):
         return "overwriting the caller's arrays changed the gradients"
     return ""
 
@@ -104,9 +104,9 @@ def _batches_do_not_mix(subject: Subject, one: Problem, other: Problem) -> str:
     backend = subject.fresh(one.network)
     rows = Case.parse("3-2-1/n=3/tutorial").problem(subject.dtype)
     for problem in (one, rows, other, rows):
-        failed = [f"{found.claim}: {found.where}" for found in judge_stages(backend, problem).findings if not found.ratio <= 1]
-        if failed:
-            return f"after another batch, {problem.name} fails {failed[0]}"
+        for found in judge_stages(backend, problem).findings:
+            if not found.ratio <= 1:
+                return f"after another batch, {problem.name} fails {found.claim}: {found.where}"
     return ""
 
 

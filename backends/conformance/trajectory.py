@@ -16,7 +16,7 @@ from backends.base import Array, Backend, Layer
 from backends.conformance import oracle
 from backends.conformance.bounds import Ball
 from backends.conformance.cases import Case
-from backends.conformance.composed import BallLayer, ball_of_step
+from backends.conformance.composed import BallLayer, ball_of_step, exact_params
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params, train_to_the_end
@@ -50,7 +50,7 @@ def judge_local_steps(backend: Backend, problem: Problem) -> Tally:
         state, _ = _trained(tally, backend, problem, k)
         here = replace(problem, params=state)
         new, losses = _trained(tally, backend, problem, k + 1) if repeats else _trained(tally, backend, here, 1)
-        expected, loss = ball_of_step(here, [(Ball(p.arithmetic.array(w)), Ball(p.arithmetic.array(b))) for w, b in state], p)
+        expected, loss = ball_of_step(here, exact_params(here, p), p)
         if tally.require("train", "losses", losses, (k + 1 if repeats else 1,)):
             tally.judge("train", f"loss of step {k}", losses[-1], loss)
         judge_params(tally, "train", new, expected)
@@ -64,8 +64,7 @@ def judge_overflow(backend: Backend, problem: Problem) -> Tally:
     here, finite_losses = problem, 0
     for _ in range(LONGEST):
         new, losses = _trained(tally, backend, here, 1)
-        exact = [(Ball(p.arithmetic.array(w)), Ball(p.arithmetic.array(b))) for w, b in here.params]
-        expected, loss = ball_of_step(here, exact, p)
+        expected, loss = ball_of_step(here, exact_params(here, p), p)
         plain, plain_loss = _plain_step(here)
         tally.judge("train", "loss", losses[-1], loss if np.isfinite(plain_loss) else _excused(loss))
         judge_params(tally, "train", new, _excused_where(expected, plain))
