@@ -21,7 +21,7 @@ __all__ = ["Table", "TableFile", "check_known", "open_table", "read_numbers"]
 
 NO_VALUE = {"", "#n/a", "#na", "n/a", "na", "nan", "-nan", "null", "none", "<na>"}
 TRUTH = {"true": 1.0, "false": 0.0}
-NUMERIC = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+NUMERIC = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 
 Floats = NDArray[np.float64]
 

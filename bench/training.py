@@ -105,19 +105,22 @@ def train(
     begun_s = time.monotonic()
     placed, batch = backend.place_params(params), backend.place_batch(x, y)
     losses = np.full(steps, np.nan, backend.dtype)
-    done, chunk, go_on = 0, FIRST_CHUNK, True
+    done, chunk, compiled, go_on = 0, FIRST_CHUNK, 0, True
     while done < steps and go_on:
-        chunk = min(chunk, steps - done)
+        count = min(chunk, steps - done)
         chunk_begun_s = time.monotonic()
         try:
             with np.errstate(all="ignore"):  # overflow is reported as divergence
-                placed, new = backend.train(placed, batch, learning_rate, chunk)
+                placed, new = backend.train(placed, batch, learning_rate, count)
         except TrainingDiverged as error:
-            losses[done : done + chunk] = error.losses
+            losses[done : done + count] = error.losses
             raise TrainingDiverged(done + error.step, losses, error.params, learning_rate) from None
-        losses[done : done + chunk] = new
-        done += chunk
-        chunk = _next_chunk(chunk, time.monotonic() - chunk_begun_s)
+        losses[done : done + count] = new
+        done += count
+        if chunk == compiled:  # a length's first run may compile, and says nothing of the next
+            chunk = _next_chunk(chunk, time.monotonic() - chunk_begun_s)
+        else:
+            compiled = chunk
         go_on = notice(done, float(new[-1]))
     return Training(backend.fetch(placed), losses[:done], done == steps, time.monotonic() - begun_s)
 

@@ -43,7 +43,7 @@ def curve(
     x = np.flatnonzero(shown)
     y = np.log10(y[shown]) if log else y[shown]
     try:
-        from plotille import Canvas  # type: ignore[import-untyped]  # it ships no type hints
+        from plotille import Canvas
     except ImportError:  # a machine where nothing can be installed
         first, last = (format_number(10.0**end if log else end) for end in (float(y[0]), float(y[-1])))
         return f"{title}\n{ylabel}: {first} -> {last} (for the curve: pip install plotille)"

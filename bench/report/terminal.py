@@ -146,7 +146,7 @@ class Reporter:
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=fraction, text=state)
             self._bar.refresh()
-        else:
+        elif fraction < 1:
             self._console.print(f"{self._description}: {state}")
 
     def close(self) -> None:

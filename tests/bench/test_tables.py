@@ -99,7 +99,7 @@ def test_a_type_that_changes_late_is_still_read(tmp_path: Path) -> None:
     assert read_numbers(file, file.names).values[-2:].tolist() == [[1.0], [0.5]]
 
 
-MISSING = "a,b\n1,2\n,3\nNA,4\nnan,5\n6,7\n"
+MISSING = "a,b\n1,2\n,3\n NA ,4\nnan,5\n6,7\n"
 
 
 def test_missing_values_are_refused_dropped_or_kept(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ def significant_digits(text: str) -> int:
         (formats.format_seconds(9.996e-7), "1.00 us"),
         (formats.format_seconds(0.0), "0 s"),
         (formats.format_seconds(90.0), "90.0 s"),
+        (formats.format_seconds(700.0), "11.7 min"),
         (formats.format_seconds(4000.0), "66.7 min"),
+        (formats.format_seconds(40_000.0), "11.1 h"),
         (formats.format_seconds(math.nan), "-"),
         (formats.format_bytes(1536), "1.50 KiB"),
         (formats.format_bytes(1023), "0.999 KiB"),
@@ -125,7 +127,7 @@ def test_curve_fits_80_columns_for_any_values(values: list[float], log: bool) ->
 
 def test_curve_marks_decades_and_steps() -> None:
     """A fall over many decades is labelled with powers of ten and the number of steps."""
-    text = curve(np.geomspace(1e3, 1e-9, 20_000), "Title", "loss", height=13)
+    text = curve(np.geomspace(700, 3e-9, 20_000), "Title", "loss", height=13)
     assert [line.split()[0] for line in text.splitlines()[2:15] if line[:9].strip()] == [
         "1,000", "10", "0.1", "0.001", "1e-5", "1e-7", "1e-9",
     ]  # fmt: skip
