@@ -40,7 +40,7 @@ UNITS: dict[str, str] = {"read": "B/s", "copy": "B/s", "product": "FLOP/s", "tan
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The best rate that was measured for one kind of work.
+    """The best rate that was measured for one kind of work on the CPU.
 
     Attributes:
         kind: ``read`` and ``copy`` memory, matrix ``product``, vectorised ``tanh``.
