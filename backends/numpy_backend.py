@@ -1,23 +1,71 @@
-"""The network in plain numpy: feature-major, in place, in blocks that stay in cache."""
+"""The network in plain numpy: feature-major, without temporaries, in blocks that stay in cache, on all cores.
+
+The bias is a column of the weights, ``[o, i + 1]``, and each layer's input carries a row of ones, so a product computes
+``w x + b`` in one call, and the gradient's product the row sums with it: fewer calls for a small batch, fewer passes
+for a large one. numpy releases the interpreter lock inside its calls, so blocks run on a pool of threads.
+
+Measured for a step in float32 on two cores, microseconds:
+
+==============================================  ==========  ===============
+design                                          3-2-1, n=3  3-2-1, n=2^20
+==============================================  ==========  ===============
+this one
+the same on one thread
+bias added, gradients summed in calls of their own
+the whole batch at a time, no blocks
+row-major with temporaries, as in a tutorial
+==============================================  ==========  ===============
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.base import Array, Backend, Capabilities, Layer, Network, Params
+from backends.blas import Blas
 
-BLOCK_ROWS = 8192
+CACHED_BYTES = 1 << 19
+"""What a block's inputs, outputs and error terms may take together."""
+MINIMUM_ROWS = 1024
+CHUNKS = 16
+"""Runs of blocks whose gradients are added up together; fixed, so that sums do not depend on the number of threads."""
+
+T = TypeVar("T")
 
 
 class Batch(NamedTuple):
-    """Inputs ``[i, n]`` and targets ``[o, n]``, feature-major."""
+    """Inputs ``[i + 1, rows]``, the last row ones, and targets ``[o, rows]``, a pair for each block of ``n`` rows."""
 
-    x: Array
-    y: Array
+    blocks: list[tuple[Array, Array]]
+    n: int
+
+
+class Vector(NamedTuple):
+    """All parameters, or all gradients, in one vector; ``layers`` are its views ``[o, i + 1]``, biases last."""
+
+    flat: Array
+    layers: list[Array]
+
+
+class Scratch(NamedTuple):
+    """Room for one block: outputs, error terms and derivatives of tanh of every layer; the gradients of a run of blocks
+    and of one more block.
+    """
+
+    tape: list[Array]
+    g: list[Array]
+    derivative: list[Array]
+    total: Vector
+    product: Vector
+
+
+Tape = list[list[Array]]
+"""For each block every layer's output: hidden ``[h + 1, rows]``, the last row ones, then predicted ``[o, rows]``."""
 
 
 class NumpyBackend(Backend):
@@ -26,45 +74,166 @@ class NumpyBackend(Backend):
     name = "numpy"
     capabilities = Capabilities(deterministic=frozenset({"process", "processes"}))
 
-    def place_params(self, params: Sequence[Layer]) -> Params:
-        return self.host_params(params)
+    def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
+        super().__init__(network, dtype, device)
+        self._real = np.dtype(dtype).type
+        self._blas = Blas()
+        self._threads = self._blas.threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._kept: dict[tuple[int, int], Scratch] = {}
+        row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
+        self.block_rows = max(MINIMUM_ROWS, CACHED_BYTES // row_bytes // 16 * 16)
+
+    def place_params(self, params: Sequence[Layer]) -> Vector:
+        vector = self._empty_vector()
+        for view, (w, b) in zip(vector.layers, self.host_params(params), strict=True):
+            view[:, :-1] = w
+            view[:, -1] = b
+        return vector
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
         x, y = self.host_batch(inputs, targets)
-        return Batch(x.T.copy(), y.T.copy())
+        starts = range(0, len(x), self.block_rows)
+        return Batch([self._place_block(x, y, slice(k, k + self.block_rows)) for k in starts], len(x))
 
-    def forward(self, params: Params, batch: Batch) -> list[Array]:
-        h = batch.x
-        tape = []
-        for w, b in params:
-            h = w @ h
-            h += b[:, None]
-            if len(tape) < len(params) - 1:
-                np.tanh(h, out=h)
-            tape.append(h)
-        return tape
+    def forward(self, params: Vector, batch: Batch) -> Tape:
+        def run(blocks: range) -> Tape:
+            tapes = [self._empty_tape(batch.blocks[k][0].shape[1]) for k in blocks]
+            for k, tape in zip(blocks, tapes, strict=True):
+                _forward(params.layers, batch.blocks[k][0], tape)
+            return tapes
 
-    def backward(self, params: Params, batch: Batch, tape: list[Array]) -> tuple[float, Params]:
-        g = tape[-1] - batch.y
-        loss = float(np.vdot(g, g) / g.size)
-        g *= 2 / g.size
-        gradients = []
-        for l in range(len(params) - 1, -1, -1):
-            h = tape[l - 1] if l else batch.x
-            gradients.append(Layer(g @ h.T, g.sum(axis=1)))
-            if l:
-                g = params[l].weights.T @ g
-                g *= 1 - h * h
-        return loss, tuple(reversed(gradients))
+        return [tape for tapes in self._map(run, batch) for tape in tapes]
 
-    def update(self, params: Params, gradients: Params, learning_rate: float) -> Params:
-        for (w, b), (dw, db) in zip(params, gradients, strict=True):
-            w -= dw * w.dtype.type(learning_rate)
-            b -= db * b.dtype.type(learning_rate)
+    def backward(self, params: Vector, batch: Batch, tape: Tape) -> tuple[float, Vector]:
+        loss, gradients = self._gradients(params, batch, tape)
+        return loss, self._vector(gradients.flat.copy())
+
+    def update(self, params: Vector, gradients: Vector, learning_rate: float) -> Vector:
+        np.subtract(params.flat, gradients.flat * self._real(learning_rate), params.flat)
         return params
 
-    def outputs(self, tape: list[Array]) -> tuple[Array, ...]:
-        return tuple(h.T.copy() for h in tape)
+    def step(self, params: Vector, batch: Batch, learning_rate: float) -> tuple[Vector, float]:
+        loss, gradients = self._gradients(params, batch, None)
+        np.multiply(gradients.flat, self._real(learning_rate), gradients.flat)
+        np.subtract(params.flat, gradients.flat, params.flat)
+        return params, loss
 
-    def fetch(self, params: Params) -> Params:
-        return tuple(Layer(w.copy(), b.copy()) for w, b in params)
+    def outputs(self, tape: Tape) -> tuple[Array, ...]:
+        return tuple(
+            np.concatenate([block[k][:size].T for block in tape]) for k, size in enumerate(self.network.sizes[1:])
+        )
+
+    def fetch(self, params: Vector) -> Params:
+        return tuple(Layer(view[:, :-1].copy(), view[:, -1].copy()) for view in params.layers)
+
+    def describe(self) -> dict[str, str | int]:
+        return {
+            "framework": f"numpy {np.__version__}",
+            "products": self.capabilities.products,
+            "threads": self._threads,
+        }
+
+    def _gradients(self, params: Vector, batch: Batch, tape: Tape | None) -> tuple[float, Vector]:
+        """Return the loss and its gradients, which the next call overwrites; forward included where there is no tape."""
+        entries = self._real(batch.n * self.network.outputs)
+        scale = self._real(2) / entries
+
+        def run(blocks: range) -> tuple[Any, Any]:
+            squares = self._real(0)
+            total = None
+            for k in blocks:
+                x, y = batch.blocks[k]
+                room = self._scratch(blocks.start, x.shape[1])
+                h = room.tape if tape is None else tape[k]
+                if tape is None:
+                    _forward(params.layers, x, h)
+                gradients = room.total if total is None else room.product
+                squares += _backward(params.layers, x, y, h, scale, room, gradients.layers)
+                if total is None:
+                    total = gradients
+                else:
+                    np.add(total.flat, gradients.flat, total.flat)
+            return squares, total
+
+        parts = self._map(run, batch)
+        squares, total = parts[0]
+        for more, gradients in parts[1:]:
+            squares += more
+            np.add(total.flat, gradients.flat, total.flat)
+        return squares / entries, total
+
+    def _map(self, run: Callable[[range], T], batch: Batch) -> list[T]:
+        """Call ``run`` on runs of blocks, on all threads where there is more than one; results in order."""
+        count = len(batch.blocks)
+        if count == 1:
+            return [run(range(1))]
+        runs = min(CHUNKS, count)
+        ranges = [range(k * count // runs, (k + 1) * count // runs) for k in range(runs)]
+        if self._threads == 1:
+            return [run(blocks) for blocks in ranges]
+        self._pool = self._pool or ThreadPoolExecutor(self._threads, "numpy-backend")
+        with self._blas.held_to_one_thread():
+            return list(self._pool.map(run, ranges))
+
+    def _place_block(self, x: Array, y: Array, rows: slice) -> tuple[Array, Array]:
+        placed = np.ones((x.shape[1] + 1, len(x[rows])), self.dtype)
+        placed[:-1] = x[rows].T
+        return placed, y[rows].T.copy()
+
+    def _vector(self, flat: Array) -> Vector:
+        layers, at = [], 0
+        for o, i in self.network.layer_shapes:
+            layers.append(flat[at : at + o * (i + 1)].reshape(o, i + 1))
+            at += o * (i + 1)
+        return Vector(flat, layers)
+
+    def _empty_vector(self) -> Vector:
+        return self._vector(np.empty(self.network.parameter_count, self.dtype))
+
+    def _empty_tape(self, rows: int) -> list[Array]:
+        tape = [np.empty((size + 1, rows), self.dtype) for size in self.network.sizes[1:-1]]
+        for h in tape:
+            h[-1] = 1
+        return [*tape, np.empty((self.network.outputs, rows), self.dtype)]
+
+    def _scratch(self, run: int, rows: int) -> Scratch:
+        """Return the room of one run of blocks, kept between steps."""
+        if (run, rows) not in self._kept:
+            g = [np.empty((size, rows), self.dtype) for size in self.network.sizes[1:]]
+            derivative = [np.empty_like(h) for h in g[:-1]]
+            self._kept[run, rows] = Scratch(
+                self._empty_tape(rows), g, derivative, self._empty_vector(), self._empty_vector()
+            )
+        return self._kept[run, rows]
+
+
+def _forward(layers: list[Array], x: Array, tape: list[Array]) -> None:
+    """Write every layer's output of one block to ``tape``."""
+    h = x
+    for w, z in zip(layers[:-1], tape, strict=False):
+        hidden = z[:-1]
+        np.dot(w, h, hidden)
+        np.tanh(hidden, hidden)
+        h = z
+    np.dot(layers[-1], h, tape[-1])
+
+
+def _backward(
+    layers: list[Array], x: Array, y: Array, tape: list[Array], scale: Any, room: Scratch, gradients: list[Array]
+) -> Any:
+    """Write the gradients of one block; return its sum of squares."""
+    g = np.subtract(tape[-1], y, room.g[-1])
+    error = g.ravel()
+    squares = error.dot(error)
+    np.multiply(g, scale, g)
+    for k in range(len(layers) - 1, 0, -1):
+        h = tape[k - 1]
+        np.dot(g, h.T, gradients[k])
+        hidden, derivative = h[:-1], room.derivative[k - 1]
+        np.multiply(hidden, hidden, derivative)
+        np.subtract(1, derivative, derivative)
+        g = np.dot(layers[k][:, :-1].T, g, room.g[k - 1])
+        np.multiply(g, derivative, g)
+    np.dot(g, x.T, gradients[0])
+    return squares

@@ -1,0 +1,33 @@
+"""Hold the BLAS to one thread while a backend runs threads of its own: two pools on the same cores slow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+
+class Blas:
+    """The BLAS libraries that this process has loaded so far; finding them takes milliseconds, so find them once."""
+
+    def __init__(self) -> None:
+        self._libraries: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+
+    @property
+    def threads(self) -> int:
+        """Threads that the BLAS uses, 1 where it cannot be asked."""
+        return max((library.get_num_threads() or 1 for library in self._libraries), default=1)
+
+    @contextmanager
+    def held_to_one_thread(self) -> Iterator[None]:
+        """Use one thread inside the ``with`` block, and the number from before after it."""
+        before = [(library, library.get_num_threads()) for library in self._libraries]
+        for library, _ in before:
+            library.set_num_threads(1)
+        try:
+            yield
+        finally:
+            for library, threads in before:
+                library.set_num_threads(threads)
