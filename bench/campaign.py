@@ -6,27 +6,26 @@ caller how far things are.
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from bench import machine
+from bench.budget import block_s
 from bench.compile_cache import CompileCache
 from bench.errors import UsageError
 from bench.journal import Journal, read
-from bench.plan import Block, Cell, Group, Plan, block_s
+from bench.manifest import check_resumable, create, earlier_pace, stored_plan, write_manifest
+from bench.plan import Block, Cell, Group
 from bench.process import run_block
-from bench.results import MANIFEST, ROWS, SCHEMA, Run, open_run, results_root
+from bench.results import ROWS, Run
+
+__all__ = ["Outcome", "Progress", "carry_out", "check_resumable", "create", "earlier_pace", "stored_plan"]
 
 LOCK, CACHES = ".lock", ".caches"
 
@@ -59,62 +58,6 @@ class Outcome:
     seconds: float = 0.0
 
 
-def create(plan: Plan, command: Sequence[str], label: str = "", root: Path | None = None) -> Run:
-    """Make the folder of a new run, with its manifest.
-
-    Args:
-        plan: what it will measure.
-        command: what was typed.
-        label: what its author calls it.
-        root: the folder of all runs; `results_root` by default.
-    """
-    now = datetime.now(UTC)
-    run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    path = (root or results_root()) / machine.machine_id() / run_id
-    (path / "benchmarks").mkdir(parents=True)
-    commit, dirty = machine.commit()
-    manifest = {
-        "schema": SCHEMA,
-        "run": run_id,
-        "machine": machine.machine_id(),
-        "created": now.isoformat(timespec="seconds"),
-        "label": label,
-        "command": list(command),
-        "commit": commit,
-        "dirty": dirty,
-        "complete": False,
-        "plan": plan.to_dict(),
-        "fingerprint": machine.fingerprint(),
-    }
-    write_manifest(path, manifest)
-    return open_run(path)
-
-
-def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    """Replace a run's manifest in one go: a crash leaves the old one or the new one."""
-    partial = path / f"{MANIFEST}.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path / MANIFEST)
-
-
-def check_resumable(run: Run) -> None:
-    """Make sure that going on with a run would not mix machines or commits.
-
-    Raises:
-        UsageError: it was begun elsewhere, or with other code.
-    """
-    now = {"machine": machine.machine_id(), "commit": machine.commit()[0], "schema": SCHEMA}
-    for what, value in now.items():
-        if run.manifest.get(what) != value:
-            raise UsageError(
-                f"run {run.id} was begun with {what} {run.manifest.get(what)!r}, here it is {value!r}; "
-                "start a new one: python -m bench run"
-            )
-
-
 def carry_out(run: Run, report: Callable[[Progress], None] = lambda _: None) -> Outcome:
     """Run every block of a run that has not ended yet; return what it came to.
 
@@ -136,11 +79,6 @@ def carry_out(run: Run, report: Callable[[Progress], None] = lambda _: None) -> 
         return _Campaign(run, journal, report).carry_out()
 
 
-def stored_plan(run: Run) -> Plan:
-    """Return the plan of a run."""
-    return Plan.from_dict(run.manifest["plan"])
-
-
 class _Campaign:
     """One run while it is measured."""
 
@@ -154,7 +92,10 @@ class _Campaign:
         self.lost: dict[str, dict[Group, str]] = {}
         self.begun_s = time.monotonic()
         self.blocks = [block for round_ in self.plan.rounds() for block in round_]
-        self.expected_s = {block.order: block_s(self.plan, first=block.block == 0) for block in self.blocks}
+        pace = run.manifest.get("pace", {})
+        self.expected_s = {
+            block.order: block_s(self.plan, block.backend, block.block == 0, pace) for block in self.blocks
+        }
         for _, record in read(run.path / ROWS):
             self._learn(record)
 

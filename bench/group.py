@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from backends import Backend, Layer, Network, load
 from backends.conformance import Report, check_cell
 from bench import cases
@@ -19,6 +21,8 @@ from bench.work import flop, least_bytes
 MOST_STEPS = 10_000
 TRAIN_CALL_S = 2e-3
 SHORT_CALL_S = 1e-3
+
+LATE_SHARE, LATE_S = 0.25, 200e-6
 
 # What a check takes: extended precision has no BLAS, and its tanh is slow.
 CHECK_UNIT_S, CHECK_PARAMETER_S = 1.6e-6, 10e-9
@@ -106,7 +110,7 @@ class GroupRun:
 def first_calls(run: GroupRun) -> None:
     """Make the first call of every phase and keep its time; `train` gets its number of steps here.
 
-    A phase that raises costs itself alone.
+    A phase that raises costs itself alone; a `synchronize` that does not wait costs all, since no time would be true.
     """
     for phase in run.phases:
         try:
@@ -116,6 +120,24 @@ def first_calls(run: GroupRun) -> None:
                 run.first_s[phase] = timed_round(run.work(phase), 1).wall_s
         except Exception as error:
             run.fail(phase, error)
+    if not run.failures and (late_s := min(_late_s(run) for _ in range(3))) > 0:
+        raise RuntimeError(f"synchronize() returned about {late_s:.2g} s before the step's results were there")
+
+
+def _late_s(run: GroupRun) -> float:
+    """Return how much longer results take to be read than they should, after a step that was awaited; 0 if in time."""
+    backend, rate = run.subject.backend, run.problem.learning_rate
+    params = run.subject.fresh_params()
+    moments_s = [time.perf_counter()]
+    params, loss = backend.step(params, run.subject.batch, rate)
+    backend.synchronize()
+    for _ in range(2):
+        moments_s.append(time.perf_counter())
+        float(loss)
+        backend.fetch(params)
+    step_s, first_s, again_s = np.diff([*moments_s, time.perf_counter()])
+    late_s = float(first_s - again_s)
+    return late_s if late_s > LATE_S + LATE_SHARE * step_s else 0.0
 
 
 def prove(run: GroupRun, params: Sequence[Layer]) -> Report:

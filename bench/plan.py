@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from backends import Network
 from bench.errors import UsageError
-from bench.problem import problem_bytes
+from bench.estimate import needed_bytes, step_s
 from bench.results import PHASES
 from bench.timing import Effort
 from bench.work import flop
@@ -25,11 +25,6 @@ AA = "A/A"
 
 LONGEST_STEP_S = 0.3
 MEMORY_SHARE = 0.8
-LEAST_BLOCKS, MOST_BLOCKS = 2, 6
-LEAST_TIMED_S, MOST_TIMED_S = 0.02, 0.3
-
-# What things take on a plain machine, for the estimate before anything was measured.
-PROCESS_S, IMPORT_S, FIRST_CALL_S, PHASE_S, FLOP_S, ROW_S, CALL_S = 0.9, 1.0, 0.15, 0.015, 1 / 3e10, 5e-9, 20e-6
 
 
 class Group(NamedTuple):
@@ -192,56 +187,6 @@ def asked_groups(
 def ordered(groups: Sequence[Group]) -> tuple[Group, ...]:
     """Return groups by the work of a step, least first."""
     return tuple(sorted(dict.fromkeys(groups), key=lambda group: flop(Network.parse(group.network), group.batch)))
-
-
-def needed_bytes(network: Network, batch: int, dtype: str) -> int:
-    """Return about what a block needs: the problem on the host, placed twice, and three times every layer's output."""
-    layers = problem_bytes(network, batch, dtype) // (network.inputs + network.outputs) * sum(network.sizes[1:])
-    return 3 * problem_bytes(network, batch, dtype) + 3 * layers
-
-
-def step_s(network: Network, batch: int) -> float:
-    """Return roughly what a step takes, for estimates alone."""
-    return CALL_S + batch * ROW_S * sum(network.sizes[:-1]) + flop(network, batch) * FLOP_S
-
-
-def block_s(plan: Plan, first: bool) -> float:
-    """Return the seconds that one block should take; the ``first`` compiles with a cold cache."""
-    total = PROCESS_S + IMPORT_S
-    for group in plan.groups:
-        network = Network.parse(group.network)
-        one_s = step_s(network, group.batch)
-        check_s = 0.02 + 20 * one_s
-        total += 2 * check_s + (FIRST_CALL_S if first else FIRST_CALL_S / 3)
-        for phase in plan.phases:
-            call_s = one_s * {"step": 1.0, "train": 1.2, "update": 0.01, "place": 0.2}.get(phase, 0.5)
-            total += PHASE_S + max(plan.effort.timed_s, plan.effort.least_rounds * call_s) + 3 * call_s
-    return total
-
-
-def estimate_s(plan: Plan) -> float:
-    """Return the seconds that the whole campaign should take."""
-    arms = len(plan.arms)
-    return arms * (block_s(plan, first=True) + (plan.blocks - 1) * block_s(plan, first=False))
-
-
-def fit(plan: Plan, budget_s: float, blocks: int | None = None, timed_s: float | None = None) -> Plan:
-    """Return the plan with as many blocks, then as much time a cell, as the budget should hold, at least the least.
-
-    Args:
-        plan: what to measure.
-        budget_s: seconds for all of it.
-        blocks: where they were asked for.
-        timed_s: seconds of rounds for each cell, where they were asked for.
-    """
-    plan = replace(plan, budget_s=budget_s)
-    for count in [blocks] if blocks else range(MOST_BLOCKS, LEAST_BLOCKS - 1, -1):
-        plan = replace(plan, blocks=count, effort=replace(plan.effort, timed_s=timed_s or LEAST_TIMED_S))
-        if (spare_s := budget_s - estimate_s(plan)) >= 0:
-            break
-    share_s = max(spare_s, 0.0) / (len(plan.cells) * len(plan.arms) * plan.blocks)
-    timed_s = timed_s or min(round(LEAST_TIMED_S + share_s, 3), MOST_TIMED_S)
-    return replace(plan, effort=replace(plan.effort, timed_s=timed_s, warm_up_s=timed_s))
 
 
 def checked_phases(phases: Sequence[str]) -> tuple[str, ...]:

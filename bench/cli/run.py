@@ -6,18 +6,18 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags
 
 if TYPE_CHECKING:
+    from bench.budget import Pace
     from bench.campaign import Outcome
     from bench.plan import Plan
     from bench.results import Run
 
-QUICK_S, DEFAULT_S = 75.0, 540.0
+QUICK_S, DEFAULT_S = 85.0, 570.0
 QUICK_BATCHES = (1, 64, 4_096, 65_536)
 LIST = "comma-separated"
 
@@ -52,24 +52,26 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure; return 1 where a backend failed."""
     from bench import campaign
+    from bench.budget import estimate_s
 
+    pace = campaign.earlier_pace(args.results)
     if args.resume:
         run_ = _to_resume(args)
         plan = campaign.stored_plan(run_)
     else:
-        plan = make_plan(args)
+        plan = make_plan(args, pace)
     if not args.json:
-        _show_plan(plan)
+        _show_plan(plan, estimate_s(plan, pace))
     if args.dry_run:
         if args.json:
-            _print_json({"plan": plan.to_dict(), "estimate_s": _estimate_s(plan)})
+            _print_json({"plan": plan.to_dict(), "estimate_s": estimate_s(plan, pace)})
         return SUCCESS
     if not args.resume:
-        run_ = campaign.create(plan, [sys.argv[0], *sys.argv[1:]], args.label, args.results)
+        run_ = campaign.create(plan, [sys.argv[0], *sys.argv[1:]], args.label, args.results, pace)
     return _carry_out(run_, args.json)
 
 
-def make_plan(args: argparse.Namespace) -> Plan:
+def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     """Return the plan that the flags ask for.
 
     Raises:
@@ -77,6 +79,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         BackendUnavailable: a backend was asked for by name and is not here.
     """
     from backends import Network
+    from bench import budget
     from bench import plan as plans
     from bench.errors import UsageError
     from bench.machine import free_bytes, physical_cores
@@ -105,12 +108,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         groups, phases, backends, aa, threads, timeout_s=args.timeout, left_out=left_out, own_cache=not warm
     )
     budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
-    if not args.blocks or not args.cell_time:
-        plan = plans.fit(plan, budget_s, args.blocks, args.cell_time)
-    else:
-        effort = replace(plan.effort, timed_s=args.cell_time, warm_up_s=args.cell_time)
-        plan = replace(plan, blocks=args.blocks, effort=effort)
-    return plan
+    return budget.fit(plan, budget_s, pace, args.blocks, args.cell_time, whole=bool(args.batches or args.phases))
 
 
 def _available() -> tuple[str, ...]:
@@ -186,13 +184,7 @@ def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _estimate_s(plan: Plan) -> float:
-    from bench.plan import estimate_s
-
-    return estimate_s(plan)
-
-
-def _show_plan(plan: Plan) -> None:
+def _show_plan(plan: Plan, estimate_s: float) -> None:
     """Say what will be measured, and how long it should take."""
     from bench.report import terminal
 
@@ -218,7 +210,7 @@ def _show_plan(plan: Plan) -> None:
     )
     for line in plan.left_out:
         out.print(f"left out  {line}")
-    out.print(f"estimate  {terminal.format_seconds(_estimate_s(plan))}\n")
+    out.print(f"estimate  {terminal.format_seconds(estimate_s)}\n")
 
 
 def _show_outcome(outcome: Outcome) -> None:

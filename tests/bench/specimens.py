@@ -90,15 +90,15 @@ class SlowFirstCall(Exact):
 
 
 class Later:
-    """A result that is calculated when it is asked for, in 50 us."""
+    """A result that is calculated when it is asked for, in a time of its own."""
 
-    def __init__(self, calculate):
-        self._calculate, self._value = calculate, None
+    def __init__(self, calculate, takes_s):
+        self._calculate, self._value, self.takes_s = calculate, None, takes_s
 
     def value(self):
         """Return the result, calculated once."""
         if self._value is None:
-            end_s = time.perf_counter() + 50e-6
+            end_s = time.perf_counter() + self.takes_s
             self._value = self._calculate()
             wait_until(end_s)
         return self._value
@@ -108,7 +108,9 @@ class Later:
 
 
 class OnlyDispatches(Exact):
-    """Its step notes what is to be done, at once; the work is done when somebody waits for it."""
+    """Its step notes what is to be done, at once; the work is done when somebody waits for it, in 50 us a step."""
+
+    takes_s: ClassVar[float] = 50e-6
 
     def __init__(self, network, dtype="float32", device="cpu"):
         super().__init__(network, dtype, device)
@@ -120,7 +122,7 @@ class OnlyDispatches(Exact):
         def calculate():
             return base.step(params.value()[0] if isinstance(params, Later) else params, batch, learning_rate)
 
-        result = Later(calculate)
+        result = Later(calculate, self.takes_s)
         self._queue.append(result)
         return result, result
 
@@ -131,6 +133,15 @@ class OnlyDispatches(Exact):
 
     def fetch(self, params):
         return super().fetch(params.value()[0] if isinstance(params, Later) else params)
+
+
+class NeverWaits(OnlyDispatches):
+    """Its synchronize comes back at once, though a step takes a millisecond."""
+
+    takes_s: ClassVar[float] = 1e-3
+
+    def synchronize(self):
+        pass
 
 
 class Ascends(Exact):

@@ -61,6 +61,14 @@ def test_work_that_is_only_dispatched_is_timed_at_its_true_cost(tmp_path):
     assert row.lower_quartile_s == pytest.approx(50e-6, rel=0.2)
 
 
+def test_a_backend_that_does_not_wait_for_its_work_is_not_timed(tmp_path):
+    """A synchronize that returns before the results are there is found out, and costs the backend its rows."""
+    outcome, frame = measure(tmp_path, "NeverWaits")
+    assert frame.status.tolist() == ["failed"]
+    assert frame.median_s.isna().all()
+    assert "synchronize() returned about 0.001 s before the step's results were there" in outcome.failures[0]
+
+
 def test_every_phase_gives_a_row_with_its_ledger(tmp_path):
     """One block gives a row for each phase, with import, place, work, memory, conformance and the receipt."""
     _, frame = measure(tmp_path, "Exact", batches=(3,), phases=results.PHASES)

@@ -75,28 +75,6 @@ def test_the_default_grid_has_a_tiny_a_small_and_a_wide_network():
     assert max(batches["784-512-10"]) >= 4096
 
 
-@pytest.mark.parametrize("budget_s", [60.0, 180.0, 600.0])
-def test_a_budget_is_used_and_not_exceeded(budget_s):
-    """More budget gives more blocks, then more time a cell; the estimate stays within it."""
-    fitted = plan.fit(SMALL, budget_s)
-    assert plan.estimate_s(fitted) <= budget_s
-    assert fitted.blocks >= plan.fit(SMALL, budget_s / 2).blocks
-    assert plan.LEAST_BLOCKS <= fitted.blocks <= plan.MOST_BLOCKS
-
-
-def test_a_budget_that_is_too_small_keeps_the_least():
-    """Two blocks and the shortest rounds remain, and the estimate says what they take."""
-    fitted = plan.fit(SMALL, 1.0)
-    assert (fitted.blocks, fitted.effort.timed_s) == (plan.LEAST_BLOCKS, plan.LEAST_TIMED_S)
-    assert plan.estimate_s(fitted) > 1.0
-
-
-def test_what_was_asked_for_is_not_fitted_away():
-    """Blocks or time a cell that were asked for stay."""
-    assert plan.fit(SMALL, 1.0, blocks=5).blocks == 5
-    assert plan.fit(SMALL, 600.0, timed_s=0.05).effort.timed_s == 0.05
-
-
 def test_an_unknown_phase_is_refused():
     """A phase that does not exist is named, with those that do."""
     assert plan.checked_phases(["train", "place"]) == ("place", "train")

@@ -1,0 +1,118 @@
+"""The command line of run and export: what is said, refused and returned."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.cli import main
+
+HERE = Path(__file__).parent
+TINY = ["--networks", "1-1-1", "--batches", "1,7", "--dtypes", "float64", "--phases", "step", "--blocks", "1"]
+TINY += ["--cell-time", "20ms", "--threads", "1"]
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path):
+    """Run where results go nowhere else, with the specimens at hand, in a plain terminal."""
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("BACKPROP_BENCH_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+
+
+def said(capsys):
+    """Return what was printed, after a look at its width."""
+    captured = capsys.readouterr()
+    assert max(map(len, (captured.out + captured.err).splitlines()), default=0) <= 80
+    assert "\x1b" not in captured.out
+    return captured
+
+
+def test_a_run_is_measured_shown_and_exported(capsys, tmp_path):
+    """Plan, estimate and times are shown; the rows are stored, and exported as Parquet and CSV with equal figures."""
+    assert main(["run", *TINY, "--backends", "specimens:Exact"]) == 0
+    out = said(capsys).out
+    assert re.search(r"estimate +[\d.]+ s", out)
+    assert re.search(r"1-1-1 +1 +[\d.]+ us", out)
+    run = re.search(r"next: python -m bench compare (\S+)", out)[1]
+    assert main(["export", run, "--parquet", "rows.parquet"]) == 0
+    assert main(["export", "--csv", "rows.csv"]) == 0
+    parquet, csv = pd.read_parquet("rows.parquet"), pd.read_csv("rows.csv")
+    assert parquet.median_s.tolist() == pytest.approx(csv.median_s.tolist(), rel=1e-12)
+    assert len(parquet.round_s[0]) == len(csv.round_s[0].split())
+    assert parquet.run.tolist() == csv.run.tolist() == [run] * 4
+    assert list(parquet.columns) == list(csv.columns)
+
+
+def test_a_failing_backend_ends_with_status_one(capsys):
+    """A campaign goes on beside a backend that fails, ends with status 1 and names what failed."""
+    assert main(["run", *TINY, "--backends", "specimens:Exact,specimens:Raises", "--aa", "none", "--json"]) == 1
+    document = json.loads(said_json(capsys))
+    assert document["blocks"] == 2
+    assert document["failures"] == [
+        "specimens:Raises, 1-1-1 n=7 float64 cpu step: failed: RuntimeError: seven is too many"
+    ]
+
+
+def said_json(capsys):
+    """Return stdout, which must be one JSON document."""
+    out = capsys.readouterr().out
+    json.loads(out)
+    return out
+
+
+def test_a_dry_run_measures_nothing(capsys, tmp_path):
+    """The plan and its estimate are shown, as text and as JSON, and nothing is stored."""
+    assert main(["run", "--dry-run", "--quick"]) == 0
+    assert "estimate" in said(capsys).out
+    assert main(["run", "--dry-run", "--budget", "3min", "--json"]) == 0
+    document = json.loads(said_json(capsys))
+    assert document["estimate_s"] <= 180
+    assert document["plan"]["budget_s"] == 180
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--backends", "nump"], "no backend 'nump'"),
+        (["--threads", "4096"], "may use"),
+        (["--aa", "b", "--backends", "a:A"], "--aa b: expected one of the backends of this run, a:A, or none"),
+        (["--networks", "784-512-10", "--batches", "1000000000"], "GiB are free; ask for fewer rows with --batches"),
+        (["--resume"], "no run was cut off; start one: python -m bench run"),
+        (["--resume", "nothing"], "no run 'nothing'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_remedy(capsys, flags, says):
+    """A wish that cannot be met ends with status 2 and a message that names it."""
+    assert main(["run", "--dry-run", *flags]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--networks", "3-2"], "a network needs inputs"),
+        (["--batches", "1,x"], "expected a whole number of 1 or more, got 'x'"),
+        (["--dtypes", "float16"], "expected some of float32, float64, got 'float16'"),
+        (["--budget", "soon"], "expected a duration such as 90, 90s or 3min, got 'soon'"),
+        (["--phases", ","], "expected values joined by commas"),
+    ],
+)
+def test_a_flag_that_cannot_be_read_says_what_was_expected(capsys, flags, says):
+    """A value of the wrong kind ends with status 2 and an example."""
+    with pytest.raises(SystemExit) as error:
+        main(["run", *flags])
+    assert error.value.code == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_export_that_cannot_be_written_leaves_nothing(capsys, tmp_path):
+    """A folder that is not there is an error, and no half file stays."""
+    assert main(["run", *TINY, "--backends", "specimens:Exact", "--aa", "none"]) == 0
+    assert main(["export", "--csv", "nowhere/rows.csv"]) == 2
+    assert "cannot write nowhere/rows.csv" in capsys.readouterr().err
