@@ -89,7 +89,7 @@ class Ascent(Plain):
 
     def error_term(self, predicted: Array, y: Array) -> Array:
         """Return it with the wrong sign."""
-        return -super().error_term(predicted, y)
+        return np.negative(super().error_term(predicted, y))
 
 
 class MissingTwo(Plain):
@@ -97,7 +97,7 @@ class MissingTwo(Plain):
 
     def error_term(self, predicted: Array, y: Array) -> Array:
         """Return half of it."""
-        return super().error_term(predicted, y) / 2
+        return np.divide(super().error_term(predicted, y), 2)
 
 
 class MissingSlope(Plain):
@@ -129,7 +129,7 @@ class CoarseTanh(Plain):
 
     def tanh(self, z: Array) -> Array:
         """Add a relative error."""
-        return super().tanh(z) * np.dtype(self.dtype).type(1 - 2e-6)
+        return np.asarray(super().tanh(z) * np.dtype(self.dtype).type(1 - 2e-6))
 
 
 class SwappedBiases(Plain):
@@ -247,7 +247,7 @@ class Lopsided(Plain):
     def tanh(self, z: Array) -> Array:
         """Move positive results by one unit in the last place."""
         h = super().tanh(z)
-        return np.where(h > 0, np.nextafter(h, h.dtype.type(0)), h)
+        return np.asarray(np.where(h > 0, np.nextafter(h, h.dtype.type(0)), h))
 
 
 class DroppedRows(Plain):

@@ -112,5 +112,5 @@ def summarise(name: str, findings: list[Finding], skipped: str = "") -> Claim:
     worst = max(findings, key=lambda finding: math.inf if math.isnan(finding.ratio) else finding.ratio)
     sharpest = max(findings, key=lambda finding: finding.sharp_ratio)
     status = max((finding.status for finding in findings), key=SEVERITY.index)
-    warning = f"{sharpest.case} reaches {sharpest.sharp_ratio:.3g}" if sharpest.sharp_ratio > 1 else ""
+    warning = f"{sharpest.case} reaches {sharpest.sharp_ratio:.3g}" if status == "warn" else ""
     return Claim(name, status, worst.ratio, worst.case, worst.where, len(findings), warning)

@@ -66,7 +66,7 @@ def judge_overflow(backend: Backend, problem: Problem) -> Tally:
         new, losses = _trained(tally, backend, here, 1)
         expected, loss = ball_of_step(here, exact_params(here, p), p)
         plain, plain_loss = _plain_step(here)
-        tally.judge("train", "loss", losses[-1], loss if np.isfinite(plain_loss) else _excused(loss))
+        tally.judge("train", "loss", losses[-1], _excused(loss, plain_loss))
         judge_params(tally, "train", new, _excused_where(expected, plain))
         if not np.isfinite(losses[-1]) and not _all_finite(here.params):
             break
@@ -98,16 +98,19 @@ def _plain_step(problem: Problem) -> tuple[Any, Any]:
 
 
 def _excused_where(expected: list[BallLayer], plain: Any) -> list[BallLayer]:
-    """Claim nothing of an entry that is finite in exact arithmetic alone: something on its way overflows."""
-    excused = []
-    for balls, arrays in zip(expected, plain, strict=True):
-        radii = [np.where(np.isfinite(a), ball.radius, np.inf) for ball, a in zip(balls, arrays, strict=True)]
-        excused.append((Ball(balls[0].exact, radii[0]), Ball(balls[1].exact, radii[1])))
-    return excused
+    """Loosen each entry for which exact and plain arithmetic disagree, because something on its way overflows."""
+    return [
+        (_excused(balls[0], arrays[0]), _excused(balls[1], arrays[1]))
+        for balls, arrays in zip(expected, plain, strict=True)
+    ]
 
 
-def _excused(ball: Ball) -> Ball:
-    return Ball(ball.exact, np.full(np.shape(ball.exact), np.inf))
+def _excused(ball: Ball, plain: Any) -> Ball:
+    """Return the ball, claiming nothing where only ``plain`` overflows, and not which infinity where both do."""
+    overflows = ~np.isfinite(plain)
+    radius = np.where(overflows, np.inf, ball.radius)
+    which = overflows & ~np.isfinite(ball.magnitude) & (plain != ball.exact)
+    return Ball(np.where(which, np.nan, ball.exact), radius)
 
 
 def _all_finite(params: Any) -> bool:

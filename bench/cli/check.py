@@ -31,6 +31,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge and print; 1 where a claim fails."""
+    from rich.text import Text
+
     from backends import available, catalogue
     from bench.cli import CHECK_FAILED, SUCCESS
     from bench.report.conformance import format_reports
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         out = console()
         for part in format_reports(reports, {} if named else skipped, seconds):
-            out.print(part)
+            out.print(part, soft_wrap=isinstance(part, Text))  # a command to copy stays one line
     return SUCCESS if passed else CHECK_FAILED
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
+from rich.text import Text
 
 from backends.conformance import Claim, Report
 from backends.conformance.checks import RULES
-from bench.report.formats import format_seconds
+from bench.report.formats import format_number, format_seconds
 from bench.report.terminal import table
 
 
@@ -30,9 +31,11 @@ def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: 
             if claim.status == "warn":
                 yield f"warning: {report.backend} {report.dtype}, {claim.name}: {claim.warning} of the quality tier"
     for report in reports:
-        for claim in report.failures:
-            yield f"FAIL {report.backend} {report.dtype}, {claim.name}: {claim.case}: {claim.where}"
-            yield f"  again: {command_for(report, claim)}"
+        if report.failures:
+            yield _failures_table(report)
+            yield "the first of these again:"
+            yield Text(f"  {command_for(report, report.failures[0])}", no_wrap=True, overflow="ignore")
+            yield ""
     for name, reason in skipped.items():
         yield f"skipped: {name}: {reason}"
     yield _verdict(reports, seconds)
@@ -84,6 +87,16 @@ def _worst_table(reports: Sequence[Report]) -> RenderableType:
         rows.append([f"{report.backend.rpartition(':')[2]} {report.dtype}", ratio, worst.name, worst.case])
     columns = [("backend", "left"), ("worst", "right"), ("claim", "left"), ("case", "left")]
     return table(columns, rows)
+
+
+def _failures_table(report: Report) -> RenderableType:
+    """In the order of the mathematics: the first that fails is the likeliest cause of the others."""
+    rows = [
+        [claim.name, format_number(claim.ratio), claim.case, claim.where.removeprefix(f"{claim.case}, ")]
+        for claim in report.failures
+    ]
+    columns = [("claim", "left"), ("error/bound", "right"), ("worst case", "left"), ("where", "left")]
+    return table(columns, rows, title=f"FAIL: {report.backend} {report.dtype}")
 
 
 def _verdict(reports: Sequence[Report], seconds: float) -> str:

@@ -1,0 +1,32 @@
+"""One test a claim: run by ``pytest --pyargs backends.conformance --backend NAME``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from backends.conformance.checks import RULES, check_claim, plan_of
+from backends.conformance.plugin import JUDGED, subjects
+from backends.conformance.subject import Subject
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each backend, dtype and claim."""
+    judged = [(subject, claim) for subject in subjects(metafunc.config) for claim in RULES]
+    names = [f"{subject.name}-{subject.dtype}-{claim.replace(' ', '_')}" for subject, claim in judged]
+    metafunc.parametrize(("subject", "claim"), judged, ids=names)
+
+
+def test_backend_stays_within_its_bounds(
+    subject: Subject, claim: str, pytestconfig: pytest.Config, record_property: Callable[[str, object], None]
+) -> None:
+    """The claim holds on every case of the stated set: no error exceeds its proven bound."""
+    ((_, cases),) = plan_of(subject, claims=(claim,))
+    found = check_claim(claim, subject, cases)
+    pytestconfig.stash[JUDGED][f"{subject.name} {subject.dtype} {claim}"] = found
+    record_property("ratio", found.ratio)
+    if found.status == "skip":
+        pytest.skip(found.where)
+    if found.status == "fail":
+        pytest.fail(f"error / bound is {found.ratio:.3g} on {found.case}: {found.where}", pytrace=False)
