@@ -1,8 +1,9 @@
-"""Student's t distribution and the gamma function's kin, in numpy alone: importing scipy takes longer than a comparison."""
+"""Student's t distribution and the gamma function's kin, by plain arithmetic: importing scipy takes too long."""
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,29 +15,18 @@ MOST_DOF = 1e4
 
 
 def upper_tail(t: ArrayLike, dof: ArrayLike) -> Floats:
-    """Return the probability of a value above ``t``, for finite ``dof`` > 0; NaN where either is NaN.
-
-    Source: Abramowitz and Stegun 26.7.1, by the regularised incomplete beta function.
-    """
-    values, freedom = np.broadcast_arrays(np.asarray(t, float), np.minimum(np.asarray(dof, float), MOST_DOF))
-    with np.errstate(over="ignore", invalid="ignore"):
-        x = freedom / (freedom + values**2)
-    tail = 0.5 * incomplete_beta(freedom / 2, 0.5, x)
-    return np.asarray(np.where(values < 0, 1 - tail, tail))
+    """Return the probability of a value above ``t``, elementwise; NaN where either is NaN."""
+    return np.asarray(_tails(t, dof))
 
 
 def quantile(probability: float, dof: ArrayLike) -> Floats:
-    """Return the value that a t variable with ``dof`` degrees of freedom stays below with ``probability`` >= 1/2."""
-    distinct, where = np.unique(np.asarray(dof, float), return_inverse=True)
-    freedom = distinct[np.isfinite(distinct)]
-    low, high = np.zeros(freedom.shape), np.full(freedom.shape, 1e4)
-    for _ in range(80):
-        middle = (low + high) / 2
-        above = upper_tail(middle, freedom) > 1 - probability
-        low, high = np.where(above, middle, low), np.where(above, high, middle)
-    values = np.full(distinct.shape, np.nan)
-    values[np.isfinite(distinct)] = high
-    return values[where].reshape(np.shape(dof))
+    """Return the value that a t variable stays below with ``probability`` > 1/2, elementwise; NaN where ``dof`` is."""
+    return np.asarray(_quantiles(probability, np.round(np.asarray(dof, float), 2)))
+
+
+def incomplete_beta(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Floats:
+    """Return the regularised incomplete beta function I_x(a, b), elementwise."""
+    return np.asarray(_betas(a, b, x))
 
 
 def digamma(x: float) -> float:
@@ -66,41 +56,65 @@ def inverse_trigamma(value: float) -> float:
     return high
 
 
-def incomplete_beta(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Floats:
-    """Return the regularised incomplete beta function I_x(a, b), by its continued fraction (Lentz's method).
-
-    Source: Press et al., Numerical Recipes, 6.4.
-    """
-    a, b, x = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float), np.clip(np.asarray(x, float), 0.0, 1.0))
-    swap = x > (a + 1) / (a + b + 2)  # the fraction converges fast on this side of the mean only
-    p, q, y = np.where(swap, b, a), np.where(swap, a, b), np.where(swap, 1 - x, x)
-    with np.errstate(divide="ignore"):
-        front = np.exp(_log_gamma(p + q) - _log_gamma(p) - _log_gamma(q) + p * np.log(y) + q * np.log1p(-y)) / p
-    value = front * _fraction(p, q, y)
-    return np.where(np.isnan(x), np.nan, np.where(swap, 1 - value, value))
+def _tail(t: float, dof: float) -> float:
+    """Return `upper_tail` of two numbers. Source: Abramowitz and Stegun 26.7.1."""
+    if math.isnan(t) or math.isnan(dof) or dof <= 0:
+        return math.nan
+    if math.isinf(t):
+        return 0.0 if t > 0 else 1.0
+    dof = min(dof, MOST_DOF)
+    tail = 0.5 * _beta(dof / 2, 0.5, dof / (dof + t * t))
+    return tail if t >= 0 else 1 - tail
 
 
-def _fraction(a: Floats, b: Floats, x: Floats) -> Floats:
-    """Return the continued fraction of the incomplete beta function."""
+@lru_cache(maxsize=4096)
+def _quantile(probability: float, dof: float) -> float:
+    """Return `quantile` of one number: Newton's method, kept inside a bracket."""
+    if math.isnan(dof) or dof <= 0:
+        return math.nan
+    dof = min(dof, MOST_DOF)
+    log_peak = math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2) - 0.5 * math.log(dof * math.pi)
+    low, high, t = 0.0, 1e6, 2.0
+    for _ in range(200):
+        excess = _tail(t, dof) - (1 - probability)
+        low, high = (t, high) if excess > 0 else (low, t)
+        density = math.exp(log_peak - (dof + 1) / 2 * math.log1p(t * t / dof))
+        step = t + excess / max(density, 1e-300)
+        following = step if low < step < high else (low + high) / 2
+        if abs(following - t) <= 1e-12 * t:
+            break
+        t = following
+    return t
+
+
+def _beta(a: float, b: float, x: float) -> float:
+    """Return I_x(a, b) by its continued fraction. Source: Press et al., Numerical Recipes, 6.4."""
+    if x <= 0 or x >= 1:
+        return 0.0 if x <= 0 else 1.0
+    if x > (a + 1) / (a + b + 2):  # the fraction converges fast on one side of the mean only
+        return 1 - _beta(b, a, 1 - x)
+    front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    return math.exp(front) * _fraction(a, b, x) / a
+
+
+def _fraction(a: float, b: float, x: float) -> float:
+    """Return the continued fraction of the incomplete beta function, by Lentz's method."""
     tiny = 1e-300
-    c = np.ones_like(x)
-    d = 1 / _away_from_zero(1 - (a + b) * x / (a + 1), tiny)
-    result = d.copy()
-    for m in range(1, 200):
+    c, d = 1.0, 1 / ((1 - (a + b) * x / (a + 1)) or tiny)
+    result = d
+    for m in range(1, 300):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
         before = result
         for term in (even, odd):
-            d = 1 / _away_from_zero(1 + term * d, tiny)
-            c = _away_from_zero(1 + term / c, tiny)
-            result = result * c * d
-        if np.allclose(result, before, rtol=1e-13, atol=0, equal_nan=True):
+            d = 1 / ((1 + term * d) or tiny)
+            c = (1 + term / c) or tiny
+            result *= c * d
+        if abs(result - before) <= 1e-14 * abs(result):
             break
     return result
 
 
-def _away_from_zero(values: Floats, tiny: float) -> Floats:
-    return np.where(np.abs(values) < tiny, tiny, values)
-
-
-_log_gamma = np.vectorize(math.lgamma, otypes=[float])
+_tails = np.vectorize(_tail, otypes=[float])
+_quantiles = np.vectorize(_quantile, otypes=[float])
+_betas = np.vectorize(_beta, otypes=[float])

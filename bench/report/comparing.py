@@ -79,7 +79,6 @@ def trust(found: Comparison) -> str:
 def two_runs(changed: pd.DataFrame, margin: float) -> Iterator[Table | str]:
     """Yield what became slower, what became faster, and how many cells did neither."""
     counts = changed["verdict"].value_counts()
-    shift = float(np.exp(np.median(np.log(changed["ratio"]))))
     said = [f"{int(counts.get(name, 0))} {name}" for name in ("slower", "faster")]
     yield (
         f"{', '.join(said)}, {int(counts.get('tie', 0))} unchanged within {100 * margin:.3g} %, "
@@ -91,11 +90,19 @@ def two_runs(changed: pd.DataFrame, margin: float) -> Iterator[Table | str]:
             yield ""
             yield changes_table(own, verdict)
     yield ""
-    if abs(np.log(shift)) > np.log1p(margin) / 2:
-        yield (
-            f"Over all cells the time changed by {format_ratio(shift)} (median): a shift of everything\n"
-            "suggests the machine rather than the code. Measure both again, close together."
-        )
+    if note := shift_note(changed, margin):
+        yield note
+
+
+def shift_note(changed: pd.DataFrame, margin: float) -> str:
+    """Return a warning where all cells together became slower or faster, '' where they did not."""
+    shift = float(np.exp(np.median(np.log(changed["ratio"]))))
+    if len(changed) < 5 or abs(np.log(shift)) <= np.log1p(margin) / 2:
+        return ""
+    return (
+        f"Over all cells the time changed by {format_ratio(shift)} (median): a shift of everything\n"
+        "suggests the machine rather than the code. Measure both again, close together."
+    )
 
 
 def changes_table(rows: pd.DataFrame, title: str) -> Table:
@@ -171,7 +178,7 @@ def _ranges(winners: pd.DataFrame) -> Iterator[tuple[int, int, str]]:
 
 def _call(where: Any) -> str:
     phase = where[WHERE.index("phase")]
-    return {"step": "one step", "train": "one step inside train"}.get(phase, phase)
+    return {"step": "one step", "train": "one step inside train"}.get(str(phase), str(phase))
 
 
 def _on(where: Any) -> str:

@@ -1,0 +1,53 @@
+"""``gate``: for continuous integration, fail on a proven slow-down against a baseline run, and on nothing else."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.cli import CHECK_FAILED, SUCCESS, flags
+
+EPILOG = """\
+in continuous integration, on one machine and close together in time:
+  git checkout main && python -m bench run --label main
+  git checkout change && python -m bench run --label change
+  python -m bench gate --baseline RUN-OF-MAIN
+exit status: 0 nothing is proven slower, 1 something is, 2 wrong usage"""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare what may be asked."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("--baseline", required=True, metavar="RUN", help="folder or id of the run to be held against")
+    parser.add_argument("--candidate", default="latest", metavar="RUN", help="folder, id or 'latest' (the default)")
+    parser.add_argument(
+        "--margin", type=flags.fraction, default=0.05, metavar="M", help="smaller slow-downs pass, such as 5%% (5%%)"
+    )
+    parser.add_argument("--force", action="store_true", help="judge also where conditions differ")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge; return 1 where something is proven slower or was lost."""
+    from bench import gate, results
+    from bench.errors import UsageError
+
+    baseline, candidate = results.resolve(args.baseline, args.results), results.resolve(args.candidate, args.results)
+    if baseline.path.resolve() == candidate.path.resolve():
+        raise UsageError(f"baseline and candidate are the same run {baseline.id}; measure again: python -m bench run")
+    judged = gate.judge(results.load(baseline), results.load(candidate), args.margin, args.force)
+    if args.json:
+        from bench.cli import document
+
+        summary = {"passed": judged.passed, "baseline": baseline.id, "candidate": candidate.id, **vars(judged)}
+        document.show(summary)
+    else:
+        from bench.report import gating, terminal
+
+        out = terminal.console()
+        for part in gating.judgement(judged):
+            out.print(part)
+        out.print(f"{baseline.id} -> {candidate.id}", style="dim")
+    return SUCCESS if judged.passed else CHECK_FAILED
