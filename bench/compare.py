@@ -132,7 +132,8 @@ def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -
 
     Returns:
         One row a cell that both have: ``CASE``, ``backend``, ``before_s``, ``after_s``, ``ratio``, ``low``, ``high``
-        (after / before, 95 %), ``p_value`` (after Holm), ``verdict``: what became of it (faster, slower, tie, undecided).
+        (after / before, 95 %), ``p_value`` (of a difference, after Holm), ``verdict`` (faster, slower,
+        tie, undecided).
     """
     keys = [*CASE, "backend"]
     one, two = (
@@ -145,7 +146,7 @@ def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -
     made = both.to_frame(index=False)
     made["before_s"], made["after_s"] = one["seconds"].to_numpy(), two["seconds"].to_numpy()
     made["ratio"], made["low"], made["high"] = found.ratio, found.low, found.high
-    made["p_value"] = statistics.holm(found.p_value)
+    made["p_value"] = statistics.holm(found.p_difference)
     made["verdict"] = statistics.verdicts(found)
     return made
 
@@ -185,7 +186,7 @@ def unlike_between(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, list[
     import pandas as pd
 
     shared = set(before["backend"]) & set(after["backend"])
-    both = pd.concat([one[one["backend"].isin(shared)] for one in (before, after)])
+    both = pd.concat([one[one["backend"].isin(shared)] for one in (before, after)], ignore_index=True)
     return _unlike(both, ["backend"], SAME_EXPERIMENT)
 
 

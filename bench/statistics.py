@@ -1,12 +1,12 @@
 """From rows of blocks to intervals and verdicts. No files, no formatting.
 
-A block is one fresh process; what it says of a cell is one *block figure* (`FIGURE`), taken as a logarithm. Two backends
-are compared by the difference of the means of their block figures: the log of a ratio of times.
+A block is one fresh process; what it says of a cell is one *block figure* (`FIGURE`), taken as a logarithm. Two
+backends are compared by the difference of the means of their block figures: the log of a ratio of times.
 
-The spread of a mean is that of a hierarchical bootstrap, which draws blocks with replacement and then, inside each block
-drawn, rounds with replacement. No draw is made: the bootstrap's variance has a closed form (`round_variance`; for ``K``
-blocks it is ``between (K - 1) / K^2 + within / K``), and the form is exact where a thousand draws would be near. Three to
-six blocks are too few for the bootstrap's own percentiles, which cover the truth in 82 to 92 % of cases where 95 % are
+The spread of a mean is that of a hierarchical bootstrap, which draws blocks with replacement and then, inside each
+block drawn, rounds with replacement. No draw is made: the bootstrap's variance has a closed form (`round_variance`; for
+``K`` blocks it is ``between (K - 1) / K^2 + within / K``), exact where a thousand draws would be near. Three to six
+blocks are too few for the bootstrap's own percentiles, which cover the truth in 82 to 92 % of cases where 95 % are
 promised. Three things mend that:
 
 1. ``between`` is divided by ``K - 1``, not by ``K``.
@@ -14,10 +14,10 @@ promised. Three things mend that:
 3. The variance of a cell is drawn towards that of the other cells of the run (`moderate`), which brings degrees of
    freedom that three blocks alone do not have. Source: Smyth, Statistical Applications in Genetics 3 (2004) 3.
 
-Verdicts weigh three claims about a ratio against a margin of equivalence: *faster* and *slower*, the ratio lies beyond the
-margin; *tie*, inside it. Each is tested at half the error rate, so that a claim is made only where the whole 95 % interval
-says so; at most two of the three can be wrong at once, so both halves together make the rate. What supports no claim is
-*undecided*. `holm` holds the rate for a whole grid of comparisons.
+Verdicts weigh three claims about a ratio against a margin of equivalence: *faster* and *slower*, the ratio lies beyond
+the margin; *tie*, inside it. A claim is made only where the whole 95 % interval says so; what supports no claim is
+*undecided*. Claims of a difference must hold for a whole grid together (`holm`): one false alarm in a grid is one too
+many. A tie raises no alarm, and holds at 95 % for its own cell.
 """
 
 from __future__ import annotations
@@ -47,17 +47,20 @@ CASE = ["network", "batch", "dtype", "device", "threads", "phase"]
 """What the backends of one comparison have in common."""
 
 FASTER, SLOWER, TIE, UNDECIDED = "faster", "slower", "tie", "undecided"
-CLAIMS = np.array([FASTER, SLOWER, TIE])
 
 
 class Ratios(NamedTuple):
-    """Ratios of times, other / base, elementwise: estimate, interval, two-sided p-value of the best-supported claim."""
+    """Ratios of times, other / base, elementwise: estimate, 95 % interval, two-sided p-values of the claims.
+
+    ``difference`` is the claim of a difference that the ratio supports better, *faster* or *slower*.
+    """
 
     ratio: Floats
     low: Floats
     high: Floats
-    p_value: Floats
-    claim: NDArray[np.str_]
+    p_difference: Floats
+    p_tie: Floats
+    difference: NDArray[np.str_]
 
 
 def cell_figures(frame: pd.DataFrame, figure: str = FIGURE, moderated: bool = True) -> pd.DataFrame:
@@ -104,7 +107,7 @@ def round_variance(seconds: ArrayLike, q: float) -> float:
     """Return the bootstrap's variance of the log of the ``q`` quantile of some rounds, without drawing.
 
     Resampled with replacement, the k-th of n rounds is the i-th of the original order with a probability that the
-    incomplete beta function gives. Source: Maritz and Jarrett, Journal of the American Statistical Association 73 (1978).
+    incomplete beta function gives. Source: Maritz and Jarrett, J. American Statistical Association 73 (1978).
     """
     logs = np.log(np.sort(np.asarray(seconds, float)))
     if len(logs) < 2:
@@ -176,17 +179,17 @@ def ratios(base: pd.DataFrame, other: pd.DataFrame, margin: float = MARGIN) -> R
 
 
 def weigh(log_ratio: ArrayLike, error: ArrayLike, dof: ArrayLike, margin: float = MARGIN) -> Ratios:
-    """Return ratios with interval, best-supported claim and its p-value, from log ratios and their standard errors."""
+    """Return ratios with interval and p-values, from log ratios, their standard errors and degrees of freedom."""
     estimate, spread = np.asarray(log_ratio, float), np.asarray(error, float)
     edge = math.log1p(margin)
     half = quantile((1 + CONFIDENCE) / 2, dof) * spread
     faster = upper_tail((-edge - estimate) / spread, dof)
     slower = upper_tail((estimate - edge) / spread, dof)
     tie = upper_tail((edge - np.abs(estimate)) / spread, dof)
-    p_values = np.stack([faster, slower, tie])
-    best = np.argmin(np.nan_to_num(p_values, nan=1.0), axis=0)
-    p_value = np.minimum(2 * np.min(p_values, axis=0), 1.0)
-    return Ratios(np.exp(estimate), np.exp(estimate - half), np.exp(estimate + half), p_value, CLAIMS[best])
+    p_difference = np.minimum(2 * np.minimum(faster, slower), 1.0)
+    difference = np.where(estimate < 0, FASTER, SLOWER)
+    ends = np.exp(estimate - half), np.exp(estimate + half)
+    return Ratios(np.exp(estimate), *ends, p_difference, np.minimum(2 * tie, 1.0), difference)
 
 
 def holm(p_values: ArrayLike) -> Floats:
@@ -204,7 +207,9 @@ def verdicts(found: Ratios, together: bool = True) -> NDArray[np.str_]:
 
     Args:
         found: ratios.
-        together: whether the error rate holds for all of them together (`holm`) or for each alone.
+        together: whether differences are claimed for all of them together (`holm`) or for each alone.
     """
-    p = holm(found.p_value) if together else found.p_value
-    return np.where(np.nan_to_num(p, nan=1.0) <= 1 - CONFIDENCE, found.claim, UNDECIDED)
+    p = holm(found.p_difference) if together else found.p_difference
+    rate = 1 - CONFIDENCE
+    tie = np.where(np.nan_to_num(found.p_tie, nan=1.0) <= rate, TIE, UNDECIDED)
+    return np.where(np.nan_to_num(p, nan=1.0) <= rate, found.difference, tie)

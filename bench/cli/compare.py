@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
             _show(chosen[0], found, args.brief)
         return 0
     frames = [select(frame, args) for frame in whole]
-    compare.refuse(compare.unlike_between(*frames), args.force)
-    changed = compare.between(*frames, args.margin)
+    compare.refuse(compare.unlike_between(frames[0], frames[1]), args.force)
+    changed = compare.between(frames[0], frames[1], args.margin)
     if changed.empty:
         raise UsageError(f"runs {chosen[0].id} and {chosen[1].id} have no cell in common; see python -m bench compare")
     if args.json:

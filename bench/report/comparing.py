@@ -15,7 +15,7 @@ from bench.report.formats import (
     format_ratio,
     format_seconds,
 )
-from bench.report.terminal import table
+from bench.report.terminal import Column, table
 from bench.report.versus import versus
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def batch_map(winners: pd.DataFrame, where: Any) -> Table:
 def trust(found: Comparison) -> str:
     """Return what to hold of the verdicts: margin, comparisons, the run's own A/A rate; then what has no time."""
     lines = [
-        f"tie: within {100 * found.margin:.3g} %. Intervals hold at 95 % each, verdicts at 95 % for all",
-        f"{found.pairs} comparisons together (Holm).",
+        f"tie: within {100 * found.margin:.3g} %. Intervals and ties hold at 95 % each, differences at",
+        f"95 % for all {found.pairs} comparisons together (Holm).",
     ]
     if (chance := found.chance) is None:
         lines.append("No A/A arm in this run, so chance was not measured; add one with run --aa BACKEND.")
@@ -108,7 +108,8 @@ def shift_note(changed: pd.DataFrame, margin: float) -> str:
 def changes_table(rows: pd.DataFrame, title: str) -> Table:
     """Return cells with time before and after, their ratio and its interval."""
     several = [key for key in ("dtype", "device", "threads") if rows[key].nunique() > 1]
-    columns = ["backend", "network", ("batch", "right"), "phase", *several, ("before", "right"), ("after", "right")]
+    columns: list[Column] = ["backend", "network", ("batch", "right"), "phase", *several]
+    columns += [("before", "right"), ("after", "right")]
     return table(
         [*columns, ("ratio", "right"), ("95 %", "right")],
         [
@@ -138,7 +139,7 @@ def interval_s(low_s: float, high_s: float) -> str:
 
 def _network_table(network: str, rows: pd.DataFrame, where: Any) -> Table:
     limits = rows["share_of_limit"].notna().any()
-    columns = [("batch", "right"), "backend", ("time", "right"), ("95 % interval", "right")]
+    columns: list[Column] = [("batch", "right"), "backend", ("time", "right"), ("95 % interval", "right")]
     columns += [("/fastest", "right"), ("/numpy", "right"), "verdict", *([("limit", "right")] if limits else [])]
     cells, last = [], None
     for row in rows.sort_values(["batch", "seconds"]).itertuples():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.crossover import Change
 from bench.report.comparing import interval_s
 from bench.report.formats import TIME_UNITS, format_count, format_number, format_seconds
-from bench.report.terminal import table
+from bench.report.terminal import Column, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,7 +55,13 @@ def headline(found: Recommendation) -> str:
 
 def ledger_table(found: Recommendation) -> Table:
     """Return what each backend costs, part by part."""
-    columns = ["backend", ("total", "right"), ("95 %", "right"), ("import", "right"), ("compile", "right")]
+    columns: list[Column] = [
+        "backend",
+        ("total", "right"),
+        ("95 %", "right"),
+        ("import", "right"),
+        ("compile", "right"),
+    ]
     columns += [("place", "right"), ("a step", "right"), "verdict"]
     cells = [
         (
