@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,8 @@ from jax import lax
 from numpy.typing import ArrayLike
 
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
+
+T = TypeVar("T")
 
 
 class Batch(NamedTuple):
@@ -37,38 +39,49 @@ class JaxBackend(Backend):
                 f"backend 'jax' has no device {device!r} here: {error}; pip install -U 'jax[cuda13]' on a CUDA machine"
             ) from error
 
+        self._latest: Any = ()
+
+    def _handed(self, work: T) -> T:
+        """Remember the work that was handed over last, for `synchronize`."""
+        self._latest = work
+        return work
+
     def _scope(self) -> Any:
         return jax.enable_x64(self.dtype == "float64")
 
     def place_params(self, params: Sequence[Layer]) -> Params:
         with self._scope():
-            return jax.tree.map(lambda a: jnp.array(jax.device_put(a, self._device), copy=True), self.host_params(params))
+            return jax.tree.map(
+                lambda a: jnp.array(jax.device_put(a, self._device), copy=True), self.host_params(params)
+            )
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
         x, y = self.host_batch(inputs, targets)
         with self._scope():
-            return Batch(jax.device_put(x.T.copy(), self._device), jax.device_put(y.T.copy(), self._device))
+            return self._handed(
+                Batch(jax.device_put(x.T.copy(), self._device), jax.device_put(y.T.copy(), self._device))
+            )
 
     def forward(self, params: Params, batch: Batch) -> list[jax.Array]:
         with self._scope():
-            return _forward(params, batch.x)
+            return self._handed(_forward(params, batch.x))
 
     def backward(self, params: Params, batch: Batch, tape: list[jax.Array]) -> tuple[jax.Array, Params]:
         with self._scope():
-            return _backward(params, batch, tape)
+            return self._handed(_backward(params, batch, tape))
 
     def update(self, params: Params, gradients: Params, learning_rate: float) -> Params:
         with self._scope():
-            return _update(params, gradients, learning_rate)
+            return self._handed(_update(params, gradients, learning_rate))
 
     def step(self, params: Params, batch: Batch, learning_rate: float) -> tuple[Params, jax.Array]:
         with self._scope():
-            return _step(params, batch, learning_rate)
+            return self._handed(_step(params, batch, learning_rate))
 
     def train(self, params: Params, batch: Batch, learning_rate: float, steps: int) -> tuple[Params, Array]:
         capacity = 1 << max(0, self.checked_steps(steps) - 1).bit_length()
         with self._scope():
-            params, losses = _train(params, batch, learning_rate, steps, capacity)
+            params, losses = self._handed(_train(params, batch, learning_rate, steps, capacity))
         return self.trained(params, np.array(losses[:steps]), learning_rate)
 
     def outputs(self, tape: list[jax.Array]) -> tuple[Array, ...]:
@@ -78,7 +91,7 @@ class JaxBackend(Backend):
         return tuple(Layer(np.array(w), np.array(b)) for w, b in params)
 
     def synchronize(self) -> None:
-        jax.effects_barrier()
+        jax.block_until_ready(self._latest)  # effects_barrier waits for side effects alone
 
 
 @jax.jit
@@ -116,9 +129,7 @@ def _step(params: Params, batch: Batch, learning_rate: float) -> tuple[Params, j
 
 
 @partial(jax.jit, donate_argnums=0, static_argnums=4)
-def _train(
-    params: Params, batch: Batch, learning_rate: float, steps: int, capacity: int
-) -> tuple[Params, jax.Array]:
+def _train(params: Params, batch: Batch, learning_rate: float, steps: int, capacity: int) -> tuple[Params, jax.Array]:
     def one(k: int, state: tuple[Params, jax.Array]) -> tuple[Params, jax.Array]:
         params, losses = state
         params, loss = _step(params, batch, learning_rate)

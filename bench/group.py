@@ -113,6 +113,8 @@ def first_calls(run: GroupRun) -> None:
     A phase that raises costs itself alone; a `synchronize` that does not wait costs all, since no time would be true.
     """
     for phase in run.phases:
+        if phase == "train":
+            _check_waiting(run)
         try:
             if phase == "train" and not run.train_steps:
                 _choose_steps(run)
@@ -120,6 +122,16 @@ def first_calls(run: GroupRun) -> None:
                 run.first_s[phase] = timed_round(run.work(phase), 1).wall_s
         except Exception as error:
             run.fail(phase, error)
+    if "train" not in run.phases:
+        _check_waiting(run)
+
+
+def _check_waiting(run: GroupRun) -> None:
+    """Make sure that `synchronize` returns when the work is done, not before.
+
+    Raises:
+        RuntimeError: three times out of three, reading the results of a step took longer than it should.
+    """
     if not run.failures and (late_s := min(_late_s(run) for _ in range(3))) > 0:
         raise RuntimeError(f"synchronize() returned about {late_s:.2g} s before the step's results were there")
 

@@ -138,7 +138,12 @@ class Plan:
 
 
 def default_groups(
-    networks: Sequence[Network], batches: Sequence[int], dtypes: Sequence[str], devices: Sequence[str], room_bytes: int
+    networks: Sequence[Network],
+    batches: Sequence[int],
+    dtypes: Sequence[str],
+    devices: Sequence[str],
+    room_bytes: int,
+    longest_s: float = LONGEST_STEP_S,
 ) -> tuple[tuple[Group, ...], tuple[str, ...]]:
     """Return the groups of those batches that memory and time allow, and a line for each that they do not."""
     groups, left_out = [], []
@@ -150,8 +155,8 @@ def default_groups(
                         left_out.append(
                             f"{network} n={batch}: needs {need / 2**30:.1f} GiB, {room_bytes / 2**30:.1f} free"
                         )
-                    elif step_s(network, batch) > LONGEST_STEP_S:
-                        left_out.append(f"{network} n={batch}: a step is likely to take over {LONGEST_STEP_S} s")
+                    elif step_s(network, batch) > longest_s:
+                        left_out.append(f"{network} n={batch}: a step is likely to take over {longest_s:g} s")
                     else:
                         groups.append(Group(str(network), batch, dtype, device))
     return ordered(groups), tuple(left_out)

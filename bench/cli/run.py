@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.results import Run
 
 QUICK_S, DEFAULT_S = 85.0, 570.0
-QUICK_BATCHES = (1, 64, 4_096, 65_536)
+QUICK_BATCHES, QUICK_STEP_S, QUICK_CHECK_S = (1, 256, 16_384), 0.03, 0.1
 LIST = "comma-separated"
 
 
@@ -97,8 +97,8 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         groups = plans.asked_groups(networks, args.batches, dtypes, devices, free_bytes())
         left_out: tuple[str, ...] = ()
     else:
-        batches = QUICK_BATCHES if args.quick else plans.BATCHES
-        groups, left_out = plans.default_groups(networks, batches, dtypes, devices, free_bytes())
+        batches, longest_s = (QUICK_BATCHES, QUICK_STEP_S) if args.quick else (plans.BATCHES, plans.LONGEST_STEP_S)
+        groups, left_out = plans.default_groups(networks, batches, dtypes, devices, free_bytes(), longest_s)
     phases = plans.checked_phases(args.phases or (("place", "step", "train") if args.quick else PHASES))
     warm = args.quick or args.warm
     aa = "" if args.aa == "none" else args.aa or backends[0]
