@@ -102,7 +102,7 @@ class Precision:
 
 def magnitude(values: Array) -> Array:
     """Return ``|values|`` in doubles."""
-    return np.abs(values).astype(np.float64, copy=False)
+    return np.asarray(np.abs(values), np.float64)
 
 
 def ball_of_layer(h: Ball, w: Ball, b: Ball, p: Precision) -> Ball:
@@ -157,7 +157,7 @@ def ball_of_loss(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
         moved = float(np.vdot(difference.magnitude + size, predicted.radius))
     radius = (p.gamma(entries + 5) * float(np.vdot(size, size)) + moved) / entries
     lost = p.floor * (size.size + 4 + 2 * size.sum() / entries)
-    return Ball((difference.exact**2).sum() / entries, np.asarray(radius + lost))
+    return Ball(np.asarray((difference.exact**2).sum() / entries), np.asarray(radius + lost))
 
 
 def ball_of_error_term(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
@@ -211,7 +211,7 @@ def ball_of_update(w: Ball, g: Ball, rate: float, p: Precision) -> Ball:
 
 def add(one: Ball | None, other: Ball) -> Ball:
     """Return the sum of two shares of one total."""
-    return other if one is None else Ball(one.exact + other.exact, one.radius + other.radius)
+    return other if one is None else Ball(np.asarray(one.exact + other.exact), one.radius + other.radius)
 
 
 def _plus_product(radius: Array, a: Radius, b: Array) -> Array:

@@ -9,30 +9,36 @@ from typing import Any
 import numpy as np
 
 from backends.base import Array
-from backends.conformance.bounds import SLACK, Ball, Precision
+from backends.conformance.bounds import SLACK, Ball, Precision, magnitude
 from backends.conformance.report import Finding
 
 
-def ratios(got: Array, ball: Ball, p: Precision) -> Array:
+def ratios(got: Array, ball: Ball, p: Precision, nan_for_infinity: bool = False) -> Array:
     """Return error / bound for each entry.
 
-    Where the exact value is NaN the result must not be finite; where it is infinite, the result must be that infinity;
-    where it lies beyond the largest number or may by its radius, the result may be infinite or NaN as well.
+    Where the exact value is NaN the result must not be finite; where it is infinite, the result must be that infinity,
+    or NaN where ``nan_for_infinity``; where it lies beyond the largest number or may by its radius, the result may be
+    infinite or NaN as well.
     """
     with np.errstate(all="ignore"):
         bound = np.broadcast_to(ball.radius, ball.exact.shape) * SLACK
-        error = np.abs(p.arithmetic.array(got) - ball.exact).astype(np.float64)
+        error = magnitude(p.arithmetic.array(got) - ball.exact)
         ratio = np.where(error == 0, 0.0, error / bound)
         if np.isfinite(ratio).all() and np.isfinite(bound).all():
             return ratio
         infinite = (ball.exact == math.inf) | (ball.exact == -math.inf)  # beyond doubles is not infinite
         unknown = ball.exact != ball.exact
-        may_overflow = ~(np.abs(ball.exact).astype(np.float64) + bound < p.largest)
+        may_overflow = ~(ball.magnitude + bound < p.largest)
         got_finite = np.isfinite(got)
         # An infinite radius claims nothing.
         ratio = np.where(got_finite, np.where(bound == math.inf, 0.0, ratio), np.where(may_overflow, 0.0, math.inf))
         ratio = np.where(unknown, np.where(got_finite, math.inf, 0.0), ratio)
-        return np.where(infinite, np.where(got == ball.exact, 0.0, math.inf), ratio)
+        infinity = (got == ball.exact) | (np.isnan(got) & nan_for_infinity)
+        return np.where(infinite, np.where(infinity, 0.0, math.inf), ratio)
+
+
+# A derivative may be taken as ``(g + g h) (1 - h)``, which for infinite ``g`` and negative ``h`` is Inf - Inf.
+MAY_MEET_INFINITIES = frozenset({"weights gradients", "biases gradients", "step", "train"})
 
 
 @dataclass
@@ -56,7 +62,7 @@ class Tally:
         if got.shape != ball.exact.shape:
             self.refute(claim, f"{label}: shape {got.shape}, expected {ball.exact.shape}")
             return
-        found = ratios(got, ball, self.precision)
+        found = ratios(got, ball, self.precision, claim in MAY_MEET_INFINITIES)
         worst = _argmax(found)
         at = (worst[0] + first_row, *worst[1:]) if worst else worst
         index = f"[{', '.join(map(str, at))}]" if at else ""

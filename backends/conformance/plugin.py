@@ -21,7 +21,8 @@ JUDGED = pytest.StashKey[dict[str, Claim]]()
 
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
     """Add the options only where this package is asked for: they have common names, and other suites their own."""
-    if any(PACKAGE in argument.replace("/", ".") for argument in args):
+    asked = [argument.replace("/", ".") for argument in args if argument != __name__]  # not ``-p`` alone
+    if any(PACKAGE in argument for argument in asked):
         add_options(parser)
 
 

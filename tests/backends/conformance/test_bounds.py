@@ -1,0 +1,157 @@
+"""The bounds: no order of summation exceeds them, and the coarsest fault that they must see exceeds them by far."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.base import Array, Network
+from backends.conformance import bounds
+from backends.conformance.bounds import Ball, Precision
+from backends.conformance.cases import KINDS, SIZES, Case
+from backends.conformance.mutants import Plain, Tf32
+from backends.conformance.oracle import DOUBLE, EXTENDED, multiprecision
+from backends.conformance.stages import judge_stages, judge_step
+from backends.conformance.subject import SMALLEST, flushes_subnormals, precision_of
+
+
+class AnyOrder(Plain):
+    """Correct, and adds up in another order each time, in chunks of any length."""
+
+    name = "any order"
+
+    def product(self, a: Array, b: Array) -> Array:
+        rng = np.random.default_rng()
+        order = rng.permutation(a.shape[1])
+        cuts = np.sort(rng.integers(0, a.shape[1] + 1, rng.integers(0, 4)))
+        total = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+        for part in np.split(order, cuts):
+            total = total + np.cumsum(a[:, part, None] * b[None, part], axis=1)[:, -1] if len(part) else total
+        return total
+
+
+class OneByOne(Plain):
+    """Correct, and adds up one term after the other: the order with the largest error."""
+
+    name = "one by one"
+
+    def product(self, a: Array, b: Array) -> Array:
+        total = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+        for k in range(a.shape[1]):
+            total += a[:, k, None] * b[k]
+        return total
+
+
+small = st.sampled_from([size for size in SIZES if size <= 31])
+cases = st.builds(
+    Case,
+    network=st.lists(small, min_size=3, max_size=5).map(lambda sizes: Network(tuple(sizes))),
+    rows=st.sampled_from([size for size in SIZES if size <= 64]),
+    values=st.sampled_from([kind for kind in KINDS if kind != "tutorial"]),
+    seed=st.integers(0, 2**20),
+)
+
+
+def worst_ratio(backend: Plain, case: Case) -> tuple[float, str]:
+    """Return the worst ratio of all stages and the step."""
+    problem = case.problem(backend.dtype)
+    with np.errstate(all="ignore"):
+        findings = judge_stages(backend, problem).findings + judge_step(backend, problem).findings
+    worst = max(findings, key=lambda found: found.ratio)
+    return worst.ratio, f"{worst.claim}: {worst.where}"
+
+
+@settings(max_examples=60)
+@given(case=cases, dtype=st.sampled_from(["float32", "float64"]), kind=st.sampled_from([Plain, AnyOrder, OneByOne]))
+def test_bounds_hold_in_any_order_of_summation(case: Case, dtype: str, kind: type[Plain]) -> None:
+    """A correct result in any association stays within every bound."""
+    ratio, where = worst_ratio(kind(case.network, dtype), case)
+    assert ratio <= 1, where
+
+
+@settings(max_examples=30)
+@given(
+    case=cases.filter(lambda case: case.values in ("normal", "saturated")),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
+def test_bounds_reject_products_of_rounded_factors(case: Case, dtype: str) -> None:
+    """Factors of 11 significant bits exceed the bounds on any network and batch."""
+    assert worst_ratio(Tf32(case.network, dtype), case)[0] > 1
+
+
+class DeclaredTf32(Tf32):
+    """Rounds the factors of its products, and says so."""
+
+    name = "declared tf32"
+    capabilities = replace(Plain.capabilities, products="tf32")
+
+
+@pytest.mark.parametrize("name", ["3-2-1/n=64/normal", "17-9-7-2/n=31/normal", "3-2-1/n=3/tutorial"])
+def test_bounds_widen_for_declared_products_alone(name: str) -> None:
+    """The same rounding passes where it is declared, and not by a hundred times."""
+    case = Case.parse(name)
+    declared, _ = worst_ratio(DeclaredTf32(case.network, "float32"), case)
+    undeclared, _ = worst_ratio(Tf32(case.network, "float32"), case)
+    assert declared <= 1
+    assert undeclared > 100
+
+
+class Flushing(Plain):
+    """Turns every subnormal result into zero, as some processors are told to."""
+
+    name = "flushing"
+
+    def product(self, a: Array, b: Array) -> Array:
+        return _flushed(super().product(_flushed(a), _flushed(b)))
+
+    def tanh(self, z: Array) -> Array:
+        return _flushed(super().tanh(_flushed(z)))
+
+    def place_params(self, params: object) -> tuple:
+        return tuple(type(layer)(*map(_flushed, layer)) for layer in super().place_params(params))
+
+
+def _flushed(values: Array) -> Array:
+    return np.where(np.abs(values) < np.finfo(values.dtype).tiny, values.dtype.type(0), values)
+
+
+def test_bounds_allow_for_flushed_subnormals_where_observed(dtype: str) -> None:
+    """A backend that flushes is found out by computing, and allowed to; numpy's arithmetic does not flush."""
+    assert flushes_subnormals(Flushing, dtype, "cpu")
+    assert not flushes_subnormals(Plain, dtype, "cpu")
+    ratio, where = worst_ratio(Flushing(Network((3, 2, 1)), dtype), Case.parse("3-2-1/n=64/subnormal"))
+    assert ratio <= 1, where
+
+
+def test_gamma_grows_with_roundings_until_nothing_can_be_claimed() -> None:
+    """``gamma_m`` is ``m u / (1 - m u)``, and infinite from ``m u = 1`` on."""
+    p = Precision("float32", 2.0**-24, DOUBLE, 0.0, 3e38)
+    unit = 2.0**-24 + 2.0**-53
+    assert p.gamma(10) == pytest.approx(10 * unit / (1 - 10 * unit))
+    assert p.gamma(2**24) == math.inf
+    assert replace(p, sharp=True).gamma(10_000) == pytest.approx(300 * unit)
+
+
+@pytest.mark.parametrize("z", [0.0, 4e-4, 5.857, 9.0, 19.0, -22.0])
+def test_tanh_of_every_point_of_a_ball_lies_in_its_ball(z: float) -> None:
+    """The ball of tanh holds tanh of both ends and of the middle."""
+    p = precision_of(Plain(SMALLEST, "float32"), 1)
+    radius = np.array([0.25])
+    ball = bounds.ball_of_tanh(Ball(EXTENDED.array([z]), radius), p)
+    for at in (z - 0.25, z, z + 0.25):
+        assert abs(np.tanh(at) - float(ball.exact[0])) <= ball.radius
+
+
+def test_bounds_are_the_same_in_multiprecision() -> None:
+    """Judging float64 with mpmath in place of extended precision gives the same verdict and nearly the same ratio."""
+    case = Case.parse("3-2-1/n=8/normal")
+    backend, problem = Plain(case.network, "float64"), case.problem("float64")
+    by_extended = {found.claim: found.ratio for found in judge_stages(backend, problem).findings}
+    p = replace(precision_of(backend, problem.work), arithmetic=multiprecision())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backends.conformance.stages.precision_of", lambda backend, work: p)
+        by_mpmath = {found.claim: found.ratio for found in judge_stages(backend, problem).findings}
+    assert by_mpmath == pytest.approx(by_extended, rel=0.01)

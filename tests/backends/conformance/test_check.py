@@ -1,0 +1,103 @@
+"""`check` and `check_cell`, as others call them."""
+
+import json
+
+import numpy as np
+import pytest
+
+import backends
+from backends import Layer, Network
+from backends.conformance import check, check_cell
+from backends.conformance.checks import RULES
+from backends.conformance.mutants import Ascent, Plain
+
+NETWORK = Network((3, 2, 1))
+PLAIN, ASCENT = (f"{kind.__module__}:{kind.__qualname__}" for kind in (Plain, Ascent))
+
+
+def problem(rows: int) -> tuple[tuple[Layer, ...], np.ndarray, np.ndarray]:
+    """Return host params, inputs and targets of 3-2-1."""
+    rng = np.random.default_rng(7)
+    params = tuple(Layer(rng.standard_normal((o, i)), rng.standard_normal(o)) for o, i in NETWORK.layer_shapes)
+    return params, rng.standard_normal((rows, 3)), rng.standard_normal((rows, 1))
+
+
+def test_check_judges_every_claim_of_every_backend(backend_name: str, dtype: str) -> None:
+    """Each backend here passes every claim, quickly judged."""
+    report = check(backend_name, dtype=dtype, quick=True)
+    assert [(claim.name, claim.case, claim.where) for claim in report.failures] == []
+    assert [claim.name for claim in report.claims] == [claim for claim in RULES if claim != "determinism"]
+
+
+def test_check_reports_the_worst_claim_and_is_json() -> None:
+    """The worst claim of ascent has an infinite ratio, names its case, and the whole is a JSON document."""
+    report = check(ASCENT, quick=True)
+    assert not report.passed
+    assert report.worst.ratio == np.inf
+    assert "3-2-1" in report.worst.case
+    assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["passed"] is False
+
+
+def test_check_of_one_network_judges_that_network() -> None:
+    """The numeric claims come from the network asked for."""
+    report = check(PLAIN, Network((4, 5, 2)), quick=True)
+    assert report.passed
+    assert all(claim.case.startswith("4-5-2/") for claim in report.claims if not RULES[claim.name].own_cases)
+
+
+def test_check_turns_an_exception_into_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that raises fails the claims that met it, with the message; the others are judged."""
+
+    def backward(self: Plain, params: object, batch: object, tape: object) -> None:
+        raise ZeroDivisionError("as asked")
+
+    monkeypatch.setattr(Plain, "backward", backward)
+    monkeypatch.setattr("backends.conformance.subject.flushes_subnormals", lambda *arguments: False)
+    failed = {claim.name: claim.where for claim in check(PLAIN, quick=True).failures}
+    assert "ZeroDivisionError: as asked" in failed["loss"]
+    assert "refusals" not in failed
+
+
+def test_check_of_an_unknown_backend_says_so() -> None:
+    """The registry's own error comes through."""
+    with pytest.raises(ValueError, match="no backend 'nothing'"):
+        check("nothing")
+
+
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+def test_cell_passes_on_every_backend(backend_name: str, dtype: str, rows: int) -> None:
+    """One problem on a loaded backend: seven claims, all within their bounds."""
+    report = check_cell(backends.load(backend_name, NETWORK, dtype), *problem(rows), 0.05)
+    assert [(claim.name, claim.where) for claim in report.failures] == []
+    assert len(report.claims) == 7
+
+
+def test_cell_judges_many_rows_in_blocks_and_rejects_ascent(dtype: str) -> None:
+    """100,000 rows, more than extended precision is spent on: the right passes, ascent fails from the gradients on."""
+    cell = problem(100_000)
+    assert check_cell(Plain(NETWORK, dtype), *cell, 0.05).passed
+    failed = [claim.name for claim in check_cell(Ascent(NETWORK, dtype), *cell, 0.05).failures]
+    assert failed == ["weights gradients", "biases gradients", "step", "train"]
+
+
+def test_cell_sees_one_wrong_row_among_many() -> None:
+    """A single wrong entry in 100,000 rows is found, and its row named."""
+
+    class OneWrong(Plain):
+        def forward(self, params: object, batch: object) -> list:
+            tape = super().forward(params, batch)
+            if len(tape[1]) > 77_777:
+                tape[1][77_777, 0] *= 1.001
+            return tape
+
+    report = check_cell(OneWrong(NETWORK, "float32"), *problem(100_000), 0.05)
+    (outputs, *_) = report.failures
+    assert (outputs.name, outputs.where) == ("outputs", "output of layer 2[77777, 0]")
+
+
+def test_cell_leaves_the_callers_arrays_alone() -> None:
+    """What is passed in is read only."""
+    params, inputs, targets = problem(8)
+    before = inputs.tobytes(), targets.tobytes(), params[0].weights.tobytes()
+    check_cell(Plain(NETWORK, "float64"), params, inputs, targets, 0.05)
+    assert (inputs.tobytes(), targets.tobytes(), params[0].weights.tobytes()) == before

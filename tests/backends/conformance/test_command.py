@@ -1,0 +1,62 @@
+"""``python -m bench check``: what it prints, and how it ends."""
+
+import json
+
+import pytest
+
+from bench.cli import main
+
+MUTANT = "backends.conformance.mutants:"
+
+
+def test_command_prints_claims_by_backends_within_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """One row a claim, ratios for both dtypes, the worst case of each, and status 0."""
+    assert main(["check", "--backend", "numpy", f"{MUTANT}Plain", "--quick"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    for expected in ("numpy", "Plain", "weights gradients", "refusals", "numpy float64", "All right"):
+        assert expected in text
+
+
+def test_command_fails_with_the_claim_the_case_and_how_to_see_it_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ascent ends with status 1; the command that it names fails as well."""
+    assert main(["check", "--backend", f"{MUTANT}Ascent", "--dtype", "float32", "--quick"]) == 1
+    text = capsys.readouterr().out
+    assert "FAIL" in text
+    (again,) = [line.strip() for line in text.splitlines() if line.strip().startswith("python -m bench")]
+    assert main(again.split()[3:]) == 1
+
+
+def test_command_prints_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing but JSON on stdout, with every claim of every report."""
+    assert main(["check", "--backend", "numpy", "--dtype", "float64", "--quick", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["passed"] is True
+    assert [report["dtype"] for report in document["reports"]] == ["float64"]
+    assert {claim["status"] for claim in document["reports"][0]["claims"]} == {"pass"}
+
+
+@pytest.mark.parametrize("arguments", [["--case", "3-2-1/n=64/tanh/seed=9"], ["--network", "4-3-2", "--quick"]])
+def test_command_judges_one_case_or_one_network(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A case by any name of the form, or the stated cases of one network."""
+    assert main(["check", "--backend", "numpy", *arguments]) == 0
+    assert "All right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backend", "numpi"], "did you mean 'numpy'"),
+        (["--backend", "numpy", "--dtype", "float16"], "no dtype 'float16'"),
+        (["--backend", "numpy", "--device", "cuda"], "no device 'cuda'"),
+        (["--backend", "no.such.module:Class"], "no.such.module"),
+        (["--case", "anything"], "a case is written like"),
+        (["--case", "3-2-1/n=8/normal", "--network", "3-2-1"], "leave out --network"),
+        (["--case", "3-2-1/n=8/normal", "--claim", "state"], "leave out --case"),
+        (["--claim", "beauty"], "no claim 'beauty'"),
+    ],
+)
+def test_command_refuses_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Status 2, and one line that says what is wrong."""
+    assert main(["check", *arguments]) == 2
+    assert message in capsys.readouterr().err
