@@ -63,13 +63,12 @@ class Ratios(NamedTuple):
     difference: NDArray[np.str_]
 
 
-def cell_figures(frame: pd.DataFrame, figure: str = FIGURE, moderated: bool = True) -> pd.DataFrame:
+def cell_figures(frame: pd.DataFrame, figure: str = FIGURE) -> pd.DataFrame:
     """Return one row a cell and arm: its time, and how sure that is.
 
     Args:
         frame: as `bench.results.load` gives it; rows that are not ``ok`` are passed over.
         figure: a key of `FIGURES`.
-        moderated: whether variances lean on those of the other cells.
 
     Returns:
         ``CASE``, ``backend``, ``arm``, then ``seconds``, ``low_s``, ``high_s`` (95 %), ``log_s`` (mean of the blocks),
@@ -82,25 +81,43 @@ def cell_figures(frame: pd.DataFrame, figure: str = FIGURE, moderated: bool = Tr
     rows: list[dict[str, Any]] = []
     for key, cell in good.groupby(keys, sort=False, observed=True):
         logs = np.log(cell[figure].to_numpy(float))
-        within = [
-            round_variance(rounds, FIGURES[figure]) * min(1.0, len(rounds) / max(kept, 1))
-            for rounds, kept in zip(cell["round_s"], cell["rounds"], strict=True)
-        ]
         between = float(logs.var(ddof=1)) if len(logs) > 1 else math.nan
+        within = float(np.mean(within_blocks(cell, figure)))
         rows.append(
             dict(zip(keys, key, strict=True))
-            | {"log_s": float(logs.mean()), "between": between, "within": float(np.mean(within)), "blocks": len(logs)}
+            | {"log_s": float(logs.mean()), "between": between, "within": within, "blocks": len(logs)}
         )
     made = pd.DataFrame(rows, columns=[*keys, "log_s", "between", "within", "blocks"])
-    blocks = made["blocks"].to_numpy(float)
-    total = made["between"].to_numpy(float) + made["within"].to_numpy(float)
     most = float((made.groupby(["backend", "arm"])["blocks"].max() - 1).sum())
-    spread, dof = moderate(total, blocks - 1, most if moderated else 0.0)
-    half = quantile((1 + CONFIDENCE) / 2, dof) * np.sqrt(spread / blocks)
+    variance, dof = variance_of_means(
+        made["between"].to_numpy(float), made["within"].to_numpy(float), made["blocks"].to_numpy(float), most
+    )
+    half = quantile((1 + CONFIDENCE) / 2, dof) * np.sqrt(variance)
     log_s = made["log_s"].to_numpy(float)
     made["seconds"], made["low_s"], made["high_s"] = np.exp(log_s), np.exp(log_s - half), np.exp(log_s + half)
-    made["variance"], made["dof"] = spread / blocks, dof
+    made["variance"], made["dof"] = variance, dof
     return made.drop(columns=["between", "within"])
+
+
+def within_blocks(rows: pd.DataFrame, figure: str = FIGURE) -> list[float]:
+    """Return the variance of the log block figure of each row that its own rounds tell of."""
+    return [
+        round_variance(rounds, FIGURES[figure]) * min(1.0, len(rounds) / max(kept, 1))
+        for rounds, kept in zip(rows["round_s"], rows["rounds"], strict=True)
+    ]
+
+
+def variance_of_means(between: Floats, within: Floats, blocks: Floats, most_dof: float) -> tuple[Floats, Floats]:
+    """Return the variance of each cell's mean log figure, and its degrees of freedom.
+
+    Args:
+        between: variance of the block figures of each cell; NaN with one block.
+        within: mean of `within_blocks` of each cell.
+        blocks: of each cell.
+        most_dof: as in `moderate`.
+    """
+    spread, dof = moderate(between + within, blocks - 1, most_dof)
+    return spread / blocks, dof
 
 
 def round_variance(seconds: ArrayLike, q: float) -> float:

@@ -24,6 +24,8 @@ COMMANDS = {
     "compare": "backends side by side, or one run against another",
     "recommend": "the backend for a network, a batch and a number of steps",
     "gate": "fail on a proven slow-down against a baseline run",
+    "certify": "try the verdicts on noise recorded on this machine",
+    "validate": "measure how often the recommended backend is the best",
     "report": "one offline HTML file with the pictures",
     "export": "stored rows as Parquet or CSV",
     "ceilings": "measure this machine's bandwidth, products and tanh",

@@ -1,0 +1,50 @@
+"""``certify``: try the verdicts on noise recorded here: false positives, coverage, a planted slow-down."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.cli import CHECK_FAILED, SUCCESS, document, flags
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare what may be asked."""
+    parser.add_argument("--run", dest="stored", metavar="RUN", help="noise of a stored run instead of recording some")
+    parser.add_argument(
+        "--backends", type=flags.several(flags.name), default=("numpy",), metavar="LIST", help="(numpy)"
+    )
+    parser.add_argument("--blocks", type=flags.positive, default=5, metavar="N", help="in each arm of a trial (5)")
+    parser.add_argument("--trials", type=flags.positive, default=300, metavar="N", help="draws of two arms (300)")
+    parser.add_argument("--budget", type=flags.seconds, default=150.0, metavar="TIME", help="for recording (150 s)")
+    parser.add_argument("--margin", type=flags.fraction, default=0.05, metavar="M", help="of equivalence (5%%)")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Certify; return 1 where the block figure in use does not keep the promises."""
+    from bench import certify, results, statistics
+    from bench.report import certifying, terminal
+
+    if args.stored:
+        stored = results.resolve(args.stored, args.results)
+    else:
+        with terminal.progress("recording noise") as bar:
+            stored = certify.record(
+                args.backends,
+                budget_s=args.budget,
+                root=args.results,
+                report=lambda state: bar.update(state.fraction, state.text),
+            )
+    found = certify.certify(results.load(stored), args.blocks, args.trials, args.margin)
+    used = found[found["figure"] == statistics.FIGURE].iloc[0]
+    kept = certify.passed(used)
+    if args.json:
+        document.show({"run": stored.id, "passed": kept, "figure": statistics.FIGURE, "rows": found})
+    else:
+        out = terminal.console()
+        for part in certifying.certificate(found, statistics.FIGURE, kept, args.margin):
+            out.print(part)
+        out.print(f"noise of run {stored.id}, {stored.machine}", style="dim")
+    return SUCCESS if kept else CHECK_FAILED

@@ -1,0 +1,54 @@
+"""``validate``: draw cases at random, recommend a backend for each, measure them, and print the regret."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.cli import CHECK_FAILED, SUCCESS, document, flags
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare what may be asked."""
+    parser.add_argument("--cases", type=flags.positive, default=24, metavar="N", help="to draw (24)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the cases (0)")
+    parser.add_argument("--run", dest="stored", action="append", metavar="RUN", help="that recommendations rest on")
+    parser.add_argument("--truth", metavar="RUN", help="a stored run of the same cases, instead of measuring them")
+    parser.add_argument("--budget", type=flags.seconds, default=300.0, metavar="TIME", help="for measuring (300 s)")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Validate; return 1 where fewer than nine recommendations in ten were within 10 % of the best."""
+    from bench import recommendation, results, validate
+    from bench.errors import UsageError
+    from bench.report import terminal, validating
+
+    known = recommendation.runs_for("float32", "cpu", args.stored, args.results)
+    if not known:
+        results.latest(args.results)
+        raise UsageError("no stored run times several backends; measure one: python -m bench run --quick")
+    cases = validate.draw(args.cases, args.seed)
+    if args.truth:
+        truth = results.resolve(args.truth, args.results)
+    else:
+        with terminal.progress("measuring") as bar:
+            truth = validate.measure(
+                cases, args.budget, args.results, lambda state: bar.update(state.fraction, state.text)
+            )
+    found = validate.regrets(results.load(*known), results.load(truth), cases)
+    if found.empty:
+        raise UsageError(f"none of the drawn cases was measured in run {truth.id}; leave out --truth")
+    good = validate.share_good(found) >= validate.LEAST_SHARE
+    if args.json:
+        ids = [one.id for one in known]
+        document.show(
+            {"passed": good, "share": validate.share_good(found), "known": ids, "truth": truth.id, "rows": found}
+        )
+    else:
+        out = terminal.console()
+        for part in validating.account(found, good):
+            out.print(part)
+        out.print(f"known: {', '.join(one.id for one in known)}; truth: {truth.id}", style="dim")
+    return SUCCESS if good else CHECK_FAILED

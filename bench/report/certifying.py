@@ -1,0 +1,50 @@
+"""What `bench.certify` found, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bench import certify
+from bench.report.formats import format_count, format_percent
+from bench.report.terminal import Column, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+
+def certificate(found: pd.DataFrame, figure: str, kept: bool, margin: float) -> Iterator[Table | str]:
+    """Yield the verdict on the block figure in use, then each figure's rates."""
+    used = found[found["figure"] == figure].iloc[0]
+    yield (
+        f"{'passed' if kept else 'FAILED'}: {format_count(int(used['comparisons']))} comparisons of "
+        f"{int(used['blocks'])} blocks with {int(used['blocks'])}, block figure {_name(figure)}."
+    )
+    yield ""
+    columns: list[Column] = ["block figure", ("A/A false", "right"), ("95 % holds truth", "right")]
+    columns += [("10 % found", "right"), ("found, Holm", "right"), ("+-", "right")]
+    rows = [
+        (
+            _name(str(row.figure)) + (" *" if row.figure == figure else ""),
+            format_percent(row.false_positives),
+            format_percent(row.covered),
+            format_percent(row.found),
+            format_percent(row.found_together),
+            format_percent(row.half_width),
+        )
+        for row in found.itertuples()
+    ]
+    targets = (f"<= {100 * certify.MOST_FALSE:.0f} %", f">= {100 * certify.LEAST_COVERED:.0f} %")
+    rows.append(("wanted", *targets, f">= {100 * certify.LEAST_FOUND:.0f} %", "", ""))
+    yield table(columns, rows, caption="* in use; +-: half an interval, median")
+    if used["found"] < certify.LEAST_FOUND:
+        needed = certify.blocks_needed(float(used["half_width"]), int(used["blocks"]), margin)
+        yield (
+            f"Noise as recorded hides a slow-down of 10 % beyond the margin of {100 * margin:.3g} %:\n"
+            f"about {needed} blocks would find it in nine cases of ten; a quieter machine needs fewer."
+        )
+
+
+def _name(figure: str) -> str:
+    return figure.removesuffix("_s").replace("_", " ")
