@@ -39,7 +39,8 @@ def timed_s(plan: Plan, group: Group) -> float:
 
 def block_s(plan: Plan, backend: str, first: bool, pace: Pace) -> float:
     """Return the seconds that one block should take; the ``first`` of a run compiles with a cold cache."""
-    cache = "cold" if first and plan.own_cache else "warm"
+    never_run = f"{backend} warm" not in pace
+    cache = "cold" if first and (plan.own_cache or never_run) else "warm"
     group_s = pace.get(f"{backend} {cache}", PACE_S[cache])
     return PROCESS_S + sum(group_s + timed_s(plan, group) for group in plan.groups)
 

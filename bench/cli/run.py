@@ -84,6 +84,7 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     from bench.errors import UsageError
     from bench.machine import free_bytes, physical_cores
     from bench.results import PHASES
+    from bench.timing import Effort
 
     backends = args.backends or _available()
     _check_backends(backends)
@@ -105,7 +106,15 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     if aa and aa not in backends:
         raise UsageError(f"--aa {aa}: expected one of the backends of this run, {', '.join(backends)}, or none")
     plan = plans.Plan(
-        groups, phases, backends, aa, threads, timeout_s=args.timeout, left_out=left_out, own_cache=not warm
+        groups,
+        phases,
+        backends,
+        aa,
+        threads,
+        effort=Effort(check_s=QUICK_CHECK_S) if args.quick else Effort(),
+        timeout_s=args.timeout,
+        left_out=left_out,
+        own_cache=not warm,
     )
     budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
     return budget.fit(plan, budget_s, pace, args.blocks, args.cell_time, whole=bool(args.batches or args.phases))
@@ -208,8 +217,12 @@ def _show_plan(plan: Plan, estimate_s: float) -> None:
         f"each in   {plan.blocks} processes, {terminal.format_seconds(plan.effort.timed_s)} of rounds a cell; "
         f"{processes} processes in all"
     )
+    reasons: dict[str, list[str]] = {}
     for line in plan.left_out:
-        out.print(f"left out  {line}")
+        what, _, why = line.partition(": ")
+        reasons.setdefault(why, []).append(what)
+    for why, left_out in reasons.items():
+        out.print(f"left out  {'; '.join(left_out)}: {why}")
     out.print(f"estimate  {terminal.format_seconds(estimate_s)}\n")
 
 
