@@ -1,0 +1,69 @@
+"""``report``: stored runs as one offline HTML file, and the charts as SVG and PNG on request."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import tempfile
+import webbrowser
+from pathlib import Path
+
+NEEDED = ("altair", "jinja2", "vl_convert")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="folder, id or 'latest' (the default); several side by side"
+    )
+    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="also write every chart as SVG and PNG")
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file and say where."""
+    from bench.errors import UsageError
+
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        from bench.report.html import INSTALL
+
+        raise UsageError(f"the report needs {', '.join(missing)}, not installed here; {INSTALL}")
+    import bench.results
+    from bench import ceilings
+    from bench.report import figures, html
+    from bench.report.page import page
+    from bench.report.terminal import console, format_count
+
+    chosen = [bench.results.resolve(text) for text in dict.fromkeys(args.runs or ["latest"])]
+    drawing = html.Vega()
+    root = bench.results.results_root()
+    machines = {stored.machine for stored in chosen}
+    limits = {machine: found for machine in machines if (found := ceilings.load(machine, root)) is not None}
+    commands = {stored.id: str(stored.manifest.get("command", "")) for stored in chosen}
+    made = page(bench.results.load(*chosen), limits, commands)
+    text = html.rendered(made, drawing.result())
+    try:
+        write(args.out, text)
+        written = figures.write(made, args.figures) if args.figures else []
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}; choose another place with --out") from None
+    size_mb = len(text.encode()) / 1e6
+    screen = console()
+    screen.print(f"{args.out} ({size_mb:.1f} MB): {', '.join(run.id for run in chosen)}", soft_wrap=True)
+    if written:
+        screen.print(f"{args.figures}: {format_count(len(written))} figures, SVG and PNG", soft_wrap=True)
+    if args.open:
+        webbrowser.open(args.out.resolve().as_uri())
+    return 0
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all; its folder is made where missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False, encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)

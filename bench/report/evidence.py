@@ -1,0 +1,197 @@
+"""Rows for the charts, from the tidy frame of `bench.results.load`: costs, shares of the limit, conformance, receipts.
+
+Each function returns a tidy table of its own, one row a point or line of a table, with units in the names. Intervals
+and verdicts come from `bench.report.judged`; nothing here is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
+from bench.report.judged import CASE, CELL
+from bench.report.outlook import CHANGE, LINE, Outlook, change_row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.ceilings import Ceilings
+
+CLAIM_FLOOR = 1e-4
+"""Where an error of nothing is drawn on a logarithmic scale, as error / bound."""
+
+FAILURE = ("run", "backend", "status", "reason")
+
+
+def limits(cells: pd.DataFrame, ceilings: Mapping[str, Ceilings]) -> pd.DataFrame:
+    """Return for each case the time below which nothing can run, where the machine's ceilings were measured.
+
+    Args:
+        cells: one row a cell, with ``machine`` and ``threads``.
+        ceilings: by machine.
+    """
+    import pandas as pd
+
+    from backends import Network
+    from bench.ceilings import limit_s
+    from bench.errors import UsageError
+
+    rows: list[dict[str, Any]] = []
+    for known in cells[[*CASE, "machine"]].drop_duplicates().to_dict("records"):
+        machine = ceilings.get(known["machine"])
+        if machine is None or known["device"] != "cpu":
+            continue
+        try:
+            network = Network.parse(known["network"])
+            limit = limit_s(network, known["batch"], known["dtype"], known["phase"], machine, known["threads"])
+        except (UsageError, ValueError):
+            continue
+        rows.append({**known, "limit_s": limit.seconds, "binds": limit.binds})
+    if not rows:
+        return pd.DataFrame(columns=[*CASE, "limit_s", "binds", "label"])
+    found = pd.DataFrame(rows)
+    line = found.groupby([name for name in CASE if name != "batch"])["batch"]
+    third = line.rank(method="first") == 1 + line.transform("size") // 3
+    found["label"] = found["binds"].map("machine's limit ({})".format).where(third, None)
+    return found[[*CASE, "limit_s", "binds", "label"]]
+
+
+def shares(cells: pd.DataFrame, limit: pd.DataFrame) -> pd.DataFrame:
+    """Return each cell's share of the limit: limit / time."""
+    joined = cells.merge(limit.drop(columns="label"), on=CASE)
+    joined["share"] = joined["limit_s"] / joined["seconds"]
+    return joined[[*CELL, "seconds", "low", "high", "limit_s", "binds", "share"]]
+
+
+def ledger(frame: pd.DataFrame, found: Iterable[Outlook]) -> pd.DataFrame:
+    """Return what each backend pays once and for each step, by batch and state of the compile cache."""
+    import pandas as pd
+
+    rows = pd.DataFrame([{**one.conditions, **cost} for one in found for cost in one.costs])
+    good = frame[(frame["status"] == "ok") & (frame["arm"] == "")]
+    used = good.groupby(CELL, as_index=False).agg(
+        peak_bytes=("peak_bytes", "median"), flop=("flop", "median"), bytes_moved=("bytes_moved", "median")
+    )
+    rows = rows.merge(used, on=CELL)  # only what was measured: not every backend ran every batch
+    rows["flop_per_s"] = rows["flop"] / rows["step_s"]
+    rows["bytes_per_s"] = rows["bytes_moved"] / rows["step_s"]
+    return rows.drop(columns=["flop", "bytes_moved", "phase"]).sort_values("fixed_s", kind="stable")
+
+
+def totals(found: Iterable[Outlook]) -> pd.DataFrame:
+    """Return the total time of each backend by batch and number of steps, with its interval."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            **one.conditions,
+            "batch": cell.batch,
+            "steps": cell.steps,
+            "backend": total.backend,
+            "seconds": total.seconds,
+            "low": total.low,
+            "high": total.high,
+        }
+        for one in found
+        for cell in one.cells
+        for total in cell.totals
+    )
+
+
+def break_even(found: Iterable[Outlook]) -> pd.DataFrame:
+    """Return where the best backend changes along the number of steps, by batch and state of the compile cache."""
+    import pandas as pd
+
+    rows = [
+        {**one.conditions, "batch": batch, **change_row(change, "steps")}
+        for one in found
+        for batch, changes in one.step_changes.items()
+        for change in changes
+    ]
+    return pd.DataFrame(rows, columns=[*LINE, "cache", "batch", "steps", *CHANGE])
+
+
+def conformance(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the worst error / bound by run, network, dtype, backend and claim, before and after timing."""
+    import pandas as pd
+
+    keys = ["run", "network", "dtype", "backend"]
+    known = frame[frame["arm"] == ""]
+    before = known[known["conformance_ratio"].notna()].rename(
+        columns={"conformance_claim": "claim", "conformance_ratio": "ratio"}
+    )[[*keys, "claim", "ratio"]]
+    after = known[known["final_ratio"].notna()].rename(columns={"final_ratio": "ratio"})[[*keys, "ratio"]]
+    after["claim"] = "state after timing"
+    rows = pd.concat([before, after]).groupby([*keys, "claim"], as_index=False)["ratio"].max()
+    rows["shown"] = rows["ratio"].clip(lower=CLAIM_FLOOR)
+    rows["passed"] = rows["ratio"] <= 1
+    return rows.sort_values(["claim", "backend"], kind="stable")
+
+
+def set_aside(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return by cell how many rounds were set aside, and what the machine did meanwhile."""
+    good = frame[(frame["status"] == "ok") & (frame["arm"] == "")]
+    rows = good.groupby(CELL, as_index=False).agg(
+        rounds=("rounds", "sum"),
+        set_aside=("set_aside", "sum"),
+        involuntary_switches=("involuntary_switches", "sum"),
+        steal_s=("steal_s", "sum"),
+        cpu_per_wall=("cpu_per_wall", "median"),
+        load_average=("load_average", "median"),
+    )
+    rows["share"] = rows["set_aside"] / (rows["set_aside"] + rows["rounds"]).clip(lower=1)
+    return rows
+
+
+def failures(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return each backend that could not be ranked somewhere: status, reason, where, and how many cells."""
+    bad = frame[frame["status"] != "ok"]
+    where = bad["network"] + " " + bad["dtype"]
+    rows = (
+        bad.assign(where=where)
+        .groupby(list(FAILURE), as_index=False)
+        .agg(where=("where", lambda texts: ", ".join(dict.fromkeys(texts))), cells=("where", "size"))
+    )
+    return rows
+
+
+def receipts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the fairness receipt: a row a run, field and value with the backends that had it.
+
+    ``unlike`` marks a field that should agree between the backends of one run and does not.
+    """
+    import pandas as pd
+
+    fields = {"threads": "threads asked for"} | {
+        name: name.removeprefix("receipt_").replace("_", " ") for name in frame if name.startswith("receipt_")
+    }
+    rows: list[dict[str, Any]] = []
+    for run, own in frame[frame["status"] == "ok"].groupby("run", sort=False):
+        for name, label in fields.items():
+            values = own[[name, "backend"]].dropna().astype({name: str}).drop_duplicates()
+            values = values[values[name].str.len() > 0]
+            for value, holders in values.groupby(name, sort=False)["backend"]:
+                differs = values[name].nunique() > 1 and name in SAME_CONDITIONS
+                names = ", ".join(sorted(set(holders)))
+                rows.append({"run": run, "field": label, "value": value, "backends": names, "unlike": differs})
+    return pd.DataFrame(rows, columns=["run", "field", "value", "backends", "unlike"])
+
+
+def unlike(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the conditions in which the runs differ for one backend, with what each run observed."""
+    import pandas as pd
+
+    rows: list[dict[str, str]] = []
+    good = frame[frame["status"] == "ok"]
+    for name in SAME_EXPERIMENT:
+        if name not in good:
+            continue
+        for backend, own in good.groupby("backend", sort=False):
+            observed = own.groupby("run", sort=False)[name].agg(lambda values: ", ".join(sorted(set(map(str, values)))))
+            if observed.nunique() > 1:
+                field = name.removeprefix("receipt_").replace("_", " ")
+                rows += [
+                    {"field": field, "backend": backend, "run": run, "value": value} for run, value in observed.items()
+                ]
+    return pd.DataFrame(rows, columns=["field", "backend", "run", "value"])

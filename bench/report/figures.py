@@ -1,0 +1,154 @@
+"""The charts as files: SVG and PNG for a README or a paper, drawn without a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.report import trust_charts
+from bench.report.answers import Card
+from bench.report.exhibits import Exhibit
+from bench.report.html import Page, in_order
+from bench.report.marks import Theme
+from bench.report.narrowed import filled
+
+WIDTH = 720
+SCALE = 2.0
+"""Pixels of a PNG for each of the SVG's."""
+
+LEGEND = {"title": None, "orient": "top", "columns": 6, "symbolSize": 110}
+
+INK, SOFT, LINE = "#1a1e23", "#59626d", "#dfe1e2"
+
+CONFIG: dict[str, Any] = {
+    "background": "#ffffff",
+    "padding": 14,
+    "font": "Helvetica, Arial, Liberation Sans, sans-serif",
+    "view": {"stroke": None},
+    "title": {
+        "anchor": "start",
+        "color": INK,
+        "subtitleColor": SOFT,
+        "fontSize": 16,
+        "subtitleFontSize": 12,
+        "offset": 12,
+    },
+    "axis": {
+        "labelColor": SOFT,
+        "titleColor": SOFT,
+        "gridColor": LINE,
+        "domainColor": LINE,
+        "tickColor": LINE,
+        "domain": False,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titlePadding": 9,
+        "labelPadding": 5,
+    },
+    "legend": {"labelColor": INK, "labelFontSize": 12, "labelLimit": 200},
+    "style": {
+        "ink-line": {"color": INK},
+        "ink-text": {"color": INK},
+        "soft-line": {"color": SOFT},
+        "soft-text": {"color": SOFT},
+        "soft-area": {"color": SOFT},
+        "bar": {"stroke": "#ffffff", "strokeWidth": 1.5},
+    },
+}
+
+
+def write(page: Page, folder: Path) -> list[Path]:
+    """Write every chart for each run and network as SVG and PNG; return the paths.
+
+    Other choices (precision, phase, batch) are those that the page shows first. The folder is made where missing.
+    """
+    import vl_convert
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for name, spec in figures(page):
+        text = json.dumps({**spec, "config": CONFIG})
+        stem = folder / name
+        svg, png = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
+        svg.write_text(vl_convert.vegalite_to_svg(text), encoding="utf-8")
+        png.write_bytes(vl_convert.vegalite_to_png(text, scale=SCALE))
+        written += [svg, png]
+    return written
+
+
+def figures(page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each figure's file name, without its ending, and its whole Vega-Lite chart."""
+    runs = [run["id"] for run in page.runs]
+    networks = list(dict.fromkeys(card.network for card in page.cards)) or [page.chosen["network"]]
+    for run in runs:
+        for network in networks:
+            chosen = {**page.chosen, "network": network, "run": run}
+            said = [f"{network}, {chosen['dtype']}, {chosen['device']}", *([run] if len(runs) > 1 else [])]
+            stem = "-".join([network, *([run] if len(runs) > 1 else [])])
+            for card in page.cards:
+                if all(
+                    getattr(card, name) == chosen[name]
+                    for name in ("run", "network", "dtype", "device", "threads", "cache")
+                ):
+                    yield _named("map", stem), answer_map(card, ", ".join(said))
+            for exhibit in page.exhibits:
+                spec = filled(exhibit, chosen, WIDTH) if exhibit.spec is not None else None
+                if spec is not None:
+                    yield _named(exhibit.id, stem), _titled(with_legend(spec), exhibit, chosen, said)
+
+
+def answer_map(card: Card, said: str) -> dict[str, Any]:
+    """Return a card's map as a chart."""
+    rows = [
+        {
+            "batch": cell.batch,
+            "steps": cell.steps,
+            "verdict": cell.verdict,
+            "backend": cell.leaders[0] if cell.leaders else "",
+            "text": "\n".join((cell.lines[0], " ".join(cell.lines[1:])) if len(cell.lines) > 1 else cell.lines),
+        }
+        for cell in card.cells
+    ]
+    backends = tuple(in_order({cell.leaders[0] for cell in card.cells if cell.verdict == "winner"}))
+    spec = trust_charts.answers(Theme(backends))
+    lines = len({row["batch"] for row in rows})
+    title = {"text": "Which backend, by batch and number of steps", "subtitle": [said, card.sentence]}
+    return {**spec, "width": WIDTH, "height": 42 * lines, "datasets": {"main": rows}, "title": title}
+
+
+def with_legend(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a chart that explains by itself how its backends look; the page does so beside its charts."""
+    present = {row.get("backend") for row in spec["datasets"]["main"]}
+    return {**spec, "layer": [_explained(layer, present) for layer in spec["layer"]]}
+
+
+def _explained(layer: dict[str, Any], present: set[Any]) -> dict[str, Any]:
+    encoding = dict(layer.get("encoding", {}))
+    explains = layer["mark"]["type"] in ("point", "line", "bar")
+    for channel, value in encoding.items():
+        if isinstance(value, dict) and value.get("field") == "backend" and "legend" in value:
+            scale, legend = value["scale"], LEGEND if explains and channel != "fill" else None
+            pairs = [pair for pair in zip(scale["domain"], scale["range"], strict=True) if pair[0] in present]
+            narrow = {"domain": [name for name, _ in pairs], "range": [look for _, look in pairs]}
+            encoding[channel] = {**value, "scale": {**scale, **narrow}, "legend": legend}
+        elif channel == "opacity" and isinstance(value, dict) and "legend" in value:
+            encoding[channel] = {**value, "legend": {"title": None, "orient": "bottom"}}
+    return {**layer, "encoding": encoding}
+
+
+def _titled(spec: dict[str, Any], exhibit: Exhibit, chosen: dict[str, Any], said: list[str]) -> dict[str, Any]:
+    more = [
+        f"{name} {chosen[name]:,}" if name == "batch" else f"{name} {chosen[name]}"
+        for name in ("phase", "batch", "cache", "reference")
+        if name in exhibit.filters
+    ]
+    return {**spec, "title": {"text": exhibit.title, "subtitle": ", ".join([*said, *more])}}
+
+
+def _named(what: str, stem: str) -> str:
+    """Return a file name out of what data say: letters, digits, dots and dashes only."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", f"{what}-{stem}")[:120]

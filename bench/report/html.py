@@ -1,0 +1,210 @@
+"""One self-contained HTML file out of parts and answers. Everything that comes from data is escaped on its way in."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.report.answers import Card
+from bench.report.exhibits import DIMENSIONS, LOCAL, Exhibit, Part
+from bench.report.palette import BACKEND_COLOURS, look_of
+from bench.results import PHASES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INSTALL = "pip install 'altair>=5.5' 'jinja2>=3.1' 'vl-convert-python>=1.7'"
+"""The command that installs what the report needs."""
+
+SCRIPTS = ("state.js", "tables.js", "drawing.js", "maps.js", "start.js")
+
+HIDDEN = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the file says.
+
+    Attributes:
+        runs: id, line of description, of each run.
+        cards: the maps of the first screen.
+        parts: the chapters.
+        chosen: what is chosen at first, by dimension.
+        unlike: conditions that differ between the runs.
+        written: when, for people.
+    """
+
+    runs: Sequence[dict[str, str]]
+    cards: Sequence[Card]
+    parts: Sequence[Part]
+    chosen: dict[str, Any]
+    unlike: Sequence[str]
+    written: str
+    version: str
+
+    @property
+    def exhibits(self) -> list[Exhibit]:
+        """All exhibits, in order."""
+        return [exhibit for part in self.parts for exhibit in part.exhibits]
+
+
+def rendered(page: Page, scripts: str | None = None) -> str:
+    """Return the whole file as text; ``scripts`` are `vega`'s, where they are at hand."""
+    import jinja2
+    import markupsafe
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["short"] = short_count
+    template = environment.from_string(_asset("page.html"))
+    trusted = markupsafe.Markup  # our own files, and JSON that `embedded` has made safe
+    return template.render(
+        runs=page.runs,
+        cards=page.cards,
+        parts=page.parts,
+        unlike=page.unlike,
+        written=page.written,
+        version=page.version,
+        local=LOCAL,
+        estimated=any(cell.estimated for card in page.cards for cell in card.cells),
+        css=trusted(_asset("report.css")),
+        payload=trusted(embedded(payload(page))),
+        vega=trusted(scripts or vega()),
+        scripts=[trusted(_asset(name)) for name in SCRIPTS],
+    )
+
+
+def payload(page: Page) -> dict[str, Any]:
+    """Return the data that the page's scripts read."""
+    exhibits = page.exhibits
+    backends = _backends(page)
+    return {
+        "runs": list(page.runs),
+        "backends": backends,
+        "looks": {name: look_of(name)._asdict() for name in backends},
+        "choices": {name: choices(name, exhibits, page.cards) for name in DIMENSIONS},
+        "chosen": page.chosen,
+        "answers": [card.payload for card in page.cards],
+        "exhibits": [_exhibit(exhibit) for exhibit in exhibits],
+    }
+
+
+def choices(dimension: str, exhibits: Iterable[Exhibit], cards: Iterable[Card]) -> list[Any]:
+    """Return the values of a dimension in the order in which they first appear; numbers in their own order."""
+    found: dict[Any, None] = {}
+    for exhibit in exhibits:
+        if dimension in exhibit.filters and dimension in exhibit.frame:
+            found.update(dict.fromkeys(exhibit.frame[dimension].drop_duplicates().tolist()))
+    for card in cards:
+        if hasattr(card, dimension):
+            found.setdefault(getattr(card, dimension))
+    values = [value for value in found if value not in (None, "")]
+    if dimension == "phase":
+        return sorted(values, key=[*PHASES, *values].index)
+    return sorted(values) if all(isinstance(value, int) for value in values) else values
+
+
+def embedded(value: object) -> str:
+    """Return ``value`` as JSON that can stand inside a ``<script>``: no tag, comment, entity or line separator."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.translate(HIDDEN)
+
+
+def columnar(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return rows by column, texts as positions in a list of their own, with what is not finite as ``None``."""
+    return {"names": list(frame.columns), "columns": [_column(frame[name]) for name in frame]}
+
+
+def short_count(count: int) -> str:
+    """Return a count of at most four letters: ``256``, ``4.1k``, ``66k``, ``1M``."""
+    if count < 1000:
+        return str(count)
+    for scale, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= scale:
+            value = count / scale
+            return f"{value:.1f}".removesuffix(".0") + unit if value < 10 else f"{value:.0f}{unit}"
+    return str(count)
+
+
+def vega() -> str:
+    """Return the scripts that draw: Vega, Vega-Lite and vega-embed in one, from the installed package."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # the stub forgets the default
+    return bundle.replace("</script", "<\\/script")
+
+
+class Vega:
+    """The scripts that draw, bundled in a process of their own: that takes as long as all the rest of a report."""
+
+    def __init__(self) -> None:
+        """Begin."""
+        command = [sys.executable, "-c", "import sys; from bench.report.html import vega; sys.stdout.write(vega())"]
+        root = str(Path(__file__).parents[2])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, encoding="utf-8")
+
+    def result(self) -> str:
+        """Wait for them."""
+        text, _ = self._process.communicate()
+        return text if self._process.returncode == 0 and text else vega()
+
+
+def _exhibit(exhibit: Exhibit) -> dict[str, Any]:
+    needed = [name for name in exhibit.frame if not str(name).startswith("receipt_")]
+    sources = {"main": exhibit.frame[needed], **exhibit.sources}
+    return {
+        "id": exhibit.id,
+        "title": exhibit.title,
+        "filters": list(exhibit.filters),
+        "columns": [column._asdict() for column in exhibit.columns],
+        "sources": {name: columnar(rows) for name, rows in sources.items()},
+        "spec": exhibit.spec,
+        "extent": list(exhibit.extent),
+        "alternative": exhibit.alternative,
+        "empty": exhibit.empty,
+    }
+
+
+def _backends(page: Page) -> list[str]:
+    found: dict[str, None] = {}
+    for exhibit in page.exhibits:
+        if exhibit.spec is not None and "backend" in exhibit.frame:
+            found.update(dict.fromkeys(exhibit.frame["backend"].drop_duplicates()))
+    for card in page.cards:
+        found.update(dict.fromkeys(total.backend for cell in card.cells for total in cell.totals))
+    return in_order(found)
+
+
+def in_order(backends: Iterable[str]) -> list[str]:
+    """Return names in the palette's order, each followed by its idioms and variants; the others by name."""
+    known = list(BACKEND_COLOURS)
+    return sorted(backends, key=lambda name: ((*known, name.partition("-")[0]).index(name.partition("-")[0]), name))
+
+
+def _column(values: pd.Series[Any]) -> Any:
+    plain = [_plain(value) for value in values.tolist()]
+    if not all(isinstance(value, str) for value in plain):
+        return plain
+    positions = {text: position for position, text in enumerate(dict.fromkeys(plain))}
+    return {"texts": list(positions), "at": [positions[text] for text in plain]}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON can hold."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | bool) or value is None else str(value)
+
+
+def _asset(name: str) -> str:
+    return (resources.files("bench.report") / name).read_text(encoding="utf-8")

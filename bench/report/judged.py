@@ -1,0 +1,76 @@
+"""Intervals and verdicts by cell for the charts: `bench.statistics` and `bench.compare`, phase by phase of each run.
+
+These are the rows that ``python -m bench compare --phases PHASE`` sees, so that page and command never differ. No
+statistics of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bench import compare, statistics
+from bench.statistics import CASE as CASE_OF_ONE_RUN
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CASE = ["run", *CASE_OF_ONE_RUN]
+"""What the backends of one comparison have in common."""
+
+CELL = [*CASE, "backend"]
+
+NUMPY, IDIOM = "numpy", "own idiom"
+"""What a backend can be compared with."""
+
+
+def phases(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield run, machine and rows of each phase that was timed."""
+    timed = frame[frame["status"] == "ok"]
+    for (run, machine, _), own in timed.groupby(["run", "machine", "phase"], sort=False):
+        yield run, machine, own
+
+
+def figures(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `bench.statistics.cell_figures` of each run and phase, both arms, with ``run`` and ``machine``."""
+    import pandas as pd
+
+    found = [statistics.cell_figures(own).assign(run=run, machine=machine) for run, machine, own in phases(frame)]
+    return pd.concat(found, ignore_index=True).rename(columns={"low_s": "low", "high_s": "high"})
+
+
+def cells(frame: pd.DataFrame, every: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of the first arm with their rounds, and each one's verdict against the fastest of its case."""
+    import pandas as pd
+
+    good = frame[(frame["status"] == "ok") & (frame["arm"] == "")]
+    counts = good.groupby(CELL, as_index=False)[["rounds", "set_aside"]].sum()
+    verdicts = pd.concat([compare.compare(own).rows.assign(run=run) for run, _, own in phases(frame)])
+    rows = every[every["arm"] == ""].merge(counts, on=CELL)
+    return rows.merge(verdicts[[*CELL, "verdict", "to_fastest"]], on=CELL)
+
+
+def ratios(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return how many times as fast each cell is as numpy's, and as the idiom of its own framework."""
+    import pandas as pd
+
+    found = []
+    for reference in (NUMPY, IDIOM):
+        against = rows["backend"] + "-idiom" if reference == IDIOM else pd.Series(NUMPY, rows.index)
+        base = rows[CASE].assign(backend=against).merge(rows, on=CELL, how="left")
+        known = base["log_s"].notna().to_numpy()
+        one, other = rows[known], base[known]
+        ratio = statistics.ratios(one, other)
+        made = one[CELL].assign(reference=reference, against=other["backend"].to_numpy())
+        found.append(made.assign(ratio=ratio.ratio, low=ratio.low, high=ratio.high))
+    return pd.concat(found, ignore_index=True)
+
+
+def repeats(every: pd.DataFrame) -> pd.DataFrame:
+    """Return the A/A arm: the copy's time over the first's, by cell, with the verdict of this comparison by itself."""
+    first, copy = every[every["arm"] == ""], every[every["arm"] != ""]
+    pairs = first.merge(copy, on=CELL, suffixes=("", "_copy"))
+    other = pairs[["log_s_copy", "variance_copy", "dof_copy"]].rename(columns=lambda name: name.removesuffix("_copy"))
+    found = statistics.ratios(pairs, other)
+    made = pairs[CELL].assign(ratio=found.ratio, low=found.low, high=found.high)
+    return made.assign(verdict=statistics.verdicts(found, together=False))

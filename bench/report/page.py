@@ -1,0 +1,172 @@
+"""From stored rows to the page: its tables, what is chosen at first, what is said of each run. No drawing, no file."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UsageError
+from bench.report import evidence, gallery, judged, outlook, sentences, trust_gallery
+from bench.report.answers import Card
+from bench.report.formats import format_percent
+from bench.report.html import Page, in_order
+from bench.report.marks import Theme
+from bench.report.outlook import CHANGE, LINE, Outlook
+from bench.statistics import FASTER, MARGIN, SLOWER
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.ceilings import Ceilings
+
+FIRST = {"dtype": "float32", "device": "cpu", "phase": "step", "cache": "warm", "reference": judged.NUMPY}
+"""What the page shows first, where it was measured."""
+
+
+def page(frame: pd.DataFrame, ceilings: Mapping[str, Ceilings], commands: Mapping[str, str]) -> Page:
+    """Return the page of some runs.
+
+    Args:
+        frame: of `bench.results.load`.
+        ceilings: measured limits, by machine.
+        commands: what measured each run, by run.
+
+    Raises:
+        UsageError: nothing was timed.
+    """
+    if not (frame["status"] == "ok").any():
+        reasons = ", ".join(dict.fromkeys(frame["status"])) or "no rows"
+        raise UsageError(f"nothing to show: no cell was timed ({reasons}); measure with: python -m bench run --quick")
+    slim = without_receipts(frame)
+    found = list(outlook.outlooks(slim))
+    rows = tables(frame, slim, found, ceilings)
+    rows["runs"] = run_rows(frame, commands)
+    cells = rows["cells"]
+    theme = Theme(tuple(in_order(frame["backend"].drop_duplicates())))
+    parts = (
+        gallery.speed(theme, rows),
+        gallery.cost(theme, rows),
+        trust_gallery.trust(theme, rows, chance(rows["repeats"])),
+        trust_gallery.runs(rows),
+    )
+    return Page(
+        runs=run_lines(frame),
+        cards=[card(one) for one in found],
+        parts=parts,
+        chosen=first_choices(cells),
+        unlike=list(dict.fromkeys(rows["unlike"]["field"])),
+        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=_version(),
+    )
+
+
+def tables(
+    frame: pd.DataFrame, slim: pd.DataFrame, found: Sequence[Outlook], ceilings: Mapping[str, Ceilings]
+) -> dict[str, pd.DataFrame]:
+    """Return the rows of every exhibit, by name."""
+    import pandas as pd
+
+    every = judged.figures(slim)
+    cells = judged.cells(slim, every)
+    limit = evidence.limits(cells, ceilings)
+    return {
+        "cells": cells,
+        "limits": limit,
+        "crossovers": pd.DataFrame(outlook.phase_changes(cells), columns=[*LINE, "phase", "batch", *CHANGE]),
+        "ratios": judged.ratios(cells),
+        "shares": evidence.shares(cells, limit),
+        "ledger": evidence.ledger(slim, found),
+        "totals": evidence.totals(found),
+        "break_even": evidence.break_even(found),
+        "conformance": evidence.conformance(frame),
+        "repeats": judged.repeats(every),
+        "margin": pd.DataFrame({"low": [1 / (1 + MARGIN)], "high": [1 + MARGIN]}),
+        "set_aside": evidence.set_aside(slim),
+        "failures": evidence.failures(frame),
+        "receipts": evidence.receipts(frame),
+        "unlike": evidence.unlike(frame),
+    }
+
+
+def without_receipts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without the receipt's columns, and texts as plain objects: grouping is several times faster."""
+    slim = frame[[name for name in frame if not name.startswith("receipt_")]]
+    return slim.astype({name: object for name in slim.select_dtypes("str")})
+
+
+def card(found: Outlook) -> Card:
+    """Return the map of the first screen for one network."""
+    return Card(**found.conditions, sentence=sentences.sentence(found), cells=found.cells)
+
+
+def chance(repeats: pd.DataFrame) -> str:
+    """Return what the A/A arms say, in words."""
+    said = []
+    for run, own in repeats.groupby("run", sort=False):
+        different = int(own["verdict"].isin((FASTER, SLOWER)).sum())
+        backend = ", ".join(own["backend"].unique())
+        said.append(
+            f"{run}: {different} of {len(own)} comparisons of {backend} with itself were called different, "
+            f"a false-positive rate of {format_percent(different / len(own))}."
+        )
+    margin = f"{100 * MARGIN:g}"
+    return (
+        f"One backend ran again under another name. {' '.join(said) or 'This run has no such arm.'} "
+        f"The band is the margin of equivalence, {margin} %."
+    )
+
+
+def first_choices(cells: pd.DataFrame) -> dict[str, Any]:
+    """Return what the selectors begin with: `FIRST` where it was measured, else what was measured first."""
+    chosen: dict[str, Any] = dict(FIRST)
+    for name in ("network", "dtype", "device", "threads", "phase"):
+        measured = cells[name].drop_duplicates().tolist()
+        if chosen.get(name) not in measured:
+            chosen[name] = measured[0]
+    batches = sorted(cells["batch"].drop_duplicates().tolist())
+    chosen["batch"] = batches[len(batches) // 2]
+    return chosen
+
+
+def run_lines(frame: pd.DataFrame) -> list[dict[str, str]]:
+    """Return id and a line of description of each run."""
+    lines = []
+    for run, own in frame.groupby("run", sort=False):
+        one = own.iloc[0]
+        threads = ", ".join(str(count) for count in sorted(own["threads"].unique()))
+        commit = _joined(own.get("receipt_commit", ()))
+        said = [
+            f"{one['created']:%Y-%m-%d %H:%M}",
+            _joined(own.get("receipt_cpu_model", ())) or str(one["machine"]),
+            f"{threads} thread{'' if threads == '1' else 's'}",
+            f"commit {commit[:12]}" if commit else "",
+        ]
+        lines.append({"id": str(run), "line": " \u00b7 ".join(part for part in said if part)})
+    return lines
+
+
+def run_rows(frame: pd.DataFrame, commands: Mapping[str, str]) -> pd.DataFrame:
+    """Return a row a run: where, when, how much, by which command."""
+    rows = frame.groupby("run", sort=False, as_index=False).agg(
+        machine=("machine", "first"),
+        created=("created", "first"),
+        cells=("status", "size"),
+        blocks=("order", "nunique"),
+    )
+    rows["created"] = rows["created"].map("{:%Y-%m-%d %H:%M:%S UTC}".format)
+    rows["command"] = [commands.get(run, "") for run in rows["run"]]
+    return rows
+
+
+def _joined(values: Iterable[Any]) -> str:
+    """Return the distinct texts, joined."""
+    return ", ".join(dict.fromkeys(str(value) for value in values if isinstance(value, str) and value))
+
+
+def _version() -> str:
+    try:
+        return version("backprop-bench")
+    except PackageNotFoundError:  # a plain checkout
+        return "(checkout)"

@@ -1,0 +1,75 @@
+"""The answer of one map in words: where the best backend changes, with intervals, and how much of it is proven."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from bench.crossover import Change
+from bench.report.answers import MIDDLE_STEPS, Cell
+from bench.report.formats import format_count, format_number
+from bench.report.outlook import Outlook
+
+
+def sentence(outlook: Outlook) -> str:
+    """Return two or three sentences: along the batch, along the steps, and how sure."""
+    parts = [along_batch(outlook), along_steps(outlook), proven(outlook.cells)]
+    return " ".join(part for part in parts if part)
+
+
+def along_batch(outlook: Outlook) -> str:
+    """Return which backend ends `MIDDLE_STEPS` steps first, from batch to batch."""
+    case = f"For {format_count(MIDDLE_STEPS)} steps"
+    changes = outlook.batch_changes
+    if not changes:
+        cells = [cell for cell in outlook.cells if cell.steps == MIDDLE_STEPS]
+        best = Counter(cell.totals[0].backend for cell in cells).most_common(1)[0][0]
+        sure = all(cell.verdict == "winner" for cell in cells)
+        return f"{case}, {best} {'is fastest' if sure else 'leads'} at every batch from {_span(cells)} rows."
+    stretches = [
+        f"{change.before} up to {interval(change)}{' rows' if not k else ''}" for k, change in enumerate(changes)
+    ]
+    return f"{case}, the best is {', '.join(stretches)}, then {changes[-1].after}."
+
+
+def along_steps(outlook: Outlook) -> str:
+    """Return which backends overtake others as the steps grow, at the middle batch."""
+    batches = sorted(outlook.step_changes)
+    batch = batches[len(batches) // 2]
+    changes = [change for change in outlook.step_changes[batch] if change.at > 1]
+    if not changes:
+        return ""
+    said = [f"{change.after} overtakes {change.before} after {interval(change)} steps" for change in changes]
+    return f"At {format_count(batch)} rows, {'; '.join(said)}."
+
+
+def proven(cells: Sequence[Cell]) -> str:
+    """Return how many answers of the map are proven, tied and open."""
+    counts = Counter(cell.verdict for cell in cells)
+    if counts["winner"] == len(cells):
+        return f"All {len(cells)} answers of the map are proven."
+    return (
+        f"Of {len(cells)} answers on the map {counts['winner']} are proven winners, "
+        f"{counts['tie']} ties, {counts['undecided']} undecided."
+    )
+
+
+def interval(change: Change) -> str:
+    """Return the place of a change with its 95 % interval, of three digits: ``1,030 [694 to 2,000]``."""
+    low = format_number(_three(change.low)) if change.low > 0 else "below"
+    high = format_number(_three(change.high)) if math.isfinite(change.high) else "beyond"
+    return f"{_number(change.at)} [{low} to {high}]"
+
+
+def _number(value: float) -> str:
+    return format_number(_three(value))
+
+
+def _three(value: float) -> float:
+    return float(f"{value:.2e}") if value else 0.0
+
+
+def _span(cells: Sequence[Cell]) -> str:
+    batches = sorted(cell.batch for cell in cells)
+    return f"{format_count(batches[0])} to {format_count(batches[-1])}"
