@@ -31,7 +31,8 @@ from backends.conformance.subject import Problem
 
 SIZES = (1, 2, 3, 7, 8, 9, 16, 17, 31, 64, 257)
 COMMON_BLOCKS = (1024, 4096, 8192)
-BLOCK_NETWORK = "3-2-1"
+BLOCK_NETWORK = Network((3, 2, 1))
+MOST_ROWS = 1 << 18
 VALUES_SHAPE = "3-2-1/n=64"
 TANH_POINTS = (4e-4, 0.1, 0.5, 1.0, 2.0, 4.0, 5.857, *np.linspace(7.9, 9.1, 13), *np.linspace(17.6, 22.0, 12))
 FORM = re.compile(r"(?P<network>[\d-]+)/n=(?P<rows>\d+)/(?P<values>\w+)(/seed=(?P<seed>\d+))?")
@@ -83,7 +84,7 @@ def fixed(backend: Backend, quick: bool = False) -> tuple[Case, ...]:
     """Return the stated set for a backend: fewer shapes where every new shape compiles, or where it has to be quick.
 
     Every kind of values at 3-2-1 with 64 rows; networks of one to three hidden layers; the rows around each block size:
-    what the backend says in ``block_rows``, or sizes that are common.
+    `rows_around_blocks` of ``backend``, which is of `BLOCK_NETWORK`.
     """
     names = ["3-2-1/n=3/tutorial", *(f"{VALUES_SHAPE}/{kind}" for kind in KINDS if kind != "tutorial")]
     names += ["1-1-1/n=1/normal", "8-32-1/n=257/normal", "17-9-7-2/n=31/normal"]
@@ -91,9 +92,7 @@ def fixed(backend: Backend, quick: bool = False) -> tuple[Case, ...]:
     if not quick:
         names += ["2-3-8-16-1/n=9/saturated"]
         names += [] if compiles else [_latin_square(k) for k in range(len(SIZES))]
-        said = getattr(backend, "block_rows", None)
-        blocks = (int(said),) if said else COMMON_BLOCKS[:1] if compiles else COMMON_BLOCKS
-        names += [f"{BLOCK_NETWORK}/n={rows}/normal" for block in blocks for rows in _edges(block)]
+        names += [f"{BLOCK_NETWORK}/n={rows}/normal" for rows in rows_around_blocks(backend)]
     return tuple(Case.parse(name) for name in dict.fromkeys(names))
 
 
@@ -104,8 +103,18 @@ def fixed_for(network: Network, quick: bool = False) -> tuple[Case, ...]:
     return tuple(Case.parse(name) for name in names)
 
 
-def _edges(block: int) -> tuple[int, ...]:
-    return tuple(rows for rows in (block - 1, block, block + 1) if rows > 0)
+def rows_around_blocks(backend: Backend) -> tuple[int, ...]:
+    """Return the batches at the edges of a backend's blocks: one row less, as many, one more, and eight blocks and one.
+
+    Its blocks are what it says in ``block_rows``, or sizes that are common. What would take too long is left out.
+    """
+    said = getattr(backend, "block_rows", None)
+    if said:
+        blocks: tuple[int, ...] = (int(said),)
+    else:
+        blocks = COMMON_BLOCKS[:1] if backend.capabilities.compiles else COMMON_BLOCKS
+    edges = {edge for block in blocks for edge in (block - 1, block, block + 1, 8 * block + 1)}
+    return tuple(rows for rows in sorted(edges) if 0 < rows <= MOST_ROWS)
 
 
 def _latin_square(k: int) -> str:

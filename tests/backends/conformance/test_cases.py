@@ -54,8 +54,15 @@ def test_fixed_set_has_every_size_in_every_place() -> None:
 
 def test_fixed_set_surrounds_the_block_size_that_a_backend_states() -> None:
     """One row less, as many, and one more than ``block_rows``; common sizes where it says nothing."""
-    assert {99, 100, 101} <= {case.rows for case in fixed(DroppedRows(SMALLEST))}
+    assert {99, 100, 101, 801} <= {case.rows for case in fixed(DroppedRows(SMALLEST))}
     assert {1023, 1024, 1025, 8191, 8192, 8193} <= {case.rows for case in fixed(PLAIN)}
+
+
+def test_fixed_set_leaves_out_blocks_that_no_batch_fills() -> None:
+    """A backend that never cuts a batch may say so with a huge ``block_rows``."""
+    backend = Plain(SMALLEST)
+    backend.block_rows = 1 << 62
+    assert max(case.rows for case in fixed(backend)) < 1000
 
 
 def test_fixed_set_has_few_shapes_where_every_shape_compiles() -> None:

@@ -8,7 +8,7 @@ import pytest
 import backends
 from backends import Layer, Network
 from backends.conformance import check, check_cell
-from backends.conformance.checks import RULES
+from backends.conformance.checks import RULES, STAGES
 from backends.conformance.mutants import Ascent, Plain
 
 NETWORK = Network((3, 2, 1))
@@ -46,16 +46,21 @@ def test_check_of_one_network_judges_that_network() -> None:
 
 
 def test_check_turns_an_exception_into_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend that raises fails the claims that met it, with the message; the others are judged."""
+    """A backend that raises on one case fails the claims that met it, with the message; the rest is judged."""
+    right = Plain.backward
 
-    def backward(self: Plain, params: object, batch: object, tape: object) -> None:
-        raise ZeroDivisionError("as asked")
+    def backward(self: Plain, params: object, batch: tuple, tape: object) -> object:
+        if len(batch[0]) == 257:
+            raise ZeroDivisionError("as asked")
+        return right(self, params, batch, tape)
 
     monkeypatch.setattr(Plain, "backward", backward)
-    monkeypatch.setattr("backends.conformance.subject.flushes_subnormals", lambda *arguments: False)
-    failed = {claim.name: claim.where for claim in check(PLAIN, quick=True).failures}
-    assert "ZeroDivisionError: as asked" in failed["loss"]
-    assert "refusals" not in failed
+    report = check(PLAIN, quick=True)
+    assert {claim.name for claim in report.failures} == {*STAGES, "step", "train"}
+    (loss,) = (claim for claim in report.claims if claim.name == "loss")
+    assert loss.where == "raised ZeroDivisionError: as asked"
+    assert loss.case == "8-32-1/n=257/normal"
+    assert loss.cases == 13
 
 
 def test_check_of_an_unknown_backend_says_so() -> None:
