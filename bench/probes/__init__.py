@@ -14,14 +14,16 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from bench.ceilings import Ceiling, Ceilings
 from bench.errors import UsageError
 from bench.machine import cpus_for, fingerprint, machine_id, physical_cores
+from bench.process import environment
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")
 DTYPES = ("float32", "float64")
-SECONDS = 0.15
+SECONDS = 0.2
 """How long each probe is repeated; its best time counts, so longer finds a quieter moment, never a slower rate."""
 
 
@@ -30,6 +32,7 @@ def measure(
     seconds: float = SECONDS,
     libraries: Iterable[str] | None = None,
     progress: Callable[[float, str], None] = lambda fraction, text: None,
+    known: Ceilings | None = None,
 ) -> Ceilings:
     """Return this machine's ceilings, measured now.
 
@@ -38,6 +41,7 @@ def measure(
         seconds: to repeat each probe.
         libraries: out of `LIBRARIES`; by default those installed, numpy always.
         progress: called with the fraction done and what comes next.
+        known: of this machine, measured before: what was faster then stays, since a busy machine only slows a probe.
 
     Raises:
         UsageError: more threads than cores, or a probe that cannot run.
@@ -48,7 +52,7 @@ def measure(
         raise UsageError(f"threads must be between 1 and the {cores} cores of this machine, got {counts}")
     used = [name for name in libraries or LIBRARIES if importlib.util.find_spec(name)]
     children = [(library, count) for count in counts for library in used]
-    found: list[Ceiling] = []
+    found: list[Ceiling] = [*known.measured] if known else []
     for k, (library, count) in enumerate(children):
         progress(k / len(children), f"{library}, {count} {'thread' if count == 1 else 'threads'}")
         found += _child(library, count, seconds)
@@ -87,14 +91,15 @@ def _child(library: str, threads: int, seconds: float) -> list[Ceiling]:
     """Run the probes of one library in a process of its own."""
     cpus = ",".join(map(str, cpus_for(threads)))
     command = [sys.executable, "-m", "bench.probes.child", library, str(threads), cpus, str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, env=thread_environment(threads), check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(threads), check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UsageError(f"the probes of {library} failed: {last}; leave it out with --libraries")
+        others = ",".join(name for name in LIBRARIES if name != library)
+        raise UsageError(f"the probes of {library} failed: {last}; leave it out with --libraries {others}")
     return [Ceiling(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-def thread_environment(threads: int) -> dict[str, str]:
-    """Return this process's environment with every runtime's number of threads set."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")
-    return {**os.environ, **dict.fromkeys(names, str(threads)), "JAX_PLATFORMS": "cpu"}
+def _environment(threads: int) -> dict[str, str]:
+    """Return a block's environment for a number of threads, where kernels are compiled once a machine."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backprop-bench"
+    return environment(threads, cache) | {"JAX_PLATFORMS": "cpu"}

@@ -12,7 +12,7 @@ from bench.ceilings import Kind
 from bench.memory import room_bytes
 
 KIB, MIB = 1 << 10, 1 << 20
-WORKING_SETS = (64 * KIB, 1 * MIB, 4 * MIB, 16 * MIB, 64 * MIB, 512 * MIB)
+WORKING_SETS = (16 * KIB, 64 * KIB, 1 * MIB, 4 * MIB, 16 * MIB, 64 * MIB, 512 * MIB)
 SAMPLE_S = 2e-3
 """About how long one call of a probe of small arrays should take: long for a clock, short for a quiet moment."""
 

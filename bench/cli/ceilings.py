@@ -1,0 +1,88 @@
+"""``python -m bench ceilings``: measure what this machine can do at best, keep it, show it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.cli import document, flags
+
+if TYPE_CHECKING:
+    from bench.ceilings import Ceiling, Ceilings
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare what may be asked."""
+    parser.add_argument("--threads", type=flags.several(flags.positive), metavar="LIST", help="1 and all cores")
+    parser.add_argument("--seconds", type=flags.seconds, metavar="TIME", help="to repeat each probe (0.2 s)")
+    parser.add_argument("--libraries", type=flags.several(flags.name), metavar="LIST", help="those that are here")
+    parser.add_argument("--fresh", action="store_true", help="forget what was measured on this machine before")
+    parser.add_argument("--show", action="store_true", help="measure nothing, show what is stored")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, store, print."""
+    from dataclasses import asdict
+
+    from bench import ceilings, machine, results
+    from bench.errors import UsageError
+    from bench.report import terminal
+
+    root = args.results or results.results_root()
+    found = ceilings.load(machine.machine_id(), root)
+    path = root / machine.machine_id() / ceilings.FILE
+    if not args.show:
+        found, path = measured(args, None if args.fresh else found, root)
+    elif found is None:
+        raise UsageError(f"no ceilings are stored in {path}; measure them: {ceilings.MEASURE}")
+    if args.json:
+        document.show({"path": str(path), **asdict(found)})
+        return 0
+    out = terminal.console()
+    out.print(table(found))
+    model = found.fingerprint.get("cpu_model", "this machine")
+    out.print(f"\nmeasured {found.created[:16].replace('T', ' ')} UTC on {model}")
+    out.print(f"kept in {os.path.relpath(path)}\nnext: python -m bench limits")
+    return 0
+
+
+def measured(args: argparse.Namespace, known: Ceilings | None, root: Path) -> tuple[Ceilings, Path]:
+    """Return ceilings measured now, the better of them and what was known, and where they are kept."""
+    from bench import ceilings, probes
+    from bench.report import terminal
+
+    with terminal.progress("ceilings") as bar:
+        found = probes.measure(args.threads, args.seconds or probes.SECONDS, args.libraries, bar.update, known)
+    return found, ceilings.save(found, root)
+
+
+def table(found: Ceilings) -> object:
+    """Return a table with a row for each kind of work, a column for each number of threads."""
+    from bench.report import terminal
+
+    rates: dict[tuple[str, str, str], dict[int, str]] = {}
+    for ceiling in found.measured:
+        rates.setdefault((ceiling.kind, ceiling.dtype, _on(ceiling)), {})[ceiling.threads] = _rate(ceiling)
+    heads = [(f"{threads} {'thread' if threads == 1 else 'threads'}", "right") for threads in found.threads]
+    rows = [(*work, *(by.get(threads, "-") for threads in found.threads)) for work, by in rates.items()]
+    return terminal.table([("work", "left"), ("dtype", "left"), ("on", "left"), *heads], rows, title="at best")
+
+
+def _on(ceiling: Ceiling) -> str:
+    """Return the shape of a product, the size of memory; nothing for tanh."""
+    from bench.report import terminal
+
+    if ceiling.working_set_bytes:
+        return terminal.format_bytes(ceiling.working_set_bytes)
+    return ceiling.shape if ceiling.shape != ceiling.kind else ""
+
+
+def _rate(ceiling: Ceiling) -> str:
+    from bench.ceilings import UNITS
+    from bench.report import terminal
+
+    return terminal.format_rate(ceiling.per_second, UNITS[ceiling.kind])

@@ -1,0 +1,164 @@
+"""``python -m bench limits``: time, limit and share of it; ratio to the framework's idiom and to the best peer."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cli import CHECK_FAILED, document, flags
+
+if TYPE_CHECKING:
+    from bench.ceilings import Ceilings
+    from bench.limits import Case, Standing
+    from bench.results import Run
+
+BLOCKS, QUICK_BLOCKS = 3, 2
+TIMED_S, QUICK_TIMED_S = 0.3, 0.15
+TIMEOUT_S = 600.0
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare what may be asked."""
+    what = parser.add_argument_group("what to measure (lists are comma-separated)")
+    what.add_argument(
+        "--case", action="append", metavar="CASE", help="such as 3-2-1:16384 or 3-2-1:3:train; repeatable"
+    )
+    what.add_argument("--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST")
+    what.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
+    what.add_argument("--no-peers", action="store_true", help="without TensorFlow, Keras, scikit-learn and flax")
+    care = parser.add_argument_group("how long")
+    care.add_argument("--quick", action="store_true", help="three cases, two processes each, stored ceilings")
+    care.add_argument("--blocks", type=flags.positive, metavar="N", help=f"processes for each backend ({BLOCKS})")
+    care.add_argument("--cell-time", type=flags.seconds, metavar="TIME", help="of timed rounds for each case")
+    keep = parser.add_argument_group("what to show")
+    keep.add_argument(
+        "--run", dest="stored", metavar="RUN", help="measure nothing, show a stored run: folder, id or 'latest'"
+    )
+    keep.add_argument("--all", action="store_true", help="idioms and peers in rows of their own")
+    keep.add_argument("--targets", action="store_true", help="what this project set itself, and what was reached")
+    keep.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure what the flags ask for, or read it; print. 1 where something failed."""
+    from bench import ceilings, limits, results
+
+    cases = _cases(args)
+    root = args.results or results.results_root()
+    if args.stored:
+        stored = results.resolve(args.stored, args.results)
+        known = ceilings.load(stored.machine, root)
+    else:
+        known = _ceilings(args, root)
+        stored = _measure(args, cases)
+    found = limits.standings(results.load(stored), cases, known)
+    failed = [standing for standing in found if standing.seconds is None]
+    if args.json:
+        document.show(_document(stored, known, found, args.targets))
+    else:
+        _show(stored, known, found, args)
+    return CHECK_FAILED if failed else 0
+
+
+def _cases(args: argparse.Namespace) -> tuple[Case, ...]:
+    from backends import Network
+    from bench.errors import UsageError
+    from bench.limits import CASES, QUICK, Case
+
+    if not args.case:
+        return QUICK if args.quick and not args.stored else CASES
+    cases = []
+    for text in args.case:
+        network, _, rest = text.partition(":")
+        batch, _, phase = rest.partition(":")
+        try:
+            cases.append(Case(str(Network.parse(network)), int(batch.replace(",", "")), phase or "step"))
+        except ValueError:
+            raise UsageError(
+                f"--case {text}: expected NETWORK:ROWS or NETWORK:ROWS:train, such as 3-2-1:16384"
+            ) from None
+        if cases[-1].batch < 1 or cases[-1].phase not in ("step", "train"):
+            raise UsageError(f"--case {text}: rows are 1 or more, and the phase is step or train")
+    return tuple(cases)
+
+
+def _ceilings(args: argparse.Namespace, root: Path) -> Ceilings:
+    """Return the machine's ceilings, measured now; with ``--quick`` those that are stored, where they are."""
+    from bench import ceilings, machine, probes
+    from bench.report import terminal
+
+    known = ceilings.load(machine.machine_id(), root)
+    cores = len(machine.physical_cores())
+    if known is not None and args.quick and cores in known.threads:
+        return known
+    with terminal.progress("ceilings") as bar:
+        found = probes.measure([cores], progress=bar.update, known=known)
+    ceilings.save(found, root)
+    return found
+
+
+def _measure(args: argparse.Namespace, cases: tuple[Case, ...]) -> Run:
+    """Carry out the campaign; return where it is kept."""
+    from bench import campaign, limits, peers
+    from bench.budget import estimate_s
+    from bench.report import terminal
+
+    err = terminal.console(stderr=True)
+    names = args.backends or limits.contenders(not args.no_peers)
+    names = tuple(peers.installed().get(name, name) for name in names)
+    if not args.no_peers and not args.backends and (absent := peers.missing()):
+        err.print(f"without the peers {', '.join(absent)}; they come with: pip install -e '.[all,peers]'")
+    plan = limits.make_plan(
+        cases,
+        args.dtypes or ("float32",),
+        names,
+        args.blocks or (QUICK_BLOCKS if args.quick else BLOCKS),
+        args.cell_time or (QUICK_TIMED_S if args.quick else TIMED_S),
+        TIMEOUT_S,
+    )
+    count = plan.blocks * len(plan.arms)
+    pace = campaign.earlier_pace(args.results)
+    expected = terminal.format_seconds(estimate_s(plan, pace))
+    err.print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")
+    run_ = campaign.create(plan, [sys.argv[0], *sys.argv[1:]], "limits", args.results, pace)
+    with terminal.progress("limits") as bar:
+        campaign.carry_out(run_, lambda state: bar.update(state.fraction, state.text))
+    return run_
+
+
+def _document(stored: Run, known: Ceilings | None, found: list[Standing], targets: bool) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    ratios = ("share", "times_idiom", "times_peer")
+    rows = [asdict(standing) | {name: getattr(standing, name) for name in ratios} for standing in found]
+    told = {
+        "run": stored.id,
+        "machine": stored.machine,
+        "ceilings": known.created if known else None,
+        "standings": rows,
+    }
+    if targets:
+        from bench.targets import judge
+
+        told["targets"] = [asdict(verdict) for verdict in judge(found)]
+    return told
+
+
+def _show(stored: Run, known: Ceilings | None, found: list[Standing], args: argparse.Namespace) -> None:
+    """Print a table a case, then what to know about it."""
+    from bench.report import standings, terminal
+
+    out = terminal.console()
+    for part in standings.tables(found, args.all):
+        out.print(part)
+        out.print()
+    if args.targets:
+        out.print(standings.targets(found))
+        out.print()
+    for line in standings.remarks(found, known):
+        out.print(line)
+    out.print(f"kept in {os.path.relpath(stored.path)}")
