@@ -1,0 +1,63 @@
+"""The promises of the verdicts, tried on recorded noise: the deterministic part of `bench certify`."""
+
+import pytest
+
+from bench import certify
+from bench.errors import UsageError
+from tests.bench import synthetic
+from tests.bench.synthetic import Noise
+
+CELLS = {"networks": ("3-2-1", "32-64-1"), "batches": (1, 1_024, 16_384), "phases": ("step", "train")}
+
+
+def noise(blocks=12, **options):
+    """Return blocks of two backends that are all alike."""
+    return synthetic.frame(backends=("numpy", "jax"), twin=None, failed=None, blocks=blocks, **CELLS, **options)
+
+
+@pytest.fixture(scope="module")
+def certificate():
+    """Return the rates for five blocks against five."""
+    return certify.certify(noise(), blocks=5, trials=60).set_index("figure")
+
+
+@pytest.mark.parametrize("figure", ["minimum_s", "lower_quartile_s", "median_s"])
+def test_every_promise_is_kept(certificate, figure):
+    """Over 200 comparisons or more: A/A false positives <= 5 %, coverage >= 90 %, a 10 % slow-down found >= 90 %."""
+    row = certificate.loc[figure]
+    assert row["comparisons"] >= 200
+    assert row["false_positives"] <= 0.05
+    assert row["covered"] >= 0.90
+    assert row["found"] >= 0.90
+    assert certify.passed(row)
+
+
+def test_noise_too_loud_is_said_and_not_hidden():
+    """Where blocks scatter by 10 %, false positives stay rare, the slow-down is missed, more blocks are asked for."""
+    row = certify.certify(noise(noise=Noise(block=0.1)), blocks=5, trials=40).set_index("figure").loc["median_s"]
+    assert row["false_positives"] <= 0.05
+    assert row["found"] < 0.5
+    assert not certify.passed(row)
+    assert certify.blocks_needed(row["half_width"], 5) > 50
+
+
+def test_blocks_needed_find_the_slow_down():
+    """As many blocks as are said to be needed do find the planted slow-down in about nine cases of ten."""
+    loud = noise(blocks=40, noise=Noise(block=0.035))
+    row = certify.certify(loud, blocks=5, trials=40).set_index("figure").loc["median_s"]
+    needed = certify.blocks_needed(row["half_width"], 5)
+    assert 6 <= needed <= 20
+    assert certify.certify(loud, needed, trials=40).set_index("figure").loc["median_s", "found"] >= 0.85
+
+
+def test_too_few_blocks_are_refused():
+    """Two arms of five need ten blocks: eight are an error that says so."""
+    with pytest.raises(UsageError, match="need 10 blocks of one backend, this run has 8"):
+        certify.certify(noise(blocks=8), blocks=5)
+
+
+def test_both_arms_count_as_noise():
+    """The A/A arm's blocks are blocks of the same backend."""
+    made = synthetic.frame(backends=("numpy",), twin="numpy", failed=None, blocks=4, **CELLS)
+    (one,) = certify.recorded(made, "median_s")
+    assert one.logs.shape == (12, 8)

@@ -1,0 +1,126 @@
+"""Block figures, intervals and verdicts: closed forms against draws, and what is promised against simulation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bench import statistics
+from bench.statistics import CASE, FASTER, SLOWER, TIE, UNDECIDED
+from tests.bench import synthetic
+from tests.bench.synthetic import Noise
+
+SMALL = {"networks": ("3-2-1",), "batches": (1, 4_096), "phases": ("step", "train"), "failed": None}
+
+
+@pytest.mark.parametrize("q", [0.0, 0.25, 0.5])
+def test_round_variance_is_that_of_a_bootstrap(q):
+    """The closed form equals the variance over 20,000 resamples, for each block figure, within their own scatter."""
+    rng = np.random.default_rng(1)
+    rounds = np.exp(0.1 * rng.standard_normal(40))
+    k = max(1, math.ceil(q * len(rounds)))
+    drawn = np.sort(rng.choice(rounds, (20_000, len(rounds))), axis=1)[:, k - 1]
+    assert statistics.round_variance(rounds, q) == pytest.approx(np.log(drawn).var(), rel=0.05)
+
+
+def test_a_cell_has_its_time_and_an_interval_about_it():
+    """Without noise between blocks the time is the block figure itself, and the interval holds it."""
+    figures = statistics.cell_figures(synthetic.frame(noise=Noise(0.01, 0.0, 0.0, 0.0, 0.0), **SMALL))
+    for row in figures.itertuples():
+        truth = synthetic.true_s(row.backend, row.network, row.batch, row.phase)
+        assert row.seconds == pytest.approx(truth, rel=0.03)
+        assert row.low_s < row.seconds < row.high_s
+    assert set(figures["blocks"]) == {4}
+
+
+def test_rows_that_failed_have_no_figure():
+    """A cell that failed is no cell of the comparison."""
+    figures = statistics.cell_figures(synthetic.frame(**{**SMALL, "failed": "broken"}))
+    assert "broken" not in set(figures["backend"])
+
+
+@pytest.mark.parametrize("blocks", [3, 4, 6])
+def test_intervals_of_few_blocks_hold_the_truth(blocks):
+    """The 95 % interval of a ratio holds the true one in at least 90 % of 600 cases of three to six blocks."""
+    held = []
+    for seed in range(25):
+        made = synthetic.frame(blocks=blocks, rounds=12, seed=seed, **SMALL)
+        figures = statistics.cell_figures(made).set_index([*CASE, "backend", "arm"])
+        for one, other in (("numpy", "jax"), ("numba", "torch"), ("jax", "torch")):
+            pair = [figures.xs((name, ""), level=("backend", "arm")) for name in (one, other)]
+            found = statistics.ratios(pair[0], pair[1].loc[pair[0].index])
+            for case, low, high in zip(pair[0].index, found.low, found.high, strict=True):
+                where = dict(zip(CASE, case, strict=True))
+                key = (where["network"], where["batch"], where["phase"])
+                truth = synthetic.true_s(other, *key) / synthetic.true_s(one, *key)
+                held.append(low <= truth <= high)
+    assert len(held) >= 200
+    assert np.mean(held) >= 0.90
+
+
+def test_one_block_alone_leans_on_the_others():
+    """A cell with a single block takes its scatter from the other cells; where nothing is known, nothing is decided."""
+    made = synthetic.frame(**SMALL)
+    single = made[(made["backend"] != "numpy") | (made["block"] == 0)]
+    row = statistics.cell_figures(single).query("backend == 'numpy'").iloc[0]
+    assert row["blocks"] == 1
+    assert row["low_s"] < row["seconds"] < row["high_s"]
+    alone = statistics.cell_figures(made[made["block"] == 0])
+    assert alone["low_s"].isna().all()
+    found = statistics.ratios(alone.iloc[:2], alone.iloc[2:4])
+    assert list(statistics.verdicts(found)) == [UNDECIDED, UNDECIDED]
+
+
+def test_moderated_variances_meet_in_the_middle():
+    """Variances that differ by chance alone become one; those that differ far beyond it are left as they are."""
+    rng = np.random.default_rng(3)
+    alike = 4e-4 * rng.chisquare(3, 200) / 3
+    spread, dof = statistics.moderate(alike, np.full(200, 3.0), most_dof=15)
+    assert np.log(spread).std() < 0.25 * np.log(alike).std()
+    assert dof.max() <= 18
+    apart = alike * np.exp(rng.normal(0, 4, 200))
+    spread, dof = statistics.moderate(apart, np.full(200, 3.0), most_dof=15)
+    assert np.log(spread).std() > 0.7 * np.log(apart).std()
+    assert dof.max() < 6
+
+
+@pytest.mark.parametrize(
+    ("ratio", "error", "verdict"),
+    [
+        (0.80, 0.01, FASTER),
+        (1.25, 0.01, SLOWER),
+        (1.01, 0.01, TIE),
+        (1.01, 0.05, UNDECIDED),
+        (1.06, 0.02, UNDECIDED),
+        (1.25, 0.20, UNDECIDED),
+        (1.20, math.nan, UNDECIDED),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval(ratio, error, verdict):
+    """Faster, slower: the whole interval lies beyond the margin; tie: inside; anything else is undecided."""
+    found = statistics.weigh([math.log(ratio)], [error], [20.0], margin=0.05)
+    assert list(statistics.verdicts(found)) == [verdict]
+    edge = 1.05
+    said = FASTER if found.high[0] < 1 / edge else SLOWER if found.low[0] > edge else None
+    said = TIE if found.low[0] > 1 / edge and found.high[0] < edge else said or UNDECIDED
+    assert said == verdict
+
+
+def test_holm_is_bonferroni_for_the_least_and_never_falls():
+    """Adjusted p-values follow Holm's definition; one that is missing does not count."""
+    adjusted = statistics.holm([0.03, 0.01, math.nan, 0.02, 0.9])
+    assert adjusted[[0, 1, 3, 4]] == pytest.approx([0.06, 0.04, 0.06, 0.9])
+    assert math.isnan(adjusted[2])
+
+
+def test_a_grid_of_equals_raises_no_alarm():
+    """Of 200 grids of 60 equal pairs, verdicts held together find a difference in about 5 %, each alone in most."""
+    rng = np.random.default_rng(5)
+    alarms, alone = 0, 0
+    for _ in range(200):
+        logs = 0.02 * rng.standard_t(8, 60)
+        found = statistics.weigh(logs, np.full(60, 0.02), np.full(60, 8.0), margin=1e-9)
+        alarms += bool({FASTER, SLOWER} & set(statistics.verdicts(found)))
+        alone += bool({FASTER, SLOWER} & set(statistics.verdicts(found, together=False)))
+    assert alarms <= 18
+    assert alone >= 150
