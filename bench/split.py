@@ -30,7 +30,7 @@ class Split:
 
 
 def split(table: Table, targets: int, holdout: float, seed: int) -> Split:
-    """Shuffle, hold a part out, and standardise both parts by the training part. The table's rows are reordered.
+    """Shuffle, hold a part out, and standardise both parts by the training part, all in the memory of the table.
 
     Args:
         table: input columns first, the last ``targets`` columns are the targets.
@@ -62,11 +62,5 @@ def split(table: Table, targets: int, holdout: float, seed: int) -> Split:
         )
     if len(inputs.constant) == count:
         raise UsageError(f"all {count} input columns are constant over {rows - held:,} rows; nothing can be learnt")
-    return Split(
-        inputs,
-        outputs,
-        inputs.apply(x[held:]),
-        outputs.apply(y[held:]),
-        inputs.apply(x[:held]),
-        outputs.apply(y[:held]),
-    )
+    x, y = inputs.apply(x, out=x), outputs.apply(y, out=y)
+    return Split(inputs, outputs, x[held:], y[held:], x[:held], y[:held])

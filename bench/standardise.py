@@ -49,10 +49,14 @@ class Standardisation:
         """Columns that hold one value only."""
         return tuple(name for name, scale in zip(self.columns, self.scales, strict=True) if scale == 0)
 
-    def apply(self, values: Floats) -> Floats:
-        """Return ``values [rows, columns]`` standardised; a constant column becomes 0 whatever it holds."""
+    def apply(self, values: Floats, out: Floats | None = None) -> Floats:
+        """Return ``values [rows, columns]`` standardised, in the memory of ``out`` where given.
+
+        A constant column becomes 0 whatever it holds.
+        """
         scales = np.array(self.scales)
-        return np.asarray((values - np.array(self.means)) / np.where(scales == 0, np.inf, scales))
+        centred = np.subtract(values, np.array(self.means), out=out)
+        return np.asarray(np.divide(centred, np.where(scales == 0, np.inf, scales), out=centred))
 
     def undo(self, standardised: Floats) -> Floats:
         """Return values in their original units."""

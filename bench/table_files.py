@@ -79,7 +79,7 @@ def _open_parquet(path: Path) -> TableFile:
     def blocks(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         # Without pre_buffer the reader holds one block; with it, the whole file.
         with pa.parquet.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(BLOCK_ROWS, columns=list(names)):
+            for batch in file.iter_batches(BLOCK_ROWS, columns=list(names), use_threads=False):
                 yield batch.select(list(names))
 
     return TableFile(path, tuple(schema.names), {field.name: field.type for field in schema}, blocks)

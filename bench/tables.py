@@ -107,7 +107,7 @@ class _GrowingRows:
     def append(self, block: Floats) -> None:
         needed = self._used + len(block)
         if needed > len(self._memory):
-            self._memory.resize((max(needed, len(self._memory) * 3 // 2), self._memory.shape[1]), refcheck=False)
+            self._memory.resize((max(needed, len(self._memory) * 9 // 8), self._memory.shape[1]), refcheck=False)
         self._memory[self._used : needed] = block
         self._used = needed
 

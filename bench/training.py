@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import backends
+import bench
 from backends import Backend, BackendUnavailable, Network, Params, TrainingDiverged
 from backends.base import Array
 from bench.errors import UsageError
@@ -20,9 +21,9 @@ DEFAULT_STEPS = 3000
 CHUNK_S = 0.3
 FIRST_CHUNK = 8
 
-# Fastest first where nothing was measured: compiled loops lead on small batches, which most tables are, and a GPU is
-# best kept busy by whole-loop compilation.
-PREFERRED = {"cpu": ("numba", "numpy", "jax", "torch"), "cuda": ("jax", "torch")}
+# Where nothing was measured, those first that start at once: compiling for a new network takes seconds, which the
+# few thousand steps of an ordinary table do not win back. A measurement knows better, and `recommend` has it.
+PREFERRED = {"cpu": ("numpy", "torch", "numba", "jax"), "cuda": ("torch", "jax")}
 
 Notice = Callable[[int, float], bool]
 """Told the steps done and the latest loss after each chunk; returns whether to go on."""
@@ -75,23 +76,34 @@ def load_backend(name: str, network: Network, dtype: str, device: str) -> Backen
 
 
 def choose_backend(network: Network, batch: int, steps: int, dtype: str, device: str) -> tuple[Backend, str]:
-    """Return the backend to train on when none was asked for, and why that one.
-
-    The single place where measured recommendations plug in.
+    """Return the backend to train on when none was asked for, and why that one: measured where there is a measurement.
 
     Raises:
         BackendUnavailable: none can do it; says why for each.
+    """
+    try:
+        advice = bench.recommend(network, batch, steps, dtype, device)
+        backend = backends.load(advice.backend, network, dtype, device)
+    except (BackendUnavailable, ValueError) as error:
+        backend = first_available(network, dtype, device)
+        return backend, "nothing was measured here" if isinstance(error, UsageError) else str(error)
+    return backend, f"recommended: {advice.outcome}, {advice.basis}"
+
+
+def first_available(network: Network, dtype: str, device: str) -> Backend:
+    """Return the first backend of a fixed order that works here.
+
+    Raises:
+        BackendUnavailable: none does; says why for each.
     """
     reasons = []
     installed = backends.available()
     for name in sorted(installed, key=[*PREFERRED[device], *installed].index):
         try:
-            backend = backends.load(name, network, dtype, device)
+            return backends.load(name, network, dtype, device)
         except (BackendUnavailable, ValueError) as error:
             reasons.append(str(error))
-        else:
-            return backend, "the first available in a fixed order, as nothing was measured"
-    raise BackendUnavailable(f"no backend can train {network} in {dtype} on {device}: {'; '.join(reasons)}")
+    raise BackendUnavailable(f"no backend has network {network} in {dtype} on {device}: {'; '.join(reasons)}")
 
 
 def train(

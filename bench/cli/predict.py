@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.report.terminal import console, format_count
     from bench.tables import check_known, open_table, read_numbers
     from bench.trained_model import check_writable, load_model
-    from bench.training import choose_backend, load_backend
+    from bench.training import first_available, load_backend
 
     if args.out and Path(args.out).suffix not in (".csv", ".parquet"):
         raise UsageError(f"--out must end in .csv or .parquet, got {args.out!r}")
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.backend:
         backend = load_backend(args.backend, model.network, model.dtype, args.device)
     else:
-        backend, _ = choose_backend(model.network, len(values), 1, model.dtype, args.device)
+        backend = first_available(model.network, model.dtype, args.device)
     predicted = predict(backend, model.params, model.inputs, model.targets, values)
     _write(_as_table(model, predicted), out)
     if out:

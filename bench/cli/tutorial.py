@@ -27,8 +27,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Walk, show the erratum, train; return the exit status."""
     from bench.cli import CHECK_FAILED, SUCCESS
-    from bench.training import choose_backend, load_backend
-    from bench.tutorial import DTYPE, INPUTS, NETWORK, TRAINING_STEPS, load_all, recover, walk
+    from bench.training import first_available, load_backend
+    from bench.tutorial import DTYPE, NETWORK, load_all, recover, walk
     from bench.tutorial_as_printed import mean_squared_errors
 
     missing: dict[str, str] = {}
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         trainer = loaded[0]
     else:
         loaded, missing = load_all(args.device)
-        trainer, _ = choose_backend(NETWORK, len(INPUTS), TRAINING_STEPS, DTYPE, args.device)
+        trainer = first_available(NETWORK, DTYPE, args.device)
     walks = {backend.name: walk(backend) for backend in loaded}
     printed, mended = (mean_squared_errors(ERRATUM_STEPS, sign) for sign in (1, -1))
     recovery = recover(trainer)
