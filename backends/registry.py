@@ -54,7 +54,7 @@ BUILT_IN = (
     Entry("torch", "backends.torch_backend:TorchBackend", ("torch",), "torch", "in-place kernels, CPU or CUDA"),
     Entry("numpy-idiom", "backends.idioms.numpy_idiom:NumpyIdiom", ("numpy",), "", "as in the tutorial", "idiom"),
     Entry("numba-idiom", "backends.idioms.numba_idiom:NumbaIdiom", ("numba",), "numba", "plain loops", "idiom"),
-    Entry("jax-idiom", "backends.idioms.jax_idiom:JaxIdiom", ("jax", "optax"), "peers", "optax, jitted", "idiom"),
+    Entry("jax-idiom", "backends.idioms.jax_idiom:JaxIdiom", ("jax", "optax"), "idioms", "optax, jitted", "idiom"),
     Entry("torch-idiom", "backends.idioms.torch_idiom:TorchIdiom", ("torch",), "torch", "torch.nn and SGD", "idiom"),
     Entry(
         "torch-compile",

@@ -37,10 +37,8 @@ class OwnBackend(Backend):
         return np.mean((tape[-1] - y) ** 2), tuple(gradients)
 
     def update(self, params, gradients, learning_rate):
-        return tuple(
-            Layer(w - learning_rate * dw, b - learning_rate * db)
-            for (w, b), (dw, db) in zip(params, gradients, strict=True)
-        )
+        rate = float(learning_rate)  # a scalar of numpy's would turn float32 into float64
+        return tuple(Layer(w - rate * dw, b - rate * db) for (w, b), (dw, db) in zip(params, gradients, strict=True))
 
     def outputs(self, tape):
         return tuple(h.copy() for h in tape)
