@@ -26,6 +26,7 @@ from backends.numba_tanh import stack_array, tanh
 _ROW = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "forceinline": True}
 _KERNEL = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "cache": True}
 
+
 @njit(**_ROW)
 def hidden_row(ni, nh, w, x, r, h):
     """Compute the hidden outputs ``h [nh]`` of row ``r``."""

@@ -19,23 +19,16 @@ row-major with temporaries, as in a tutorial
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.base import Array, Backend, Capabilities, Layer, Network, Params
 from backends.blas import Blas
-
-CACHED_BYTES = 1 << 19
-"""What a block's inputs, outputs and error terms may take together."""
-MINIMUM_ROWS = 1024
-CHUNKS = 16
-"""Runs of blocks whose gradients are added up together; fixed, so that sums do not depend on the number of threads."""
-
-T = TypeVar("T")
+from backends.layout import copy_feature_major
+from backends.threads import BlockThreads, cached_rows
 
 
 class Batch(NamedTuple):
@@ -78,11 +71,10 @@ class NumpyBackend(Backend):
         super().__init__(network, dtype, device)
         self._real = np.dtype(dtype).type
         self._blas = Blas()
-        self._threads = self._blas.threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._threads = BlockThreads(self._blas.threads)
         self._kept: dict[tuple[int, int], Scratch] = {}
         row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
-        self.block_rows = max(MINIMUM_ROWS, CACHED_BYTES // row_bytes // 16 * 16)
+        self.block_rows = cached_rows(row_bytes)
 
     def place_params(self, params: Sequence[Layer]) -> Vector:
         vector = self._empty_vector()
@@ -131,7 +123,7 @@ class NumpyBackend(Backend):
         return {
             "framework": f"numpy {np.__version__}",
             "products": self.capabilities.products,
-            "threads": self._threads,
+            "threads": self._threads.threads,
         }
 
     def _gradients(self, params: Vector, batch: Batch, tape: Tape | None) -> tuple[float, Vector]:
@@ -163,23 +155,20 @@ class NumpyBackend(Backend):
             np.add(total.flat, gradients.flat, total.flat)
         return squares / entries, total
 
-    def _map(self, run: Callable[[range], T], batch: Batch) -> list[T]:
-        """Call ``run`` on runs of blocks, on all threads where there is more than one; results in order."""
-        count = len(batch.blocks)
-        if count == 1:
-            return [run(range(1))]
-        runs = min(CHUNKS, count)
-        ranges = [range(k * count // runs, (k + 1) * count // runs) for k in range(runs)]
-        if self._threads == 1:
-            return [run(blocks) for blocks in ranges]
-        self._pool = self._pool or ThreadPoolExecutor(self._threads, "numpy-backend")
+    def _map(self, work: Any, batch: Batch) -> Any:
+        """Run ``work`` on all blocks, on all threads where there is more than one block."""
+        if len(batch.blocks) == 1:
+            return [work(range(1))]
         with self._blas.held_to_one_thread():
-            return list(self._pool.map(run, ranges))
+            return self._threads.map(work, len(batch.blocks))
 
     def _place_block(self, x: Array, y: Array, rows: slice) -> tuple[Array, Array]:
-        placed = np.ones((x.shape[1] + 1, len(x[rows])), self.dtype)
-        placed[:-1] = x[rows].T
-        return placed, y[rows].T.copy()
+        x, y = x[rows], y[rows]
+        placed, targets = np.empty((x.shape[1] + 1, len(x)), self.dtype), np.empty((y.shape[1], len(y)), self.dtype)
+        copy_feature_major(x, placed[:-1])
+        copy_feature_major(y, targets)
+        placed[-1] = 1
+        return placed, targets
 
     def _vector(self, flat: Array) -> Vector:
         layers, at = [], 0

@@ -1,0 +1,45 @@
+"""Run blocks of a batch on a pool of Python threads, for frameworks that release the interpreter lock in their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+CACHED_BYTES = 1 << 19
+"""What a block's inputs, outputs and error terms may take together, so that they stay in one core's cache."""
+MINIMUM_ROWS = 1024
+"""Fewer rows in a block, and the calls cost more than the cache saves."""
+RUNS = 16
+"""Runs of blocks whose gradients are added up together; fixed, so that sums do not depend on the number of threads."""
+
+
+def cached_rows(row_bytes: int) -> int:
+    """Return how many rows of ``row_bytes`` each make a block."""
+    return max(MINIMUM_ROWS, CACHED_BYTES // row_bytes // 16 * 16)
+
+
+class BlockThreads:
+    """A pool that starts its threads when it first has more than one block to work on.
+
+    Args:
+        threads: number of threads; 1 runs everything in the calling thread.
+        initializer: called once in each new thread.
+    """
+
+    def __init__(self, threads: int, initializer: Callable[[], None] | None = None) -> None:
+        self.threads = threads
+        self._initializer = initializer
+        self._pool: ThreadPoolExecutor | None = None
+
+    def map(self, work: Callable[[range], T], blocks: int) -> list[T]:
+        """Call ``work`` on runs of consecutive blocks that cover ``range(blocks)``; return its results in order."""
+        runs = min(RUNS, blocks)
+        ranges = [range(k * blocks // runs, (k + 1) * blocks // runs) for k in range(runs)]
+        if runs == 1 or self.threads == 1:
+            return [work(run) for run in ranges]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads, "blocks", initializer=self._initializer)
+        return list(self._pool.map(work, ranges))
