@@ -23,7 +23,7 @@ from functools import cached_property
 import numpy as np
 
 from backends.base import Array
-from backends.conformance.oracle import Arithmetic, affine, error_term
+from backends.conformance.oracle import Arithmetic, affine, error_term, product
 
 TANH_ULP = 4
 """Accuracy asked of tanh, in units in the last place: a relative error of ``2 * 4 u``."""
@@ -114,7 +114,7 @@ def ball_of_layer(h: Ball, w: Ball, b: Ball, p: Precision) -> Ball:
     fan_in = w.exact.shape[1]
     gamma = p.gamma_of_products(fan_in + 1)
     constant = gamma * b.size + b.radius + p.floor * (2 * fan_in + 2 + w.size.sum(axis=1))
-    radius = h.size @ (gamma * w.size + w.radius + p.floor).T + constant
+    radius = product(h.size, (gamma * w.size + w.radius + p.floor).T) + constant
     return Ball(affine(h.exact, w.exact, b.exact), _plus_product(radius, h.radius, w.size.T))
 
 
@@ -124,7 +124,9 @@ def ball_of_tanh(z: Ball, p: Precision) -> Ball:
     ``|tanh z' - tanh z| <= sup|tanh'| dZ`` over ``[z - dZ, z + dZ]``, where tanh' is largest nearest to zero; then the
     relative error of tanh itself, on what it returns.
     """
-    radius = np.where(np.isfinite(z.magnitude), z.radius, 0.0)
+    radius = z.radius
+    if not np.isfinite(z.magnitude).all():
+        radius = np.where(np.isfinite(z.magnitude), radius, 0.0)
     nearest = np.clip(z.magnitude - radius, 0.0, 350.0)
     steepest = 1 / np.cosh(nearest) ** 2
     h = p.arithmetic.tanh(z.exact)
@@ -176,8 +178,9 @@ def ball_pulled_back(g: Ball, w: Ball, slope: Ball, p: Precision) -> Ball:
     """
     fan_out = w.exact.shape[0]
     gamma = p.gamma_of_products(fan_out)
-    gh = g.exact @ w.exact
-    dgh = g.size @ (gamma * w.size + w.radius + p.floor) + p.floor * (2 * fan_out + 1 + w.size.sum(axis=0))
+    gh = product(g.exact, w.exact)
+    constant = p.floor * (2 * fan_out + 1 + w.size.sum(axis=0))
+    dgh = product(g.size, gamma * w.size + w.radius + p.floor) + constant
     dgh = _plus_product(dgh, g.radius, w.size)
     gz = gh * slope.exact
     radius = slope.size * (dgh * (1 + p.whole_unit) + p.floor) + 2 * p.floor
@@ -216,4 +219,4 @@ def add(one: Ball | None, other: Ball) -> Ball:
 
 def _plus_product(radius: Array, a: Radius, b: Array) -> Array:
     """Return ``radius + a @ b``; nothing is computed where ``a`` is the radius zero."""
-    return radius + a @ b if isinstance(a, np.ndarray) else radius
+    return radius + product(a, b) if isinstance(a, np.ndarray) else radius

@@ -101,7 +101,8 @@ class Totals:
 
 
 def blocks(problem: Problem, p: Precision) -> Iterator[tuple[int, Array, Array]]:
-    """Yield the first row of each block, and its inputs and targets in the oracle's arithmetic."""
+    """Yield the first row of each block, and its inputs and targets in the oracle's arithmetic, column-major."""
     for start in range(0, len(problem.inputs), BLOCK):
         rows = slice(start, start + BLOCK)
-        yield start, p.arithmetic.array(problem.inputs[rows]), p.arithmetic.array(problem.targets[rows])
+        x, y = (np.asfortranarray(p.arithmetic.array(array[rows])) for array in (problem.inputs, problem.targets))
+        yield start, x, y

@@ -23,9 +23,10 @@ def ratios(got: Array, ball: Ball, p: Precision, nan_for_infinity: bool = False)
     with np.errstate(all="ignore"):
         bound = np.broadcast_to(ball.radius, ball.exact.shape) * SLACK
         error = magnitude(p.arithmetic.array(got) - ball.exact)
-        ratio = np.where(error == 0, 0.0, error / bound)
+        ratio = error / bound
         if np.isfinite(ratio).all() and np.isfinite(bound).all():
             return ratio
+        ratio = np.where(error == 0, 0.0, ratio)
         infinite = (ball.exact == math.inf) | (ball.exact == -math.inf)  # beyond doubles is not infinite
         unknown = ball.exact != ball.exact
         may_overflow = ~(ball.magnitude + bound < p.largest)

@@ -120,7 +120,7 @@ def _judge_outputs(tally: Tally, problem: Problem, outputs: tuple[Array, ...], p
             for tier in tiers:
                 z = bounds.ball_of_layer(h, w, b, tier)
                 expected.append(z if k == len(params) else bounds.ball_of_tanh(z, tier))
-            got = outputs[k - 1][start : start + len(x)]
+            got = np.asfortranarray(outputs[k - 1][start : start + len(x)])
             tally.judge("outputs", f"output of layer {k}", got, *expected, first_row=start)
             h = Ball(p.arithmetic.array(got))
 
@@ -134,7 +134,8 @@ def _judge_backward(
     for tier in _tiers(problem, p):
         total = Totals(problem, params, tier)
         for start, x, y in blocks(problem, tier):
-            own = [Ball(x), *(Ball(p.arithmetic.array(h[start : start + len(x)])) for h in outputs)]
+            rows = slice(start, start + len(x))
+            own = [Ball(x), *(Ball(np.asfortranarray(p.arithmetic.array(h[rows]))) for h in outputs)]
             total.add(own, [bounds.ball_of_slope(h, tier) for h in own[1:-1]], y)
         judged.append(total)
     tally.judge("loss", "loss", got_loss, *(total.loss for total in judged))

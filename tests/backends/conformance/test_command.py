@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from backends.conformance import check
 from bench.cli import main
 
 MUTANT = "backends.conformance.mutants:"
@@ -23,7 +24,9 @@ def test_command_fails_with_the_claim_the_case_and_how_to_see_it_again(capsys: p
     assert main(["check", "--backend", f"{MUTANT}Ascent", "--dtype", "float32", "--quick"]) == 1
     text = capsys.readouterr().out
     assert "FAIL" in text
+    first = check(f"{MUTANT}Ascent", quick=True).failures[0]
     (again,) = [line.strip() for line in text.splitlines() if line.strip().startswith("python -m bench")]
+    assert again == f"python -m bench check --backend {MUTANT}Ascent --dtype float32 --case {first.case}"
     assert main(again.split()[3:]) == 1
 
 
