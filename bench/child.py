@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
     plugin = BlockPlugin(spec, channel, import_s)
     options = ["-q", "--noconftest", "--rootdir", str(Path(core_benchmarks.__file__).parent), "-c", os.devnull]
     options += ["-p", "no:cacheprovider", "-p", "pytest_benchmark.plugin", "--tb=short", "--no-header", "--capture=no"]
+    options += ["--benchmark-storage", f"file://{Path(spec['benchmarks']).parent}"]
     options += ["--benchmark-json", spec["benchmarks"], "--benchmark-columns=median,iqr,rounds"]
     status = int(pytest.main([*options, core_benchmarks.__file__], plugins=[plugin]))
     channel.send("end", exit_status=status, spent_s=plugin.spent_s)

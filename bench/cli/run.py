@@ -165,9 +165,11 @@ def _carry_out(run_: Run, as_json: bool) -> int:
     from bench import campaign
     from bench.journal import JournalFull
     from bench.report import terminal
+    from bench.results import results_root
 
     err = terminal.console(stderr=True)
-    resume = f"go on with: python -m bench run --resume {run_.id}"
+    where = "" if run_.path.is_relative_to(results_root()) else f" --results {run_.path.parent.parent}"
+    resume = f"go on with: python -m bench run --resume {run_.id}{where}"
     try:
         with terminal.progress("measuring") as bar:
             outcome = campaign.carry_out(run_, lambda state: bar.update(state.fraction, state.text))

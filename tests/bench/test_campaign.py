@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import campaign, results
+from bench import campaign, process, results
 from bench.errors import UsageError
 from bench.journal import Journal, JournalFull
 from bench.plan import AA, Group, Plan
@@ -166,6 +166,17 @@ def test_a_block_has_the_threads_that_were_asked_for(tmp_path):
     _, frame = measure(tmp_path, "Exact", threads=(1,))
     assert frame.receipt_threads_observed.tolist() == [1]
     assert frame.receipt_affinity.tolist() == [1]
+
+
+def test_every_thread_variable_and_cache_is_set_before_the_start(tmp_path, monkeypatch):
+    """The environment of a block says its threads in every library's words, whatever was set outside."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "99")
+    own = process.environment(3, tmp_path)
+    names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+    assert [own[f"{name}_NUM_THREADS"] for name in names] == ["3"] * 4
+    assert own["NPROC"] == "3"
+    for name in ("NUMBA_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
+        assert own[name].startswith(str(tmp_path))
 
 
 def test_pytest_benchmark_reads_what_a_block_leaves(tmp_path):

@@ -33,7 +33,7 @@ def test_chunks_leave_no_seam(monkeypatch):
     assert np.array_equal(whole.targets, problem.make(Network((3, 2, 1)), 100).targets)
 
 
-@pytest.mark.parametrize("sizes", [(3, 2, 1), (8, 32, 1), (1, 1, 1), (32, 32, 32, 1), (200, 50, 10), (2, 128, 3)])
+@pytest.mark.parametrize("sizes", [(3, 2, 1), (8, 32, 1), (1, 1, 1), (32, 32, 32, 1), (100, 20, 10), (2, 64, 3)])
 @pytest.mark.parametrize("batch", [1, 60])
 def test_thousands_of_steps_learn_and_never_diverge(sizes, batch):
     """Two thousand steps end with a lower loss and finite parameters, without one step that climbs."""

@@ -114,5 +114,8 @@ def test_a_flag_that_cannot_be_read_says_what_was_expected(capsys, flags, says):
 def test_an_export_that_cannot_be_written_leaves_nothing(capsys, tmp_path):
     """A folder that is not there is an error, and no half file stays."""
     assert main(["run", *TINY, "--backends", "specimens:Exact", "--aa", "none"]) == 0
-    assert main(["export", "--csv", "nowhere/rows.csv"]) == 2
-    assert "cannot write nowhere/rows.csv" in capsys.readouterr().err
+    (tmp_path / "folder").mkdir()
+    for path in ("nowhere/rows.csv", "folder"):
+        assert main(["export", "--csv", path]) == 2
+        assert f"cannot write {path}" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "results"]
