@@ -28,7 +28,7 @@ def check_cell(
 
     Up to 262,144 rows times parameters the oracle calculates in extended precision, beyond that in doubles whose own
     error is added to the bound, in blocks of 8,192 rows. It places its own copies of params and batch. Seconds: about
-    0.01 for a small batch, under 1 for a million rows of 3-2-1; first calls of a compiling backend come on top.
+    0.01 for a small batch, about 1 for a million rows of 3-2-1; first calls of a compiling backend come on top.
 
     Args:
         backend: already loaded, for this network, dtype and device.

@@ -12,8 +12,9 @@ from backends.base import Array, Network
 from backends.conformance import bounds
 from backends.conformance.bounds import Ball, Precision
 from backends.conformance.cases import KINDS, SIZES, Case
-from backends.conformance.mutants import Plain, Tf32
+from backends.conformance.mutants import Tf32
 from backends.conformance.oracle import DOUBLE, EXTENDED, multiprecision
+from backends.conformance.plain import Plain
 from backends.conformance.stages import judge_stages, judge_step
 from backends.conformance.subject import SMALLEST, flushes_subnormals, precision_of
 

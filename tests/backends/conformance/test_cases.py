@@ -5,7 +5,8 @@ import pytest
 
 from backends import Network
 from backends.conformance.cases import KINDS, SIZES, TANH_POINTS, Case, fixed, fixed_for
-from backends.conformance.mutants import DroppedRows, Plain
+from backends.conformance.mutants import DroppedRows
+from backends.conformance.plain import Plain
 from backends.conformance.subject import SMALLEST
 
 

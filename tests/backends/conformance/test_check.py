@@ -9,7 +9,8 @@ import backends
 from backends import Layer, Network
 from backends.conformance import check, check_cell
 from backends.conformance.checks import RULES, STAGES
-from backends.conformance.mutants import Ascent, Plain
+from backends.conformance.mutants import Ascent
+from backends.conformance.plain import Plain
 
 NETWORK = Network((3, 2, 1))
 PLAIN, ASCENT = (f"{kind.__module__}:{kind.__qualname__}" for kind in (Plain, Ascent))

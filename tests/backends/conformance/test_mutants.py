@@ -3,7 +3,8 @@
 import pytest
 
 from backends.conformance import check
-from backends.conformance.mutants import MUTANTS, Plain
+from backends.conformance.mutants import MUTANTS
+from backends.conformance.plain import Plain
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)

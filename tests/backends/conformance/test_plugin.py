@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 STRANGER = """
-from backends.conformance.mutants import Plain
+from backends.conformance.plain import Plain
 
 class Mine(Plain):
     name = "mine"
