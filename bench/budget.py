@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from backends import Network
-from bench.estimate import phase_s, step_s
+from bench.estimate import phase_s
 from bench.plan import Group, Plan
 
-LEAST_BLOCKS, GOOD_BLOCKS, MOST_BLOCKS = 2, 3, 6
+LEAST_BLOCKS, MOST_BLOCKS = 2, 6
 LEAST_TIMED_S, MOST_TIMED_S = 0.02, 0.3
 FEWER_PHASES = ("place", "step", "train")
 MARGIN = 0.9
@@ -69,7 +69,7 @@ def fit(
 ) -> Plan:
     """Return the plan that the budget should hold.
 
-    As many blocks as fit, at least two, then as much time a cell. Where not even three blocks of the shortest fit and
+    As many blocks as fit, at least two, then as much time a cell. Where not even two blocks of the shortest fit and
     the grid was not asked for, phases and then the costliest batches are left out, and the plan says which.
 
     Args:
@@ -83,7 +83,7 @@ def fit(
     room_s = MARGIN * budget_s
     plan = replace(plan, budget_s=budget_s, effort=replace(plan.effort, timed_s=cell_s or LEAST_TIMED_S))
     if not whole:
-        plan = thin(replace(plan, blocks=blocks or GOOD_BLOCKS), room_s, pace)
+        plan = thin(replace(plan, blocks=blocks or LEAST_BLOCKS), room_s, pace)
     spare_s = 0.0
     for count in [blocks] if blocks else range(MOST_BLOCKS, LEAST_BLOCKS - 1, -1):
         plan = replace(plan, blocks=count)
@@ -95,23 +95,28 @@ def fit(
 
 
 def thin(plan: Plan, room_s: float, pace: Pace) -> Plan:
-    """Return the plan with fewer phases, then without its costliest batches, until it fits or two a network stay."""
+    """Return the plan with fewer phases, then without its dearest batches, until it fits or few are left.
+
+    Three batches a network stay at first, which still show a crossover; if that does not fit either, the inner ones go.
+    """
     if estimate_s(plan, pace) > room_s and set(plan.phases) > set(FEWER_PHASES):
         plan = replace(plan, phases=FEWER_PHASES, left_out=(*plan.left_out, "forward, backward, update: no time"))
-    while estimate_s(plan, pace) > room_s:
-        networks = [group.network for group in plan.groups]
-        candidates = [group for group in plan.groups if networks.count(group.network) > 2]
-        if not candidates:
-            break
-        # The dearest of them, but the largest of each network stays, since that is where backends differ most.
-        largest = {
-            group.network: max(g.batch for g in plan.groups if g.network == group.network) for group in candidates
-        }
-        inner = [group for group in candidates if 1 < group.batch < largest[group.network]]
-        out = max(inner or candidates, key=lambda group: step_s(Network.parse(group.network), group.batch))
-        plan = replace(
-            plan,
-            groups=tuple(group for group in plan.groups if group != out),
-            left_out=(*plan.left_out, f"{out.network} n={out.batch}: no time in the budget"),
-        )
+    for least in (3, 2):
+        while estimate_s(plan, pace) > room_s and (out := _dearest(plan, least)):
+            plan = replace(
+                plan,
+                groups=tuple(group for group in plan.groups if group != out),
+                left_out=(*plan.left_out, f"{out.network} n={out.batch}: no time in the budget"),
+            )
     return plan
+
+
+def _dearest(plan: Plan, least: int) -> Group | None:
+    """Return the group that takes longest, of networks with more than ``least``; their ends go last."""
+    batches: dict[str, list[int]] = {}
+    for group in plan.groups:
+        batches.setdefault(group.network, []).append(group.batch)
+    spare = [group for group in plan.groups if len(batches[group.network]) > least]
+    if least < 3:
+        spare = [group for group in spare if min(batches[group.network]) < group.batch < max(batches[group.network])]
+    return max(spare, key=lambda group: timed_s(plan, group), default=None)

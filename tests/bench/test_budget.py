@@ -36,13 +36,14 @@ def test_a_budget_that_is_too_small_keeps_the_least():
 
 
 def test_a_default_grid_is_thinned_to_the_budget():
-    """Phases go first, then inner batches; least and largest of each network stay, and the plan says what went."""
-    fitted = budget.fit(WIDE, 90.0, {}, whole=False)
+    """Phases go first, then dear batches; two or more of each network stay, and the plan says what went."""
+    fitted = budget.fit(WIDE, 60.0, {}, whole=False)
     assert fitted.phases == budget.FEWER_PHASES
     assert 4 <= len(fitted.groups) < len(WIDE.groups)
     for network in ("3-2-1", "8-32-1"):
         left = [group.batch for group in fitted.groups if group.network == network]
-        assert (min(left), max(left)) == (1, 65536)
+        assert left[0] == 1
+        assert len(left) >= 2
     assert len(fitted.left_out) == 1 + len(WIDE.groups) - len(fitted.groups)
     assert fitted.blocks >= budget.LEAST_BLOCKS
 
