@@ -17,7 +17,7 @@ cases = st.builds(
     values=st.sampled_from([kind for kind in KINDS if kind != "tutorial"]),
     seed=st.integers(0, 2**20),
 )
-DRAWS, DRAWS_THAT_COMPILE = 30, 3
+DRAWS, DRAWS_THAT_COMPILE = 25, 4
 
 
 def draws_of(backend_name: str) -> int:
