@@ -45,7 +45,7 @@ class TrainingDiverged(ArithmeticError):
     """Training left the finite numbers.
 
     Attributes:
-        step: index of the first step whose loss is not finite; the number of steps when only the last update overflowed.
+        step: index of the first step whose loss is not finite; the number of steps if only the last update overflowed.
         last_finite_loss: the loss before that step, ``None`` if there was none.
         losses: host array ``[steps]`` of every loss, finite or not.
         params: the backend's own parameters after the last step, as ``train`` would have returned them.
@@ -249,7 +249,7 @@ class Backend(ABC):
         """Return when all work handed to the device is done."""
 
     def describe(self) -> dict[str, str | int]:
-        """Facts that a fair comparison needs, as observed: framework version, threads, precision of products, device."""
+        """Facts that a fair comparison needs, as observed: framework, threads, precision of products, device."""
         return {"products": self.capabilities.products}
 
     def host_params(self, params: Sequence[Layer]) -> Params:
@@ -301,7 +301,7 @@ class Backend(ABC):
         return params, losses
 
     def _host_array(self, what: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
-        """Return ``values`` as a row-major array of this dtype, or raise a `ValueError` or `TypeError` that names it."""
+        """Return ``values`` as a row-major array of this dtype, or raise an error that names it."""
         array = np.asarray(values)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{what} must be real numbers, got dtype {array.dtype}")

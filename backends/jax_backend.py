@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +33,7 @@ from jax import lax
 from numpy.typing import ArrayLike
 
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
+from backends.layout import copy_feature_major
 
 BLOCK_ROWS = 4096
 SCANNED_ROWS = 8 * BLOCK_ROWS
@@ -155,7 +157,8 @@ class JaxBackend(Backend):
         n, features = rows_major.shape
         rows = rows or n
         blocked = _aligned_empty((n // rows, features, rows), rows_major.dtype)
-        blocked[:] = rows_major.reshape(-1, rows, features).transpose(0, 2, 1)
+        for k, block in enumerate(blocked):
+            copy_feature_major(rows_major[k * rows : (k + 1) * rows], block)
         return jax.device_put(blocked, self._device)
 
 
@@ -169,7 +172,7 @@ def _aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
 def _layers(sizes: tuple[int, ...], flat: Any) -> list[tuple[Any, Any]]:
     """Return ``(weights [o, i], biases [o])`` of each layer, cut from the vector of all."""
     layers, at = [], 0
-    for i, o in zip(sizes[:-1], sizes[1:], strict=True):
+    for i, o in pairwise(sizes):
         split = at + o * i
         layers.append((flat[at:split].reshape(o, i), flat[split : split + o]))
         at = split + o

@@ -28,7 +28,7 @@ _LOOP = {"fastmath": {"contract"}, "error_model": "numpy"}
 _SUM = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 _KERNEL = {"error_model": "numpy", "cache": True}
 CHUNKS = 16
-"""Runs of blocks whose gradients one thread adds up; fixed, so that the sum does not depend on the number of threads."""
+"""Runs of blocks whose gradients one thread adds up; fixed, so that sums do not depend on the number of threads."""
 
 
 @njit(**_LOOP)
@@ -110,7 +110,10 @@ def forward_block(params, sizes, x, n, tape):
 
 @njit(**_LOOP)
 def backward_block(params, sizes, x, y, n, tape, scale, one, g, product, gradients):
-    """Add one block to ``gradients``; return its sum of squares. ``g [2, widest, rows]`` and ``product`` are scratch."""
+    """Add one block to ``gradients``; return its sum of squares.
+
+    ``g [2, widest, rows]`` and ``product``, a vector as long as the parameters, are scratch.
+    """
     last = sizes.shape[0] - 1
     first = tape.shape[0] - sizes[last]
     at = params.shape[0]

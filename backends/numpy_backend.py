@@ -111,6 +111,10 @@ class NumpyBackend(Backend):
         np.subtract(params.flat, gradients.flat, params.flat)
         return params, loss
 
+    def train(self, params: Vector, batch: Batch, learning_rate: float, steps: int) -> tuple[Vector, Array]:
+        with np.errstate(over="ignore", invalid="ignore"):  # training that overflows is reported once, at its end
+            return super().train(params, batch, learning_rate, steps)
+
     def outputs(self, tape: Tape) -> tuple[Array, ...]:
         return tuple(
             np.concatenate([block[k][:size].T for block in tape]) for k, size in enumerate(self.network.sizes[1:])
@@ -127,24 +131,22 @@ class NumpyBackend(Backend):
         }
 
     def _gradients(self, params: Vector, batch: Batch, tape: Tape | None) -> tuple[float, Vector]:
-        """Return the loss and its gradients, which the next call overwrites; forward included where there is no tape."""
+        """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
         entries = self._real(batch.n * self.network.outputs)
         scale = self._real(2) / entries
 
         def run(blocks: range) -> tuple[Any, Any]:
+            total = self._scratch(blocks.start, batch.blocks[blocks.start][0].shape[1]).total
             squares = self._real(0)
-            total = None
             for k in blocks:
                 x, y = batch.blocks[k]
                 room = self._scratch(blocks.start, x.shape[1])
                 h = room.tape if tape is None else tape[k]
                 if tape is None:
                     _forward(params.layers, x, h)
-                gradients = room.total if total is None else room.product
+                gradients = total if k == blocks.start else room.product
                 squares += _backward(params.layers, x, y, h, scale, room, gradients.layers)
-                if total is None:
-                    total = gradients
-                else:
+                if gradients is not total:
                     np.add(total.flat, gradients.flat, total.flat)
             return squares, total
 

@@ -1,4 +1,4 @@
-"""Run blocks of a batch on a pool of Python threads, for frameworks that release the interpreter lock in their calls."""
+"""Run blocks of a batch on a pool of Python threads, for frameworks whose calls release the interpreter lock."""
 
 from __future__ import annotations
 

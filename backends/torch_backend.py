@@ -162,10 +162,11 @@ class TorchBackend(Backend):
         return facts
 
     def _gradients(self, params: Vector, batch: Batch, tape: list[Outputs] | None) -> tuple[Tensor, Vector]:
-        """Return the loss and its gradients, which the next call overwrites; forward included where there is no tape."""
+        """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
         scale = 2 / (batch.n * self.network.outputs)
 
         def work(run: range) -> tuple[Any, Vector]:
+            total = self._scratch(run.start, batch.blocks[run.start].x.shape[1]).gradients
             squares: Any = None
             for k in run:
                 block = batch.blocks[k]
@@ -173,11 +174,8 @@ class TorchBackend(Backend):
                 outputs = room.outputs if tape is None else tape[k]
                 if tape is None:
                     _forward(params, block, outputs)
-                first = k == run.start
-                gradients = room.gradients if first else total
-                more = _backward(params, block, outputs, scale, room, gradients.layers, first)
-                squares = more if first else squares.add_(more)
-                total = gradients
+                more = _backward(params, block, outputs, scale, room, total.layers, first=squares is None)
+                squares = more if squares is None else squares.add_(more)
             return squares, total
 
         parts = self._threads.map(work, len(batch.blocks))

@@ -1,0 +1,89 @@
+"""``bench backends``: which backends are here, what the others need, and what each can do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Describe the flags of the command."""
+    parser.add_argument("--all", action="store_true", help="idioms and variants as well")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the backends; return the exit status."""
+    import backends
+
+    entries = backends.catalogue() if args.all else backends.catalogue("best", "plugin")
+    rows = [_describe(entry) for entry in entries]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _print(rows)
+    return 0
+
+
+def _describe(entry: Any) -> dict[str, Any]:
+    """Return what there is to know of one backend; loads its framework."""
+    import backends
+
+    row: dict[str, Any] = {"name": entry.name, "role": entry.role, "summary": entry.summary, "available": False}
+    try:
+        kind = backends.find(entry.name)
+        facts = kind(backends.Network((3, 2, 1)), kind.capabilities.dtypes[0], kind.capabilities.devices[0]).describe()
+    except backends.BackendUnavailable as error:
+        return row | {"reason": str(error)}
+    devices = {device: _missing_device(kind, device) for device in kind.capabilities.devices}
+    return row | {
+        "available": True,
+        "framework": facts.get("framework", ""),
+        "threads": facts.get("threads"),
+        "dtypes": list(kind.capabilities.dtypes),
+        "devices": [device for device, reason in devices.items() if reason is None],
+        "missing_devices": {device: reason for device, reason in devices.items() if reason is not None},
+        "products": kind.capabilities.products,
+        "deterministic": sorted(kind.capabilities.deterministic),
+        "compiles": kind.capabilities.compiles,
+    }
+
+
+def _missing_device(kind: Any, device: str) -> str | None:
+    """Return why a device cannot be used here, ``None`` when it can."""
+    import backends
+
+    try:
+        kind(backends.Network((3, 2, 1)), kind.capabilities.dtypes[0], device)
+    except backends.BackendUnavailable as error:
+        return str(error)
+    return None
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from bench.report.terminal import console, table
+
+    here = [row for row in rows if row["available"]]
+    out = console()
+    out.print(
+        table(
+            ["backend", "framework", ("threads", "right"), "dtypes", "devices"],
+            [
+                (
+                    row["name"],
+                    row["framework"],
+                    "-" if row["threads"] is None else str(row["threads"]),
+                    " ".join(row["dtypes"]),
+                    " ".join(row["devices"]),
+                )
+                for row in here
+            ],
+            caption="threads: what it would use now; -: it does not say",
+        )
+    )
+    for row in rows:
+        if not row["available"]:
+            out.print(f"not here: {row['reason']}", markup=False)
+        for reason in row.get("missing_devices", {}).values():
+            out.print(f"no device: {reason}", markup=False)

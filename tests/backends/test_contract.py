@@ -1,0 +1,116 @@
+"""What every backend promises beyond its numbers: validation, divergence, donation, loss before the update."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import backends
+from backends import Layer, Network, TrainingDiverged
+
+NAMES = backends.available("best")
+INPUTS = np.array([[4.0, 9, 1], [2, 5, 6], [1, 8, 3]])
+TARGETS = INPUTS @ np.array([[2.0], [-1], [5]])
+PARAMS = (
+    Layer(np.array([[0.5] * 3, [0.1] * 3]), np.ones(2)),
+    Layer(np.ones((1, 2)), np.ones(1)),
+)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [((3, 1), "at least one hidden layer"), ((3, 0, 1), "size 1 or more"), ((3, 2.5, 1), "whole numbers")],
+)
+def test_network_refuses_impossible_sizes(sizes, text):
+    """A network without a hidden layer, with an empty layer or half a unit is refused."""
+    with pytest.raises(ValueError, match=text):
+        Network(sizes)
+
+
+def test_network_parse_reads_what_it_prints():
+    """The command-line form and the sizes are one another's inverse; anything else is refused."""
+    network = Network.parse("17-33-3")
+    assert network == Network((17, 33, 3))
+    assert str(network) == "17-33-3"
+    assert network.parameter_count == 17 * 33 + 33 + 33 * 3 + 3
+    for text in ("", "3", "3-", "a-b-c", "3--1", "-3-2-1"):
+        with pytest.raises(ValueError, match="3-2-1"):
+            Network.parse(text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_train_reports_divergence(name):
+    """Training that overflows ends with the step, the last finite loss and the advice, never with silent NaN."""
+    backend = backends.load(name, Network((3, 2, 1)), "float32")
+    batch = backend.place_batch(INPUTS * 1e3, TARGETS * 1e3)
+    with pytest.raises(TrainingDiverged, match="lower the learning rate") as caught:
+        backend.train(backend.place_params(PARAMS), batch, 1e4, 200)
+    error = caught.value
+    assert 0 < error.step < 200
+    assert np.isfinite(error.losses[: error.step]).all()
+    assert not np.isfinite(error.losses[error.step])
+    assert error.last_finite_loss == error.losses[error.step - 1]
+    assert len(error.losses) == 200
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_train_reports_a_last_update_that_overflows(name):
+    """Parameters that overflow in the very last update are reported too, although every loss was finite."""
+    backend = backends.load(name, Network((3, 2, 1)), "float32")
+    batch = backend.place_batch(INPUTS, TARGETS)
+    with pytest.raises(TrainingDiverged) as caught:
+        backend.train(backend.place_params(PARAMS), batch, 1e38, 1)
+    assert caught.value.step == 1
+    assert caught.value.last_finite_loss == pytest.approx(238.12, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_train_of_no_steps_changes_nothing(name):
+    """No steps: the same parameters, no losses; a negative number is refused."""
+    backend = backends.load(name, Network((3, 2, 1)), "float64")
+    batch = backend.place_batch(INPUTS, TARGETS)
+    params, losses = backend.train(backend.place_params(PARAMS), batch, 1e-3, 0)
+    assert losses.shape == (0,)
+    for got, expected in zip(backend.fetch(params), PARAMS, strict=True):
+        np.testing.assert_array_equal(got.weights, expected.weights)
+        np.testing.assert_array_equal(got.biases, expected.biases)
+    with pytest.raises(ValueError, match="steps must be 0 or more, got -1"):
+        backend.train(params, batch, 1e-3, -1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_step_and_train_return_the_loss_before_the_update(name):
+    """The first loss is that of the parameters given, and ``train`` returns the losses of its steps in order."""
+    backend = backends.load(name, Network((3, 2, 1)), "float64")
+    batch = backend.place_batch(INPUTS, TARGETS)
+    params, first = backend.step(backend.place_params(PARAMS), batch, 1e-3)
+    _, second = backend.step(params, batch, 1e-3)
+    _, losses = backend.train(backend.place_params(PARAMS), batch, 1e-3, 2)
+    assert float(first) == pytest.approx(238.12000783695962, rel=1e-14)
+    assert float(second) < float(first)
+    assert list(losses) == pytest.approx([float(first), float(second)], rel=1e-14)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forward_keeps_the_tape_of_another_batch(name):
+    """A tape stays what it was when another batch, or a step, runs after it."""
+    backend = backends.load(name, Network((3, 2, 1)), "float64")
+    params = backend.place_params(PARAMS)
+    tape = backend.forward(params, backend.place_batch(INPUTS, TARGETS))
+    before = backend.outputs(tape)
+    other = backend.place_batch(INPUTS[::-1] * 2, TARGETS)
+    backend.forward(params, other)
+    backend.step(backend.place_params(PARAMS), other, 1e-3)
+    for got, expected in zip(backend.outputs(tape), before, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_default_train_and_step_are_the_three_phases():
+    """A backend that writes only the three phases gets ``step`` and ``train`` from them."""
+    kind = backends.find("numpy")
+    plain = type("Plain", (kind,), {"step": backends.Backend.step, "train": backends.Backend.train})
+    one, other = (make(Network((3, 2, 1)), "float64") for make in (kind, plain))
+    for backend in (one, other):
+        _, losses = backend.train(backend.place_params(PARAMS), backend.place_batch(INPUTS, TARGETS), 1e-3, 3)
+        assert losses[0] == pytest.approx(238.12000783695962, rel=1e-14)
+        assert losses[2] < losses[1] < losses[0]

@@ -1,0 +1,105 @@
+"""Backends are found by name, by entry point or by class, and say what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+import backends
+from backends import BackendUnavailable, Network, registry
+from bench.cli import main
+
+NETWORK = Network((3, 2, 1))
+
+
+def test_load_unknown_name_suggests_the_nearest():
+    """A misspelt name is answered with the name that was meant and the list of all."""
+    with pytest.raises(ValueError, match=r"no backend 'nunpy'; did you mean 'numpy'\?.*package.module:Class"):
+        backends.load("nunpy", NETWORK)
+
+
+def test_load_missing_framework_names_the_command(monkeypatch):
+    """A framework that is not installed raises the reason and the command that installs it."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jax" else real(name))
+    with pytest.raises(BackendUnavailable) as caught:
+        backends.load("jax", NETWORK)
+    assert str(caught.value) == "backend 'jax' is unavailable: No module named 'jax'; pip install -e '.[jax]'"
+    assert "jax" not in backends.available()
+
+
+@pytest.mark.parametrize("name", backends.available("best"))
+def test_load_missing_device_names_it(name):
+    """Every device that a backend declares is either there or refused with its name; others are wrong usage."""
+    kind = backends.find(name)
+    for device in backends.DEVICES:
+        if device not in kind.capabilities.devices:
+            with pytest.raises(ValueError, match=f"has no device '{device}'; it offers"):
+                backends.load(name, NETWORK, device=device)
+            continue
+        try:
+            message = ""
+            backends.load(name, NETWORK, device=device)
+        except BackendUnavailable as error:
+            message = str(error)
+        assert message == "" or f"no device {device!r}" in message
+
+
+def test_load_accepts_a_class_by_its_path():
+    """``package.module:Class`` reaches a class that no registry knows."""
+    assert backends.load("backends.numpy_backend:NumpyBackend", NETWORK).name == "numpy"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "text"),
+    [
+        ("no_such_package.module:Thing", BackendUnavailable, "No module named"),
+        ("backends.base:Missing", ValueError, "has no 'Missing'"),
+        ("backends.base:Network", TypeError, "must be a subclass of backends.Backend"),
+    ],
+)
+def test_load_refuses_paths_that_lead_nowhere(name, error, text):
+    """A path to nothing, to a missing name or to something else is refused with what was found."""
+    with pytest.raises(error, match=text):
+        backends.load(name, NETWORK)
+
+
+def test_entry_point_is_listed_and_loaded(monkeypatch):
+    """A backend that another distribution registers works by its name, and never hides a built-in one."""
+    group = registry.ENTRY_POINT_GROUP
+    points = [
+        importlib.metadata.EntryPoint("mine", "backends.numpy_backend:NumpyBackend", group),
+        importlib.metadata.EntryPoint("numpy", "backends.base:Network", group),
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    assert "mine" in backends.available()
+    assert backends.load("mine", NETWORK).name == "numpy"
+    assert backends.find("numpy").__name__ == "NumpyBackend"
+
+
+def test_import_brings_no_framework():
+    """Importing the package and listing what is available loads no framework but numpy, in a fresh process."""
+    code = (
+        "import sys, backends; backends.available(); "
+        "print([m for m in ('jax', 'torch', 'numba', 'scipy', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_backends_command_lists_all(capsys):
+    """The command lists every backend, as a table and as JSON, with its dtypes and devices."""
+    assert main(["backends", "--json", "--all"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(rows) == {entry.name for entry in backends.catalogue()}
+    assert rows["numpy"]["available"]
+    assert rows["numpy"]["dtypes"] == ["float32", "float64"]
+    assert main(["backends"]) == 0
+    shown = capsys.readouterr().out
+    assert "numpy" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
