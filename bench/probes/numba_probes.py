@@ -13,7 +13,7 @@ from numba import njit
 
 from backends.base import Array
 from backends.numba_tanh import tanh32, tanh64
-from bench.probes.probe import Probe, random, repeats, working_sets
+from bench.probes.probe import Probe, memory, parts, random, repeats, working_sets
 
 TANH_BLOCK = 1024
 TANH_REPEATS = 4000
@@ -33,7 +33,7 @@ def read(x: Array, out: Array, times: int) -> None:
 def scale(x: Array, out: Array, times: int) -> None:
     """Copy with a factor that changes, lest the compiler drop all copies but the last."""
     for k in range(times):
-        factor = np.float64(k)
+        factor = 1.0 / (k + 1)
         for j in range(x.shape[0]):
             out[j] = x[j] * factor
 
@@ -56,13 +56,14 @@ def tanh_float64(x: Array, out: Array, times: int) -> None:
 
 def probes(threads: int) -> Iterator[Probe]:
     """Yield reading and copying for each working set, and tanh for each dtype."""
+    whole = memory()
     for size in working_sets():
-        x = np.ones((threads, size // threads // 8), np.int64)
+        x = parts(whole, size, threads, "int64")
         sums = np.zeros((threads, 8), np.int64)
         times = repeats(size)
         yield Probe("read", "", "sum", size, size * times, partial(_on_row, read, x, sums, times), spread=True)
     for size in working_sets():
-        source, copy = np.ones((2, threads, size // threads // 16))
+        source, copy = np.split(parts(whole, size, 2 * threads, "float64"), 2)
         times = repeats(size)
         yield Probe("copy", "", "copy", size, size * times, partial(_on_row, scale, source, copy, times), spread=True)
     for dtype, kernel in (("float32", tanh_float32), ("float64", tanh_float64)):

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from backends.base import Array
-from bench.probes.probe import PRODUCTS, Probe, factors, random, repeats, working_sets
+from bench.probes.probe import PRODUCTS, Probe, factors, memory, parts, random, repeats, working_sets
 
 TANH_BLOCK = 32_768
 TANH_REPEATS = 8
@@ -21,12 +21,13 @@ def probes(threads: int) -> Iterator[Probe]:
             left, right, flop = factors(name, dtype)
             out = np.empty((left.shape[0], right.shape[1]), dtype)
             yield Probe("product", dtype, name, 0, flop, partial(_product, left, right, out))
+    whole = memory()
     for size in working_sets():
-        x = np.ones((threads, size // threads // 4), np.float32)
+        x = parts(whole, size, threads, "float32")
         times = repeats(size)
         yield Probe("read", "", "sum", size, size * times, partial(_read, x, times), spread=True)
     for size in working_sets():
-        source, copy = np.ones((2, threads, size // threads // 16))
+        source, copy = np.split(parts(whole, size, 2 * threads, "float64"), 2)
         times = repeats(size)
         yield Probe("copy", "", "copy", size, size * times, partial(_copy, source, copy, times), spread=True)
     for dtype in ("float32", "float64"):

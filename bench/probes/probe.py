@@ -52,6 +52,18 @@ def working_sets() -> tuple[int, ...]:
     return tuple(size for size in WORKING_SETS if size <= room_bytes() // 8) or WORKING_SETS[:1]
 
 
+def memory() -> Array:
+    """Return float64 ones as large as the largest working set: the one array that reading and copying work on, since to
+    get memory from the system takes longer than to probe it.
+    """
+    return np.ones(working_sets()[-1] // 8)
+
+
+def parts(whole: Array, size: int, count: int, dtype: str) -> Array:
+    """Return the first ``size`` bytes of an array as ``count`` equal rows of a dtype."""
+    return whole[: size // 8].view(dtype)[: size // np.dtype(dtype).itemsize // count * count].reshape(count, -1)
+
+
 def repeats(call_bytes: float, bytes_per_s: float = 2e10) -> int:
     """Return how many times to go through small arrays in one call."""
     return max(1, round(SAMPLE_S * bytes_per_s / call_bytes))
