@@ -26,8 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the file and say where."""
     from bench.errors import UsageError
 
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := [name for name in NEEDED if not is_installed(name)]:
         from bench.report.html import INSTALL
 
         raise UsageError(f"the report needs {', '.join(missing)}, not installed here; {INSTALL}")
@@ -58,6 +57,14 @@ def run(args: argparse.Namespace) -> int:
     if args.open:
         webbrowser.open(args.out.resolve().as_uri())
     return 0
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a module can be imported, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # it is there, but only as a name
+        return False
 
 
 def write(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
 from bench.report.judged import CASE, CELL
-from bench.report.outlook import CHANGE, LINE, Outlook, change_row
+from bench.report.outlook import CHANGE, LINE, STEPS, Outlook, change_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def break_even(found: Iterable[Outlook]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        {**one.conditions, "batch": batch, **change_row(change, "steps")}
+        {**one.conditions, "batch": batch, **change_row(change, "steps", STEPS[0], STEPS[-1])}
         for one in found
         for batch, changes in one.step_changes.items()
         for change in changes

@@ -66,18 +66,19 @@ def write(page: Page, folder: Path) -> list[Path]:
 
     Other choices (precision, phase, batch) are those that the page shows first. The folder is made where missing.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [path for name, spec in figures(page) for path in draw(name, spec, folder)]
+
+
+def draw(name: str, spec: dict[str, Any], folder: Path) -> tuple[Path, Path]:
+    """Write one figure as SVG and PNG; return both paths."""
     import vl_convert
 
-    folder.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    for name, spec in figures(page):
-        text = json.dumps({**spec, "config": CONFIG})
-        stem = folder / name
-        svg, png = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
-        svg.write_text(vl_convert.vegalite_to_svg(text), encoding="utf-8")
-        png.write_bytes(vl_convert.vegalite_to_png(text, scale=SCALE))
-        written += [svg, png]
-    return written
+    text = json.dumps({**spec, "config": CONFIG})
+    svg, png = folder / f"{name}.svg", folder / f"{name}.png"
+    svg.write_text(vl_convert.vegalite_to_svg(text), encoding="utf-8")
+    png.write_bytes(vl_convert.vegalite_to_png(text, scale=SCALE))
+    return svg, png
 
 
 def figures(page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -94,11 +95,11 @@ def figures(page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
                     getattr(card, name) == chosen[name]
                     for name in ("run", "network", "dtype", "device", "threads", "cache")
                 ):
-                    yield _named("map", stem), answer_map(card, ", ".join(said))
+                    yield named("map", stem), answer_map(card, ", ".join(said))
             for exhibit in page.exhibits:
                 spec = filled(exhibit, chosen, WIDTH) if exhibit.spec is not None else None
                 if spec is not None:
-                    yield _named(exhibit.id, stem), _titled(with_legend(spec), exhibit, chosen, said)
+                    yield named(exhibit.id, stem), _titled(with_legend(spec), exhibit, chosen, said)
 
 
 def answer_map(card: Card, said: str) -> dict[str, Any]:
@@ -149,6 +150,6 @@ def _titled(spec: dict[str, Any], exhibit: Exhibit, chosen: dict[str, Any], said
     return {**spec, "title": {"text": exhibit.title, "subtitle": ", ".join([*said, *more])}}
 
 
-def _named(what: str, stem: str) -> str:
+def named(what: str, stem: str) -> str:
     """Return a file name out of what data say: letters, digits, dots and dashes only."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", f"{what}-{stem}")[:120]

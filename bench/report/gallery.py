@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.report import speed_charts
 from bench.report.exhibits import Column, Exhibit, Part
+from bench.report.outlook import STEPS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +165,7 @@ def cost(theme: Theme, rows: dict[str, pd.DataFrame]) -> Part:
                 ),
                 grid,
                 speed_charts.totals(theme),
-                {"break_even": rows["break_even"]},
+                {"break_even": rows["break_even"][rows["break_even"]["steps"] <= STEPS[-1]]},
                 ("seconds", "steps"),
                 ("backend", "steps", "seconds"),
             ),

@@ -138,11 +138,14 @@ def interval(theme: Theme, x: alt.X) -> list[alt.Chart]:
 
 
 def crossing(name: str, x: str) -> list[alt.Chart]:
-    """Return, for each row of source ``name``, its interval as a grey band, its place as a rule, and its ``label``."""
+    """Return, for each row of source ``name``, its interval as a grey band, its place as a rule, and its ``label``.
+
+    The band is drawn from ``band_low`` to ``band_high``, which are inside the chart also where the interval is open.
+    """
     rows = source(name)
     where = {"x": alt.X(f"{x}:Q")}
     return [
-        rows.mark_rect(style=SOFT_AREA, opacity=0.14, aria=False).encode(x=alt.X("low:Q"), x2="high:Q"),
+        rows.mark_rect(style=SOFT_AREA, opacity=0.14, aria=False).encode(x=alt.X("band_low:Q"), x2="band_high:Q"),
         rows.mark_rule(style=INK_LINE, strokeDash=[2, 3], opacity=0.7, aria=False).encode(**where),
         rows.mark_text(style=INK_TEXT, align="left", dx=5, baseline="top", fontSize=11).encode(
             **where, y=alt.value(4), text="label:N"

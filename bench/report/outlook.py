@@ -29,7 +29,7 @@ GRID_POINTS = 25
 LINE = ["run", "network", "dtype", "device", "threads"]
 """What the cases of one line of a chart have in common, beside the phase."""
 
-CHANGE = ["before", "after", "label", "low", "high"]
+CHANGE = ["before", "after", "label", "low", "high", "band_low", "band_high"]
 """Columns of a crossover or break-even point, beside its place."""
 
 CACHES = ("warm", "cold")
@@ -168,13 +168,14 @@ def phase_changes(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
             narrow = [replace(job, step_s=job.step_s[:, at]) for job in jobs]
             for change in crossover.batch_changes(narrow, points, 1):
                 where = {"run": run, "network": network, "dtype": dtype, "device": device, "threads": threads}
-                yield {**where, "phase": phase, **change_row(change, "batch")}
+                yield {**where, "phase": phase, **change_row(change, "batch", points[0], points[-1])}
 
 
-def change_row(change: Change, at: str) -> dict[str, Any]:
-    """Return a change as a row, its place in the column ``at``."""
+def change_row(change: Change, at: str, least: float, most: float) -> dict[str, Any]:
+    """Return a change as a row, its place in the column ``at``, its band within what the chart shows."""
     names = {"before": change.before, "after": change.after, "label": f"{change.before} \u2192 {change.after}"}
-    return {**names, at: change.at, "low": change.low, "high": change.high}
+    band = {"band_low": min(max(change.low, least), most), "band_high": max(min(change.high, most), least)}
+    return {**names, at: change.at, "low": change.low, "high": change.high, **band}
 
 
 def batch_grid(batches: list[int]) -> list[int]:

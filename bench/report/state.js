@@ -109,9 +109,9 @@ report.drawChoices = function () {
       });
       input.checked = value === report.chosen[dimension];
       group.append(report.make("label", {}, input, report.make("span", {}, text(value))));
-      if (focused && input.checked) input.focus();
     });
     place.append(group);
+    if (focused) group.querySelector(":checked").focus();
   });
 };
 

@@ -1,0 +1,58 @@
+"""Figures as files: drawn without a browser, named safely, with the report's own numbers and looks."""
+
+import itertools
+import re
+
+import pytest
+
+from bench.report import figures, page
+from bench.report.narrowed import levels
+from bench.report.palette import BACKEND_COLOURS
+from tests.bench.report import made_up
+
+
+@pytest.fixture(scope="module")
+def made():
+    """The page of one run with a hostile name."""
+    return page.page(made_up.frame((made_up.FIRST,)), {"made-up-machine": made_up.ceilings()}, {})
+
+
+def test_figures_cover_every_chart_and_network(made):
+    """Each exhibit with a chart, and the map, have a figure for each network."""
+    names = [name for name, _ in figures.figures(made)]
+    drawn = [exhibit.id for exhibit in made.exhibits if exhibit.spec is not None]
+    assert sorted(names) == sorted(f"{what}-{network}" for what in ["map", *drawn] for network in made_up.NETWORKS)
+
+
+def test_written_figures_are_pictures(made, tmp_path):
+    """SVG and PNG are written side by side; the SVG has the backends' colours, their names as text, and no script."""
+    only = [(name, spec) for name, spec in figures.figures(made) if name in ("time-3-2-1", "map-3-2-1")]
+    paths = list(itertools.chain.from_iterable(figures.draw(name, spec, tmp_path) for name, spec in only))
+    assert sorted(path.name for path in paths) == [
+        "map-3-2-1.png", "map-3-2-1.svg", "time-3-2-1.png", "time-3-2-1.svg",
+    ]  # fmt: skip
+    svg = (tmp_path / "time-3-2-1.svg").read_text()
+    assert BACKEND_COLOURS["numba"] in svg
+    assert "&lt;img src=x" in svg
+    assert "<img" not in svg
+    assert "<script" not in svg
+    assert (tmp_path / "time-3-2-1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_file_names_are_safe():
+    """What data say becomes a file name of letters, digits, dots, dashes and underscores only."""
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", figures.named("time", "../../etc/<x>\0"))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1e-6, 1e-2], [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]),
+        ([0.2, 20.0], [0.2, 0.5, 1, 2, 5, 10, 20]),
+        ([], []),
+        ([float("nan"), -1.0, 0.0], []),
+    ],
+)
+def test_levels_label_what_is_there(values, expected):
+    """A logarithmic axis is labelled at round values inside its data, and nowhere without data."""
+    assert levels(values) == pytest.approx(expected)

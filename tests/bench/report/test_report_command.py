@@ -1,0 +1,51 @@
+"""The command: writes the file and says where; every mistake is one line that says what to do."""
+
+import sys
+
+import pytest
+
+from bench.cli import main
+from tests.bench.report import made_up
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A folder of two stored runs, where the command is run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BACKPROP_BENCH_RESULTS", str(tmp_path / "results"))
+    made_up.stored(tmp_path / "results", made_up.frame())
+    return tmp_path
+
+
+def test_report_writes_the_runs_asked_for(root, capsys):
+    """Two runs by a unique beginning make one file that names both, and the command says where it is."""
+    assert main(["report", "run-o", made_up.SECOND, "--out", "out/page.html"]) == 0
+    text = (root / "out" / "page.html").read_text()
+    assert made_up.FIRST in text
+    assert made_up.SECOND in text
+    said = capsys.readouterr().out
+    assert "out/page.html" in said
+    assert "MB" in said
+    assert not list(root.rglob("*.partial"))
+
+
+def test_unknown_run_is_wrong_usage(root, capsys):
+    """A run that is not there ends with status 2 and names what is there."""
+    assert main(["report", "nope"]) == 2
+    assert made_up.FIRST in capsys.readouterr().err
+
+
+def test_missing_library_names_the_command(root, monkeypatch, capsys):
+    """Where a library of the report is missing, the error names it and the command that installs it."""
+    monkeypatch.setitem(sys.modules, "altair", None)
+    assert main(["report"]) == 2
+    said = capsys.readouterr().err
+    assert "altair" in said
+    assert "pip install" in said
+
+
+def test_unwritable_place_is_wrong_usage(root, capsys):
+    """A place that cannot be written ends with status 2 and names it."""
+    (root / "file").write_text("")
+    assert main(["report", made_up.SECOND, "--out", "file/page.html"]) == 2
+    assert "--out" in capsys.readouterr().err
