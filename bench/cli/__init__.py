@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="backprop-bench",
-        description="The same small network on every array framework: proven equal, timed honestly, the right one picked.",
+        description="The same small network on every array framework: proven equal, timed honestly, the right one "
+        "picked.",
         epilog="Start with: python -m bench recommend --network 3-2-1 --batch 5000 --steps 1000 --measure",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -63,7 +63,7 @@ class Noise:
 
 
 def work(network: str) -> tuple[int, int, int]:
-    """Return tanh elements, floating-point operations and bytes of inputs and targets (float32) of one row of a step."""
+    """Return tanh elements, operations and bytes of inputs and targets (float32) of one row of a step."""
     sizes = [int(size) for size in network.split("-")]
     products = sum(i * o for i, o in itertools.pairwise(sizes))
     return sum(sizes[1:-1]), 6 * products, 4 * (sizes[0] + sizes[-1])
