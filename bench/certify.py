@@ -61,13 +61,14 @@ def record(
 ) -> Run:
     """Measure the same few cells in many fresh processes; return the run."""
     from backends import Network
-    from bench import campaign, plan
+    from bench import budget, campaign, plan
     from bench.machine import free_bytes, physical_cores
 
     networks = [Network((3, 2, 1)), Network((8, 32, 1))]
     groups = plan.asked_groups(networks, (1, 1_024, 16_384), ("float32",), ("cpu",), free_bytes())
     made = plan.Plan(groups, ("step", "train"), backends, threads=(len(physical_cores()),), own_cache=False)
-    run = campaign.create(plan.fit(made, budget_s, blocks=blocks), [sys.argv[0], *sys.argv[1:]], LABEL, root)
+    made = budget.fit(made, budget_s, campaign.earlier_pace(root), blocks=blocks)
+    run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
     campaign.carry_out(run, report)
     return run
 

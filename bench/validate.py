@@ -16,6 +16,7 @@ import numpy as np
 from backends import Network, available
 from bench import ledger, recommendation, work
 from bench.results import Run
+from bench.time_model import MEASURED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ def measure(
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Run:
     """Measure the cases on every backend that is here, a process a block, with the compile caches of earlier runs."""
-    from bench import campaign, plan
+    from bench import budget, campaign, plan
     from bench.machine import free_bytes, physical_cores
 
     groups = [
@@ -74,7 +75,7 @@ def measure(
     made = plan.Plan(
         plan.ordered(groups), ("step", "train"), available(), threads=(len(physical_cores()),), own_cache=False
     )
-    made = replace(plan.fit(made, budget_s), budget_s=None)
+    made = replace(budget.fit(made, budget_s, campaign.earlier_pace(root)), budget_s=None)
     run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
     campaign.carry_out(run, report)
     return run
@@ -99,7 +100,7 @@ def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> 
     # What a process compiles first of all is paid once for all cases, and belongs to each of them.
     for case in cases:
         true = ledger.jobs(_with_first_cells(truth, case), [(case.network, case.batch)])
-        true = [job for job in true if job.basis == ledger.MEASURED]
+        true = [job for job in true if job.basis == MEASURED]
         totals = {job.backend: float(np.median(job.total_s(case.steps))) for job in true}
         if not totals:
             continue
