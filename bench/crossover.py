@@ -7,14 +7,14 @@ infinite where the change may lie beyond all that was looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.ledger import Job
+from bench.statistics import MARGIN
 
 Floats = NDArray[np.float64]
 TAILS = (0.025, 0.975)
@@ -39,28 +39,48 @@ class Change:
     high: float
 
 
-def batch_changes(found: Sequence[Job], batches: Sequence[int], steps: float) -> list[Change]:
+def batch_changes(
+    found: Sequence[Job], batches: Sequence[int], steps: float, margin: float = MARGIN, around: int | None = None
+) -> list[Change]:
     """Return where the least total changes along the batch.
+
+    A backend that is ahead by less than the margin wherever it is ahead takes nothing over: that is a tie.
 
     Args:
         found: jobs of the backends, whose cases are ``batches`` in rising order.
         batches: rows.
         steps: of the job.
+        margin: of equivalence.
+        around: the one of ``batches`` to start from, whose best backend gives way on both sides; the first by default.
     """
     x = np.log(np.asarray(batches, float))
     totals = {job.backend: np.log(job.total_s(steps)) for job in found}
     middle = {name: np.median(total, axis=0) for name, total in totals.items()}
-    best = [min(middle, key=lambda name: middle[name][k]) for k in range(len(x))]
+    centre = 0 if around is None else list(batches).index(around)
+    first = min(middle, key=lambda name: middle[name][centre])
+    down = [(after, before, k - 1) for before, after, k in _take_overs(middle, first, range(centre, -1, -1), margin)]
     changes = []
-    for k, (before, after) in enumerate(pairwise(best)):
-        if before == after:
-            continue
+    for before, after, k in [*reversed(down), *_take_overs(middle, first, range(centre, len(x)), margin)]:
         gap = middle[before] - middle[after]
         at = _zero(x[k], x[k + 1], gap[k], gap[k + 1])
         places = _places(x, totals[before] - totals[after], at)
         low, high = np.quantile(places, TAILS, method="nearest")
         changes.append(Change(before, after, math.exp(at), _exp(low), _exp(high)))
     return changes
+
+
+def _take_overs(middle: Mapping[str, Floats], best: str, way: range, margin: float) -> list[tuple[str, str, int]]:
+    """Return old best, new best and the last point at which the old one was still ahead, going one way."""
+    found = []
+    for k in way[1:]:
+        ahead = min(middle, key=lambda name: middle[name][k])
+        if middle[best][k] - middle[ahead][k] > math.log1p(margin):
+            back = k
+            while back != way.start and middle[best][back] > middle[ahead][back]:
+                back -= way.step
+            found.append((best, ahead, back))
+            best = ahead
+    return found
 
 
 def step_changes(found: Sequence[Job], most_steps: float = 1e9) -> list[Change]:

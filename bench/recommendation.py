@@ -165,7 +165,7 @@ def from_rows(
         high_s=float(best["high_s"]),
         basis=ledger.weakest([job.basis for job in found]),
         rows=table,
-        batch_changes=tuple(crossover.batch_changes(along, batches, steps)),
+        batch_changes=tuple(crossover.batch_changes(along, batches, steps, margin, around=batch)),
         step_changes=tuple(crossover.step_changes(found)),
         runs=tuple(dict.fromkeys(rows["run"])),
         machine=str(rows["machine"].iloc[0]),
@@ -204,7 +204,7 @@ PARTS = ("import_s", "compile_s", "place_s", "call_s", "step_s")
 def _grid(batch: int) -> list[int]:
     """Return batches around the one asked for, evenly on a log scale."""
     low, high = max(1.0, batch / WIDEST), float(batch) * WIDEST
-    return sorted({round(b) for b in np.geomspace(low, high, GRID_POINTS)})
+    return sorted({batch, *(round(b) for b in np.geomspace(low, high, GRID_POINTS))})
 
 
 def _beyond_first(job: ledger.Job) -> ledger.Job:

@@ -134,13 +134,27 @@ def test_batch_changes_are_where_the_totals_meet():
     assert change.low < change.at < change.high < 2 * change.at
 
 
+@pytest.mark.parametrize("around", [1, 64, 2**19])
+def test_batch_changes_are_found_from_either_side(around):
+    """Wherever the search starts, the same two changes come out, in rising order; a lead below the margin is a tie."""
+    batches = [2**k for k in range(20)]
+    one = constant("one", 0.0, [1e-6 + 9e-9 * n for n in batches])
+    two = constant("two", 0.0, [10e-6 + 3e-9 * n for n in batches])
+    three = constant("three", 0.0, [200e-6 + 1e-9 * n for n in batches])
+    near = constant("near", 0.0, 0.98 * np.median(two.step_s, axis=0))
+    found = crossover.batch_changes([one, two, three], batches, 1000, around=around)
+    assert [(change.before, change.after) for change in found] == [("one", "two"), ("two", "three")]
+    assert [change.at for change in found] == pytest.approx([9e-6 / 6e-9, 190e-6 / 2e-9], rel=0.05)
+    assert len(crossover.batch_changes([two, near], batches, 1000, around=around)) == 0
+
+
 def test_a_change_that_may_lie_anywhere_has_an_open_interval():
     """Two backends that differ by less than their scatter: the interval is open at both ends."""
     batches = [2**k for k in range(12)]
-    one = constant("one", 0.0, [1e-9 * n * (1 + 0.001 * k) for k, n in enumerate(batches)], scatter=0.2)
-    two = constant("other", 0.0, [1e-9 * n * (1 + 0.001 * (6 - k)) for k, n in enumerate(batches)], scatter=0.2)
-    changes = crossover.batch_changes([one, two], batches, steps=1)
-    assert all(change.low == 0.0 and math.isinf(change.high) for change in changes)
+    one = constant("one", 0.0, [1e-9 * n * (1 + 0.02 * k) for k, n in enumerate(batches)], scatter=0.4)
+    two = constant("other", 0.0, [1e-9 * n * (1 + 0.02 * (6 - k)) for k, n in enumerate(batches)], scatter=0.4)
+    (change,) = crossover.batch_changes([one, two], batches, steps=1)
+    assert (change.low, change.high) == (0.0, math.inf)
 
 
 @pytest.mark.parametrize(
