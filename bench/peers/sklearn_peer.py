@@ -6,7 +6,6 @@ its loss, make it the same work.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,9 +49,7 @@ class SklearnPeer(Peer):
         params.batch_size = len(batch.x)
         params.learning_rate_init = params._optimizer.learning_rate = learning_rate * 2 / self.network.outputs
         params._optimizer.learning_rate_init = params.learning_rate_init
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            params.partial_fit(batch.x, batch.y)
+        params.partial_fit(batch.x, batch.y)
         return params, 2 * params.loss_
 
     def fetch_layers(self, params: MLPRegressor) -> Params:

@@ -106,6 +106,7 @@ def test_best_is_at_least_what_a_harder_case_reached() -> None:
             ceiling("read", 30, 128, threads=1, by="torch"),
             ceiling("read", 5, 256),
             ceiling("product", 99, 1),
+            ceiling("product", 40, 1, threads=1),
         ]
     )
     rates = {(c.kind, c.working_set_bytes, c.threads): (c.per_second, c.by) for c in found}
@@ -114,4 +115,5 @@ def test_best_is_at_least_what_a_harder_case_reached() -> None:
         ("read", 128, 1): (30, "torch"),
         ("read", 256, 2): (5, "x"),
         ("product", 1, 2): (99, "x"),
+        ("product", 1, 1): (40, "x"),
     }

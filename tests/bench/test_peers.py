@@ -54,6 +54,22 @@ def test_peer_makes_the_same_steps(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PEERS)
+def test_peer_takes_the_rate_of_each_call(name: str) -> None:
+    """A step at a quarter of the rate, on the same params, moves them a quarter as far."""
+    module, target = PEERS[name]
+    pytest.importorskip(module)
+    problem = make(Network((3, 2, 1)), 16)
+    backend = backends.load(target, problem.network)
+    params, batch = backend.place_params(problem.params), backend.place_batch(problem.inputs, problem.targets)
+    states = [backend.fetch(params)[0].weights]
+    for rate in (1e-3, 0.25e-3):
+        params, _ = backend.step(params, batch, rate)
+        states.append(backend.fetch(params)[0].weights)
+    far, near = np.abs(np.diff(states, axis=0)).sum(axis=(1, 2))
+    assert 3.5 < far / near < 4.5
+
+
+@pytest.mark.parametrize("name", PEERS)
 def test_peer_that_is_not_installed_says_how_to_get_it(name: str) -> None:
     """Loading a peer without its package raises the one error of missing backends."""
     module, target = PEERS[name]

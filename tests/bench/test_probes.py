@@ -37,6 +37,14 @@ def test_probe_rate_is_work_over_the_best_time() -> None:
     assert 0.8 * 333_333 < together.per_second <= 1.01 * 333_333
 
 
+def test_probe_keeps_its_best_time() -> None:
+    """Calls that something held up do not count, whether they come first or last."""
+    waits = iter([0.02, 0.002] + [0.02] * 100)
+    held_up = Probe("tanh", "float32", "sleep", 0, 1000.0, lambda thread: time.sleep(next(waits)))
+    (found,) = child.measured("x", [held_up], 1, 0.05)
+    assert found.per_second > 300_000
+
+
 def test_probe_that_is_spread_runs_on_every_thread_at_once() -> None:
     """Each thread makes its own part, the parts overlapping."""
     seen = []
