@@ -19,6 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from backends import numba_blocks, numba_registers
 from backends.base import Array, Backend, Capabilities, Layer, Network, Params
+from backends.numba_compile import serial_and_parallel
 
 REGISTER_PARAMETERS = 36
 """Up to this size LLVM unrolls the register kernels; beyond it they spill and lose to the blocked ones."""
@@ -157,15 +158,15 @@ def _copy_blocks(rows_major, blocked):  # type: ignore[no-untyped-def]
     for k in prange(blocked.shape[0]):
         here = min(rows, n - k * rows)
         blocked[k, :, here:] = 0
-        for start in range(0, here, 16):  # 16 rows of a wide table at a time stay in cache
-            stop = min(start + 16, here)
+        tile = 16 if features > 8 else rows  # 16 rows of a wide table at a time stay in cache
+        for start in range(0, here, tile):
+            stop = min(start + tile, here)
             for f in range(features):
                 for r in range(start, stop):
                     blocked[k, f, r] = rows_major[k * rows + r, f]
 
 
-_place = njit(cache=True)(_copy_blocks)
-_place_parallel = njit(cache=True, parallel=True)(_copy_blocks)
+_place, _place_parallel = serial_and_parallel(_copy_blocks, cache=True)
 
 
 @njit(cache=True, fastmath={"contract"})

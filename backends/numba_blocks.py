@@ -22,6 +22,7 @@ whole batch a layer at a time                       28             4.0
 import numpy as np
 from numba import njit, prange
 
+from backends.numba_compile import serial_and_parallel
 from backends.numba_tanh import tanh
 
 _LOOP = {"fastmath": {"contract"}, "error_model": "numpy"}
@@ -136,6 +137,46 @@ def backward_block(params, sizes, x, y, n, tape, scale, one, g, product, gradien
     return squares
 
 
+# What follows keeps array expressions out of the parallel kernels, where each would become a parallel region of its
+# own: slower to run, and several times slower to compile.
+
+
+@njit(**_LOOP)
+def empty_tape(sizes, rows, like):
+    """Return room for every layer's output of one block."""
+    return np.empty((sizes[1:].sum(), rows), like.dtype)
+
+
+@njit(**_LOOP)
+def scratch(sizes, rows, params):
+    """Return room for error terms and for the gradients of one product."""
+    return np.empty((2, sizes[1:].max(), rows), params.dtype), np.empty(params.shape[0], params.dtype)
+
+
+@njit(**_LOOP)
+def start(gradients, one):
+    """Clear the gradients; return the zero to add squares to."""
+    gradients[:] = 0
+    return one - one
+
+
+@njit(**_LOOP)
+def add_up(partial, squares, gradients, one):
+    """Write the sum over chunks of ``partial [chunks, parameters]``, in their order; return the sum of squares."""
+    total = start(gradients, one)
+    for c in range(partial.shape[0]):
+        total += squares[c]
+        add(partial[c], gradients)
+    return total
+
+
+@njit(**_LOOP)
+def descend(params, gradients, learning_rate):
+    """Take the update."""
+    for k in range(params.shape[0]):
+        params[k] -= learning_rate * gradients[k]
+
+
 def forward(params, sizes, x, n, tape):
     """Write every layer's output to ``tape``."""
     rows = x.shape[2]
@@ -147,19 +188,18 @@ def backward(params, sizes, x, y, n, tape, one, gradients):
     """Write the gradients of the batch that ``tape`` belongs to; return the loss."""
     blocks, rows = x.shape[0], x.shape[2]
     chunks = min(CHUNKS, blocks)
-    partial = np.zeros((chunks, params.shape[0]), x.dtype)
-    squares = np.zeros(chunks, x.dtype)
+    partial = np.empty((chunks, params.shape[0]), x.dtype)
+    squares = np.empty(chunks, x.dtype)
     count = one * n * sizes[-1]
     for c in prange(chunks):
-        g = np.empty((2, sizes[1:].max(), rows), x.dtype)
-        product = np.empty(params.shape[0], x.dtype)
+        g, product = scratch(sizes, rows, params)
+        total = start(partial[c], one)
         for k in range(c * blocks // chunks, (c + 1) * blocks // chunks):
             here = min(rows, n - k * rows)
-            squares[c] += backward_block(
-                params, sizes, x[k], y[k], here, tape[k], (one + one) / count, one, g, product, partial[c]
-            )
-    gradients[:] = partial.sum(axis=0)
-    return squares.sum() / count
+            scale = (one + one) / count
+            total += backward_block(params, sizes, x[k], y[k], here, tape[k], scale, one, g, product, partial[c])
+        squares[c] = total
+    return add_up(partial, squares, gradients, one) / count
 
 
 def train(params, sizes, x, y, n, learning_rate, one, losses):
@@ -168,32 +208,27 @@ def train(params, sizes, x, y, n, learning_rate, one, losses):
     chunks = min(CHUNKS, blocks)
     partial = np.empty((chunks, params.shape[0]), x.dtype)
     squares = np.empty(chunks, x.dtype)
+    gradients = np.empty(params.shape[0], x.dtype)
     count = one * n * sizes[-1]
     for s in range(losses.shape[0]):
         for c in prange(chunks):
-            tape = np.empty((sizes[1:].sum(), rows), x.dtype)
-            g = np.empty((2, sizes[1:].max(), rows), x.dtype)
-            product = np.empty(params.shape[0], x.dtype)
-            partial[c] = 0
-            squares[c] = 0
+            tape = empty_tape(sizes, rows, params)
+            g, product = scratch(sizes, rows, params)
+            total = start(partial[c], one)
             for k in range(c * blocks // chunks, (c + 1) * blocks // chunks):
                 here = min(rows, n - k * rows)
+                scale = (one + one) / count
                 forward_block(params, sizes, x[k], here, tape)
-                squares[c] += backward_block(
-                    params, sizes, x[k], y[k], here, tape, (one + one) / count, one, g, product, partial[c]
-                )
-        losses[s] = squares.sum() / count
-        gradients = partial.sum(axis=0)
-        for k in range(params.shape[0]):
-            params[k] -= learning_rate * gradients[k]
+                total += backward_block(params, sizes, x[k], y[k], here, tape, scale, one, g, product, partial[c])
+            squares[c] = total
+        losses[s] = add_up(partial, squares, gradients, one) / count
+        descend(params, gradients, learning_rate)
 
 
-def _both(kernel):
-    """Compile a kernel for one thread and for all; with all, the BLAS must be held to one."""
-    return njit(**_KERNEL)(kernel), njit(parallel=True, **_KERNEL)(kernel)
-
-
-_FORWARD, _BACKWARD, _TRAIN = _both(forward), _both(backward), _both(train)
+_FORWARD = serial_and_parallel(forward, **_KERNEL)
+_BACKWARD = serial_and_parallel(backward, **_KERNEL)
+_TRAIN = serial_and_parallel(train, **_KERNEL)
+"""Of each pair the second needs the BLAS held to one thread."""
 
 
 def bind(sizes, real):

@@ -21,6 +21,7 @@ the same with sizes known only at run time     4.6     600
 import numpy as np
 from numba import njit, prange
 
+from backends.numba_compile import serial_and_parallel
 from backends.numba_tanh import stack_array, tanh
 
 _ROW = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "forceinline": True}
@@ -95,6 +96,19 @@ def clear(count, dw, one):
         dw[k] = one - one
 
 
+@njit(fastmath={"contract"}, error_model="numpy")
+def add_up(partial):
+    """Return the sum over chunks of ``partial [chunks, count + 1]``, in their order.
+
+    In a function of its own: inside a parallel kernel the sum would become a parallel region.
+    """
+    total = partial[0].copy()
+    for c in range(1, partial.shape[0]):
+        for k in range(total.shape[0]):
+            total[k] += partial[c, k]
+    return total
+
+
 @njit(**_ROW)
 def descend(ni, nh, no, count, w, x, y, n, learning_rate, one, h, g, dw):
     """Take one step of gradient descent on the weights ``w``; return the loss before it."""
@@ -153,8 +167,9 @@ def bind(sizes, real):
             partial[c, count] = squares
             for k in range(count):
                 partial[c, k] = dw[k]
-        total = partial.sum(axis=0)
-        gradients[:] = total[:count]
+        total = add_up(partial)
+        for k in range(count):
+            gradients[k] = total[k]
         return total[count] / entries
 
     @njit(**_KERNEL)
@@ -200,16 +215,18 @@ def bind(sizes, real):
                 partial[c, count] = add_rows(ni, nh, no, w, x[c], y[c], here, scale, real(1), h, g, dw)
                 for k in range(count):
                     partial[c, k] = dw[k]
-            total = partial.sum(axis=0)
+            total = add_up(partial)
             losses[s] = total[count] / entries
             for k in range(count):
                 params[k] -= real(learning_rate) * total[k]
 
+    forward_kernels = serial_and_parallel(forward, **_KERNEL)
+    backward_kernels = serial_and_parallel(backward, **_KERNEL)
     return {
-        "forward": njit(**_KERNEL)(forward),
-        "forward_parallel": njit(parallel=True, **_KERNEL)(forward),
-        "backward": njit(**_KERNEL)(backward),
-        "backward_parallel": njit(parallel=True, **_KERNEL)(backward),
+        "forward": forward_kernels[0],
+        "forward_parallel": forward_kernels[1],
+        "backward": backward_kernels[0],
+        "backward_parallel": backward_kernels[1],
         "step": step,
         "train": train,
         "train_parallel": train_parallel,

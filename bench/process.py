@@ -36,6 +36,10 @@ CACHE_VARIABLES = {
     "TRITON_CACHE_DIR": "triton",
     "XDG_CACHE_HOME": "xdg",
 }
+KEEP_EVERY_COMPILATION = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # its default keeps only what took a second to compile
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 POLL_S = 0.5
 
 Event = dict[str, Any]
@@ -46,6 +50,7 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     own |= {name: str(threads) for name in THREAD_VARIABLES}
     own |= {name: str(cache / folder) for name, folder in CACHE_VARIABLES.items()}
+    own |= KEEP_EVERY_COMPILATION
     checkout = str(Path(__file__).resolve().parent.parent)
     path = [checkout, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return own | {
