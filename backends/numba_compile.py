@@ -1,11 +1,12 @@
 """Compile one kernel twice, for one thread and for all."""
 
 from types import FunctionType
+from typing import Any
 
 from numba import njit
 
 
-def serial_and_parallel(kernel, **options):
+def serial_and_parallel(kernel: Any, **options: Any) -> tuple[Any, Any]:
     """Return ``kernel`` jitted for one thread, where ``prange`` is ``range``, and for all threads.
 
     numba's disk cache knows a function by its file, name and line, and not by its options: without a name of its own
