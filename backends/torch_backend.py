@@ -15,7 +15,7 @@ design                                              3-2-1, n=3  3-2-1, n=2^20
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +78,23 @@ class Scratch(NamedTuple):
     gradients: Vector
 
 
+def _full_precision(method: Any) -> Any:
+    """Run a method whose products must not be TF32 or bfloat16, whatever the process-wide switch says meanwhile."""
+
+    @wraps(method)
+    def run(*arguments: Any) -> Any:
+        before = torch.get_float32_matmul_precision()
+        if before == "highest":
+            return method(*arguments)
+        torch.set_float32_matmul_precision("highest")
+        try:
+            return method(*arguments)
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    return run
+
+
 class TorchBackend(Backend):
     """PyTorch on CPU or CUDA."""
 
@@ -110,6 +127,7 @@ class TorchBackend(Backend):
         blocks = [self._place_block(x[k : k + self.block_rows], y[k : k + self.block_rows]) for k in starts]
         return Batch(blocks, len(x), torch.full((), 1 / y.size, **self._kind))
 
+    @_full_precision
     def forward(self, params: Vector, batch: Batch) -> list[Outputs]:
         def work(run: range) -> list[Outputs]:
             tape = [self._empty_outputs(batch.blocks[k].x.shape[1]) for k in run]
@@ -161,6 +179,7 @@ class TorchBackend(Backend):
             facts["device_name"] = torch.cuda.get_device_name()
         return facts
 
+    @_full_precision
     def _gradients(self, params: Vector, batch: Batch, tape: list[Outputs] | None) -> tuple[Tensor, Vector]:
         """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
         scale = 2 / (batch.n * self.network.outputs)
