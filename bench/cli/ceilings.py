@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
-    parser.add_argument("--threads", type=flags.several(flags.positive), metavar="LIST", help="1 and all cores")
+    parser.add_argument(
+        "--threads", type=flags.several(flags.positive), metavar="LIST", help="default: 1 and all cores"
+    )
     parser.add_argument("--seconds", type=flags.seconds, metavar="TIME", help="to repeat each probe (0.2 s)")
-    parser.add_argument("--libraries", type=flags.several(flags.name), metavar="LIST", help="those that are here")
+    parser.add_argument(
+        "--libraries", type=flags.several(flags.name), metavar="LIST", help="some of numpy,numba,torch,jax"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget what was measured on this machine before")
     parser.add_argument("--show", action="store_true", help="measure nothing, show what is stored")
     parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")

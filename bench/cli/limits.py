@@ -26,7 +26,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--case", action="append", metavar="CASE", help="such as 3-2-1:16384 or 3-2-1:3:train; repeatable"
     )
-    what.add_argument("--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST")
+    what.add_argument(
+        "--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST", help="default: float32"
+    )
     what.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
     what.add_argument("--no-peers", action="store_true", help="without TensorFlow, Keras, scikit-learn and flax")
     care = parser.add_argument_group("how long")
@@ -126,8 +128,17 @@ def _measure(args: argparse.Namespace, cases: tuple[Case, ...]) -> Run:
     err.print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")
     run_ = campaign.create(plan, [sys.argv[0], *sys.argv[1:]], "limits", args.results, pace)
     with terminal.progress("limits") as bar:
-        campaign.carry_out(run_, lambda state: bar.update(state.fraction, state.text))
+        campaign.carry_out(run_, lambda state: bar.update(state.fraction, _short(state.text)))
     return run_
+
+
+def _short(text: str) -> str:
+    """Return a text with each peer by its short name."""
+    from bench import peers
+
+    for name, target in peers.installed().items():
+        text = text.replace(target, name)
+    return text
 
 
 def _document(stored: Run, known: Ceilings | None, found: list[Standing], targets: bool) -> dict[str, Any]:

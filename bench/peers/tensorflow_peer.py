@@ -44,6 +44,7 @@ class TensorFlowPeer(Peer):
     def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
         super().__init__(network, dtype, device)
         self._loss: Any = None
+        self._rates: dict[float, Any] = {}
 
     def place_params(self, params: Sequence[Layer]) -> Variables:
         return [(tf.Variable(w.T), tf.Variable(b)) for w, b in self.host_params(params)]
@@ -52,7 +53,9 @@ class TensorFlowPeer(Peer):
         return tf.constant(x), tf.constant(y)
 
     def step(self, params: Variables, batch: Batch, learning_rate: float) -> tuple[Variables, Any]:
-        self._loss = train_step(params, batch.x, batch.y, tf.constant(learning_rate, self.dtype))
+        if learning_rate not in self._rates:
+            self._rates = {learning_rate: tf.constant(learning_rate, self.dtype)}
+        self._loss = train_step(params, batch.x, batch.y, self._rates[learning_rate])
         return params, self._loss
 
     def fetch_layers(self, params: Variables) -> Params:
