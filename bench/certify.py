@@ -127,7 +127,7 @@ def recorded(frame: pd.DataFrame, figure: str) -> Iterator[Noise]:
     for backend, own in good.groupby("backend", sort=False):
         blocks = own.groupby(["run", "arm", "block"], sort=False).ngroup()
         cells = [cell for _, cell in own.assign(number=blocks).groupby(CASE, sort=False)]
-        whole = [cell.sort_values("number") for cell in cells if cell["number"].nunique() == blocks.nunique()]
+        whole = [cell.sort_values("number") for cell in cells if len(cell) == blocks.nunique()]
         if whole:
             logs = np.array([np.log(cell[figure].to_numpy(float)) for cell in whole])
             yield Noise(str(backend), logs, np.array([statistics.within_blocks(cell, figure) for cell in whole]))

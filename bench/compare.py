@@ -185,9 +185,7 @@ def unlike_between(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, list[
     """Return the conditions in which two runs differ for one backend, with the values of each."""
     import pandas as pd
 
-    shared = set(before["backend"]) & set(after["backend"])
-    both = pd.concat([one[one["backend"].isin(shared)] for one in (before, after)], ignore_index=True)
-    return _unlike(both, ["backend"], SAME_EXPERIMENT)
+    return _unlike(pd.concat([before, after], ignore_index=True), ["backend"], SAME_EXPERIMENT)
 
 
 def refuse(unlike: dict[str, list[str]], force: bool) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import compare
+from bench import compare, statistics
 from bench.compare import FASTEST
 from bench.errors import UsageError
 from bench.statistics import FASTER, SLOWER, TIE, UNDECIDED
@@ -65,6 +65,15 @@ def test_an_arm_that_does_differ_is_counted(made):
     spoilt = made.copy()
     spoilt.loc[spoilt["arm"] == "A/A", ["lower_quartile_s", "median_s", "minimum_s"]] *= 1.2
     assert compare.compare(spoilt).chance.rate == 1.0
+
+
+def test_chance_is_counted_comparison_by_comparison(made):
+    """A difference that one comparison in fifty shows by chance is counted, though Holm's method would excuse it."""
+    figures = statistics.cell_figures(made)
+    pair = figures[figures["backend"] == "numba"].assign(log_s=0.0, variance=1e-4, dof=20.0)
+    last = pair["batch"] == pair["batch"].max()
+    pair.loc[last & (pair["arm"] == "A/A"), "log_s"] = 0.05 + 2.3 * 0.0141
+    assert compare.a_against_a(pair, margin=0.05).different == 1
 
 
 def test_a_failed_backend_is_named_and_not_ranked(found):

@@ -88,6 +88,16 @@ def test_compare_as_json_is_one_document(bench):
     assert document["rows"][0]["backend"] == "numba"
 
 
+def test_what_is_no_number_is_null_in_json(bench):
+    """JSON has no NaN: a ratio to numpy, in a comparison without numpy, is null."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    out = bench("compare", "--backends", "jax,torch", "--json")[1]
+    assert {row["to_numpy"] for row in json.loads(out, parse_constant=refuse)["rows"]} == {None}
+
+
 def test_compare_of_two_runs_says_what_changed(bench):
     """The cell made slower is the only one named."""
     status, out, _ = bench("compare", "20250101", "20250103")

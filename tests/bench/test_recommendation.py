@@ -237,6 +237,8 @@ def test_held_out_cases_are_recommended_with_little_regret():
     found = validate.regrets(seen, pd.concat(held, ignore_index=True), cases)
     assert len(found) == 12
     assert validate.share_good(found) >= 0.9
+    assert (found["regret"] >= 0).all()
+    assert ((found["regret"] == 0) == (found["recommended"] == found["best"])).all()
     assert (found["basis"] != time_model.MEASURED).all()
 
 
