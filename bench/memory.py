@@ -21,14 +21,18 @@ CGROUP = Path("/sys/fs/cgroup")
 SPARE = 0.9
 """The share of free memory that a batch may take: the frameworks themselves need the rest."""
 
+SCRATCH_BYTES = 16 << 20
+"""For the blocks that a backend keeps in cache, whatever the batch."""
+
 
 def need_bytes(network: Network, batch: int, dtype: str = "float32") -> int:
     """Return the bytes that one phase after another needs at most for ``batch`` rows: X and Y on the host and placed,
-    every layer's output on the tape, three times as much for what goes backward, and four copies of the parameters.
+    every layer's output on the tape, three times as much for what goes backward, four copies of the parameters, and
+    `SCRATCH_BYTES`.
     """
     itemsize = int(np.dtype(dtype).itemsize)
     tape = batch * sum(network.sizes[1:]) * itemsize
-    return 2 * batch_bytes(network, batch, dtype) + 4 * tape + 4 * network.parameter_count * itemsize
+    return 2 * batch_bytes(network, batch, dtype) + 4 * tape + 4 * network.parameter_count * itemsize + SCRATCH_BYTES
 
 
 def room_bytes(device: str = "cpu") -> int:
