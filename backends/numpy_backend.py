@@ -1,20 +1,21 @@
-"""The network in plain numpy: feature-major, without temporaries, in blocks that stay in cache, on all cores.
+"""The network in plain numpy: feature-major, without temporaries, in blocks on all cores.
 
 The bias is a column of the weights, ``[o, i + 1]``, and each layer's input carries a row of ones, so a product computes
 ``w x + b`` in one call, and the gradient's product the row sums with it: fewer calls for a small batch, fewer passes
-for a large one. numpy releases the interpreter lock inside its calls, so blocks run on a pool of threads.
+for a large one. numpy releases the interpreter lock inside its calls, so a large batch runs on a pool of threads, in
+blocks so large that the threads rarely meet.
 
-Measured for a step in float32 on two cores, microseconds:
+Measured for a step in float32 on two cores, milliseconds, each column one run:
 
-==============================================  ==========  ===============
-design                                          3-2-1, n=3  3-2-1, n=2^20
-==============================================  ==========  ===============
-this one
-the same on one thread
-bias added, gradients summed in calls of their own
-the whole batch at a time, no blocks
-row-major with temporaries, as in a tutorial
-==============================================  ==========  ===============
+==========================================  ============  =============  =================
+design                                      3-2-1, 2^20   32-64-1, 2^16  64-64-64-1, 2^14
+==========================================  ============  =============  =================
+this one                                    8.4           12.6           7.8
+the whole batch at a time                   12.7          20.2           11.8
+blocks in one core's cache, on one thread   8.1           22             12
+blocks in one core's cache, on the pool     12.2          15.6           9.3
+row-major with temporaries, as a tutorial   62            30
+==========================================  ============  =============  =================
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from numpy.typing import ArrayLike
 from backends.base import Array, Backend, Capabilities, Layer, Network, Params
 from backends.blas import Blas
 from backends.layout import copy_feature_major
-from backends.threads import BlockThreads, cached_rows
+from backends.threads import BlockThreads, rows_of_a_block
 
 
 class Batch(NamedTuple):
@@ -74,7 +75,7 @@ class NumpyBackend(Backend):
         self._threads = BlockThreads(self._blas.threads)
         self._kept: dict[tuple[int, int], Scratch] = {}
         row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
-        self.block_rows = cached_rows(row_bytes)
+        self.block_rows = rows_of_a_block(row_bytes)
 
     def place_params(self, params: Sequence[Layer]) -> Vector:
         vector = self._empty_vector()

@@ -8,17 +8,19 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-CACHED_BYTES = 1 << 19
-"""What a block's inputs, outputs and error terms may take together, so that they stay in one core's cache."""
+BLOCK_BYTES = 1 << 23
+"""What a block's inputs, outputs and error terms take together: calls long enough, a tenth of a millisecond, that the
+threads rarely wait for the interpreter lock.
+"""
 MINIMUM_ROWS = 1024
-"""Fewer rows in a block, and the calls cost more than the cache saves."""
+"""Fewer rows in a block, and the calls cost more than the work in them."""
 RUNS = 16
 """Runs of blocks whose gradients are added up together; fixed, so that sums do not depend on the number of threads."""
 
 
-def cached_rows(row_bytes: int) -> int:
+def rows_of_a_block(row_bytes: int) -> int:
     """Return how many rows of ``row_bytes`` each make a block."""
-    return max(MINIMUM_ROWS, CACHED_BYTES // row_bytes // 16 * 16)
+    return max(MINIMUM_ROWS, BLOCK_BYTES // row_bytes // 16 * 16)
 
 
 class BlockThreads:

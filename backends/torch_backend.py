@@ -1,21 +1,26 @@
-"""The network in PyTorch without autograd: feature-major, in place, in blocks that stay in cache, on CPU or CUDA.
+"""The network in PyTorch without autograd: feature-major, in place, on CPU or CUDA.
 
 The bias is a column of the weights, ``[o, i + 1]``, and each layer's input carries a row of ones, so that a product
 computes ``w x + b`` and its gradient the row sums with it. Every call writes into memory that is kept from step to
-step; torch's own fused kernels give the error term and the derivative of tanh in one pass each.
+step, through views that are made once; torch's own kernel gives the derivative of tanh in one pass.
 
-Measured for a step in float32 on two cores, microseconds:
+Measured for a step in float32 on two cores, microseconds, each column one run:
 
-==================================================  ==========  ===============
-design                                              3-2-1, n=3  3-2-1, n=2^20
-==================================================  ==========  ===============
-==================================================  ==========  ===============
+===================================================  ==========  ===========  ============  ===============
+design                                               3-2-1, n=3  3-2-1, 2^14  3-2-1, 2^20   32-64-1, 2^16
+===================================================  ==========  ===========  ============  ===============
+this one                                             23          86           4,500         7,700
+cached blocks, a pool of Python threads              23          132          6,700         12,400
+cached blocks, one after the other                   23          97           6,100         11,700
+loss and error term by mse_loss and its backward     53
+torch.nn and torch.optim.SGD                         204         637          26,200        11,700
+===================================================  ==========  ===========  ============  ===============
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +30,9 @@ from torch import Tensor
 
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
 from backends.layout import copy_feature_major
-from backends.threads import BlockThreads, cached_rows
+
+BLOCK_BYTES = 1 << 29
+"""A batch is cut into blocks only to bound the memory of a step; one pass over all of it is fastest."""
 
 _times_tanh_derivative = torch.ops.aten.tanh_backward.grad_input  # g * (1 - h^2) in one pass
 
@@ -70,7 +77,7 @@ class Outputs(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for one run of blocks: outputs, error terms ``[size, rows]`` of every layer, and the gradients."""
+    """Room for one block: outputs, error terms ``[size, rows]`` of every layer, and the gradients."""
 
     outputs: Outputs
     g: list[Tensor]
@@ -110,9 +117,8 @@ class TorchBackend(Backend):
             )
         self._kind: dict[str, Any] = {"dtype": getattr(torch, dtype), "device": device}
         row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
-        self.block_rows = cached_rows(row_bytes) if device == "cpu" else 1 << 62
-        self._threads = BlockThreads(torch.get_num_threads(), partial(torch.set_num_threads, 1))
-        self._kept: dict[tuple[int, int], Scratch] = {}
+        self.block_rows = max(1, BLOCK_BYTES // row_bytes)
+        self._kept: dict[int, Scratch] = {}
 
     def place_params(self, params: Sequence[Layer]) -> Vector:
         vector = self._empty_vector()
@@ -129,13 +135,10 @@ class TorchBackend(Backend):
 
     @_full_precision
     def forward(self, params: Vector, batch: Batch) -> list[Outputs]:
-        def work(run: range) -> list[Outputs]:
-            tape = [self._empty_outputs(batch.blocks[k].x.shape[1]) for k in run]
-            for k, outputs in zip(run, tape, strict=True):
-                _forward(params, batch.blocks[k], outputs)
-            return tape
-
-        return [outputs for tape in self._threads.map(work, len(batch.blocks)) for outputs in tape]
+        tape = [self._empty_outputs(block.x.shape[1]) for block in batch.blocks]
+        for block, outputs in zip(batch.blocks, tape, strict=True):
+            _forward(params, block, outputs)
+        return tape
 
     def backward(self, params: Vector, batch: Batch, tape: list[Outputs]) -> tuple[Tensor, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
@@ -184,24 +187,15 @@ class TorchBackend(Backend):
         """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
         scale = 2 / (batch.n * self.network.outputs)
 
-        def work(run: range) -> tuple[Any, Vector]:
-            total = self._scratch(run.start, batch.blocks[run.start].x.shape[1]).gradients
-            squares: Any = None
-            for k in run:
-                block = batch.blocks[k]
-                room = self._scratch(run.start, block.x.shape[1])
-                outputs = room.outputs if tape is None else tape[k]
-                if tape is None:
-                    _forward(params, block, outputs)
-                more = _backward(params, block, outputs, scale, room, total.layers, first=squares is None)
-                squares = more if squares is None else squares.add_(more)
-            return squares, total
-
-        parts = self._threads.map(work, len(batch.blocks))
-        squares, total = parts[0]
-        for more, gradients in parts[1:]:
-            squares.add_(more)
-            total.flat.add_(gradients.flat)
+        total = self._scratch(batch.blocks[0].x.shape[1]).gradients
+        squares: Any = None
+        for k, block in enumerate(batch.blocks):
+            room = self._scratch(block.x.shape[1])
+            outputs = room.outputs if tape is None else tape[k]
+            if tape is None:
+                _forward(params, block, outputs)
+            more = _backward(params, block, outputs, scale, room, total.layers, first=k == 0)
+            squares = more if k == 0 else squares.add_(more)
         return squares.mul_(batch.one_entry), total
 
     def _place_block(self, x: Array, y: Array) -> Block:
@@ -228,12 +222,12 @@ class TorchBackend(Backend):
         predicted = torch.empty(self.network.outputs, rows, **self._kind)
         return Outputs([*(h[:-1] for h in hidden), predicted], [*hidden, predicted], [h.T for h in hidden])
 
-    def _scratch(self, run: int, rows: int) -> Scratch:
-        """Return the room of one run of blocks, kept between steps."""
-        if (run, rows) not in self._kept:
+    def _scratch(self, rows: int) -> Scratch:
+        """Return the room for a block of that many rows, kept between steps."""
+        if rows not in self._kept:
             g = [torch.empty(size, rows, **self._kind) for size in self.network.sizes[1:]]
-            self._kept[run, rows] = Scratch(self._empty_outputs(rows), g, g[-1].view(-1), self._empty_vector())
-        return self._kept[run, rows]
+            self._kept[rows] = Scratch(self._empty_outputs(rows), g, g[-1].view(-1), self._empty_vector())
+        return self._kept[rows]
 
 
 def _forward(params: Vector, block: Block, outputs: Outputs) -> None:
