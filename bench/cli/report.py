@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import shlex
 import tempfile
 import webbrowser
 from pathlib import Path
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     root = bench.results.results_root()
     machines = {stored.machine for stored in chosen}
     limits = {machine: found for machine in machines if (found := ceilings.load(machine, root)) is not None}
-    commands = {stored.id: str(stored.manifest.get("command", "")) for stored in chosen}
+    commands = {stored.id: command_of(stored.manifest.get("command")) for stored in chosen}
     made = page(bench.results.load(*chosen), limits, commands)
     text = html.rendered(made, drawing.result())
     try:
@@ -57,6 +58,12 @@ def run(args: argparse.Namespace) -> int:
     if args.open:
         webbrowser.open(args.out.resolve().as_uri())
     return 0
+
+
+def command_of(stored: object) -> str:
+    """Return the command line that made a run, without the path of the checkout."""
+    words = [str(word) for word in stored] if isinstance(stored, list) else [str(stored or "")]
+    return f"python -m bench {shlex.join(words[1:])}" if words[0].endswith("__main__.py") else " ".join(words)
 
 
 def is_installed(module: str) -> bool:

@@ -71,7 +71,7 @@ function inWords(exhibit, rows) {
 async function drawChart(key, exhibit, sources, place, words) {
   const ticks = exhibit.alternative ? [...new Set(sources.main.map((row) => row[exhibit.alternative[1]]))] : [];
   const drawn = [...sources.main, ...sources.extent, ...(sources.limit || [])];
-  const levels = levelsOf(drawn, [...exhibit.extent, "low", "high", "limit_s"]);
+  const levels = levelsOf(drawn, [...exhibit.extent, "drawn_low", "drawn_high", "limit_s"]);
   const { rows, step } = exhibit.spec.usermeta;
   const height = exhibit.spec.height || step * rows.reduce((lines, name) => lines * new Set(sources.main.map((row) => row[name])).size, 1);
   const spec = {

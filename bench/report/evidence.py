@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
-from bench.report.judged import CASE, CELL
+from bench.report.judged import CASE, CELL, framed
 from bench.report.outlook import CHANGE, LINE, STEPS, Outlook, change_row
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def totals(found: Iterable[Outlook]) -> pd.DataFrame:
     """Return the total time of each backend by batch and number of steps, with its interval."""
     import pandas as pd
 
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
             **one.conditions,
             "batch": cell.batch,
@@ -97,6 +97,7 @@ def totals(found: Iterable[Outlook]) -> pd.DataFrame:
         for cell in one.cells
         for total in cell.totals
     )
+    return framed(rows, "seconds", ["batch", "cache"])
 
 
 def break_even(found: Iterable[Outlook]) -> pd.DataFrame:

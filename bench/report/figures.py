@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,7 @@ def figures(page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
     for run in runs:
         for network in networks:
             chosen = {**page.chosen, "network": network, "run": run}
+            chosen["batch"] = nearest_batch(page, chosen)
             said = [f"{network}, {chosen['dtype']}, {chosen['device']}", *([run] if len(runs) > 1 else [])]
             stem = "-".join([network, *([run] if len(runs) > 1 else [])])
             for card in page.cards:
@@ -100,6 +102,15 @@ def figures(page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
                 spec = filled(exhibit, chosen, WIDTH) if exhibit.spec is not None else None
                 if spec is not None:
                     yield named(exhibit.id, stem), _titled(with_legend(spec), exhibit, chosen, said)
+
+
+def nearest_batch(page: Page, chosen: dict[str, Any]) -> int:
+    """Return the measured batch of a run and network that is nearest to the one chosen, as the page does."""
+    found = {
+        cell.batch for card in page.cards if card.run == chosen["run"] and card.network == chosen["network"]
+        for cell in card.cells
+    }  # fmt: skip
+    return min(found, key=lambda batch: abs(math.log(batch / chosen["batch"])), default=int(chosen["batch"]))
 
 
 def answer_map(card: Card, said: str) -> dict[str, Any]:

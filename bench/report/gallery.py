@@ -61,7 +61,8 @@ def speed(theme: Theme, rows: dict[str, pd.DataFrame]) -> Part:
             Exhibit(
                 "crossovers",
                 "Crossovers",
-                "The batches at which the fastest backend changes, interpolated between measured batches.",
+                "The batches at which the fastest backend changes, interpolated between measured batches. A dash: the "
+                "interval is open there.",
                 rows["crossovers"],
                 (
                     *CASE_COLUMNS[:6],

@@ -47,7 +47,18 @@ def cells(frame: pd.DataFrame, every: pd.DataFrame) -> pd.DataFrame:
     counts = good.groupby(CELL, as_index=False)[["rounds", "set_aside"]].sum()
     verdicts = pd.concat([compare.compare(own).rows.assign(run=run) for run, _, own in phases(frame)])
     rows = every[every["arm"] == ""].merge(counts, on=CELL)
-    return rows.merge(verdicts[[*CELL, "verdict", "to_fastest"]], on=CELL)
+    return framed(rows.merge(verdicts[[*CELL, "verdict", "to_fastest"]], on=CELL), "seconds")
+
+
+def framed(rows: pd.DataFrame, value: str, apart: list[str] | None = None) -> pd.DataFrame:
+    """Return rows with ``drawn_low`` and ``drawn_high``: the interval, cut off where it would dwarf all the values.
+
+    An interval from two processes may span decades. The cut is at a third of the least value of the chart and at three
+    times its greatest; ``low`` and ``high`` stay as they are.
+    """
+    chart = rows.groupby([name for name in CASE if name != "batch" and name in rows] + (apart or []))[value]
+    low, high = rows["low"].clip(lower=chart.transform("min") / 3), rows["high"].clip(upper=chart.transform("max") * 3)
+    return rows.assign(drawn_low=low, drawn_high=high)
 
 
 def ratios(rows: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +74,7 @@ def ratios(rows: pd.DataFrame) -> pd.DataFrame:
         ratio = statistics.ratios(one, other)
         made = one[CELL].assign(reference=reference, against=other["backend"].to_numpy())
         found.append(made.assign(ratio=ratio.ratio, low=ratio.low, high=ratio.high))
-    return pd.concat(found, ignore_index=True)
+    return framed(pd.concat(found, ignore_index=True), "ratio", ["reference"])
 
 
 def repeats(every: pd.DataFrame) -> pd.DataFrame:

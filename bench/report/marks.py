@@ -129,8 +129,8 @@ def line(theme: Theme, x: alt.X, y: alt.Y, tooltip: Sequence[alt.Tooltip]) -> li
 
 
 def interval(theme: Theme, x: alt.X) -> list[alt.Chart]:
-    """Return the band and the whiskers from ``low`` to ``high`` for each backend."""
-    span = {"x": x, "y": alt.Y("low:Q"), "y2": alt.Y2("high:Q"), "color": theme.colour}
+    """Return the band and the whiskers from ``drawn_low`` to ``drawn_high`` for each backend."""
+    span = {"x": x, "y": alt.Y("drawn_low:Q"), "y2": alt.Y2("drawn_high:Q"), "color": theme.colour}
     return [
         source("main").mark_area(opacity=0.16, aria=False).encode(**span),
         source("main").mark_rule(strokeWidth=1.4, aria=False).encode(**span),

@@ -44,7 +44,7 @@ def filled(exhibit: Exhibit, chosen: Mapping[str, Any], width: int) -> dict[str,
     meta = exhibit.spec["usermeta"]
     height = exhibit.spec.get("height") or meta["step"] * math.prod(main[name].nunique() for name in meta["rows"])
     ticks = sorted(main[exhibit.alternative[1]].unique().tolist()) if exhibit.alternative else []
-    named = (*exhibit.extent, "low", "high", "limit_s")
+    named = (*exhibit.extent, "drawn_low", "drawn_high", "limit_s")
     values = [value for rows in sources.values() for name in named if name in rows for value in rows[name].tolist()]
     return {
         **exhibit.spec,

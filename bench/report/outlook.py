@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import crossover, ledger, recommendation
+from bench import crossover, decision, ledger
 from bench.crossover import Change
 from bench.ledger import Job
 from bench.report.answers import MIDDLE_STEPS, Cell, Total, Verdict
@@ -115,7 +115,7 @@ def _outlook(
         jobs = [_at(job, [position], compiled, case, cache) for job in found]
         new = {job.backend for job in jobs if (job.backend, *case) not in measured}
         for steps in STEPS:
-            table, decided = recommendation._decide(jobs, steps, MARGIN)
+            table, decided = decision.decide(jobs, steps, MARGIN)
             cells.append(_cell(case[1], steps, table, decided, new))
         costs += [{"batch": case[1], "backend": job.backend, **_parts(job)} for job in jobs]
         changes[case[1]] = tuple(crossover.step_changes(jobs))
@@ -144,7 +144,7 @@ def _cell(batch: int, steps: int, table: pd.DataFrame, decided: dict[str, Any], 
 
 def _parts(job: Job) -> dict[str, Any]:
     """Return the middle of each part of a total, in seconds."""
-    middle = {name: float(np.median(getattr(job, name)[:, 0])) for name in recommendation.PARTS}
+    middle = {name: float(np.median(getattr(job, name)[:, 0])) for name in decision.PARTS}
     return {**middle, "fixed_s": float(np.median(job.fixed_s[:, 0])), "phase": job.phase}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bench.crossover import Change
 from bench.report.answers import MIDDLE_STEPS, Cell
-from bench.report.formats import format_count, format_number
+from bench.report.formats import format_count
 from bench.report.outlook import Outlook
 
 
@@ -26,7 +26,7 @@ def along_batch(outlook: Outlook) -> str:
         cells = [cell for cell in outlook.cells if cell.steps == MIDDLE_STEPS]
         best = Counter(cell.totals[0].backend for cell in cells).most_common(1)[0][0]
         sure = all(cell.verdict == "winner" for cell in cells)
-        return f"{case}, {best} {'is fastest' if sure else 'leads'} at every batch from {_span(cells)} rows."
+        return f"{case}, {best} {'is fastest' if sure else 'leads'} {_span(cells)} rows."
     stretches = [
         f"{change.before} up to {interval(change)}{' rows' if not k else ''}" for k, change in enumerate(changes)
     ]
@@ -46,30 +46,28 @@ def along_steps(outlook: Outlook) -> str:
 
 def proven(cells: Sequence[Cell]) -> str:
     """Return how many answers of the map are proven, tied and open."""
-    counts = Counter(cell.verdict for cell in cells)
+    counts = Counter(str(cell.verdict) for cell in cells)
     if counts["winner"] == len(cells):
-        return f"All {len(cells)} answers of the map are proven."
-    return (
-        f"Of {len(cells)} answers on the map {counts['winner']} are proven winners, "
-        f"{counts['tie']} ties, {counts['undecided']} undecided."
-    )
+        return f"All {len(cells)} answers on the map are proven."
+    kinds = (("winner", "proven winners"), ("tie", "proven ties"), ("undecided", "undecided"))
+    said = ", ".join(f"{counts[kind]} {words}" for kind, words in kinds if counts[kind])
+    return f"{len(cells)} answers on the map: {said}."
 
 
 def interval(change: Change) -> str:
     """Return the place of a change with its 95 % interval, of three digits: ``1,030 [694 to 2,000]``."""
-    low = format_number(_three(change.low)) if change.low > 0 else "below"
-    high = format_number(_three(change.high)) if math.isfinite(change.high) else "beyond"
-    return f"{_number(change.at)} [{low} to {high}]"
+    low = _whole(change.low) if change.low > 0 else "below"
+    high = _whole(change.high) if math.isfinite(change.high) else "beyond"
+    return f"{_whole(change.at)} [{low} to {high}]"
 
 
-def _number(value: float) -> str:
-    return format_number(_three(value))
-
-
-def _three(value: float) -> float:
-    return float(f"{value:.2e}") if value else 0.0
+def _whole(count: float) -> str:
+    """Return a count without a fraction, of three digits at most: nobody has a tenth of a row."""
+    return format_count(round(float(f"{count:.2e}")))
 
 
 def _span(cells: Sequence[Cell]) -> str:
     batches = sorted(cell.batch for cell in cells)
-    return f"{format_count(batches[0])} to {format_count(batches[-1])}"
+    if len(batches) == 1:
+        return f"at {format_count(batches[0])}"
+    return f"at every batch from {format_count(batches[0])} to {format_count(batches[-1])}"

@@ -43,7 +43,7 @@ const LABELS = {
   network: "Network", dtype: "Precision", device: "Device", threads: "Threads", phase: "Phase", batch: "Rows in a batch",
   cache: "Start", reference: "Compared with",
 };
-const WORDS = { cache: { cold: "first run (cold cache)", warm: "again (warm cache)" } };
+const WORDS = { cache: { cold: "cold cache", warm: "warm cache" } };
 const MANY = 8;
 
 /** What can be chosen for a dimension; for batches, only those measured for the other choices. */
@@ -58,14 +58,19 @@ report.options = function (dimension) {
   return found.size ? all.filter((batch) => found.has(batch)) : all;
 };
 
-/** Change one choice and draw again what hangs on it. */
-report.choose = function (dimension, value) {
-  report.chosen[dimension] = value;
+/** Where the chosen batch was not measured, take the nearest that was. */
+report.settle = function () {
   const batches = report.options("batch");
   if (batches.length && !batches.includes(report.chosen.batch)) {
     const distance = (batch) => Math.abs(Math.log(batch / report.chosen.batch));
     report.chosen.batch = batches.reduce((best, batch) => (distance(batch) < distance(best) ? batch : best));
   }
+};
+
+/** Change one choice and draw again what hangs on it. */
+report.choose = function (dimension, value) {
+  report.chosen[dimension] = value;
+  report.settle();
   report.drawChoices();
   report.remember();
   return report.changed(dimension);

@@ -10,6 +10,7 @@ from bench.report.marks import (
     COUNT_LABEL,
     INK_LINE,
     INK_TEXT,
+    LEVELS,
     SOFT_AREA,
     Lines,
     Theme,
@@ -23,7 +24,7 @@ from bench.report.marks import (
 
 def conformance(theme: Theme) -> dict[str, Any]:
     """Worst error over its proven bound, claim by claim; beyond 1 a claim is broken."""
-    axis = alt.Axis(labelExpr="format(datum.value, '~g')", tickCount=6, labelOverlap="greedy")
+    axis = alt.Axis(labelExpr="format(datum.value, '~g')", values=alt.ExprRef(LEVELS), labelOverlap="greedy")
     one = constant(shown=1).mark_rule(style=INK_LINE, strokeWidth=1.5, aria=False)
     points = source("main").mark_point(size=80, filled=False, strokeWidth=2, opacity=1)
     x = alt.X("shown:Q", title="worst error / bound", scale=alt.Scale(type="log", padding=14), axis=axis)
