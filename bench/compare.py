@@ -7,15 +7,13 @@ fastest was chosen by the same figures, and Holm's method over all pairs pays fo
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench import statistics
-from bench.errors import UsageError
-from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
 from bench.statistics import CASE, MARGIN, SLOWER, TIE, UNDECIDED
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ class Comparison:
     """What one run says.
 
     Attributes:
-        rows: one a case and backend: ``CASE``, ``backend``, ``seconds``, ``low_s``, ``high_s`` (95 %), ``blocks``,
+        rows: one a case and backend, the fastest first: those of `bench.statistics.cell_figures`, and
             ``to_fastest``, ``to_fastest_low``, ``to_fastest_high``, ``to_numpy`` (ratios of times; NaN without numpy),
             ``verdict`` (fastest, tie, slower, undecided), ``limit_s``, ``share_of_limit`` (NaN where not measured).
         winners: one a case: ``CASE``, ``outcome`` (fastest, tie, undecided), ``backends`` (list; one where it is the
@@ -76,42 +74,21 @@ def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | Non
     import pandas as pd
 
     figures = statistics.cell_figures(frame)
-    chance = a_against_a(figures, margin)
-    main = figures[figures["arm"] == ""].reset_index(drop=True)
+    main = figures[figures["arm"] == ""]
+    main = main.assign(case=main.groupby(CASE, sort=False).ngroup()).sort_values(["case", "log_s"], ignore_index=True)
     pairs = _pairs(main)
-    base, other = main.iloc[[i for i, _ in pairs]], main.iloc[[j for _, j in pairs]]
-    found = statistics.ratios(base, other, margin)
-    verdicts = statistics.verdicts(found)
-    by_pair = {pair: k for k, pair in enumerate(pairs)}
-    rows, winners = [], []
+    main = main.join(_against_fastest(main, pairs, margin))
+    winners = []
     for _, case in main.groupby(CASE, sort=False):
-        order = case["log_s"].sort_values().index
-        first = order[0]
-        reference = case.loc[case["backend"] == REFERENCE, "seconds"]
-        numpy_s = float(reference.iloc[0]) if len(reference) else float("nan")
-        seen = {}
-        for i in order:
-            ratio, low, high, verdict = 1.0, 1.0, 1.0, FASTEST
-            if i != first:
-                k = by_pair[(first, i)]
-                ratio, low, high = float(found.ratio[k]), float(found.low[k]), float(found.high[k])
-                verdict = str(verdicts[k]) if verdicts[k] in (SLOWER, TIE) else UNDECIDED
-            row = main.loc[i]
-            seen[row["backend"]] = verdict
-            limit_s = (
-                limit_of(*(row[key] for key in ("network", "batch", "dtype", "phase", "threads"))) if limit_of else None
-            )
-            rows.append(
-                {key: row[key] for key in [*CASE, "backend", "seconds", "low_s", "high_s", "blocks"]}
-                | {"to_fastest": ratio, "to_fastest_low": low, "to_fastest_high": high}
-                | {"to_numpy": row["seconds"] / numpy_s, "verdict": verdict}
-                | {"limit_s": limit_s, "share_of_limit": limit_s / row["seconds"] if limit_s else None}
-            )
-        winners.append({key: case.iloc[0][key] for key in CASE} | outcome(seen))
-        if winners[-1]["outcome"] != FASTEST:
-            rows[-len(seen)]["verdict"] = winners[-1]["outcome"]
-    made = pd.DataFrame(rows).astype({"limit_s": float, "share_of_limit": float}) if rows else main
-    return Comparison(made, pd.DataFrame(winners), failures(frame), chance, margin, len(pairs))
+        won = outcome(dict(zip(case["backend"], case["verdict"], strict=True)))
+        winners.append({key: case.iloc[0][key] for key in CASE} | won)
+        main.loc[case.index[0], "verdict"] = won["outcome"]
+        numpy_s = case.loc[case["backend"] == REFERENCE, "seconds"].mean()
+        main.loc[case.index, "to_numpy"] = case["seconds"] / numpy_s
+    main["limit_s"] = [_limit_s(row, limit_of) for _, row in main.iterrows()]
+    main["share_of_limit"] = main["limit_s"] / main["seconds"]
+    chance = a_against_a(figures, margin)
+    return Comparison(main, pd.DataFrame(winners), failures(frame), chance, margin, len(pairs))
 
 
 def outcome(verdicts: dict[str, str]) -> dict[str, object]:
@@ -176,52 +153,32 @@ def failures(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
-def unlike_within(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the conditions in which backends of one run differ, with the values of each."""
-    return _unlike(frame, [], SAME_CONDITIONS)
-
-
-def unlike_between(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the conditions in which two runs differ for one backend, with the values of each."""
+def _against_fastest(main: pd.DataFrame, pairs: Sequence[tuple[int, int]], margin: float) -> pd.DataFrame:
+    """Return ratio, interval and verdict of each row against the first of its case, all pairs held together."""
     import pandas as pd
 
-    return _unlike(pd.concat([before, after], ignore_index=True), ["backend"], SAME_EXPERIMENT)
+    base, other = main.iloc[[i for i, _ in pairs]], main.iloc[[j for _, j in pairs]]
+    found = statistics.ratios(base, other, margin)
+    judged = statistics.verdicts(found)
+    rows = pd.DataFrame({"to_fastest": 1.0, "to_fastest_low": 1.0, "to_fastest_high": 1.0}, index=main.index)
+    rows["verdict"] = FASTEST
+    first = set(main.index[~main.duplicated(CASE)])
+    for k, (i, j) in enumerate(pairs):
+        if i in first:
+            rows.loc[j, ["to_fastest", "to_fastest_low", "to_fastest_high"]] = (
+                found.ratio[k],
+                found.low[k],
+                found.high[k],
+            )
+            rows.loc[j, "verdict"] = judged[k] if judged[k] in (SLOWER, TIE) else UNDECIDED
+    return rows
 
 
-def refuse(unlike: dict[str, list[str]], force: bool) -> None:
-    """Refuse a comparison across unlike conditions, naming the first field that differs.
-
-    Raises:
-        UsageError: they differ, and it was not forced.
-    """
-    if unlike and not force:
-        fields = "; ".join(
-            f"{name.removeprefix('receipt_')}: {' against '.join(map(repr, values))}" for name, values in unlike.items()
-        )
-        raise UsageError(f"unlike conditions, so no fair comparison: {fields}; compare all the same with --force")
-
-
-def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> dict[str, list[str]]:
-    """Return fields with several values among good rows that agree in ``inside``, device and number of threads.
-
-    A field that a row does not have says nothing.
-    """
-    good = frame[frame["status"] == "ok"]
-    groups = [*inside, "device", "threads"]
-    found: dict[str, list[str]] = {}
-    for name in fields:
-        if name not in good or name in groups:
-            continue
-        texts = good[name].dropna().astype(str)
-        for _, values in texts.groupby([good.loc[texts.index, key] for key in groups], sort=False):
-            if values.nunique() > 1:
-                found.setdefault(name, list(map(str, values.unique())))
-    return found
+def _limit_s(row: pd.Series[float], limit_of: LimitOf | None) -> float:
+    limit_s = limit_of(*(row[key] for key in ("network", "batch", "dtype", "phase", "threads"))) if limit_of else None
+    return float("nan") if limit_s is None else limit_s
 
 
 def _pairs(main: pd.DataFrame) -> Sequence[tuple[int, int]]:
-    """Return positions of every two backends of a case, the faster first."""
-    pairs = []
-    for _, case in main.groupby(CASE, sort=False):
-        pairs += list(itertools.combinations(case["log_s"].sort_values().index, 2))
-    return pairs
+    """Return positions of every two rows of a case, the faster first."""
+    return [pair for _, case in main.groupby(CASE, sort=False) for pair in itertools.combinations(case.index, 2)]

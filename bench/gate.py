@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import compare
+from bench import compare, conditions
 from bench.errors import UsageError
 from bench.statistics import CASE, MARGIN, SLOWER, UNDECIDED
 
@@ -48,7 +48,7 @@ def judge(baseline: pd.DataFrame, candidate: pd.DataFrame, margin: float = MARGI
     Raises:
         UsageError: unlike conditions, unless forced; or no cell in common.
     """
-    compare.refuse(compare.unlike_between(baseline, candidate), force)
+    conditions.refuse(conditions.unlike_between(baseline, candidate), force)
     cells = compare.between(baseline, candidate, margin)
     if cells.empty:
         raise UsageError(

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backends import Network, catalogue
-from bench import crossover, ledger, results, statistics
-from bench.compare import failures, outcome, refuse, unlike_within
+from bench import crossover, ledger, results
+from bench.basis import nothing_stored, runs_for
+from bench.compare import failures
+from bench.conditions import refuse, unlike_within
 from bench.crossover import Change
+from bench.decision import decide
 from bench.errors import UsageError
 from bench.results import Run
 from bench.statistics import MARGIN
@@ -115,7 +118,7 @@ def recommend(
         chosen = (*chosen, measure_case(asked, batch, dtype, device, threads, root))
     if not chosen:
         results.latest(root)  # says that there is none
-        raise UsageError(_nothing(dtype, device, root))
+        raise UsageError(nothing_stored(dtype, device))
     frame = results.load(*chosen, root=root)
     return from_rows(frame, asked, batch, steps, dtype, device, threads, cache, margin)
 
@@ -135,7 +138,7 @@ def from_rows(
     rows = frame[(frame["dtype"] == dtype) & (frame["device"] == device)]
     good = rows[(rows["status"] == "ok") & rows["phase"].isin(["step", "train"])]
     if good.empty:
-        raise UsageError(_nothing(dtype, device))
+        raise UsageError(nothing_stored(dtype, device))
     used = threads if threads and threads in set(good["threads"]) else int(good["threads"].max())
     rows = rows[rows["threads"] == used]
     refuse(unlike_within(rows), force=False)
@@ -146,7 +149,7 @@ def from_rows(
     if not found:
         names = ", ".join(missing) or "all failed"
         raise UsageError(f"no backend of this run can be used here ({names}); see: python -m bench backends")
-    table, decided = _decide(found, steps, margin)
+    table, decided = decide(found, steps, margin)
     best = table.iloc[0]
     along = [_beyond_first(job) for job in found]
     return Recommendation(
@@ -171,34 +174,6 @@ def from_rows(
         machine=str(rows["machine"].iloc[0]),
         notes=_notes(found, rows, missing, cache, threads, used),
     )
-
-
-def _decide(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the ledger of each backend, best first, and who won."""
-    import pandas as pd
-
-    found = sorted(found, key=lambda job: float(np.median(job.total_s(steps)[:, 0])))
-    totals = [job.total_s(steps)[:, 0] for job in found]
-    gaps = [np.log(total) - np.log(totals[0]) for total in totals[1:]]
-    spread = np.maximum([gap.std() for gap in gaps], 1e-9)
-    ratios = statistics.weigh([np.median(gap) for gap in gaps], spread, np.full(len(gaps), 1e4), margin)
-    verdicts = [str(one) if one in ("slower", "tie") else "undecided" for one in statistics.verdicts(ratios)]
-    decided = outcome(dict(zip([job.backend for job in found], ["fastest", *verdicts], strict=True)))
-    rows = []
-    for job, total, verdict in zip(found, totals, [str(decided["outcome"]), *verdicts], strict=True):
-        low, high = np.quantile(total, [0.025, 0.975])
-        parts = {name: float(np.median(getattr(job, name)[:, 0])) for name in PARTS}
-        middle = float(np.median(total))
-        rows.append(
-            {"backend": job.backend, "total_s": middle, "low_s": float(low), "high_s": float(high)}
-            | parts
-            | {"to_best": middle / float(np.median(totals[0])), "verdict": verdict}
-            | {"basis": job.basis, "phase": job.phase, "cache": job.cache}
-        )
-    return pd.DataFrame(rows), decided
-
-
-PARTS = ("import_s", "compile_s", "place_s", "call_s", "step_s")
 
 
 def _grid(batch: int) -> list[int]:
@@ -243,42 +218,7 @@ def _notes(
     return tuple(notes)
 
 
-def runs_for(
-    dtype: str,
-    device: str,
-    run: str | Path | Run | Sequence[str | Path | Run] | None = None,
-    root: Path | None = None,
-) -> tuple[Run, ...]:
-    """Return the runs asked for, or the latest of this machine that compares backends over a grid of this dtype."""
-    if run is not None:
-        asked = [run] if isinstance(run, str | Path | Run) else run
-        return tuple(one if isinstance(one, Run) else results.resolve(one, root) for one in asked)
-    from bench.machine import machine_id
-
-    fits = [one for one in results.runs(root) if _covers(one, dtype, device)]
-    own = [one for one in fits if one.machine == machine_id()]
-    return tuple((own or fits)[-1:])
-
-
-def _covers(run: Run, dtype: str, device: str) -> bool:
-    """Return whether a run compares several backends over some grid of this dtype on this device."""
-    if not run.rows_path.exists():
-        return False
-    plan = run.manifest.get("plan")
-    if not plan:
-        return True
-    groups = [group for group in plan.get("groups", []) if list(group[2:4]) == [dtype, device]]
-    return len(groups) > 2 and len(plan.get("backends", [])) > 1 and bool({"step", "train"} & set(plan["phases"]))
-
-
 def _network(network: Network | str | Sequence[int]) -> Network:
     if isinstance(network, Network):
         return network
     return Network.parse(network) if isinstance(network, str) else Network(tuple(network))
-
-
-def _nothing(dtype: str, device: str, root: Path | None = None) -> str:
-    more = "" if (dtype, device) == ("float32", "cpu") else f" --dtypes {dtype} --devices {device}"
-    return (
-        f"no stored run times several backends in {dtype} on {device}; measure one: python -m bench run --quick{more}"
-    )

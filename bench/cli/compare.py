@@ -39,7 +39,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare and print; always 0, `gate` is the command that fails."""
-    from bench import compare, results
+    from bench import compare, conditions, results
     from bench.errors import UsageError
 
     if len(args.runs) > 2:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = [results.resolve(text, args.results) for text in args.runs or ["latest"]]
     whole = [results.load(one) for one in chosen]
     if len(chosen) == 1:
-        compare.refuse(compare.unlike_within(whole[0]), args.force)
+        conditions.refuse(conditions.unlike_within(whole[0]), args.force)
         found = compare.compare(select(whole[0], args), args.margin, limits_of(chosen[0], args.results))
         if args.json:
             document.show(_document(chosen, found.rows, found))
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             _show(chosen[0], found, args.brief)
         return 0
     frames = [select(frame, args) for frame in whole]
-    compare.refuse(compare.unlike_between(frames[0], frames[1]), args.force)
+    conditions.refuse(conditions.unlike_between(frames[0], frames[1]), args.force)
     changed = compare.between(frames[0], frames[1], args.margin)
     if changed.empty:
         raise UsageError(f"runs {chosen[0].id} and {chosen[1].id} have no cell in common; see python -m bench compare")

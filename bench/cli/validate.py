@@ -21,11 +21,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Validate; return 1 where fewer than nine recommendations in ten were within 10 % of the best."""
-    from bench import recommendation, results, validate
+    from bench import basis, results, validate
     from bench.errors import UsageError
     from bench.report import terminal, validating
 
-    known = recommendation.runs_for("float32", "cpu", args.stored, args.results)
+    known = basis.runs_for("float32", "cpu", args.stored, args.results)
     if not known:
         results.latest(args.results)
         raise UsageError("no stored run times several backends; measure one: python -m bench run --quick")

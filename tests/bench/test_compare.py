@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import compare, statistics
+from bench import compare, conditions, statistics
 from bench.compare import FASTEST
 from bench.errors import UsageError
 from bench.statistics import FASTER, SLOWER, TIE, UNDECIDED
@@ -106,18 +106,18 @@ def test_unlike_conditions_within_a_run_are_refused_by_name(made, field):
     """Backends that ran under unlike conditions are not compared, unless forced; the field is named."""
     unlike = made.copy()
     unlike.loc[unlike["backend"] == "torch", field] = "another"
-    assert compare.unlike_within(made) == {}
+    assert conditions.unlike_within(made) == {}
     with pytest.raises(UsageError, match=field.removeprefix("receipt_") + ".*'another'.*--force"):
-        compare.refuse(compare.unlike_within(unlike), force=False)
-    compare.refuse(compare.unlike_within(unlike), force=True)
+        conditions.refuse(conditions.unlike_within(unlike), force=False)
+    conditions.refuse(conditions.unlike_within(unlike), force=True)
 
 
 @pytest.mark.parametrize("field", ["machine", "receipt_python", "receipt_numpy"])
 def test_unlike_conditions_between_runs_are_refused_by_name(made, field):
     """Runs under unlike conditions are not compared; a backend that only one of them has does not matter."""
     other = made.assign(run="other")
-    assert compare.unlike_between(made, other) == {}
-    assert list(compare.unlike_between(made, other.assign(**{field: "another"}))) == [field]
+    assert conditions.unlike_between(made, other) == {}
+    assert list(conditions.unlike_between(made, other.assign(**{field: "another"}))) == [field]
     only = other["backend"] == "torch"
     other.loc[only, field] = "another"
-    assert compare.unlike_between(made[made["backend"] != "torch"], other) == {}
+    assert conditions.unlike_between(made[made["backend"] != "torch"], other) == {}

@@ -1,5 +1,6 @@
 """Time model, ledger, crossovers and the recommendation, on made-up runs whose truth is known."""
 
+import json
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 import bench
 from backends import Network
-from bench import crossover, ledger, recommendation, statistics, time_model, validate
+from bench import basis, crossover, ledger, recommendation, statistics, time_model, validate
 from bench.errors import UsageError
 from bench.ledger import Job
 from bench.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, TimeModel
@@ -215,6 +216,23 @@ def test_the_library_takes_a_network_in_any_form(tmp_path, known):
         for form in ("3-2-1", (3, 2, 1), Network((3, 2, 1)))
     }
     assert said == {"numpy"}
+
+
+def test_the_latest_run_over_a_grid_is_rested_on(tmp_path, known):
+    """A run of one backend, one that tries the instrument and an empty one are passed over, until they are asked for."""
+    plan = {"groups": [["3-2-1", batch, "float32", "cpu"] for batch in (1, 2, 3)], "phases": ["step"]}
+    kinds = {
+        "1-whole": {"plan": plan | {"backends": ["numpy", "jax"]}},
+        "2-alone": {"plan": plan | {"backends": ["numpy"]}},
+        "3-trial": {"plan": plan | {"backends": ["numpy", "jax"]}, "label": "validate"},
+        "4-other": {"plan": plan | {"backends": ["numpy", "jax"], "groups": [["3-2-1", 1, "float64", "cpu"]] * 3}},
+    }
+    for day, (name, fields) in enumerate(kinds.items(), start=1):
+        path = synthetic.store(known.assign(run=name, created=f"2025-01-0{day}T00:00:00Z"), tmp_path)
+        manifest = json.loads((path / "run.json").read_text())
+        (path / "run.json").write_text(json.dumps(manifest | fields))
+    assert [run.id for run in basis.runs_for("float32", "cpu", root=tmp_path)] == ["1-whole"]
+    assert [run.id for run in basis.runs_for("float32", "cpu", ["3-trial"], tmp_path)] == ["3-trial"]
 
 
 def test_what_limits_the_answer_is_noted(known):

@@ -1,0 +1,55 @@
+"""Whether times were taken under like conditions: what differs, and the refusal to compare what is unlike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError
+from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def unlike_within(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the conditions in which backends of one run differ, with the values of each."""
+    return _unlike(frame, [], SAME_CONDITIONS)
+
+
+def unlike_between(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the conditions in which two runs differ for one backend, with the values of each."""
+    import pandas as pd
+
+    return _unlike(pd.concat([before, after], ignore_index=True), ["backend"], SAME_EXPERIMENT)
+
+
+def refuse(unlike: dict[str, list[str]], force: bool) -> None:
+    """Refuse a comparison across unlike conditions, naming the first field that differs.
+
+    Raises:
+        UsageError: they differ, and it was not forced.
+    """
+    if unlike and not force:
+        fields = "; ".join(
+            f"{name.removeprefix('receipt_')}: {' against '.join(map(repr, values))}" for name, values in unlike.items()
+        )
+        raise UsageError(f"unlike conditions, so no fair comparison: {fields}; compare all the same with --force")
+
+
+def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> dict[str, list[str]]:
+    """Return fields with several values among good rows that agree in ``inside``, device and number of threads.
+
+    A field that a row does not have says nothing.
+    """
+    good = frame[frame["status"] == "ok"]
+    groups = [*inside, "device", "threads"]
+    found: dict[str, list[str]] = {}
+    for name in fields:
+        if name not in good or name in groups:
+            continue
+        texts = good[name].dropna().astype(str)
+        for _, values in texts.groupby([good.loc[texts.index, key] for key in groups], sort=False):
+            if values.nunique() > 1:
+                found.setdefault(name, list(map(str, values.unique())))
+    return found
