@@ -42,7 +42,7 @@ def bootstrap() -> int:
         except subprocess.CalledProcessError:
             print("error: this Python has no ensurepip; on Debian: apt-get install python3-venv", file=sys.stderr)
             return 2
-        install = [python_of(environment), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install = [python_of(environment), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         if status := subprocess.call([*install, "nox>=2024.4.15", "uv>=0.5"]):
             shutil.rmtree(environment)
             return status
@@ -230,8 +230,10 @@ def chromium(session: nox.Session, python: str) -> str:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Which backend for which batch on this machine, in some five minutes; flags of `run` after --."""
-    bench_command(session, "check")
-    bench_command(session, "ceilings")
+    bench_command(session, "check", "--quick")  # `run` proves every backend again, on the very cases that it times
+    shown = [shared(session), "-m", "bench", "ceilings", "--show"]
+    if subprocess.run(shown, cwd=ROOT, capture_output=True, check=False).returncode:  # not measured on this machine yet
+        bench_command(session, "ceilings")
     failed = False
     try:
         bench_command(session, "run", *(session.posargs or ["--budget", "3min"]))
@@ -242,6 +244,7 @@ def bench(session: nox.Session) -> None:
     bench_command(session, "compare")
     bench_command(session, "report")
     bench_command(session, "compare", "--brief")
+    session.log(f"The pictures: {ROOT / 'report.html'}")
     session.log("Your own case: python noxfile.py -s recommend -- --network 3-2-1 --batch 5000 --steps 1000")
     if failed:
         session.error("some backend failed; the lines above that start with FAILED say which and why")
