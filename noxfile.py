@@ -120,7 +120,7 @@ def uv_settings() -> dict[str, str]:
     nothing and there is no NVIDIA driver, uv is asked for the CPU build of torch; what the caller set for uv stands.
     """
     pip = pip_configuration()
-    lists = {
+    settings = {
         "UV_FIND_LINKS": ",".join(pip.get("find-links", "").split()),
         "UV_DEFAULT_INDEX": pip.get("index-url", ""),
         "UV_INDEX": pip.get("extra-index-url", ""),
@@ -128,9 +128,10 @@ def uv_settings() -> dict[str, str]:
         "SSL_CERT_FILE": pip.get("cert", ""),
         "UV_INDEX_STRATEGY": "unsafe-best-match" if "extra-index-url" in pip else "",  # as pip does
     }
-    if sys.platform == "linux" and not shutil.which("nvidia-smi") and not lists["UV_FIND_LINKS"] + lists["UV_INDEX"]:
-        lists["UV_TORCH_BACKEND"] = "cpu"
-    return {name: value for name, value in lists.items() if value and name not in os.environ}
+    told = {"find-links", "index-url", "extra-index-url"} & pip.keys()
+    if sys.platform == "linux" and not shutil.which("nvidia-smi") and not told:
+        settings["UV_TORCH_BACKEND"] = "cpu"
+    return {name: value for name, value in settings.items() if value and name not in os.environ}
 
 
 def pip_configuration() -> dict[str, str]:
