@@ -8,18 +8,19 @@ vector. No mathematics here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401 - numba's np.dot calls it: load it before looking for its threads
-from numba import njit, prange
+from numba import prange
 from numpy.typing import ArrayLike
 from threadpoolctl import ThreadpoolController
 
 from backends import numba_blocks, numba_registers
 from backends.base import Array, Backend, Capabilities, Layer, Network, Params
-from backends.numba_compile import serial_and_parallel
+from backends.numba_compile import compile_as, serial_and_parallel
 
 REGISTER_PARAMETERS = 36
 """Up to this size LLVM unrolls the register kernels; beyond it they spill and lose to the blocked ones."""
@@ -61,6 +62,7 @@ class NumbaBackend(Backend):
         family = numba_registers if tiny else numba_blocks
         self._kernels: dict[str, Any] = family.bind(network.sizes, self._real)
         self._step = self._kernels["step"]
+        self._update, self._place, self._place_parallel = _vector_kernels(dtype)
         self._blas = [] if tiny else ThreadpoolController().select(internal_api="openblas").lib_controllers
         self.block_rows = REGISTER_ROWS if tiny else self._blocked_rows()
 
@@ -86,7 +88,7 @@ class NumbaBackend(Backend):
         return self._run("backward", batch, params, batch.x, batch.y, batch.n, tape.h, gradients), gradients
 
     def update(self, params: Array, gradients: Array, learning_rate: float) -> Array:
-        _update(params, gradients, self._real(learning_rate))
+        self._update(params, gradients, self._real(learning_rate))
         return params
 
     def step(self, params: Array, batch: Batch, learning_rate: float) -> tuple[Array, float]:
@@ -134,7 +136,7 @@ class NumbaBackend(Backend):
 
     def _blocked(self, rows_major: Array, blocks: int, rows: int) -> Array:
         blocked = np.empty((blocks, rows_major.shape[1], rows), self.dtype)
-        (_place_parallel if rows_major.size > PARALLEL_PLACE else _place)(rows_major, blocked)
+        (self._place_parallel if rows_major.size > PARALLEL_PLACE else self._place)(rows_major, blocked)
         return blocked
 
     def _run(self, kernel: str, batch: Batch, *arguments: Any) -> Any:
@@ -166,11 +168,13 @@ def _copy_blocks(rows_major, blocked):  # type: ignore[no-untyped-def]
                     blocked[k, f, r] = rows_major[k * rows + r, f]
 
 
-_place, _place_parallel = serial_and_parallel(_copy_blocks, cache=True)
-
-
-@njit(cache=True, fastmath={"contract"})
 def _update(params, gradients, learning_rate):  # type: ignore[no-untyped-def]
     """Take one update in place."""
     for k in range(params.shape[0]):
         params[k] -= learning_rate * gradients[k]
+
+
+@lru_cache
+def _vector_kernels(dtype: str) -> tuple[Any, Any, Any]:
+    """Return the update, and the copy into blocks on one thread and on all."""
+    return compile_as(_update, dtype, fastmath={"contract"}), *serial_and_parallel(_copy_blocks, dtype)

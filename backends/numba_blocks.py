@@ -19,6 +19,8 @@ whole batch a layer at a time                       28             4.0
 ==================================================  =============  ===========
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numba import njit, prange
 
@@ -27,7 +29,7 @@ from backends.numba_tanh import tanh
 
 _LOOP = {"fastmath": {"contract"}, "error_model": "numpy"}
 _SUM = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
-_KERNEL = {"error_model": "numpy", "cache": True}
+_KERNEL = {"error_model": "numpy"}
 CHUNKS = 16
 """Runs of blocks whose gradients one thread adds up; fixed, so that sums do not depend on the number of threads."""
 
@@ -225,15 +227,16 @@ def train(params, sizes, x, y, n, learning_rate, one, losses):
         descend(params, gradients, learning_rate)
 
 
-_FORWARD = serial_and_parallel(forward, **_KERNEL)
-_BACKWARD = serial_and_parallel(backward, **_KERNEL)
-_TRAIN = serial_and_parallel(train, **_KERNEL)
-"""Of each pair the second needs the BLAS held to one thread."""
+@lru_cache
+def _compile(real):
+    """Return the pairs of kernels for one dtype; of each pair the second needs the BLAS held to one thread."""
+    return tuple(serial_and_parallel(kernel, real.__name__, **_KERNEL) for kernel in (forward, backward, train))
 
 
 def bind(sizes, real):
     """Return the kernels by name with the sizes of a network bound to them; ``real`` is the dtype's scalar type."""
     sizes, one = np.array(sizes, np.int64), real(1)
+    forwards, backwards, trains = _compile(real)
 
     def forward_with(kernel):
         return lambda params, x, n, tape: kernel(params, sizes, x, n, tape)
@@ -246,15 +249,15 @@ def bind(sizes, real):
 
     def step(params, x, y, n, rate):
         loss = np.empty(1, real)
-        _TRAIN[0](params, sizes, x, y, n, real(rate), one, loss)
+        trains[0](params, sizes, x, y, n, real(rate), one, loss)
         return loss[0]
 
     return {
-        "forward": forward_with(_FORWARD[0]),
-        "forward_parallel": forward_with(_FORWARD[1]),
-        "backward": backward_with(_BACKWARD[0]),
-        "backward_parallel": backward_with(_BACKWARD[1]),
+        "forward": forward_with(forwards[0]),
+        "forward_parallel": forward_with(forwards[1]),
+        "backward": backward_with(backwards[0]),
+        "backward_parallel": backward_with(backwards[1]),
         "step": step,
-        "train": train_with(_TRAIN[0]),
-        "train_parallel": train_with(_TRAIN[1]),
+        "train": train_with(trains[0]),
+        "train_parallel": train_with(trains[1]),
     }

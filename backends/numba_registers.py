@@ -18,17 +18,21 @@ the same with sizes known only at run time     4.6     600
 ``reassoc`` lets a sum over rows be kept in lanes; no flag allows assuming away NaN or infinity.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numba import njit, prange
 
-from backends.numba_compile import serial_and_parallel
+from backends.numba_compile import compile_as, serial_and_parallel
 from backends.numba_tanh import stack_array, tanh
 
 _ROW = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "forceinline": True}
-_KERNEL = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "cache": True}
+_OUTPUT = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
+"""Without ``reassoc`` an output has one order of operations, however this or that compilation vectorises its row."""
+_KERNEL = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 
 
-@njit(**_ROW)
+@njit(**_OUTPUT)
 def hidden_row(ni, nh, w, x, r, h):
     """Compute the hidden outputs ``h [nh]`` of row ``r``."""
     for j in range(nh):
@@ -38,7 +42,7 @@ def hidden_row(ni, nh, w, x, r, h):
         h[j] = tanh(z)
 
 
-@njit(**_ROW)
+@njit(**_OUTPUT)
 def output_row(ni, nh, no, w, o, h):
     """Return output ``o`` of the row whose hidden outputs are ``h``."""
     w2 = nh * ni + nh
@@ -120,6 +124,7 @@ def descend(ni, nh, no, count, w, x, y, n, learning_rate, one, h, g, dw):
     return squares / entries
 
 
+@lru_cache
 def bind(sizes, real):
     """Return the kernels by name, compiled for these sizes at their first call; ``real`` is the dtype's scalar type.
 
@@ -172,7 +177,6 @@ def bind(sizes, real):
             gradients[k] = total[k]
         return total[count] / entries
 
-    @njit(**_KERNEL)
     def step(params, x, y, n, learning_rate):
         w = stack_array(count, params)
         dw = stack_array(count, params)
@@ -184,7 +188,6 @@ def bind(sizes, real):
             params[k] = w[k]
         return loss
 
-    @njit(**_KERNEL)
     def train(params, x, y, n, learning_rate, losses):
         w = stack_array(count, params)
         dw = stack_array(count, params)
@@ -197,8 +200,7 @@ def bind(sizes, real):
         for k in range(count):
             params[k] = w[k]
 
-    @njit(parallel=True, **_KERNEL)
-    def train_parallel(params, x, y, n, learning_rate, losses):
+    def train_chunks(params, x, y, n, learning_rate, losses):
         chunks, rows = x.shape[0], x.shape[2]
         partial = np.empty((chunks, count + 1), x.dtype)
         entries = real(1) * n * no
@@ -220,14 +222,15 @@ def bind(sizes, real):
             for k in range(count):
                 params[k] -= real(learning_rate) * total[k]
 
-    forward_kernels = serial_and_parallel(forward, **_KERNEL)
-    backward_kernels = serial_and_parallel(backward, **_KERNEL)
+    name = f"{ni}_{nh}_{no}_{real.__name__}"
+    forward_kernels = serial_and_parallel(forward, name, **_KERNEL)
+    backward_kernels = serial_and_parallel(backward, name, **_KERNEL)
     return {
         "forward": forward_kernels[0],
         "forward_parallel": forward_kernels[1],
         "backward": backward_kernels[0],
         "backward_parallel": backward_kernels[1],
-        "step": step,
-        "train": train,
-        "train_parallel": train_parallel,
+        "step": compile_as(step, name, **_KERNEL),
+        "train": compile_as(train, name, **_KERNEL),
+        "train_parallel": compile_as(train_chunks, name, parallel=True, **_KERNEL),
     }
