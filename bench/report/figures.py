@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from bench.report.html import Page, in_order
 from bench.report.marks import Theme
 from bench.report.narrowed import filled
 
-WIDTH = 720
+WIDTH, WORDS_WIDTH = 720, 110
+"""Pixels of a chart, and letters of a line above it."""
+
 SCALE = 2.0
 """Pixels of a PNG for each of the SVG's."""
 
-LEGEND = {"title": None, "orient": "top", "columns": 6, "symbolSize": 110}
+LEGEND = {"title": None, "orient": "top", "columns": 6, "symbolSize": 110, "symbolOpacity": 1}
 
 INK, SOFT, LINE = "#1a1e23", "#59626d", "#dfe1e2"
 
@@ -128,8 +131,9 @@ def answer_map(card: Card, said: str) -> dict[str, Any]:
     backends = tuple(in_order({cell.leaders[0] for cell in card.cells if cell.verdict == "winner"}))
     spec = trust_charts.answers(Theme(backends))
     lines = len({row["batch"] for row in rows})
-    title = {"text": "Which backend, by batch and number of steps", "subtitle": [said, card.sentence]}
-    return {**spec, "width": WIDTH, "height": 42 * lines, "datasets": {"main": rows}, "title": title}
+    subtitle = [said, *textwrap.wrap(card.sentence, WORDS_WIDTH)]
+    title = {"text": "Which backend, by batch and number of steps", "subtitle": subtitle}
+    return {**spec, "width": WIDTH, "height": 42 * lines, "autosize": "pad", "datasets": {"main": rows}, "title": title}
 
 
 def with_legend(spec: dict[str, Any]) -> dict[str, Any]:
@@ -140,10 +144,9 @@ def with_legend(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _explained(layer: dict[str, Any], present: set[Any]) -> dict[str, Any]:
     encoding = dict(layer.get("encoding", {}))
-    explains = layer["mark"]["type"] in ("point", "line", "bar")
     for channel, value in encoding.items():
         if isinstance(value, dict) and value.get("field") == "backend" and "legend" in value:
-            scale, legend = value["scale"], LEGEND if explains and channel != "fill" else None
+            scale, legend = value["scale"], LEGEND if channel != "fill" else None
             pairs = [pair for pair in zip(scale["domain"], scale["range"], strict=True) if pair[0] in present]
             narrow = {"domain": [name for name, _ in pairs], "range": [look for _, look in pairs]}
             encoding[channel] = {**value, "scale": {**scale, **narrow}, "legend": legend}
@@ -158,7 +161,7 @@ def _titled(spec: dict[str, Any], exhibit: Exhibit, chosen: dict[str, Any], said
         for name in ("phase", "batch", "cache", "reference")
         if name in exhibit.filters
     ]
-    return {**spec, "title": {"text": exhibit.title, "subtitle": ", ".join([*said, *more])}}
+    return {**spec, "autosize": "pad", "title": {"text": exhibit.title, "subtitle": ", ".join([*said, *more])}}
 
 
 def named(what: str, stem: str) -> str:

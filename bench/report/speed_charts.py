@@ -87,7 +87,7 @@ def shares(theme: Theme) -> dict[str, Any]:
 def fixed_costs(theme: Theme) -> dict[str, Any]:
     """What a process pays beside its steps: a bar a backend, the parts in shades of its colour."""
     axis = alt.Axis(labelExpr=SECONDS_LABEL, tickCount=5, labelOverlap="greedy")
-    shades = alt.Scale(domain=["import", "compile", "place", "call"], range=[1.0, 0.6, 0.35, 0.15])
+    shades = alt.Scale(type="ordinal", domain=["import", "compile", "place", "call"], range=[1.0, 0.6, 0.35, 0.15])
     y = alt.Y("backend:N", title=None, sort=None)
     bars = (
         source("main")

@@ -92,6 +92,10 @@ def set_aside(theme: Theme) -> dict[str, Any]:
     return finished(bars, extent(y="share"), height=220)
 
 
+CENTRED = "indexof(datum.text, '\\n') < 0 ? 0 : -7"
+"""How far a text of two lines is moved up, as an expression over its row."""
+
+
 def answers(theme: Theme) -> dict[str, Any]:
     """The map of batch and number of steps to the backend, as the page shows it in a table."""
     steps = alt.X("steps:O", title="number of steps", axis=alt.Axis(labelExpr=COUNT_LABEL, labelAngle=0, orient="top"))
@@ -102,7 +106,7 @@ def answers(theme: Theme) -> dict[str, Any]:
     return finished(
         cells.encode(x=steps, y=rows, color=fill, opacity=opacity),
         source("main")
-        .mark_text(style=INK_TEXT, fontSize=12, lineBreak="\n", lineHeight=14, limit=92)
+        .mark_text(style=INK_TEXT, fontSize=12, lineBreak="\n", lineHeight=14, limit=92, dy=alt.ExprRef(CENTRED))
         .encode(x=steps, y=rows, text="text:N"),
         height=Lines(34, ("batch",)),
     )
