@@ -4,7 +4,7 @@ The bias is a column of the weights, ``[o, i + 1]``, and each layer's input carr
 computes ``w x + b`` and its gradient the row sums with it. Every call writes into memory that is kept from step to
 step, through views that are made once; torch's own kernel gives the derivative of tanh in one pass.
 
-Measured for a step in float32 on two cores, microseconds, each column one run:
+Measured for a step in float32 on two cores, microseconds, all one run:
 
 ===================================================  ==========  ===========  ============  ===============
 design                                               3-2-1, n=3  3-2-1, 2^14  3-2-1, 2^20   32-64-1, 2^16
@@ -12,7 +12,6 @@ design                                               3-2-1, n=3  3-2-1, 2^14  3-
 this one                                             23          86           4,500         7,700
 cached blocks, a pool of Python threads              23          132          6,700         12,400
 cached blocks, one after the other                   23          97           6,100         11,700
-loss and error term by mse_loss and its backward     53
 torch.nn and torch.optim.SGD                         204         637          26,200        11,700
 ===================================================  ==========  ===========  ============  ===============
 """
