@@ -206,7 +206,7 @@ def parity(session: nox.Session, framework: str) -> None:
 def browser(session: nox.Session) -> None:
     """The report in a headless Chromium, which is installed where it is missing."""
     python = environment(session, "browser", "test", "browser")
-    session.run(python, "-m", "pytest", "-m", "browser", *session.posargs, env={"CHROMIUM": chromium(session, python)})
+    session.run(python, "-m", "pytest", "tests/browser", *session.posargs, env={"CHROMIUM": chromium(session, python)})
 
 
 def chromium(session: nox.Session, python: str) -> str:

@@ -152,14 +152,14 @@ class Ascends(Exact):
 
 
 class WrongOnceTrained(Exact):
-    """Right at first, wrong after three thousand steps in this process."""
+    """Right at first, wrong after five hundred steps in this process."""
 
     steps: ClassVar[int] = 0
 
     def step(self, params, batch, learning_rate):
         WrongOnceTrained.steps += 1
         params, loss = super().step(params, batch, learning_rate)
-        return params, loss if WrongOnceTrained.steps < 3000 else loss + 1
+        return params, loss if WrongOnceTrained.steps < 500 else loss + 1
 
 
 class FaultyAtSeven(Exact):

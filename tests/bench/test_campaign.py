@@ -144,7 +144,7 @@ def test_a_group_that_was_lost_is_not_tried_again(tmp_path):
 
 
 def test_a_state_that_went_wrong_while_timed_is_found_afterwards(tmp_path):
-    """A backend that computes right at first and wrong after thousands of steps is not ranked."""
+    """A backend that computes right at first and wrong after hundreds of steps is not ranked."""
     _, frame = measure(tmp_path, "WrongOnceTrained")
     row = frame.iloc[0]
     assert row.status == "nonconformant"
