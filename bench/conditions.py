@@ -53,3 +53,17 @@ def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> di
             if values.nunique() > 1:
                 found.setdefault(name, list(map(str, values.unique())))
     return found
+
+
+def busy(frame: pd.DataFrame) -> str:
+    """Return a warning where other programs wanted the processors while a run was measured, '' where they did not."""
+    good = frame[(frame["status"] == "ok") & (frame["load_average"] > 0)]
+    if good.empty:
+        return ""
+    load, threads = float(good["load_average"].median()), int(good["threads"].max())
+    if load <= threads + 1:
+        return ""
+    return (
+        f"The machine was busy: load {load:.1f} where this run needed {threads}. "
+        "Times hold for a busy machine; measure again on a quiet one."
+    )

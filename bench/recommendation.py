@@ -17,7 +17,7 @@ from backends import Network, catalogue
 from bench import crossover, ledger, results
 from bench.basis import nothing_stored, runs_for
 from bench.compare import failures
-from bench.conditions import refuse, unlike_within
+from bench.conditions import busy, refuse, unlike_within
 from bench.crossover import Change
 from bench.decision import decide
 from bench.errors import UsageError
@@ -26,6 +26,9 @@ from bench.statistics import MARGIN
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LEAST_COMPILE_S = 0.02
+"""A first call that takes no longer beyond a steady one compiled nothing worth a note."""
 
 GRID_POINTS = 33
 WIDEST = 4_096
@@ -208,10 +211,12 @@ def _notes(
         notes.append(f"Nothing was measured with {asked} threads; this is for {used}.")
     if missing:
         notes.append(f"Not installed here, so left out: {', '.join(missing)}.")
-    if other := [job.backend for job in found if job.cache != cache]:
+    if other := [job.backend for job in found if job.cache != cache and np.median(job.compile_s) > LEAST_COMPILE_S]:
         notes.append(f"No {cache} compile cache was measured for {', '.join(other)}: compile times are for the other.")
     if stepwise := [job.backend for job in found if job.phase == "step"]:
         notes.append(f"train was not measured for {', '.join(stepwise)}: their steps are single calls.")
+    if warning := busy(rows):
+        notes.append(warning)
     gone = {line.split(",")[0] for line in failures(rows)} - {job.backend for job in found}
     if gone:
         notes.append(f"Failed, so left out: {', '.join(sorted(gone))}; see python -m bench compare.")

@@ -24,7 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Certify; return 1 where the block figure in use does not keep the promises."""
-    from bench import certify, results, statistics
+    from bench import certify, conditions, results, statistics
     from bench.report import certifying, terminal
 
     if args.stored:
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
                 root=args.results,
                 report=lambda state: bar.update(state.fraction, state.text),
             )
-    found = certify.certify(results.load(stored), args.blocks, args.trials, args.margin)
+    frame = results.load(stored)
+    found = certify.certify(frame, args.blocks, args.trials, args.margin)
     used = found[found["figure"] == statistics.FIGURE].iloc[0]
     kept = certify.passed(used)
     if args.json:
@@ -46,5 +47,7 @@ def run(args: argparse.Namespace) -> int:
         out = terminal.console()
         for part in certifying.certificate(found, statistics.FIGURE, kept, args.margin):
             out.print(part)
+        if warning := conditions.busy(frame):
+            out.print(warning)
         out.print(f"noise of run {stored.id}, {stored.machine}", style="dim")
     return SUCCESS if kept else CHECK_FAILED

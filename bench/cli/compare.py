@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             document.show(_document(chosen, found.rows, found))
         else:
-            _show(chosen[0], found, args.brief)
+            _show(chosen[0], found, args.brief, conditions.busy(whole[0]))
         return 0
     frames = [select(frame, args) for frame in whole]
     conditions.refuse(conditions.unlike_between(frames[0], frames[1]), args.force)
@@ -116,13 +116,15 @@ def limits_of(run_: Run, root: Path | None) -> LimitOf | None:
     return limit_of
 
 
-def _show(run_: Run, found: Comparison, brief: bool) -> None:
+def _show(run_: Run, found: Comparison, brief: bool, warning: str) -> None:
     from bench.report import comparing, terminal
 
     out = terminal.console()
     for part in comparing.one_run(found, brief, wide=out.width >= 72):
         out.print(part)
-    out.print(comparing.trust(found), soft_wrap=False)
+    out.print(comparing.trust(found))
+    if warning:
+        out.print(warning)
     out.print(f"run {run_.id}, {run_.machine}", style="dim")
 
 

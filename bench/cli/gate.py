@@ -31,13 +31,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge; return 1 where something is proven slower or was lost."""
-    from bench import gate, results
+    from bench import conditions, gate, results
     from bench.errors import UsageError
 
     baseline, candidate = results.resolve(args.baseline, args.results), results.resolve(args.candidate, args.results)
     if baseline.path.resolve() == candidate.path.resolve():
         raise UsageError(f"baseline and candidate are the same run {baseline.id}; measure again: python -m bench run")
-    judged = gate.judge(results.load(baseline), results.load(candidate), args.margin, args.force)
+    frames = results.load(baseline), results.load(candidate)
+    judged = gate.judge(frames[0], frames[1], args.margin, args.force)
     if args.json:
         from bench.cli import document
 
@@ -49,5 +50,7 @@ def run(args: argparse.Namespace) -> int:
         out = terminal.console()
         for part in gating.judgement(judged):
             out.print(part)
+        for warning in filter(None, map(conditions.busy, frames)):
+            out.print(warning)
         out.print(f"{baseline.id} -> {candidate.id}", style="dim")
     return SUCCESS if judged.passed else CHECK_FAILED

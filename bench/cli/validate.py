@@ -21,7 +21,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Validate; return 1 where fewer than nine recommendations in ten were within 10 % of the best."""
-    from bench import basis, results, validate
+    from bench import basis, conditions, results, validate
     from bench.errors import UsageError
     from bench.report import terminal, validating
 
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
             truth = validate.measure(
                 cases, args.budget, args.results, lambda state: bar.update(state.fraction, state.text)
             )
-    found = validate.regrets(results.load(*known), results.load(truth), cases)
+    frame = results.load(truth)
+    found = validate.regrets(results.load(*known), frame, cases)
     if found.empty:
         raise UsageError(f"none of the drawn cases was measured in run {truth.id}; leave out --truth")
     good = validate.share_good(found) >= validate.LEAST_SHARE
@@ -50,5 +51,7 @@ def run(args: argparse.Namespace) -> int:
         out = terminal.console()
         for part in validating.account(found, good):
             out.print(part)
+        if warning := conditions.busy(frame):
+            out.print(warning)
         out.print(f"known: {', '.join(one.id for one in known)}; truth: {truth.id}", style="dim")
     return SUCCESS if good else CHECK_FAILED

@@ -112,6 +112,12 @@ def test_unlike_conditions_within_a_run_are_refused_by_name(made, field):
     conditions.refuse(conditions.unlike_within(unlike), force=True)
 
 
+def test_a_busy_machine_is_said(made):
+    """A load beyond what the run itself needed is a warning with both figures; an idle machine gets none."""
+    assert conditions.busy(made) == ""
+    assert "load 5.6 where this run needed 2" in conditions.busy(made.assign(load_average=5.6))
+
+
 @pytest.mark.parametrize("field", ["machine", "receipt_python", "receipt_numpy"])
 def test_unlike_conditions_between_runs_are_refused_by_name(made, field):
     """Runs under unlike conditions are not compared; a backend that only one of them has does not matter."""

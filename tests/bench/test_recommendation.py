@@ -239,6 +239,11 @@ def test_what_limits_the_answer_is_noted(known):
     """Another machine, and a backend that failed, are named."""
     notes = " ".join(recommendation.from_rows(known, Network((3, 2, 1)), 16, 10).notes)
     assert "another machine, made-up-machine" in notes
+    assert "compile" not in notes
+    cold = recommendation.from_rows(known[known["cache"] == "cold"], Network((3, 2, 1)), 16, 10)
+    assert any(note.startswith("No warm compile cache was measured for numba, jax:") for note in cold.notes) or any(
+        note.startswith("No warm compile cache was measured for jax, numba:") for note in cold.notes
+    )
 
 
 def test_held_out_cases_are_recommended_with_little_regret():
