@@ -29,6 +29,11 @@ def runs_for(
     return tuple((own or fits)[-1:])
 
 
+def beside(measured: Run, chosen: Sequence[Run]) -> tuple[Run, ...]:
+    """Return a run of the very case, after those of the same machine that it may stand beside."""
+    return (*(one for one in chosen if one.machine == measured.machine), measured)
+
+
 def _covers(run: Run, dtype: str, device: str) -> bool:
     """Return whether a run compares several backends over some grid of this dtype on this device."""
     if not run.rows_path.exists() or run.label in LABELS_OF_TRIALS:

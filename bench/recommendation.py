@@ -15,7 +15,7 @@ import numpy as np
 
 from backends import Network, catalogue
 from bench import crossover, ledger, results
-from bench.basis import nothing_stored, runs_for
+from bench.basis import beside, nothing_stored, runs_for
 from bench.compare import failures
 from bench.conditions import busy, refuse, unlike_within
 from bench.crossover import Change
@@ -118,7 +118,7 @@ def recommend(
     if measure:
         from bench.measure_case import measure_case
 
-        chosen = (*chosen, measure_case(asked, batch, dtype, device, threads, root))
+        chosen = beside(measure_case(asked, batch, dtype, device, threads, root), chosen)
     if not chosen:
         results.latest(root)  # says that there is none
         raise UsageError(nothing_stored(dtype, device))

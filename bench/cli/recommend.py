@@ -35,13 +35,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Say which backend, and why."""
-    from bench.basis import runs_for
+    from bench.basis import beside, runs_for
     from bench.cli import document
     from bench.recommendation import recommend
 
     chosen = runs_for(args.dtype, args.device, args.stored, args.results)
     if args.measure:
-        chosen = (*chosen, _measured(args))
+        chosen = beside(_measured(args), chosen)
     found = recommend(
         args.network,
         args.batch,
