@@ -2,14 +2,16 @@
 
 Of each group (network, batch, dtype, device) the first calls of every phase come first, while nothing is compiled;
 then conformance; then the cells, under pytest-benchmark; then conformance of the state that the timed steps left. The
-rows of a group are sent when that last check is done.
+rows of a group are sent when that last check is done. Before each cell and each turn of rounds the process waits until
+it is its turn.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,22 +22,37 @@ from bench.group import GroupRun, first_calls, prove
 from bench.interference import Round
 from bench.machine import fingerprint
 from bench.plan import Cell, Group
-from bench.timing import Effort, Schedule, Work, calibrate, summarise, timed_round, warm_up
+from bench.timing import Effort, Schedule, Work, calibrate, settle, summarise, timed_round, warm_up
+
+PREPARE, TIME = 0, 1
+"""The stages of a cell, as the parent process tells them apart: all arms prepare it before any is timed at it."""
 
 PLUGIN = pytest.StashKey["BlockPlugin"]()
 
 
 class Measurement:
-    """One cell, warmed up and calibrated, while its rounds are timed."""
+    """One cell, warmed up and calibrated, while its rounds are timed, turn after turn."""
 
-    def __init__(self, group: GroupRun, phase: str, work: Work, schedule: Schedule, steps: int) -> None:
+    def __init__(
+        self,
+        group: GroupRun,
+        phase: str,
+        work: Work,
+        schedule: Schedule,
+        steps: int,
+        wait: Callable[[int], None],
+    ) -> None:
         self.schedule = schedule
-        self._group, self._phase, self._work, self._steps = group, phase, work, steps
+        self._group, self._phase, self._work, self._steps, self._wait = group, phase, work, steps, wait
         self._rounds: list[Round] = []
         self._steal_s = receipt.steal_s()
 
     def round(self) -> float:
-        """Time one round; return the seconds of one call, of one step for ``train``."""
+        """Time one round, of a new turn where the last is over; return the seconds of a call, a step for ``train``."""
+        turn, begun = divmod(len(self._rounds), self.schedule.in_a_turn)
+        if not begun:
+            self._wait(turn)
+            settle(self._work, self.schedule.call_s)
         one = timed_round(self._work, self.schedule.iterations)
         self._rounds.append(one)
         return one.wall_s / (self.schedule.iterations * self._steps)
@@ -79,6 +96,7 @@ class BlockPlugin:
         self.spec = spec
         self.cells = [Cell(**cell) for cell in spec["cells"]]
         self.effort = Effort(**spec["effort"])
+        self._positions = dict(zip(self.cells, spec["positions"], strict=True))
         self._channel = channel
         self._import_s = import_s
         self._group: GroupRun | None = None
@@ -103,6 +121,7 @@ class BlockPlugin:
 
     def prepare(self, cell: Cell) -> Measurement:
         """Return a cell ready to be timed; skip the test where its row is a failure."""
+        self._channel.wait(self._positions[cell], PREPARE)
         if self._group is None or self._group.group != cell.group:
             self._close()
             self._group = self._open(cell.group)
@@ -116,7 +135,8 @@ class BlockPlugin:
         except Exception as error:
             group.fail(cell.phase, error)
             raise
-        return Measurement(group, cell.phase, work, schedule, steps)
+        wait = partial(self._channel.wait, self._positions[cell], TIME)
+        return Measurement(group, cell.phase, work, schedule, steps, wait)
 
     @contextmanager
     def _spend(self, what: str) -> Iterator[None]:

@@ -14,6 +14,7 @@ from typing import Any
 from backends import Network
 from bench.estimate import phase_s
 from bench.plan import Group, Plan
+from bench.timing import SETTLE_S, TURN_S
 
 LEAST_BLOCKS, MOST_BLOCKS = 2, 6
 LEAST_TIMED_S, MOST_TIMED_S = 0.02, 0.3
@@ -21,6 +22,7 @@ FEWER_PHASES = ("place", "step", "train")
 MARGIN = 0.9
 
 PROCESS_S, OVERHEAD_S = 1.0, 0.02
+TURNS = 1 + SETTLE_S / TURN_S
 PACE_S: Mapping[str, float] = {"cold": 1.5, "warm": 0.7}
 
 Pace = Mapping[str, float]
@@ -33,7 +35,7 @@ def timed_s(plan: Plan, group: Group) -> float:
     total_s = 0.0
     for phase in plan.phases:
         call_s = phase_s(network, group.batch, phase)
-        total_s += OVERHEAD_S + max(effort.timed_s, effort.least_rounds * call_s) + 3 * call_s
+        total_s += OVERHEAD_S + TURNS * max(effort.timed_s, effort.least_rounds * call_s) + 3 * call_s
     return total_s
 
 

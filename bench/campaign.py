@@ -1,4 +1,4 @@
-"""Carry out a plan: one block after the other, every record on disk before the next, from wherever it was left.
+"""Carry out a plan: one round of blocks after the other, every record on disk at once, from wherever it was left.
 
 What a block is stands in `bench.plan`; how it is run, in `bench.process`. Nothing is printed here: `Progress` tells the
 caller how far things are.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ from bench.errors import UsageError
 from bench.journal import Journal, read
 from bench.manifest import check_resumable, create, earlier_pace, stored_plan, write_manifest
 from bench.plan import Block, Cell, Group
-from bench.process import run_block
+from bench.process import Job, run_round
 from bench.results import ROWS, Run
 
 __all__ = ["Outcome", "Progress", "carry_out", "check_resumable", "create", "earlier_pace", "stored_plan"]
@@ -61,7 +62,8 @@ class Outcome:
 def carry_out(run: Run, report: Callable[[Progress], None] = lambda _: None) -> Outcome:
     """Run every block of a run that has not ended yet; return what it came to.
 
-    A block that was begun and did not end is run again; its new rows replace the old.
+    A block that was begun and did not end is run again, less the groups of which its whole round has rows already; its
+    new rows replace the old.
 
     Raises:
         UsageError: another process is measuring this run.
@@ -79,6 +81,35 @@ def carry_out(run: Run, report: Callable[[Progress], None] = lambda _: None) -> 
         return _Campaign(run, journal, report).carry_out()
 
 
+@dataclass
+class _Flight:
+    """One block while it is measured: its cells, those whose rows came, and the one it is at."""
+
+    block: Block
+    attempt: int
+    cache: CompileCache
+    cells: list[Cell] = field(default_factory=list)
+    done: set[Cell] = field(default_factory=set)
+    current: Cell | None = None
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """What every record of the block begins with."""
+        order, block, backend, arm, threads = self.block
+        return {
+            "order": order,
+            "attempt": self.attempt,
+            "block": block,
+            "backend": backend,
+            "arm": arm,
+            "threads": threads,
+        }
+
+    def cell_record(self, cell: Cell) -> dict[str, Any]:
+        """Return the beginning of a cell's record."""
+        return {"record": "cell", **self.base, **cell._asdict()}
+
+
 class _Campaign:
     """One run while it is measured."""
 
@@ -88,6 +119,7 @@ class _Campaign:
         self.outcome = Outcome(run)
         self.attempts: dict[int, int] = {}
         self.ended: dict[int, str] = {}
+        self.kept: dict[int, set[Cell]] = {}
         self.steps: dict[str, dict[str, int]] = {}
         self.lost: dict[str, dict[Group, str]] = {}
         self.begun_s = time.monotonic()
@@ -105,8 +137,8 @@ class _Campaign:
             if left and (why := self._must_stop(round_)):
                 self.outcome.stopped = why
                 break
-            for block in left:
-                self._measure(block)
+            if left:
+                self._measure(left)
         if not self.outcome.stopped:
             shutil.rmtree(self.run.path / CACHES, ignore_errors=True)
         self.outcome.blocks = len(self.ended)
@@ -125,9 +157,11 @@ class _Campaign:
             if record.get("group"):
                 lost = self.lost.setdefault(record["backend"], {})
                 lost[Group(*record["group"])] = record["status"]
-        elif record.get("phase") == "train" and record.get("status") == "ok":
+        elif record.get("record") == "cell":
             group = Group(record["network"], record["batch"], record["dtype"], record["device"])
-            self.steps.setdefault(record["backend"], {}).setdefault(str(group), record["steps"])
+            self.kept.setdefault(order, set()).add(Cell(*group, record["phase"]))
+            if record["phase"] == "train" and record["status"] == "ok":
+                self.steps.setdefault(record["backend"], {}).setdefault(str(group), record["steps"])
 
     def _must_stop(self, round_: Sequence[Block]) -> str:
         """Return why the next round should not begin: it would not fit in the budget, and enough are done."""
@@ -139,36 +173,64 @@ class _Campaign:
             return ""
         return f"the budget of {budget_s:g} s holds {done} of {self.plan.blocks} blocks of each backend"
 
-    def _measure(self, block: Block) -> None:
-        """Run one block and keep what it gives."""
-        attempt = self.attempts[block.order] + 1 if block.order in self.attempts else 0
-        base = {"order": block.order, "attempt": attempt, "block": block.block, "backend": block.backend}
-        base |= {"arm": block.arm, "threads": block.threads}
-        avoided = self.lost.get(block.backend, {})
-        cells = [cell for cell in self.plan.cells if cell.group not in avoided]
-        cache = self._cache(block)
-        begun_s, done, current = time.monotonic(), set[Cell](), None
-        last: dict[str, Any] = {"event": "end"}
-        for cell in self.plan.cells:
-            if cell.group in avoided:
+    def _measure(self, blocks: Sequence[Block]) -> None:
+        """Run the blocks of a round that are left, and keep what they give."""
+        measured = self._measured(blocks[0].block)
+        flights = []
+        for block in blocks:
+            avoided = self.lost.get(block.backend, {})
+            flight = _Flight(block, self.attempts.get(block.order, -1) + 1, self._cache(block))
+            for cell in self.plan.cells:
+                if cell.group in measured:
+                    continue
+                if cell.group not in avoided:
+                    flight.cells.append(cell)
+                    continue
                 why = f"left out: an earlier block of {block.backend} was lost here"
-                self._keep({"record": "cell", **base, **cell._asdict(), "status": avoided[cell.group], "reason": why})
-        for event in self._events(block, base, cells, cache) if cells else ():
-            last = event
-            if event["event"] == "begin":
-                current = Cell(**event["cell"])
-                self._tell(block, str(current), len(done) / len(cells))
-            elif event["event"] == "row":
-                self._keep({"record": "cell", **base, **event["row"]})
-                done.add(Cell(*(event["row"][name] for name in Cell._fields)))
-        cache.add(str(cell.group) for cell in done)
-        status = last.get("status", "ok")
-        if last["event"] == "lost":
-            self._bury([cell for cell in cells if cell not in done], current, base, last)
-        group = list(current.group) if last["event"] == "lost" and current else None
-        end = {"record": "block", **base, "status": status, "reason": last.get("reason", ""), "group": group}
-        self._keep({**end, "seconds": time.monotonic() - begun_s, "spent_s": last.get("spent_s", {})})
-        self.expected_s[block.order] = time.monotonic() - begun_s
+                self._keep({**flight.cell_record(cell), "status": avoided[cell.group], "reason": why})
+            if flight.cells:
+                flights.append(flight)
+            else:
+                self._end(flight, {"event": "end"})
+        jobs = [self._job(flight) for flight in flights]
+        with closing(run_round(jobs, self.plan.timeout_s)) as events:
+            for position, event in events:
+                self._take(flights[position], event, flights)
+
+    def _measured(self, block: int) -> set[Group]:
+        """Return the groups of which every arm of a round has all rows already, from before it was cut off."""
+        orders = [other.order for other in self.blocks if other.block == block]
+        whole = set.intersection(*(self.kept.get(order, set()) for order in orders))
+        return {group for group in self.plan.groups if whole >= {Cell(*group, phase) for phase in self.plan.phases}}
+
+    def _take(self, flight: _Flight, event: dict[str, Any], flights: Sequence[_Flight]) -> None:
+        """Keep what a block tells."""
+        if event["event"] == "begin":
+            flight.current = Cell(**event["cell"])
+            self._tell(flight, flights)
+        elif event["event"] == "row":
+            row = event["row"]
+            cell = Cell(*(row[name] for name in Cell._fields))
+            self._keep({**flight.cell_record(cell), **row})
+            flight.done.add(cell)
+        else:
+            self._end(flight, event)
+
+    def _end(self, flight: _Flight, last: dict[str, Any]) -> None:
+        """Record the end of a block, and the cells that it did not reach."""
+        flight.cache.add(str(cell.group) for cell in flight.done)
+        lost = last["event"] == "lost"
+        if lost:
+            for cell in flight.cells:
+                if cell not in flight.done:
+                    here = flight.current is None or cell == flight.current
+                    where = "" if here else f"not reached, lost at {flight.current}: "
+                    row = flight.cell_record(cell)
+                    self._keep({**row, "status": last["status"], "reason": where + last["reason"]})
+        end = {"record": "block", **flight.base, "status": last.get("status", "ok"), "reason": last.get("reason", "")}
+        end["group"] = list(flight.current.group) if lost and flight.current else None
+        self._keep({**end, "seconds": last.get("seconds", 0.0), "spent_s": last.get("spent_s", {})})
+        self.expected_s[flight.block.order] = last.get("seconds", 0.0)
 
     def _cache(self, block: Block) -> CompileCache:
         """Return the compile cache of a block's arm: this run's own, or the one kept between runs."""
@@ -176,33 +238,26 @@ class _Campaign:
         name = f"{block.backend}{block.arm}-{block.threads}".replace("/", "").replace(":", ".")
         return CompileCache((root / CACHES / name).resolve())
 
-    def _events(
-        self, block: Block, base: dict[str, Any], cells: list[Cell], cache: CompileCache
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the events of a block's process."""
-        folder, name = self.run.path, f"{block.order:03d}-{block.backend.replace(':', '.')}{block.arm.replace('/', '')}"
+    def _job(self, flight: _Flight) -> Job:
+        """Return what the process of a block is told."""
+        folder, block = self.run.path, flight.block
+        name = f"{block.order:03d}-{block.backend.replace(':', '.')}{block.arm.replace('/', '')}"
         (folder / "logs").mkdir(exist_ok=True)
+        places = {cell: place for place, cell in enumerate(self.plan.cells)}
         spec = {
-            **base,
+            **flight.base,
             "machine": self.run.machine,
             "commit": self.run.manifest["commit"],
             "dirty": self.run.manifest["dirty"],
-            "cells": [cell._asdict() for cell in cells],
-            "cached": sorted(cache.groups),
+            "cells": [cell._asdict() for cell in flight.cells],
+            "positions": [places[cell] for cell in flight.cells],
+            "cached": sorted(flight.cache.groups),
             "cpus": list(machine.cpus_for(block.threads)),
             "effort": vars(self.plan.effort),
             "steps": self.steps.get(block.backend, {}),
             "benchmarks": str((folder / "benchmarks" / f"{name}.json").resolve()),
         }
-        spec_path, log_path = folder / "logs" / f"{name}.spec.json", folder / "logs" / f"{name}.txt"
-        yield from run_block(spec, spec_path, log_path, cache.path, self.plan.timeout_s)
-
-    def _bury(self, cells: Sequence[Cell], at: Cell | None, base: dict[str, Any], lost: dict[str, Any]) -> None:
-        """Record the cells that a lost block did not reach."""
-        for cell in cells:
-            where = "" if cell == at or at is None else f"not reached, lost at {at}: "
-            row = {"record": "cell", **base, **cell._asdict(), "status": lost["status"]}
-            self._keep({**row, "reason": where + lost["reason"]})
+        return Job(spec, folder / "logs" / f"{name}.spec.json", folder / "logs" / f"{name}.txt", flight.cache.path)
 
     def _keep(self, record: dict[str, Any]) -> None:
         self.journal.append(record)
@@ -215,12 +270,16 @@ class _Campaign:
             return self.expected_s[alike[-1].order]
         return self.expected_s[block.order]
 
-    def _tell(self, block: Block, text: str, part: float) -> None:
-        left = [other for other in self.blocks if other.order not in self.ended]
-        left_s = sum(self._left_s(other) for other in left) - part * self._left_s(block)
+    def _tell(self, flight: _Flight, flights: Sequence[_Flight]) -> None:
+        left_s = sum(self._left_s(block) for block in self.blocks if block.order not in self.ended)
+        left_s -= sum(
+            len(other.done) / len(other.cells) * self._left_s(other.block)
+            for other in flights
+            if other.block.order not in self.ended
+        )
         spent_s = time.monotonic() - self.begun_s
-        name = f"{block.backend}{' ' + block.arm if block.arm else ''}"
-        self.report(Progress(spent_s / max(spent_s + left_s, 1e-9), left_s, f"{name}: {text}"))
+        name = f"{flight.block.backend}{' ' + flight.block.arm if flight.block.arm else ''}"
+        self.report(Progress(spent_s / max(spent_s + left_s, 1e-9), left_s, f"{name}: {flight.current}"))
 
     def _failures(self) -> list[str]:
         """Return a line for each way in which a backend failed: how, why, where first and in how many cells."""

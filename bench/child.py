@@ -1,8 +1,9 @@
-"""``python -m bench.child SPEC DESCRIPTOR``: one block, in a process of its own.
+"""``python -m bench.child SPEC DESCRIPTOR``: one block, in a process of its own, working when it is its turn.
 
 It binds itself to its processors before anything heavy is imported, times the import of the framework, and hands over
-to pytest, which runs the cells of `bench.core_benchmarks`. What it finds goes down a pipe, one JSON record a line; its
-parent alone writes files. At the top of this module nothing may import numpy, which would falsify the import time.
+to pytest, which runs the cells of `bench.core_benchmarks`. What it finds goes to its parent, one JSON record a
+line; its parent alone writes files. At the top of this module nothing may import numpy, which would falsify the import
+time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -19,21 +21,29 @@ from typing import Any, TextIO
 
 
 class Channel:
-    """The pipe to the parent process."""
+    """The line to the parent process, which lets one process work at a time."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    def __init__(self, descriptor: int) -> None:
+        with socket.socket(fileno=descriptor) as ours:
+            self._file: TextIO = ours.makefile("w", encoding="utf-8")
+            self._turns: TextIO = ours.makefile("r", encoding="utf-8")
 
     def send(self, event: str, **fields: Any) -> None:
         """Send one record, at once."""
         self._file.write(json.dumps({"event": event, **fields}) + "\n")
         self._file.flush()
 
+    def wait(self, cell: int, stage: int, turn: int = 0) -> None:
+        """Wait for this process's turn; it goes to the one that is least far by cell, stage of it and turns had."""
+        self.send("waits", cell=cell, stage=stage, turn=turn)
+        if not self._turns.readline():
+            raise SystemExit("the campaign is gone")
+
 
 def main(arguments: list[str]) -> int:
     """Measure the block of the spec file; return the exit status."""
     spec = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    channel = Channel(os.fdopen(int(arguments[1]), "w", encoding="utf-8"))
+    channel = Channel(int(arguments[1]))
     isolate(spec["cpus"])
     begun_s = time.perf_counter()
     try:

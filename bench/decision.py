@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,50 @@ if TYPE_CHECKING:
 
 PARTS = ("import_s", "compile_s", "place_s", "call_s", "step_s")
 """The parts of a total, as `bench.ledger.Job` names them."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One backend's place among the others, for one case and number of steps.
+
+    Attributes:
+        job: its parts.
+        total_s, low_s, high_s: with a 95 % interval.
+        to_best: its total over the least one.
+        verdict: what is proven of it: ``fastest`` (or the outcome of the whole) for the first, else ``slower``,
+            ``tie`` or ``undecided``.
+    """
+
+    job: ledger.Job
+    total_s: float
+    low_s: float
+    high_s: float
+    to_best: float
+    verdict: str
+
+
+def standings(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[list[Standing], dict[str, Any]]:
+    """Return the standing of each backend, best first, and what `bench.compare.outcome` says of them.
+
+    Args:
+        found: jobs of the backends, the case in question first.
+        steps: of the job.
+        margin: of equivalence.
+    """
+    totals = np.array([job.total_s(steps)[:, 0] for job in found])
+    middles = np.median(totals, axis=1)
+    order = np.argsort(middles, kind="stable")
+    totals, middles, ranked = totals[order], middles[order], [found[place] for place in order]
+    gaps = np.log(totals[1:]) - np.log(totals[0])
+    spread = np.maximum(gaps.std(axis=1), 1e-9)
+    ratios = statistics.weigh(np.median(gaps, axis=1), spread, np.full(len(gaps), 1e4), margin)
+    verdicts = [str(one) if one in ("slower", "tie") else "undecided" for one in statistics.verdicts(ratios)]
+    decided = outcome(dict(zip([job.backend for job in ranked], ["fastest", *verdicts], strict=True)))
+    low, high = np.quantile(totals, [0.025, 0.975], axis=1)
+    figures = zip(middles.tolist(), low.tolist(), high.tolist(), (middles / middles[0]).tolist(), strict=True)
+    said = [str(decided["outcome"]), *verdicts]
+    made = [Standing(job, *known, verdict) for job, known, verdict in zip(ranked, figures, said, strict=True)]
+    return made, decided
 
 
 def decide(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -30,22 +75,17 @@ def decide(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[pd.D
     """
     import pandas as pd
 
-    found = sorted(found, key=lambda job: float(np.median(job.total_s(steps)[:, 0])))
-    totals = [job.total_s(steps)[:, 0] for job in found]
-    gaps = [np.log(total) - np.log(totals[0]) for total in totals[1:]]
-    spread = np.maximum([gap.std() for gap in gaps], 1e-9)
-    ratios = statistics.weigh([np.median(gap) for gap in gaps], spread, np.full(len(gaps), 1e4), margin)
-    verdicts = [str(one) if one in ("slower", "tie") else "undecided" for one in statistics.verdicts(ratios)]
-    decided = outcome(dict(zip([job.backend for job in found], ["fastest", *verdicts], strict=True)))
-    rows = []
-    for job, total, verdict in zip(found, totals, [str(decided["outcome"]), *verdicts], strict=True):
-        low, high = np.quantile(total, [0.025, 0.975])
-        parts = {name: float(np.median(getattr(job, name)[:, 0])) for name in PARTS}
-        middle = float(np.median(total))
-        rows.append(
-            {"backend": job.backend, "total_s": middle, "low_s": float(low), "high_s": float(high)}
-            | parts
-            | {"to_best": middle / float(np.median(totals[0])), "verdict": verdict}
-            | {"basis": job.basis, "phase": job.phase, "cache": job.cache}
-        )
+    ranked, decided = standings(found, steps, margin)
+    rows = [
+        {"backend": one.job.backend, "total_s": one.total_s, "low_s": one.low_s, "high_s": one.high_s}
+        | parts_of(one.job)
+        | {"to_best": one.to_best, "verdict": one.verdict}
+        | {"basis": one.job.basis, "phase": one.job.phase, "cache": one.job.cache}
+        for one in ranked
+    ]
     return pd.DataFrame(rows), decided
+
+
+def parts_of(job: ledger.Job) -> dict[str, float]:
+    """Return the middle of each of `PARTS`, in seconds, for the first case of a job."""
+    return {name: float(np.median(getattr(job, name)[:, 0])) for name in PARTS}

@@ -19,6 +19,7 @@ from bench.timing import Work, timed_round
 from bench.work import flop, least_bytes
 
 MOST_STEPS = 10_000
+ROUND_NUMBERS = sorted({min(digit * tens, MOST_STEPS) for tens in (1, 10, 100, 1000, 10_000) for digit in (1, 2, 5)})
 TRAIN_CALL_S = 2e-3
 SHORT_CALL_S = 1e-3
 
@@ -62,7 +63,8 @@ class GroupRun:
     def checked_rows(self) -> int:
         """First rows of the batch that a check of conformance takes, all of them where its time allows."""
         row_s = CHECK_UNIT_S * sum(self.network.sizes[1:]) + CHECK_PARAMETER_S * self.network.parameter_count
-        return min(self.group.batch, max(16, int(self.block["effort"]["check_s"] / row_s)))
+        check_s = self.block["effort"]["recheck_s" if self.block["block"] else "check_s"]
+        return min(self.group.batch, max(16, int(check_s / row_s)))
 
     def load(self) -> None:
         """Make the problem, load the backend and place the batch, whose time is kept."""
@@ -176,23 +178,23 @@ def fault(report: Report, when: str) -> str:
 
 
 def _choose_steps(run: GroupRun) -> None:
-    """Set the steps of a `train` call to a power of ten that takes a few milliseconds, and keep its first call.
+    """Set the steps of a `train` call to a round number that takes a few milliseconds, and keep its first call.
 
     It starts from the time of `step`, and goes up where the loop inside the framework proves much faster.
     """
     step = cases.step(run.subject)
     step(1)
     step_s = min(timed_round(step, 1).wall_s for _ in range(2))
-    steps = _power_of_ten(TRAIN_CALL_S / step_s)
+    steps = _round_number(TRAIN_CALL_S / step_s)
     while steps > run.train_steps:
         run.train_steps = steps
         train = run.work("train")
         run.first_s["train"] = timed_round(train, 1).wall_s
         call_s = min(timed_round(train, 1).wall_s for _ in range(3)) if steps < MOST_STEPS else SHORT_CALL_S
         if call_s < SHORT_CALL_S:
-            steps = _power_of_ten(steps * TRAIN_CALL_S / call_s)
+            steps = _round_number(steps * TRAIN_CALL_S / call_s)
 
 
-def _power_of_ten(wanted: float) -> int:
-    """Return the power of ten nearest to a number, from 1 to `MOST_STEPS`."""
-    return int(min(MOST_STEPS, 10 ** max(0, round(math.log10(max(wanted, 1))))))
+def _round_number(wanted: float) -> int:
+    """Return the one of `ROUND_NUMBERS` that is nearest by ratio."""
+    return min(ROUND_NUMBERS, key=lambda number: abs(math.log(number / max(wanted, 1))))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
+CompileTimes = dict[str, dict[Case, Floats]]
+"""By state of the compile cache and by case: seconds of compiling, one a process."""
 
 DRAWS = 1000
 SINGLE_SCATTER = 0.15
@@ -93,27 +95,33 @@ def _job(
     phase = "train" if (figures["phase"] == "train").any() else "step"
     if not (figures["phase"] == phase).any():
         return None
-    step_s, basis = _phase_s(figures[figures["phase"] == phase], cases, rng)
+    step_s, basis = phase_s(figures[figures["phase"] == phase], cases, rng)
     call_s = np.zeros_like(step_s)
     if phase == "train" and (figures["phase"] == "step").any():
-        alone_s, _ = _phase_s(figures[figures["phase"] == "step"], cases, rng)
+        alone_s, _ = phase_s(figures[figures["phase"] == "step"], cases, rng)
         call_s = np.maximum(alone_s - step_s, 0.0)
-    compile_s, cache = _compile_s(rows[rows["phase"] == phase], cases[0], cache, rng)
+    compiling_s, state = compile_s(compile_times(rows[rows["phase"] == phase]), cases[0], cache, rng)
     return Job(
         backend,
         _scattered(rows.groupby(["run", "block"])["import_s"].first().to_numpy(float), rng),
-        compile_s,
+        compiling_s,
         _place_s(rows, cases, rng),
         call_s,
         step_s,
         basis,
         phase,
-        cache,
+        state,
     )
 
 
-def _phase_s(figures: pd.DataFrame, cases: Sequence[Case], rng: np.random.Generator) -> tuple[Floats, str]:
-    """Return draws of a phase's seconds, and what the first case rests on."""
+def phase_s(figures: pd.DataFrame, cases: Sequence[Case], rng: np.random.Generator) -> tuple[Floats, str]:
+    """Return draws ``[DRAWS, cases]`` of a phase's seconds, and what the first case rests on.
+
+    Args:
+        figures: rows of `bench.statistics.cell_figures` of one backend and phase.
+        cases: any; measured ones keep their times, others are predicted.
+        rng: of the draws.
+    """
     known = list(zip(figures["network"].astype(str), figures["batch"].astype(int), strict=True))
     model = TimeModel.fit(known, figures["log_s"], _widened(figures["variance"], figures["dof"]))
     mean, covariance = model.predict(cases)
@@ -140,25 +148,33 @@ def _place_s(rows: pd.DataFrame, cases: Sequence[Case], rng: np.random.Generator
     return np.exp(draw(*model.predict(cases), DRAWS, rng))
 
 
-def _compile_s(rows: pd.DataFrame, case: Case, cache: str, rng: np.random.Generator) -> tuple[Floats, str]:
+def compile_times(rows: pd.DataFrame) -> CompileTimes:
+    """Return what compiling took one backend, in rows of one phase.
+
+    A process compiles what all shapes share at its first cell, so the dearer of its first cell and of the case's own
+    counts.
+    """
+    process = ["cache", "run", "block"]
+    first = rows.groupby(process)["compile_s"].transform("first").fillna(0.0)
+    dearer = rows.assign(compile_s=np.maximum(rows["compile_s"], first))
+    worst = dearer.groupby(["network", "batch", *process], sort=False)["compile_s"].max()
+    found: CompileTimes = {}
+    for (cache, network, batch), seconds in worst.groupby(["cache", "network", "batch"], sort=False):
+        found.setdefault(str(cache), {})[str(network), int(batch)] = seconds.to_numpy(float)
+    return found
+
+
+def compile_s(times: CompileTimes, case: Case, cache: str, rng: np.random.Generator) -> tuple[Floats, str]:
     """Return draws of the seconds of compiling a case first of all in a process, and the cache they hold for.
 
-    A process compiles what all shapes share at its first cell, so the dearer of its first cell and of the cell nearest
-    to the case counts.
+    They are those of the measured case that is nearest, in a process that began with ``cache`` where one did.
     """
-    states = set(rows["cache"])
-    state = cache if cache in states or not states else sorted(states)[0]
-    rows = rows[rows["cache"] == state]
-    target = np.array(place_of(case))
-    groups = rows[["network", "batch"]].drop_duplicates()
-    distance = [float(np.abs(np.array(place_of((str(n), int(b)))) - target).sum()) for n, b in groups.to_numpy()]
-    if not distance:
+    if not times:
         return np.zeros((DRAWS, 1)), cache
-    network, batch = groups.to_numpy()[int(np.argmin(distance))]
-    near = rows[(rows["network"] == network) & (rows["batch"] == batch)].groupby(["run", "block"])["compile_s"].max()
-    first = rows.groupby(["run", "block"])["compile_s"].first()
-    seconds = np.maximum(near, first.reindex(near.index).fillna(0.0)).to_numpy(float)
-    return _scattered(seconds, rng), state
+    state = cache if cache in times else min(times)
+    target = np.array(place_of(case))
+    nearest = min(times[state], key=lambda one: float(np.abs(np.array(place_of(one)) - target).sum()))
+    return _scattered(times[state][nearest], rng), state
 
 
 def _scattered(seconds: Floats, rng: np.random.Generator) -> Floats:

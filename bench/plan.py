@@ -1,8 +1,9 @@
 """What a campaign will measure: cells, the blocks that hold them, their order, what it should take. Nothing runs here.
 
 A *block* is one fresh process of one backend, one number of threads. Every round of the campaign runs one block of each
-arm, and every other round in the reverse order (A B C, then C B A), so that slow drift of the machine hits all alike.
-One backend runs twice, the second time as arm ``A/A``: what a comparison finds between the two is chance.
+arm, side by side and in turns (`bench.process.run_round`), so that what the machine does meanwhile hits all alike;
+every other round starts them in the reverse order. One backend runs twice, the second time as arm ``A/A``: what a
+comparison finds between the two is chance.
 """
 
 from __future__ import annotations

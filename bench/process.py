@@ -1,6 +1,6 @@
-"""Run one block in a fresh process: its environment, its spec, its pipe, its end, whichever it is.
+"""Run blocks, each in a fresh process, in turns: their environment, their specs, their pipes, their ends.
 
-Nothing is written to the store here; `run_block` yields what happened, and `bench.campaign` keeps it.
+Nothing is written to the store here; `run_round` yields what happened, and `bench.campaign` keeps it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.failures import classify_exit
 
@@ -40,6 +41,7 @@ KEEP_EVERY_COMPILATION = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # its default keeps only what took a second to compile
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
+SHARE_THE_ACCELERATOR = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # its default takes three quarters of the memory
 POLL_S = 0.5
 
 Event = dict[str, Any]
@@ -50,7 +52,7 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     own |= {name: str(threads) for name in THREAD_VARIABLES}
     own |= {name: str(cache / folder) for name, folder in CACHE_VARIABLES.items()}
-    own |= KEEP_EVERY_COMPILATION
+    own |= KEEP_EVERY_COMPILATION | SHARE_THE_ACCELERATOR
     checkout = str(Path(__file__).resolve().parent.parent)
     path = [checkout, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return own | {
@@ -60,49 +62,125 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
     }
 
 
-def run_block(
-    spec: Mapping[str, Any], spec_path: Path, log_path: Path, cache: Path, timeout_s: float
-) -> Iterator[Event]:
-    """Start a process for one block and yield its events, the last of them ``end`` or ``lost``.
+class Job(NamedTuple):
+    """A block to run: the spec for `bench.child`, where it is put, what the process prints, its compile cache."""
 
-    Events: ``begin`` (a cell is about to be measured), ``row`` (a cell's record), and at the end either ``end``, or
-    ``lost`` with status and reason where the process crashed, was killed or had to be.
+    spec: Mapping[str, Any]
+    spec_path: Path
+    log_path: Path
+    cache: Path
+
+
+def run_round(jobs: Sequence[Job], timeout_s: float) -> Generator[tuple[int, Event], None, None]:
+    """Run some blocks side by side, a fresh process each, of which one at a time works; yield what they tell.
+
+    A process works until it asks to wait for its turn (`bench.child.Channel.wait`), and the turn goes to the one that
+    is furthest behind: all prepare a cell before any is timed at it, and then its rounds are timed in short turns,
+    there and back (A B C, C B A), until all have theirs. So whatever the machine does meanwhile, a neighbour on the
+    same core say, hits all alike, and their ratio hardly feels it; and no two ever compute at once.
 
     Args:
-        spec: for `bench.child`.
-        spec_path: where the spec is put.
-        log_path: what the process prints.
-        cache: folder of its compile cache.
-        timeout_s: seconds after which it is ended.
+        jobs: the blocks, in the order in which they start.
+        timeout_s: seconds of work after which a process is ended; waiting does not count.
+
+    Yields:
+        The position of a job and an event: ``begin`` (a cell is about to be measured), ``row`` (a cell's record), and
+        at the end either ``end``, or ``lost`` with status and reason where the process crashed, was killed or had to
+        be; both with ``seconds`` of work.
     """
-    spec_path.write_text(json.dumps(spec), encoding="utf-8")
-    read_end, write_end = os.pipe()
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.child", str(spec_path), str(write_end)],
-            env=environment(spec["threads"], cache),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=[write_end],
-            start_new_session=True,
-        )
-    os.close(write_end)
-    watch = _Watch(process)
+    children: list[_Child] = []
     try:
-        over = False
-        for line in _lines(read_end, time.monotonic() + timeout_s, watch):
-            event: Event = json.loads(line)
-            over = event["event"] in ("end", "lost")
-            yield event
-            if over:  # whatever it still has to tidy up is of no use
-                break
-        if not over:
-            status, reason = watch.verdict(timeout_s)
-            yield {"event": "lost", "status": status, "reason": f"{reason}{_last_words(log_path)}"}
+        for position, job in enumerate(jobs):
+            children.append(_Child(position, job, timeout_s))
+            yield from children[-1].work()
+        while waiting := [child for child in children if child.waits_for]:
+            child = min(waiting, key=_Child.behind)
+            child.grant()
+            yield from child.work()
     finally:
-        os.close(read_end)
-        watch.kill()
+        for child in children:
+            child.close()
+
+
+class _Child:
+    """The process of one block."""
+
+    def __init__(self, position: int, job: Job, timeout_s: float) -> None:
+        job.spec_path.write_text(json.dumps(job.spec), encoding="utf-8")
+        self.waits_for: tuple[int, int, int] | None = None
+        self._position, self._log_path, self._timeout_s = position, job.log_path, timeout_s
+        self._worked_s = 0.0
+        self._pending = b""
+        self._socket, theirs = socket.socketpair()
+        with theirs, job.log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bench.child", str(job.spec_path), str(theirs.fileno())],
+                env=environment(job.spec["threads"], job.cache),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._watch = _Watch(process)
+
+    def behind(self) -> tuple[int, ...]:
+        """Return what the least of comes first: how far this process is, then its place in turn, there and back."""
+        assert self.waits_for
+        back = self.waits_for[-1] % 2
+        return (*self.waits_for, -self._position if back else self._position)
+
+    def grant(self) -> None:
+        """Let the process go on."""
+        self.waits_for = None
+        with contextlib.suppress(OSError):  # it is gone; `work` will say how
+            self._socket.sendall(b"\n")
+
+    def work(self) -> Iterator[tuple[int, Event]]:
+        """Yield events until the process waits for its turn or is over."""
+        begun_s = time.monotonic()
+        for line in self._lines(begun_s + self._timeout_s - self._worked_s):
+            event: Event = json.loads(line)
+            if event["event"] in ("waits", "end", "lost"):
+                self._worked_s += time.monotonic() - begun_s
+            if event["event"] == "waits":
+                self.waits_for = (event["cell"], event["stage"], event["turn"])
+                return
+            if event["event"] in ("end", "lost"):
+                yield self._position, event | {"seconds": self._worked_s}
+                self.close()  # whatever it still has to tidy up is of no use
+                return
+            yield self._position, event
+        self._worked_s += time.monotonic() - begun_s
+        status, reason = self._watch.verdict(self._timeout_s)
+        reason += _last_words(self._log_path)
+        yield self._position, {"event": "lost", "status": status, "reason": reason, "seconds": self._worked_s}
+        self.close()
+
+    def close(self) -> None:
+        """End the process, if it has not ended."""
+        self._socket.close()
+        self._watch.kill()
+
+    def _lines(self, deadline_s: float) -> Iterator[bytes]:
+        """Yield whole lines until the process closes its end or the deadline has passed; one cut short is dropped."""
+        while True:
+            *whole, self._pending = self._pending.split(b"\n")
+            yield from whole
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                self._watch.time_out()
+                return
+            if not select.select([self._socket], [], [], min(left_s, POLL_S))[0]:
+                self._watch.look()
+                continue
+            try:
+                data = self._socket.recv(1 << 16)
+            except ConnectionResetError:
+                return
+            if not data:
+                return
+            self._pending += data
 
 
 class _Watch:
@@ -147,21 +225,3 @@ def _last_words(log_path: Path) -> str:
     printed = log_path.read_text(errors="replace").partition("Fatal Python error")[0]
     lines = [line.strip(". ") for line in printed.splitlines() if line.strip(". ")]
     return f"; its last words: {lines[-1][:200]}" if lines else ""
-
-
-def _lines(descriptor: int, deadline_s: float, watch: _Watch) -> Iterator[bytes]:
-    """Yield whole lines from a pipe until it is closed or the deadline has passed; a line cut short is dropped."""
-    pending = b""
-    while True:
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0:
-            watch.time_out()
-            return
-        if not select.select([descriptor], [], [], min(left_s, POLL_S))[0]:
-            watch.look()
-            continue
-        data = os.read(descriptor, 1 << 16)
-        if not data:
-            return
-        *whole, pending = (pending + data).split(b"\n")
-        yield from whole

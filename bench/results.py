@@ -190,8 +190,8 @@ def resolve(text: str | Path, root: Path | None = None) -> Run:
 def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
     """Return the rows of some runs, the latest by default, as one tidy table.
 
-    One row a cell and block. Where a block was begun again after a crash, only its last attempt counts. Lines that
-    cannot be read are logged with file and line, listed in ``frame.attrs["faults"]``, and passed over.
+    One row a cell and block. Where a block measured a cell again after a crash, only its last attempt counts. Lines
+    that cannot be read are logged with file and line, listed in ``frame.attrs["faults"]``, and passed over.
 
     Args:
         chosen: runs, or texts that `resolve` takes.
@@ -213,20 +213,18 @@ def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
 
 
 def cells(run: Run, faults: list[Fault] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the records of measured cells of one run, the last attempt of each block only."""
+    """Yield the records of measured cells of one run; of a cell that a block measured again, the last attempt only."""
     if not run.rows_path.exists():
         return
     found = faults if faults is not None else []
-    records = list(read(run.rows_path, found))
-    last: dict[int, int] = {}
-    for _, record in records:
-        if isinstance(record.get("order"), int):
-            last[record["order"]] = max(last.get(record["order"], 0), int(record.get("attempt", 0)))
-    for number, record in records:
+    latest_of: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for number, record in read(run.rows_path, found):
         if record.get("record") not in ("cell", "block"):
             found.append(Fault(run.rows_path, number, f"neither a cell nor a block: record={record.get('record')!r}"))
-        elif record["record"] == "cell" and int(record.get("attempt", 0)) == last.get(record.get("order", -1)):
-            yield record
+        elif record["record"] == "cell":
+            key = tuple(record.get(name) for name in ("order", "network", "batch", "dtype", "device", "phase"))
+            latest_of[key] = record
+    yield from latest_of.values()
 
 
 def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

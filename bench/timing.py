@@ -24,6 +24,8 @@ Work = Callable[[int], None]
 """Makes that many calls, one after the other, and returns when their results are there."""
 
 ROUND_S = 0.5e-3  # long beside the clock's 50 ns, short beside a time slice of 3 ms: most rounds meet no other process
+TURN_S = 5e-3  # of rounds before another process has its turn: a noisy neighbour stays for 10 ms to some seconds
+SETTLE_S = 0.5e-3  # at the beginning of a turn: caches are someone else's, clocks and thread pools asleep
 STEADY = 1.25
 KEPT_ROUNDS = 200
 
@@ -38,6 +40,7 @@ class Effort:
         least_rounds: rounds even where a call is longer than ``timed_s``.
         most_rounds: rounds even where a call is short.
         check_s: about how long one check of conformance may take; a larger batch is checked on its first rows.
+        recheck_s: likewise, in blocks after a backend's first.
     """
 
     timed_s: float = 0.2
@@ -45,14 +48,24 @@ class Effort:
     least_rounds: int = 5
     most_rounds: int = 1000
     check_s: float = 1.0
+    recheck_s: float = 0.1
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What the calibration chose: calls in a round, and rounds."""
+    """What the calibration chose.
+
+    Attributes:
+        iterations: calls in a round.
+        rounds: of a cell, all turns together.
+        in_a_turn: rounds in one turn.
+        call_s: seconds of a call, about.
+    """
 
     iterations: int
     rounds: int
+    in_a_turn: int
+    call_s: float
 
 
 @dataclass(frozen=True)
@@ -98,7 +111,7 @@ def warm_up(work: Work, limit_s: float) -> float:
 
 
 def calibrate(work: Work, call_s: float, effort: Effort) -> Schedule:
-    """Return how many calls make a round of `ROUND_S`, and how many such rounds fill ``effort.timed_s``.
+    """Return how many calls make a round of `ROUND_S`, and how many such rounds fill ``effort.timed_s`` and a turn.
 
     Args:
         work: warmed up.
@@ -111,7 +124,15 @@ def calibrate(work: Work, call_s: float, effort: Effort) -> Schedule:
         # The faster of two: one that was interrupted would make rounds too short.
         round_s = min(timed_round(work, calls).wall_s for _ in range(2))
     rounds = int(effort.timed_s / round_s)
-    return Schedule(calls, min(max(rounds, effort.least_rounds), effort.most_rounds))
+    rounds = min(max(rounds, effort.least_rounds), effort.most_rounds)
+    return Schedule(calls, rounds, max(1, round(TURN_S / round_s)), round_s / calls)
+
+
+def settle(work: Work, call_s: float) -> None:
+    """Call for `SETTLE_S`, so that the first round of a turn is like the others; a longer call hardly feels it."""
+    spent_s = 0.0
+    while call_s < SETTLE_S and spent_s < SETTLE_S:
+        spent_s += timed_round(work, 1).wall_s
 
 
 def summarise(rounds: Sequence[Round], calls: int) -> Summary:

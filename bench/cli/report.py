@@ -9,6 +9,11 @@ import shlex
 import tempfile
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.report.html import Vega
+    from bench.results import Run
 
 NEEDED = ("altair", "jinja2", "vl_convert")
 
@@ -32,19 +37,28 @@ def run(args: argparse.Namespace) -> int:
 
         raise UsageError(f"the report needs {', '.join(missing)}, not installed here; {INSTALL}")
     import bench.results
+    from bench.report.html import Vega
+
+    chosen = [bench.results.resolve(text) for text in dict.fromkeys(args.runs or ["latest"])]
+    with Vega() as vega:  # first of all: it takes as long as the rest together
+        return _write_report(args, chosen, vega)
+
+
+def _write_report(args: argparse.Namespace, chosen: list[Run], vega: Vega) -> int:
+    """Make the page while the scripts are bundled, write both, and say where."""
+    import bench.results
     from bench import ceilings
+    from bench.errors import UsageError
     from bench.report import figures, html
     from bench.report.page import page
     from bench.report.terminal import console, format_count
 
-    chosen = [bench.results.resolve(text) for text in dict.fromkeys(args.runs or ["latest"])]
-    drawing = html.Vega()
     root = bench.results.results_root()
     machines = {stored.machine for stored in chosen}
     limits = {machine: found for machine in machines if (found := ceilings.load(machine, root)) is not None}
     commands = {stored.id: command_of(stored.manifest.get("command")) for stored in chosen}
     made = page(bench.results.load(*chosen), limits, commands)
-    text = html.rendered(made, drawing.result())
+    text = html.rendered(made, vega.result())
     try:
         write(args.out, text)
         written = figures.write(made, args.figures) if args.figures else []

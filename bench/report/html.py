@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.report.answers import Card
@@ -140,7 +138,12 @@ def vega() -> str:
     import vl_convert
 
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # the stub forgets the default
-    return bundle.replace("</script", "<\\/script")
+    return inert(bundle)
+
+
+def inert(script: str) -> str:
+    """Return a script of ours such that nothing in it ends its element."""
+    return script.replace("</script", "<\\/script")
 
 
 class Vega:
@@ -148,15 +151,21 @@ class Vega:
 
     def __init__(self) -> None:
         """Begin."""
-        command = [sys.executable, "-c", "import sys; from bench.report.html import vega; sys.stdout.write(vega())"]
-        root = str(Path(__file__).parents[2])
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, encoding="utf-8")
+        program = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle())"
+        self._process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, encoding="utf-8")
+
+    def __enter__(self) -> Vega:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the process, also where nobody waited for it."""
+        self._process.kill()
+        self._process.communicate()
 
     def result(self) -> str:
         """Wait for them."""
         text, _ = self._process.communicate()
-        return text if self._process.returncode == 0 and text else vega()
+        return inert(text) if self._process.returncode == 0 and text else vega()
 
 
 def _exhibit(exhibit: Exhibit) -> dict[str, Any]:

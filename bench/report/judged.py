@@ -1,4 +1,4 @@
-"""Intervals and verdicts by cell for the charts: `bench.statistics` and `bench.compare`, phase by phase of each run.
+"""Intervals and verdicts by cell for the charts: `bench.statistics` and `bench.pairs`, phase by phase of each run.
 
 These are the rows that ``python -m bench compare --phases PHASE`` sees, so that page and command never differ. No
 statistics of its own.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench import compare, statistics
+from bench import pairs, statistics
 from bench.statistics import CASE as CASE_OF_ONE_RUN
 
 if TYPE_CHECKING:
@@ -40,14 +40,17 @@ def figures(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells(frame: pd.DataFrame, every: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells of the first arm with their rounds, and each one's verdict against the fastest of its case."""
+    """Return the cells of the first arm with their rounds, and each one's verdict among the backends of its phase.
+
+    That is the outcome of its case for the fastest, and what is proven of it against the fastest for any other.
+    """
     import pandas as pd
 
     good = frame[(frame["status"] == "ok") & (frame["arm"] == "")]
     counts = good.groupby(CELL, as_index=False)[["rounds", "set_aside"]].sum()
-    verdicts = pd.concat([compare.compare(own).rows.assign(run=run) for run, _, own in phases(frame)])
-    rows = every[every["arm"] == ""].merge(counts, on=CELL)
-    return framed(rows.merge(verdicts[[*CELL, "verdict", "to_fastest"]], on=CELL), "seconds")
+    own = every[every["arm"] == ""]
+    judged = [pairs.against_fastest(rows)[0] for _, rows in own.groupby(["run", "phase"], sort=False)]
+    return framed(pd.concat(judged, ignore_index=True).merge(counts, on=CELL), "seconds")
 
 
 def framed(rows: pd.DataFrame, value: str, apart: list[str] | None = None) -> pd.DataFrame:

@@ -13,7 +13,8 @@ import numpy as np
 
 from bench import crossover, decision, ledger
 from bench.crossover import Change
-from bench.ledger import Job
+from bench.decision import Standing
+from bench.ledger import CompileTimes, Job
 from bench.report.answers import MIDDLE_STEPS, Cell, Total, Verdict
 from bench.statistics import MARGIN
 
@@ -80,13 +81,7 @@ def outlooks(frame: pd.DataFrame) -> Iterator[Outlook]:
         if not found:
             continue
         compiled = {
-            job.backend: rows.loc[
-                (rows["backend"] == job.backend)
-                & (rows["phase"] == job.phase)
-                & (rows["status"] == "ok")
-                & (rows["arm"] == ""),
-                ["run", "block", "network", "batch", "cache", "compile_s"],
-            ]
+            job.backend: ledger.compile_times(own[(own["backend"] == job.backend) & (own["phase"] == job.phase)])
             for job in found
         }
         measured = {(str(b), str(n), int(size)) for b, n, size in own[["backend", "network", "batch"]].to_numpy()}
@@ -97,7 +92,7 @@ def outlooks(frame: pd.DataFrame) -> Iterator[Outlook]:
 
 
 def _outlook(
-    compiled: dict[str, pd.DataFrame],
+    compiled: dict[str, CompileTimes],
     found: list[Job],
     cases: list[tuple[str, int]],
     grid: list[tuple[str, int]],
@@ -115,8 +110,8 @@ def _outlook(
         jobs = [_at(job, [position], compiled, case, cache) for job in found]
         new = {job.backend for job in jobs if (job.backend, *case) not in measured}
         for steps in STEPS:
-            table, decided = decision.decide(jobs, steps, MARGIN)
-            cells.append(_cell(case[1], steps, table, decided, new))
+            ranked, decided = decision.standings(jobs, steps, MARGIN)
+            cells.append(_cell(case[1], steps, ranked, decided, new))
         costs += [{"batch": case[1], "backend": job.backend, **_parts(job)} for job in jobs]
         changes[case[1]] = tuple(crossover.step_changes(jobs))
     points = [len(cases) + position for position, case in enumerate(grid) if case[0] == network]
@@ -128,24 +123,22 @@ def _outlook(
     )  # fmt: skip
 
 
-def _at(job: Job, positions: list[int], compiled: dict[str, pd.DataFrame], case: tuple[str, int], cache: str) -> Job:
+def _at(job: Job, positions: list[int], compiled: dict[str, CompileTimes], case: tuple[str, int], cache: str) -> Job:
     """Return a job at some of its cases, with the compile time of ``case`` under ``cache``."""
-    compile_s, state = ledger._compile_s(compiled[job.backend], case, cache, np.random.default_rng(0))
+    compile_s, state = ledger.compile_s(compiled[job.backend], case, cache, np.random.default_rng(0))
     narrow = {name: getattr(job, name)[:, positions] for name in ("place_s", "call_s", "step_s")}
     return replace(job, compile_s=compile_s, cache=state, **narrow)
 
 
-def _cell(batch: int, steps: int, table: pd.DataFrame, decided: dict[str, Any], new: set[str]) -> Cell:
+def _cell(batch: int, steps: int, ranked: list[Standing], decided: dict[str, Any], new: set[str]) -> Cell:
     leaders = tuple(decided["backends"])
-    totals = table[["backend", "total_s", "low_s", "high_s"]].itertuples(index=False, name=None)
-    verdict = VERDICTS[str(decided["outcome"])]
-    return Cell(batch, steps, verdict, leaders, tuple(Total(*total) for total in totals), bool(new & set(leaders)))
+    totals = tuple(Total(one.job.backend, one.total_s, one.low_s, one.high_s) for one in ranked)
+    return Cell(batch, steps, VERDICTS[str(decided["outcome"])], leaders, totals, bool(new & set(leaders)))
 
 
 def _parts(job: Job) -> dict[str, Any]:
     """Return the middle of each part of a total, in seconds."""
-    middle = {name: float(np.median(getattr(job, name)[:, 0])) for name in decision.PARTS}
-    return {**middle, "fixed_s": float(np.median(job.fixed_s[:, 0])), "phase": job.phase}
+    return {**decision.parts_of(job), "fixed_s": float(np.median(job.fixed_s[:, 0])), "phase": job.phase}
 
 
 def phase_changes(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -161,7 +154,7 @@ def phase_changes(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
         grid = [(network, batch) for network, points in along.items() for batch in points]
         jobs = []
         for number, (backend, known) in enumerate(rows.groupby("backend", sort=False)):
-            seconds, basis = ledger._phase_s(known, grid, np.random.default_rng([0, number]))
+            seconds, basis = ledger.phase_s(known, grid, np.random.default_rng([0, number]))
             jobs.append(Job(str(backend), zero, zero, zero, zero, seconds, basis, str(phase), ""))
         for network, points in along.items():
             at = [position for position, case in enumerate(grid) if case[0] == network]

@@ -132,7 +132,8 @@ def frame(
                                 _row(run, block, int(order), backend, arm, network, batch, dtype, phase, seconds)
                             )
         if failed is not None:
-            rows.extend(_failed_row(run, block, failed, network, batches[0], dtypes[0]) for network in networks)
+            order = blocks * len(arms) + block
+            rows.extend(_failed_row(run, block, order, failed, network, batches[0], dtypes[0]) for network in networks)
     return pd.DataFrame(rows)
 
 
@@ -194,9 +195,9 @@ def _row(
     }
 
 
-def _failed_row(run: str, block: int, backend: str, network: str, batch: int, dtype: str) -> dict[str, Any]:
+def _failed_row(run: str, block: int, order: int, backend: str, network: str, batch: int, dtype: str) -> dict[str, Any]:
     return _receipt(run, block) | {
-        "order": block,
+        "order": order,
         "backend": backend,
         "arm": "",
         "network": network,

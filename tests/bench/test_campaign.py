@@ -1,5 +1,6 @@
 """Campaigns end to end, on backends whose time or fault is known."""
 
+import itertools
 import json
 import os
 import signal
@@ -194,7 +195,7 @@ def test_pytest_benchmark_reads_what_a_block_leaves(tmp_path):
     assert "1-1-1-n=1-float64-cpu-step" in compared.stdout
 
 
-def test_a_killed_campaign_goes_on_and_loses_only_the_block_in_flight(tmp_path, monkeypatch):
+def test_a_killed_campaign_goes_on_and_loses_only_the_group_in_flight(tmp_path, monkeypatch):
     """After SIGKILL in the middle of a block, a resumed run has every cell of every block once."""
     monkeypatch.setenv("SPECIMEN_FLAG", str(tmp_path / "flag"))
     backends = ("specimens:Exact", "specimens:KillsItsParent")
@@ -215,9 +216,20 @@ def test_a_killed_campaign_goes_on_and_loses_only_the_block_in_flight(tmp_path, 
         (name, block, batch) for name in backends for block in (0, 1) for batch in (1, 5)
     ]
     kept = before.merge(after, on=["order", "backend", "batch", "median_s"])
-    ended = before.groupby("order").filter(lambda rows: len(rows) == 2)
-    assert len(kept) == len(ended)
+    assert sorted(kept.backend) == list(backends)  # of the first batch, which both had ended
+    assert set(kept.batch) == {1}
     assert results.open_run(run.path).manifest["complete"]
+
+
+def test_arms_of_a_round_take_turns_and_never_work_at_once(tmp_path, monkeypatch):
+    """Calls of two arms alternate in short turns while both processes are alive, and no two calls overlap."""
+    monkeypatch.setenv("SPECIMEN_FLAG", str(tmp_path / "calls"))
+    measure(tmp_path / "results", "NotesItsCalls", aa="specimens:NotesItsCalls", effort=Effort(timed_s=0.08))
+    calls = sorted(tuple(map(int, line.split())) for line in (tmp_path / "calls").read_text().splitlines())
+    assert len({process for _, _, process in calls}) == 2
+    assert all(ended <= begun for (_, ended, _), (begun, _, _) in itertools.pairwise(calls))
+    handovers = sum(one[2] != other[2] for one, other in itertools.pairwise(calls))
+    assert handovers >= 6  # eight turns each, there and back
 
 
 def test_two_processes_never_measure_one_run(tmp_path):

@@ -71,11 +71,13 @@ def test_truncated_and_foreign_lines_are_named_and_the_rest_is_read(tmp_path, ca
     path = make_run(tmp_path, rows=[cell(median_s=1.0)])
     rows = path / "rows.jsonl"
     with rows.open("a") as file:
-        file.write('not json\n[1]\n\n{"record":"alien"}\n' + json.dumps(cell(median_s=2.0)) + '\n{"record":"ce')
+        file.write(
+            'not json\n[1]\n\n{"record":"alien"}\n' + json.dumps(cell(phase="train", median_s=2.0)) + '\n{"record":"ce'
+        )
     with caplog.at_level(logging.WARNING):
         frame = results.load(path)
     assert frame.median_s.tolist() == [1.0, 2.0]
-    assert [fault.split(": ")[0] for fault in frame.attrs["faults"]] == [f"{rows}:{k}" for k in (2, 3, 7, 5)]
+    assert [fault.split(": ")[0] for fault in frame.attrs["faults"]] == [f"{rows}:{k}" for k in (2, 3, 5, 7)]
     assert f"{rows}:7: cut short" in caplog.text
 
 

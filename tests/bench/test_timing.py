@@ -46,12 +46,13 @@ def test_warm_up_ends_when_its_time_is_spent(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("call_s", "iterations", "rounds"), [(1e-6, 600, 333), (20e-6, 30, 333), (2e-3, 1, 100), (1.0, 1, 5)]
+    ("call_s", "iterations", "rounds", "in_a_turn"),
+    [(1e-6, 600, 333, 8), (20e-6, 30, 333, 8), (2e-3, 1, 100, 2), (1.0, 1, 5, 1)],
 )
-def test_calibration_fills_rounds_and_the_time_given(monkeypatch, call_s, iterations, rounds):
-    """Short calls fill rounds of half a millisecond, long ones are rounds of their own; rounds fill the time given."""
+def test_calibration_fills_rounds_and_the_time_given(monkeypatch, call_s, iterations, rounds, in_a_turn):
+    """Short calls fill rounds of half a millisecond, long ones are rounds of their own; rounds fill turns and time."""
     schedule = calibrate(Script(monkeypatch, call_s), call_s, Effort(timed_s=0.2))
-    assert schedule == Schedule(iterations, rounds)
+    assert schedule == Schedule(iterations, rounds, in_a_turn, pytest.approx(call_s))
 
 
 def test_calibration_is_not_misled_by_an_interrupted_guess(monkeypatch):
@@ -105,14 +106,14 @@ def test_a_microsecond_is_reported_as_a_hand_written_loop_would():
     backend = MicrosecondStep()
     subject = cases.Subject(backend, problem.make(Network((1, 1, 1)), 1))
     work = cases.step(subject)
-    effort = Effort(timed_s=0.05)
     names = {"step": backend.step, "batch": backend.batch}
     loop = timeit.Timer("params, loss = step(params, batch, 0.1)", setup="params = 0", globals=names)
+    calls = calibrate(work, warm_up(work, 0.02), Effort(timed_s=0.05)).iterations
     reported, written = [], []
-    for _ in range(7):  # in turns, so that a change of the machine meets both
-        schedule = calibrate(work, warm_up(work, 0.02), effort)
-        rounds = [timed_round(work, schedule.iterations) for _ in range(schedule.rounds)]
-        reported.append(summarise(rounds, schedule.iterations).median_s)
-        written.append(statistics.median(loop.repeat(50, 1000)) / 1000)
+    for _ in range(300):  # in turns of half a millisecond, so that a change of the machine meets both
+        reported.append(timed_round(work, calls))
+        written.append(loop.timeit(calls) / calls)
     assert 0.4e-6 < statistics.median(written) < 4e-6
-    assert statistics.median(reported) == pytest.approx(statistics.median(written), rel=0.15)
+    ratios = [one.wall_s / calls / other for one, other in zip(reported, written, strict=True)]
+    assert statistics.median(ratios) == pytest.approx(1.0, rel=0.15)
+    assert min(one.wall_s for one in reported) / calls <= summarise(reported, calls).median_s

@@ -1,0 +1,55 @@
+"""Each backend of a case against the fastest of it, every pair of the grid weighed together. No files, no formatting.
+
+Which backend is the fastest was chosen by the figures that are then compared; Holm's method over all pairs, also those
+without the fastest, pays for that choice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench import statistics
+from bench.statistics import CASE, MARGIN, SLOWER, TIE, UNDECIDED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FASTEST = "fastest"
+
+
+def against_fastest(figures: pd.DataFrame, margin: float = MARGIN) -> tuple[pd.DataFrame, int]:
+    """Return each cell beside the fastest of its case, and how many pairs were weighed together.
+
+    Args:
+        figures: rows of `bench.statistics.cell_figures`, one a case and backend.
+        margin: of equivalence.
+
+    Returns:
+        The rows, case by case, the fastest first, with ``case`` (its number), ``to_fastest``, ``to_fastest_low``,
+        ``to_fastest_high`` (ratios of times, 95 %) and ``verdict``: slower, tie or undecided, and for the first of a
+        case fastest where all others are proven slower, undecided where one of them is, else tie; the number.
+    """
+    case = figures.groupby(CASE, sort=False).ngroup()
+    rows = figures.assign(case=case).sort_values(["case", "log_s"], ignore_index=True)
+    first = (~rows["case"].duplicated()).to_numpy()
+    starts = np.flatnonzero(first)
+    pairs = [
+        pair
+        for start, end in itertools.pairwise([*starts.tolist(), len(rows)])
+        for pair in itertools.combinations(range(start, end), 2)
+    ]
+    base, other = np.array(pairs, int).reshape(-1, 2).T
+    found = statistics.ratios(rows.iloc[base], rows.iloc[other], margin)
+    judged = statistics.verdicts(found)
+    lead = first[base]
+    behind = other[lead]
+    to_fastest, verdict = np.ones((3, len(rows))), np.full(len(rows), FASTEST, object)
+    to_fastest[:, behind] = found.ratio[lead], found.low[lead], found.high[lead]
+    verdict[behind] = np.where(np.isin(judged, (SLOWER, TIE)), judged, UNDECIDED)[lead]
+    for doubt in (TIE, UNDECIDED):
+        verdict[np.isin(rows["case"], rows["case"][verdict == doubt]) & first] = doubt
+    rows["to_fastest"], rows["to_fastest_low"], rows["to_fastest_high"] = to_fastest
+    return rows.assign(verdict=verdict), len(pairs)
