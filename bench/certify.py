@@ -1,9 +1,12 @@
 """Whether the verdicts keep what they promise, tried on noise that was recorded on this machine.
 
-`record` runs one backend in many fresh processes, all alike. `certify` draws from their blocks, again and again, two
-arms that differ by nothing: an interval that misses the ratio 1 is wrong, a verdict faster or slower is a false
-positive. Then it plants a slow-down, by multiplying the times of one arm, and sees how often it is found. Everything
-else is what `bench.statistics` does for every comparison.
+`record` runs one backend and its own copy side by side in many rounds, each of two fresh processes. `certify` draws
+some of the rounds, again and again, and in each round drawn lets a coin say which arm is which: two arms that differ by
+nothing. An interval that misses the ratio 1 is wrong, a verdict faster or slower is a false positive. Then it plants a
+slow-down, by multiplying the times of one arm, and sees how often it is found. Everything else is what
+`bench.statistics` does for every comparison.
+
+The coin would hide an arm that is always the slower one; `bench.compare.a_against_a` of the same rounds would show it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from numpy.typing import NDArray
 
 from bench import statistics
 from bench.errors import UsageError
+from bench.plan import AA
 from bench.statistics import CASE, FIGURES, MARGIN
 
 if TYPE_CHECKING:
@@ -35,11 +39,10 @@ LABEL = "certify"
 
 
 class Noise(NamedTuple):
-    """Blocks of one backend: ``[cells, blocks]`` of log block figures, and their variances within blocks."""
+    """Rounds of one backend and its copy: ``[cells, rounds]`` of the differences of their log block figures."""
 
     backend: str
-    logs: Floats
-    within: Floats
+    differences: Floats
 
 
 class Trial(NamedTuple):
@@ -53,21 +56,22 @@ class Trial(NamedTuple):
 
 
 def record(
-    backends: tuple[str, ...] = ("numpy",),
-    blocks: int = 24,
+    backend: str = "numpy",
+    rounds: int = 24,
     budget_s: float = 150.0,
     root: Path | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Run:
-    """Measure the same few cells in many fresh processes; return the run."""
+    """Measure the same few cells in many rounds of two fresh processes; return the run."""
     from backends import Network
     from bench import budget, campaign, plan
-    from bench.machine import free_bytes, physical_cores
+    from bench.machine import physical_cores
 
     networks = [Network((3, 2, 1)), Network((8, 32, 1))]
-    groups = plan.asked_groups(networks, (1, 1_024, 16_384), ("float32",), ("cpu",), free_bytes())
-    made = plan.Plan(groups, ("step", "train"), backends, threads=(len(physical_cores()),), own_cache=False)
-    made = budget.fit(made, budget_s, campaign.earlier_pace(root), blocks=blocks)
+    groups = plan.asked_groups(networks, (1, 1_024, 16_384), ("float32",), ("cpu",), len(backends))
+    cores = (len(physical_cores()),)
+    made = plan.Plan(groups, ("step", "train"), (backend,), aa=backend, threads=cores, own_cache=False)
+    made = budget.fit(made, budget_s, campaign.earlier_pace(root), blocks=rounds)
     run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
     campaign.carry_out(run, report)
     return run
@@ -77,7 +81,7 @@ def certify(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: float =
     """Try every block figure of `FIGURES` on recorded noise.
 
     Args:
-        frame: rows of backends of which at least one has twice as many blocks as ``blocks``, both arms together.
+        frame: rows of a run whose A/A arm has at least twice as many rounds as ``blocks``.
         blocks: in each arm of a trial.
         trials: draws of two arms.
         margin: of equivalence.
@@ -90,18 +94,19 @@ def certify(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: float =
         over the cells of one backend), ``half_width`` (median, as a share).
 
     Raises:
-        UsageError: too few blocks.
+        UsageError: too few rounds.
     """
     import pandas as pd
 
     rows = []
     for figure in FIGURES:
         rng = np.random.default_rng(seed)
-        noises = [noise for noise in recorded(frame, figure) if noise.logs.shape[1] >= 2 * blocks]
+        recordings = list(recorded(frame, figure))
+        noises = [noise for noise in recordings if noise.differences.shape[1] >= 2 * blocks]
         if not noises:
-            most = max((noise.logs.shape[1] for noise in recorded(frame, figure)), default=0)
+            most = max((noise.differences.shape[1] for noise in recordings), default=0)
             raise UsageError(
-                f"two arms of {blocks} blocks need {2 * blocks} blocks of one backend, this run has {most}; "
+                f"draws of {blocks} rounds need {2 * blocks} rounds of one backend and its copy, this run has {most}; "
                 f"ask for fewer with --blocks, or record more: python -m bench certify"
             )
         tried = [trial for _ in range(trials) for trial in _draws(noises, blocks, margin, rng)]
@@ -122,15 +127,14 @@ def certify(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: float =
 
 
 def recorded(frame: pd.DataFrame, figure: str) -> Iterator[Noise]:
-    """Yield the noise of each backend: cells that every one of its blocks has, both arms taken as one."""
+    """Yield the noise of each backend with an A/A arm: the cells that both arms have in every round."""
     good = frame[(frame["status"] == "ok") & (frame[figure] > 0)]
-    for backend, own in good.groupby("backend", sort=False):
-        blocks = own.groupby(["run", "arm", "block"], sort=False).ngroup()
-        cells = [cell for _, cell in own.assign(number=blocks).groupby(CASE, sort=False)]
-        whole = [cell.sort_values("number") for cell in cells if len(cell) == blocks.nunique()]
-        if whole:
-            logs = np.array([np.log(cell[figure].to_numpy(float)) for cell in whole])
-            yield Noise(str(backend), logs, np.array([statistics.within_blocks(cell, figure) for cell in whole]))
+    for (_, backend), own in good.groupby(["run", "backend"], sort=False):
+        logs = np.log(own.set_index([*CASE, "arm", "block"])[figure]).unstack("block").dropna()
+        arms = [logs[logs.index.get_level_values("arm") == arm].droplevel("arm") for arm in ("", AA)]
+        both = arms[0].index.intersection(arms[1].index)
+        if len(both):
+            yield Noise(str(backend), (arms[1].loc[both] - arms[0].loc[both]).to_numpy(float))
 
 
 def passed(row: pd.Series[float]) -> bool:
@@ -152,23 +156,12 @@ def blocks_needed(half_width: float, blocks: int, margin: float = MARGIN) -> int
 
 def _draws(noises: list[Noise], blocks: int, margin: float, rng: np.random.Generator) -> Iterator[Trial]:
     """Draw two arms of each backend and yield what the comparison of one with the other gives."""
-    arms = []
     for noise in noises:
-        order = rng.permutation(noise.logs.shape[1])[: 2 * blocks]
-        for half in (order[:blocks], order[blocks:]):
-            arms.append((noise.logs[:, half], noise.within[:, half]))
-    between = np.concatenate([logs.var(axis=1, ddof=1) for logs, _ in arms])
-    within = np.concatenate([inside.mean(axis=1) for _, inside in arms])
-    counts = np.full(len(between), float(blocks))
-    variance, dof = statistics.variance_of_means(between, within, counts, float(len(arms) * (blocks - 1)))
-    means = np.concatenate([logs.mean(axis=1) for logs, _ in arms])
-    edges = np.cumsum([0, *(len(logs) for logs, _ in arms)])
-    for k in range(0, len(arms), 2):
-        one, two = slice(edges[k], edges[k + 1]), slice(edges[k + 1], edges[k + 2])
-        error = np.sqrt(variance[one] + variance[two])
-        freedom = (variance[one] + variance[two]) ** 2 / (variance[one] ** 2 / dof[one] + variance[two] ** 2 / dof[two])
-        same = statistics.weigh(means[two] - means[one], error, freedom, margin)
-        planted = statistics.weigh(means[two] - means[one] + math.log(PLANTED), error, freedom, margin)
+        drawn = rng.permutation(noise.differences.shape[1])[:blocks]
+        differences = noise.differences[:, drawn] * rng.choice([-1.0, 1.0], blocks)
+        mean, variance, dof = statistics.means(list(differences), float(blocks - 1))
+        same = statistics.weigh(mean, np.sqrt(variance), dof, margin)
+        planted = statistics.weigh(mean + math.log(PLANTED), np.sqrt(variance), dof, margin)
         alone = statistics.verdicts(same, together=False)
         yield Trial(
             (same.low <= 1) & (same.high >= 1),

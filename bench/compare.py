@@ -1,25 +1,20 @@
-"""Backends side by side within one run, and one run against another. Rows in, rows out; no formatting, no files.
-
-Every pair of backends of a case is compared, also where only the fastest is shown against the rest: which one is the
-fastest was chosen by the same figures, and Holm's method over all pairs pays for that choice.
-"""
+"""Backends side by side within one run, and one run against another. Rows in, rows out; no formatting, no files."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench import statistics
+from bench.pairs import FASTEST, against_fastest
 from bench.statistics import CASE, MARGIN, SLOWER, TIE, UNDECIDED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FASTEST = "fastest"
 REFERENCE = "numpy"
 LimitOf = Callable[[str, int, str, str, int], float | None]
 """Network, batch, dtype, phase, threads -> seconds below which the machine cannot go, ``None`` where unknown."""
@@ -74,21 +69,17 @@ def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | Non
     import pandas as pd
 
     figures = statistics.cell_figures(frame)
-    main = figures[figures["arm"] == ""]
-    main = main.assign(case=main.groupby(CASE, sort=False).ngroup()).sort_values(["case", "log_s"], ignore_index=True)
-    pairs = _pairs(main)
-    main = main.join(_against_fastest(main, pairs, margin))
+    main, pairs = against_fastest(figures[figures["arm"] == ""], margin)
     winners = []
     for _, case in main.groupby(CASE, sort=False):
         won = outcome(dict(zip(case["backend"], case["verdict"], strict=True)))
         winners.append({key: case.iloc[0][key] for key in CASE} | won)
-        main.loc[case.index[0], "verdict"] = won["outcome"]
         numpy_s = case.loc[case["backend"] == REFERENCE, "seconds"].mean()
         main.loc[case.index, "to_numpy"] = case["seconds"] / numpy_s
     main["limit_s"] = [_limit_s(row, limit_of) for _, row in main.iterrows()]
     main["share_of_limit"] = main["limit_s"] / main["seconds"]
     chance = a_against_a(figures, margin)
-    return Comparison(main, pd.DataFrame(winners), failures(frame), chance, margin, len(pairs))
+    return Comparison(main, pd.DataFrame(winners), failures(frame), chance, margin, pairs)
 
 
 def outcome(verdicts: dict[str, str]) -> dict[str, object]:
@@ -114,7 +105,7 @@ def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -
     """
     keys = [*CASE, "backend"]
     one, two = (
-        figures[figures["arm"] == ""].set_index(keys)
+        figures[figures["arm"] == ""].set_index(keys, drop=False)
         for figures in (statistics.cell_figures(before), statistics.cell_figures(after))
     )
     both = one.index.intersection(two.index, sort=False)
@@ -134,8 +125,8 @@ def a_against_a(figures: pd.DataFrame, margin: float = MARGIN) -> Chance | None:
     if twin.empty:
         return None
     keys = [*CASE, "backend"]
-    second = twin.set_index(keys)
-    first = figures[figures["arm"] == ""].set_index(keys)
+    second = twin.set_index(keys, drop=False)
+    first = figures[figures["arm"] == ""].set_index(keys, drop=False)
     both = second.index.intersection(first.index)
     found = statistics.verdicts(statistics.ratios(first.loc[both], second.loc[both], margin), together=False)
     different = int(np.isin(found, (statistics.FASTER, SLOWER)).sum())
@@ -153,32 +144,6 @@ def failures(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
-def _against_fastest(main: pd.DataFrame, pairs: Sequence[tuple[int, int]], margin: float) -> pd.DataFrame:
-    """Return ratio, interval and verdict of each row against the first of its case, all pairs held together."""
-    import pandas as pd
-
-    base, other = main.iloc[[i for i, _ in pairs]], main.iloc[[j for _, j in pairs]]
-    found = statistics.ratios(base, other, margin)
-    judged = statistics.verdicts(found)
-    rows = pd.DataFrame({"to_fastest": 1.0, "to_fastest_low": 1.0, "to_fastest_high": 1.0}, index=main.index)
-    rows["verdict"] = FASTEST
-    first = set(main.index[~main.duplicated(CASE)])
-    for k, (i, j) in enumerate(pairs):
-        if i in first:
-            rows.loc[j, ["to_fastest", "to_fastest_low", "to_fastest_high"]] = (
-                found.ratio[k],
-                found.low[k],
-                found.high[k],
-            )
-            rows.loc[j, "verdict"] = judged[k] if judged[k] in (SLOWER, TIE) else UNDECIDED
-    return rows
-
-
 def _limit_s(row: pd.Series[float], limit_of: LimitOf | None) -> float:
     limit_s = limit_of(*(row[key] for key in ("network", "batch", "dtype", "phase", "threads"))) if limit_of else None
     return float("nan") if limit_s is None else limit_s
-
-
-def _pairs(main: pd.DataFrame) -> Sequence[tuple[int, int]]:
-    """Return positions of every two rows of a case, the faster first."""
-    return [pair for _, case in main.groupby(CASE, sort=False) for pair in itertools.combinations(case.index, 2)]

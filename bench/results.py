@@ -66,6 +66,7 @@ COLUMNS = (
     Column("median_s", "float64", "s", "median over the kept rounds, of one call; of one step for train"),
     Column("lower_quartile_s", "float64", "s", "lower quartile over the kept rounds, likewise"),
     Column("minimum_s", "float64", "s", "fastest kept round, likewise"),
+    Column("trimmed_mean_s", "float64", "s", "mean of the faster three quarters of the kept rounds, likewise"),
     Column("rounds", "int64", "rounds", "kept rounds"),
     Column("iterations", "int64", "calls", "calls in one round"),
     Column("set_aside", "int64", "rounds", "rounds set aside because the machine spoiled them"),

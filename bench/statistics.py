@@ -1,15 +1,16 @@
 """From rows of blocks to intervals and verdicts. No files, no formatting.
 
-A block is one fresh process; what it says of a cell is one *block figure* (`FIGURE`), taken as a logarithm. Two
-backends are compared by the difference of the means of their block figures: the log of a ratio of times.
+A block is one fresh process; what it says of a cell is one *block figure* (`FIGURE`), taken as a logarithm. Blocks of
+one round of a campaign were measured side by side, in short turns, so that what the machine did meanwhile is in all of
+them alike: two arms are compared by the mean of the differences of their block figures, round by round, which is the
+log of a ratio of times. Arms without rounds in common, of two runs say, are compared by the difference of their means.
 
-The spread of a mean is that of a hierarchical bootstrap, which draws blocks with replacement and then, inside each
-block drawn, rounds with replacement. No draw is made: the bootstrap's variance has a closed form (`round_variance`; for
-``K`` blocks it is ``between (K - 1) / K^2 + within / K``), exact where a thousand draws would be near. Three to six
-blocks are too few for the bootstrap's own percentiles, which cover the truth in 82 to 92 % of cases where 95 % are
-promised. Three things mend that:
+The spread of such a mean is that of a bootstrap over blocks, rounds being drawn again inside each block that was drawn:
+what the rounds add is in the scatter of the block figures already, so nothing is added for it, and no draw is made, for
+the bootstrap's variance has a closed form. Two to six blocks are too few for its percentiles, which cover the truth in
+82 to 92 % of cases where 95 % are promised. Three things mend that:
 
-1. ``between`` is divided by ``K - 1``, not by ``K``.
+1. The sum of squares of ``K`` block figures is divided by ``K - 1``, not by ``K``.
 2. Student's t takes the place of the normal distribution.
 3. The variance of a cell is drawn towards that of the other cells of the run (`moderate`), which brings degrees of
    freedom that three blocks alone do not have. Source: Smyth, Statistical Applications in Genetics 3 (2004) 3.
@@ -23,7 +24,7 @@ many. A tie raises no alarm, and holds at 95 % for its own cell.
 from __future__ import annotations
 
 import math
-from functools import cache
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-FIGURES = {"minimum_s": 0.0, "lower_quartile_s": 0.25, "median_s": 0.5}
-"""Columns that can serve as block figure, and the quantile of the rounds that each of them is."""
+FIGURES = ("minimum_s", "lower_quartile_s", "median_s", "trimmed_mean_s")
+"""Columns that can serve as block figure."""
 
 FIGURE = "lower_quartile_s"
 MARGIN = 0.05
@@ -72,7 +73,8 @@ def cell_figures(frame: pd.DataFrame, figure: str = FIGURE) -> pd.DataFrame:
 
     Returns:
         ``CASE``, ``backend``, ``arm``, then ``seconds``, ``low_s``, ``high_s`` (95 %), ``log_s`` (mean of the blocks),
-        ``variance`` (of ``log_s``), ``dof``, ``blocks``.
+        ``variance`` (of ``log_s``), ``dof``, ``blocks``, ``block_logs`` (the log figure of each block, by run and
+        number of the block).
     """
     import pandas as pd
 
@@ -81,65 +83,32 @@ def cell_figures(frame: pd.DataFrame, figure: str = FIGURE) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for key, cell in good.groupby(keys, sort=False, observed=True):
         logs = np.log(cell[figure].to_numpy(float))
-        between = float(logs.var(ddof=1)) if len(logs) > 1 else math.nan
-        within = float(np.mean(within_blocks(cell, figure)))
-        rows.append(
-            dict(zip(keys, key, strict=True))
-            | {"log_s": float(logs.mean()), "between": between, "within": within, "blocks": len(logs)}
-        )
-    made = pd.DataFrame(rows, columns=[*keys, "log_s", "between", "within", "blocks"])
+        block_logs = dict(zip(zip(cell["run"], cell["block"], strict=True), logs.tolist(), strict=True))
+        rows.append(dict(zip(keys, key, strict=True)) | {"log_s": float(logs.mean()), "block_logs": block_logs})
+    made = pd.DataFrame(rows, columns=[*keys, "log_s", "block_logs"])
+    made["blocks"] = [len(logs) for logs in made["block_logs"]]
     most = float((made.groupby(["backend", "arm"])["blocks"].max() - 1).sum())
-    variance, dof = variance_of_means(
-        made["between"].to_numpy(float), made["within"].to_numpy(float), made["blocks"].to_numpy(float), most
-    )
+    _, variance, dof = means([list(logs.values()) for logs in made["block_logs"]], most)
     half = quantile((1 + CONFIDENCE) / 2, dof) * np.sqrt(variance)
     log_s = made["log_s"].to_numpy(float)
     made["seconds"], made["low_s"], made["high_s"] = np.exp(log_s), np.exp(log_s - half), np.exp(log_s + half)
     made["variance"], made["dof"] = variance, dof
-    return made.drop(columns=["between", "within"])
+    return made
 
 
-def within_blocks(rows: pd.DataFrame, figure: str = FIGURE) -> list[float]:
-    """Return the variance of the log block figure of each row that its own rounds tell of."""
-    return [
-        round_variance(rounds, FIGURES[figure]) * min(1.0, len(rounds) / max(kept, 1))
-        for rounds, kept in zip(rows["round_s"], rows["rounds"], strict=True)
-    ]
-
-
-def variance_of_means(between: Floats, within: Floats, blocks: Floats, most_dof: float) -> tuple[Floats, Floats]:
-    """Return the variance of each cell's mean log figure, and its degrees of freedom.
+def means(values: Sequence[Sequence[float]], most_dof: float) -> tuple[Floats, Floats, Floats]:
+    """Return the mean of each cell's values, the variance of that mean, and its degrees of freedom.
 
     Args:
-        between: variance of the block figures of each cell; NaN with one block.
-        within: mean of `within_blocks` of each cell.
-        blocks: of each cell.
+        values: of each cell, one a block: log figures, or differences of two.
         most_dof: as in `moderate`.
     """
-    spread, dof = moderate(between + within, blocks - 1, most_dof)
-    return spread / blocks, dof
-
-
-def round_variance(seconds: ArrayLike, q: float) -> float:
-    """Return the bootstrap's variance of the log of the ``q`` quantile of some rounds, without drawing.
-
-    Resampled with replacement, the k-th of n rounds is the i-th of the original order with a probability that the
-    incomplete beta function gives. Source: Maritz and Jarrett, J. American Statistical Association 73 (1978).
-    """
-    logs = np.log(np.sort(np.asarray(seconds, float)))
-    if len(logs) < 2:
-        return 0.0
-    weights = _order_weights(len(logs), q)
-    return float(weights @ logs**2 - (weights @ logs) ** 2)
-
-
-@cache
-def _order_weights(n: int, q: float) -> Floats:
-    """Return the probability of each of n sorted rounds to be the ``q`` quantile of a resample."""
-    from bench.student import incomplete_beta
-
-    k = max(1, math.ceil(q * n))
-    return np.diff(incomplete_beta(float(k), float(n - k + 1), np.arange(n + 1) / n))
+    counts = np.array([len(own) for own in values], float)
+    middle = np.array([np.mean(own) if len(own) else math.nan for own in values], float)
+    scatter = np.array([np.var(own, ddof=1) if len(own) > 1 else math.nan for own in values], float)
+    spread, dof = moderate(scatter, counts - 1, most_dof)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return middle, spread / counts, dof
 
 
 def moderate(variances: ArrayLike, dof: ArrayLike, most_dof: float) -> tuple[Floats, Floats]:
@@ -181,18 +150,28 @@ def _common_variance(s2: Floats, d: Floats, most_dof: float) -> tuple[float, flo
 
 
 def ratios(base: pd.DataFrame, other: pd.DataFrame, margin: float = MARGIN) -> Ratios:
-    """Return the ratios of times, other / base, row by row.
+    """Return the ratios of times, other / base, row by row: from their common rounds where there are two or more.
 
     Args:
         base: rows of `cell_figures`.
         other: as many rows of it, each to be divided by the row of ``base`` in the same place.
         margin: of equivalence; 0.05 makes ratios between 1 / 1.05 and 1.05 equivalent.
     """
-    log_ratio = other["log_s"].to_numpy(float) - base["log_s"].to_numpy(float)
     one, two = base["variance"].to_numpy(float), other["variance"].to_numpy(float)
+    log_ratio, variance = other["log_s"].to_numpy(float) - base["log_s"].to_numpy(float), one + two
     with np.errstate(invalid="ignore"):
         dof = (one + two) ** 2 / (one**2 / base["dof"].to_numpy(float) + two**2 / other["dof"].to_numpy(float))
-    return weigh(log_ratio, np.sqrt(one + two), dof, margin)
+    differences = [
+        [after[block] - before[block] for block in before.keys() & after.keys()]
+        for before, after in zip(base["block_logs"], other["block_logs"], strict=True)
+    ]
+    paired = np.array([len(own) > 1 for own in differences], bool)
+    if paired.any():
+        arms = {arm for side in (base, other) for arm in zip(side["backend"], side["arm"], strict=True)}
+        most = (max(map(len, differences)) - 1) * max(len(arms) - 1, 1)
+        found = means([own for own in differences if len(own) > 1], float(most))
+        log_ratio[paired], variance[paired], dof[paired] = found
+    return weigh(log_ratio, np.sqrt(variance), dof, margin)
 
 
 def weigh(log_ratio: ArrayLike, error: ArrayLike, dof: ArrayLike, margin: float = MARGIN) -> Ratios:

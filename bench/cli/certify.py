@@ -11,9 +11,7 @@ from bench.cli import CHECK_FAILED, SUCCESS, document, flags
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
     parser.add_argument("--run", dest="stored", metavar="RUN", help="noise of a stored run instead of recording some")
-    parser.add_argument(
-        "--backends", type=flags.several(flags.name), default=("numpy",), metavar="LIST", help="(numpy)"
-    )
+    parser.add_argument("--backend", type=flags.name, default="numpy", metavar="NAME", help="(numpy)")
     parser.add_argument("--blocks", type=flags.positive, default=5, metavar="N", help="in each arm of a trial (5)")
     parser.add_argument("--trials", type=flags.positive, default=300, metavar="N", help="draws of two arms (300)")
     parser.add_argument("--budget", type=flags.seconds, default=150.0, metavar="TIME", help="for recording (150 s)")
@@ -32,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         with terminal.progress("recording noise") as bar:
             stored = certify.record(
-                args.backends,
+                args.backend,
                 budget_s=args.budget,
                 root=args.results,
                 report=lambda state: bar.update(state.fraction, state.text),

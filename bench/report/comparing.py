@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.compare import FASTEST, Comparison
+from bench.compare import Comparison
+from bench.pairs import FASTEST
 from bench.report.formats import (
     format_count,
     format_number,

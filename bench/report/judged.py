@@ -83,8 +83,7 @@ def ratios(rows: pd.DataFrame) -> pd.DataFrame:
 def repeats(every: pd.DataFrame) -> pd.DataFrame:
     """Return the A/A arm: the copy's time over the first's, by cell, with the verdict of this comparison by itself."""
     first, copy = every[every["arm"] == ""], every[every["arm"] != ""]
-    pairs = first.merge(copy, on=CELL, suffixes=("", "_copy"))
-    other = pairs[["log_s_copy", "variance_copy", "dof_copy"]].rename(columns=lambda name: name.removesuffix("_copy"))
-    found = statistics.ratios(pairs, other)
-    made = pairs[CELL].assign(ratio=found.ratio, low=found.low, high=found.high)
+    both = first[CELL].merge(copy[CELL])
+    found = statistics.ratios(both.merge(first, on=CELL), both.merge(copy, on=CELL))
+    made = both.assign(ratio=found.ratio, low=found.low, high=found.high)
     return made.assign(verdict=statistics.verdicts(found, together=False))

@@ -13,16 +13,6 @@ from tests.bench.synthetic import Noise
 SMALL = {"networks": ("3-2-1",), "batches": (1, 4_096), "phases": ("step", "train"), "failed": None}
 
 
-@pytest.mark.parametrize("q", [0.0, 0.25, 0.5])
-def test_round_variance_is_that_of_a_bootstrap(q):
-    """The closed form equals the variance over 20,000 resamples, for each block figure, within their own scatter."""
-    rng = np.random.default_rng(1)
-    rounds = np.exp(0.1 * rng.standard_normal(40))
-    k = max(1, math.ceil(q * len(rounds)))
-    drawn = np.sort(rng.choice(rounds, (20_000, len(rounds))), axis=1)[:, k - 1]
-    assert statistics.round_variance(rounds, q) == pytest.approx(np.log(drawn).var(), rel=0.05)
-
-
 def test_a_cell_has_its_time_and_an_interval_about_it():
     """Without noise between blocks the time is the block figure itself, and the interval holds it."""
     figures = statistics.cell_figures(synthetic.frame(noise=Noise(0.01, 0.0, 0.0, 0.0, 0.0), **SMALL))
@@ -46,7 +36,7 @@ def test_intervals_of_few_blocks_hold_the_truth(blocks):
     held = []
     for seed in range(25):
         made = synthetic.frame(blocks=blocks, rounds=12, seed=seed, **SMALL)
-        figures = statistics.cell_figures(made).set_index([*CASE, "backend", "arm"])
+        figures = statistics.cell_figures(made).set_index([*CASE, "backend", "arm"], drop=False)
         for one, other in (("numpy", "jax"), ("numba", "torch"), ("jax", "torch")):
             pair = [figures.xs((name, ""), level=("backend", "arm")) for name in (one, other)]
             found = statistics.ratios(pair[0], pair[1].loc[pair[0].index])
@@ -57,6 +47,31 @@ def test_intervals_of_few_blocks_hold_the_truth(blocks):
                 held.append(low <= truth <= high)
     assert len(held) >= 200
     assert np.mean(held) >= 0.90
+
+
+def test_rounds_in_common_are_compared_round_by_round():
+    """What slows both arms of a round says nothing of their ratio: its interval stays narrow, its times grow."""
+    quiet = synthetic.frame(("numpy", "jax"), twin=None, noise=Noise(0.002, 0.01, 0.0, 0.0, 0.0), **SMALL)
+    loud = quiet.copy()
+    loud["lower_quartile_s"] *= loud["block"].map({0: 1.0, 1: 1.7, 2: 1.1, 3: 1.4})
+    halves = []
+    for made in (quiet, loud):
+        figures = statistics.cell_figures(made)
+        one, other = (figures[figures["backend"] == name].reset_index() for name in ("numpy", "jax"))
+        found = statistics.ratios(one, other)
+        halves.append((np.log(found.high / found.low).max(), np.log(one["high_s"] / one["low_s"]).min()))
+    (ratio, _), (ratio_loud, time_loud) = halves
+    assert ratio_loud == pytest.approx(ratio, rel=1e-6)
+    assert time_loud > 20 * ratio_loud
+
+
+def test_runs_without_a_round_in_common_are_compared_by_their_means():
+    """Blocks of two runs are no pairs, even where their numbers agree: the variances add."""
+    made = [synthetic.frame(run=name, seed=seed, **SMALL) for seed, name in enumerate(("before", "after"))]
+    before, after = (statistics.cell_figures(own) for own in made)
+    found = statistics.ratios(before, after)
+    expected = statistics.quantile(0.975, [1e4])[0] * np.sqrt(before["variance"] + after["variance"])
+    assert (np.log(found.high / found.ratio) >= expected.to_numpy() * 0.999).all()
 
 
 def test_one_block_alone_leans_on_the_others():
