@@ -68,7 +68,7 @@ def record(
     from bench.machine import physical_cores
 
     networks = [Network((3, 2, 1)), Network((8, 32, 1))]
-    groups = plan.asked_groups(networks, (1, 1_024, 16_384), ("float32",), ("cpu",), len(backends))
+    groups = plan.asked_groups(networks, (1, 1_024, 16_384), ("float32",), ("cpu",), arms=2)
     cores = (len(physical_cores()),)
     made = plan.Plan(groups, ("step", "train"), (backend,), aa=backend, threads=cores, own_cache=False)
     made = budget.fit(made, budget_s, campaign.earlier_pace(root), blocks=rounds)

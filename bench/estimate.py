@@ -1,18 +1,11 @@
-"""What a group needs in memory and about what it takes, before anything was measured. Only for plans and progress."""
+"""About what a call takes, before anything was measured. Only for plans and progress."""
 
 from __future__ import annotations
 
 from backends import Network
-from bench.problem import problem_bytes
 from bench.work import flop
 
 FLOP_S, VALUE_S, CALL_S = 1 / 3e10, 2e-9, 20e-6
-
-
-def needed_bytes(network: Network, batch: int, dtype: str) -> int:
-    """Return about what a block needs: the problem on the host, placed twice, and three times every layer's output."""
-    layers = problem_bytes(network, batch, dtype) // (network.inputs + network.outputs) * sum(network.sizes[1:])
-    return 3 * problem_bytes(network, batch, dtype) + 3 * layers
 
 
 def step_s(network: Network, batch: int) -> float:

@@ -108,7 +108,7 @@ def make_plan(
     """
     for case in cases:
         for dtype in dtypes:
-            check_room(Network.parse(case.network), case.batch, dtype)
+            check_room(Network.parse(case.network), case.batch, dtype, arms=len(names))
     groups = ordered([Group(case.network, case.batch, dtype, "cpu") for dtype in dtypes for case in cases])
     return Plan(
         groups=groups,

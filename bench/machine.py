@@ -122,13 +122,6 @@ def memory_bytes() -> int:
     return total
 
 
-def free_bytes() -> int:
-    """Return the memory that a new process could use now."""
-    import psutil
-
-    return min(int(psutil.virtual_memory().available), memory_bytes())
-
-
 def accelerators() -> list[str]:
     """Return the names of NVIDIA devices, as their driver tells them."""
     if not shutil.which("nvidia-smi"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import backends
 from backends import Network
 from bench import budget, campaign, plan
-from bench.machine import free_bytes, physical_cores
+from bench.machine import physical_cores
 from bench.results import Run
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def measure_case(
         UsageError: the batch does not fit in memory.
     """
     names = tuple(name for name in backends.available() if device in backends.find(name).capabilities.devices)
-    groups = plan.asked_groups([network], [batch], [dtype], [device], free_bytes())
+    groups = plan.asked_groups([network], [batch], [dtype], [device], len(names))
     made = plan.Plan(groups, PHASES, names, threads=(threads or len(physical_cores()),), own_cache=False)
     pace = campaign.earlier_pace(root)
     made = budget.fit(replace(made, timeout_s=BUDGET_S), BUDGET_S, pace)

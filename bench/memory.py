@@ -19,7 +19,10 @@ from bench.work import batch_bytes
 
 CGROUP = Path("/sys/fs/cgroup")
 SPARE = 0.9
-"""The share of free memory that a batch may take: the frameworks themselves need the rest."""
+"""The share of free memory that may be taken: other programs need the rest."""
+
+PROCESS_BYTES = 384 << 20
+"""Of a process with its framework at work, whatever the batch: numpy takes a seventh of it, torch and JAX most."""
 
 SCRATCH_BYTES = 16 << 20
 """For the blocks that a backend keeps in cache, whatever the batch."""
@@ -42,7 +45,7 @@ def room_bytes(device: str = "cpu") -> int:
 
 
 def check_room(
-    network: Network, batch: int, dtype: str = "float32", device: str = "cpu", room: int | None = None
+    network: Network, batch: int, dtype: str = "float32", device: str = "cpu", arms: int = 1, room: int | None = None
 ) -> None:
     """Return quietly when a batch fits.
 
@@ -51,21 +54,37 @@ def check_room(
         batch: rows.
         dtype: of X, Y and all that follows from them.
         device: ``"cpu"`` or ``"cuda"``.
+        arms: processes that are alive at the same time, each with a copy of the batch.
         room: bytes free; by default `room_bytes`.
 
     Raises:
-        UsageError: it does not; the message states the need, the room and the largest batch that would fit.
+        UsageError: it does not; the message states the need, the room, and the most rows and processes that would fit.
     """
-    need, free = need_bytes(network, batch, dtype), room_bytes(device) if room is None else room
-    if need <= SPARE * free:
-        return
+    room = room_bytes(device) if room is None else room
+    if lack := shortage(network, batch, dtype, device, arms, room):
+        remedy = _remedy(network, batch, dtype, arms, SPARE * room)
+        rows = f"{format_count(batch)} {'row' if batch == 1 else 'rows'}"
+        raise UsageError(f"a batch of {rows} of network {network} in {dtype} {lack}; {remedy}")
+
+
+def shortage(network: Network, batch: int, dtype: str, device: str, arms: int, room: int) -> str:
+    """Return what a batch needs and what there is, '' where it fits; arguments as for `check_room`."""
+    need = arms * (PROCESS_BYTES + need_bytes(network, batch, dtype))
+    if need <= SPARE * room:
+        return ""
+    where = f" in {arms} processes at once" if arms > 1 else ""
+    return f"needs {format_bytes(need)}{where}, and {format_bytes(SPARE * room)} are free on {device}"
+
+
+def _remedy(network: Network, batch: int, dtype: str, arms: int, free: float) -> str:
+    """Return what would fit into ``free`` bytes, in words."""
+    fixed = PROCESS_BYTES + need_bytes(network, 0, dtype)
     a_row = need_bytes(network, 1, dtype) - need_bytes(network, 0, dtype)
-    fits = max(0, int((SPARE * free - need_bytes(network, 0, dtype)) // a_row))
-    remedy = f"at most {format_count(fits)} rows fit" if fits else "close what else runs, or take a smaller network"
-    raise UsageError(
-        f"a batch of {format_count(batch)} rows of network {network} in {dtype} needs {format_bytes(need)}, "
-        f"and {format_bytes(SPARE * free)} are free on {device}; {remedy}"
-    )
+    rows = max(0, int((free / arms - fixed) // a_row))
+    processes = int(free // (PROCESS_BYTES + need_bytes(network, batch, dtype)))
+    fits = [f"{format_count(rows)} rows"] if rows else []
+    fits += [f"{processes} of the processes (fewer backends)"] if processes else []
+    return f"at most {' or '.join(fits)} fit" if fits else "close what else runs, or take a smaller network"
 
 
 def _container_room() -> int:

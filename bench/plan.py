@@ -8,6 +8,7 @@ comparison finds between the two is chance.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,8 @@ from typing import Any, NamedTuple
 
 from backends import Network
 from bench.errors import UsageError
-from bench.estimate import needed_bytes, step_s
+from bench.estimate import step_s
+from bench.memory import check_room, room_bytes, shortage
 from bench.results import PHASES
 from bench.timing import Effort
 from bench.work import flop
@@ -25,7 +27,6 @@ BATCHES = (1, 16, 256, 4_096, 65_536, 1_048_576)
 AA = "A/A"
 
 LONGEST_STEP_S = 0.3
-MEMORY_SHARE = 0.8
 
 
 class Group(NamedTuple):
@@ -143,51 +144,58 @@ def default_groups(
     batches: Sequence[int],
     dtypes: Sequence[str],
     devices: Sequence[str],
-    room_bytes: int,
+    arms: int,
     longest_s: float = LONGEST_STEP_S,
+    room: int | None = None,
 ) -> tuple[tuple[Group, ...], tuple[str, ...]]:
-    """Return the groups of those batches that memory and time allow, and a line for each that they do not."""
+    """Return the groups of those batches that memory and time allow, and a line for each that they do not.
+
+    Args:
+        networks: of the grid.
+        batches: rows, in increasing order.
+        dtypes: of the grid.
+        devices: of the grid.
+        arms: processes of a round, which are alive at the same time.
+        longest_s: seconds that a step may take.
+        room: bytes free; by default `bench.memory.room_bytes`.
+
+    Raises:
+        UsageError: none is left.
+    """
+    rooms = {device: room_bytes(device) if room is None else room for device in devices}
     groups, left_out = [], []
-    for device in devices:
-        for dtype in dtypes:
-            for network in networks:
-                for batch in batches:
-                    if (need := needed_bytes(network, batch, dtype)) > MEMORY_SHARE * room_bytes:
-                        left_out.append(
-                            f"{network} n={batch}: needs {need / 2**30:.1f} GiB, {room_bytes / 2**30:.1f} free"
-                        )
-                    elif step_s(network, batch) > longest_s:
-                        left_out.append(f"{network} n={batch}: a step is likely to take over {longest_s:g} s")
-                    else:
-                        groups.append(Group(str(network), batch, dtype, device))
+    for device, dtype, network, batch in itertools.product(devices, dtypes, networks, batches):
+        if lack := shortage(network, batch, dtype, device, arms, rooms[device]):
+            left_out.append(f"{network} n={batch}: {lack}")
+        elif step_s(network, batch) > longest_s:
+            left_out.append(f"{network} n={batch}: a step is likely to take over {longest_s:g} s")
+        else:
+            groups.append(Group(str(network), batch, dtype, device))
+    if not groups:
+        check_room(networks[0], batches[0], dtypes[0], devices[0], arms, rooms[devices[0]])
+        raise UsageError(f"nothing to measure: {left_out[0]}; ask for rows with --batches")
     return ordered(groups), tuple(left_out)
 
 
 def asked_groups(
-    networks: Sequence[Network], batches: Sequence[int], dtypes: Sequence[str], devices: Sequence[str], room_bytes: int
+    networks: Sequence[Network],
+    batches: Sequence[int],
+    dtypes: Sequence[str],
+    devices: Sequence[str],
+    arms: int,
+    room: int | None = None,
 ) -> tuple[Group, ...]:
-    """Return every combination of what was asked for.
+    """Return every combination of what was asked for; arguments as for `default_groups`.
 
     Raises:
-        UsageError: a batch that would not fit in memory, with the need and the room.
+        UsageError: a batch that would not fit in memory, with the need, the room and what would fit.
     """
-    for network in networks:
-        for batch in batches:
-            for dtype in dtypes:
-                if (need := needed_bytes(network, batch, dtype)) > MEMORY_SHARE * room_bytes:
-                    raise UsageError(
-                        f"batch {batch} of network {network} in {dtype} needs about {need / 2**30:.3g} GiB, "
-                        f"{room_bytes / 2**30:.3g} GiB are free; ask for fewer rows with --batches"
-                    )
-    return ordered(
-        [
-            Group(str(network), batch, dtype, device)
-            for device in devices
-            for dtype in dtypes
-            for network in networks
-            for batch in batches
-        ]
-    )
+    rooms = {device: room_bytes(device) if room is None else room for device in devices}
+    groups = []
+    for device, dtype, network, batch in itertools.product(devices, dtypes, networks, batches):
+        check_room(network, batch, dtype, device, arms, rooms[device])
+        groups.append(Group(str(network), batch, dtype, device))
+    return ordered(groups)
 
 
 def ordered(groups: Sequence[Group]) -> tuple[Group, ...]:

@@ -82,8 +82,3 @@ def stable_learning_rate(network: Network) -> float:
     layers, and descent is stable below 2 over that.
     """
     return 0.125 / sum(i + 1 for _, i in network.layer_shapes)
-
-
-def problem_bytes(network: Network, batch: int, dtype: str = "float32") -> int:
-    """Return the bytes of inputs and targets."""
-    return batch * (network.inputs + network.outputs) * np.dtype(dtype).itemsize

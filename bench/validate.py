@@ -65,16 +65,15 @@ def measure(
 ) -> Run:
     """Measure the cases on every backend that is here, a process a block, with the compile caches of earlier runs."""
     from bench import budget, campaign, plan
-    from bench.machine import free_bytes, physical_cores
+    from bench.machine import physical_cores
 
+    names = available()
     groups = [
         group
         for case in cases
-        for group in plan.asked_groups([Network.parse(case.network)], [case.batch], ["float32"], ["cpu"], free_bytes())
+        for group in plan.asked_groups([Network.parse(case.network)], [case.batch], ["float32"], ["cpu"], len(names))
     ]
-    made = plan.Plan(
-        plan.ordered(groups), ("step", "train"), available(), threads=(len(physical_cores()),), own_cache=False
-    )
+    made = plan.Plan(plan.ordered(groups), ("step", "train"), names, threads=(len(physical_cores()),), own_cache=False)
     made = replace(budget.fit(made, budget_s, campaign.earlier_pace(root)), budget_s=None)
     run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
     campaign.carry_out(run, report)

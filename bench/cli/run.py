@@ -82,7 +82,7 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     from bench import budget
     from bench import plan as plans
     from bench.errors import UsageError
-    from bench.machine import free_bytes, physical_cores
+    from bench.machine import physical_cores
     from bench.results import PHASES
     from bench.timing import Effort
 
@@ -92,19 +92,20 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     threads = args.threads or (cores,)
     if max(threads) > cores:
         raise UsageError(f"--threads {max(threads)}: this process may use {cores} cores; ask for at most {cores}")
-    networks = args.networks or tuple(Network.parse(text) for text in plans.NETWORKS)
-    dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
-    if args.batches:
-        groups = plans.asked_groups(networks, args.batches, dtypes, devices, free_bytes())
-        left_out: tuple[str, ...] = ()
-    else:
-        batches, longest_s = (QUICK_BATCHES, QUICK_STEP_S) if args.quick else (plans.BATCHES, plans.LONGEST_STEP_S)
-        groups, left_out = plans.default_groups(networks, batches, dtypes, devices, free_bytes(), longest_s)
-    phases = plans.checked_phases(args.phases or (("place", "step", "train") if args.quick else PHASES))
-    warm = args.quick or args.warm
     aa = "" if args.aa == "none" else args.aa or backends[0]
     if aa and aa not in backends:
         raise UsageError(f"--aa {aa}: expected one of the backends of this run, {', '.join(backends)}, or none")
+    arms = (len(backends) + bool(aa)) * len(threads)
+    networks = args.networks or tuple(Network.parse(text) for text in plans.NETWORKS)
+    dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
+    if args.batches:
+        groups = plans.asked_groups(networks, args.batches, dtypes, devices, arms)
+        left_out: tuple[str, ...] = ()
+    else:
+        batches, longest_s = (QUICK_BATCHES, QUICK_STEP_S) if args.quick else (plans.BATCHES, plans.LONGEST_STEP_S)
+        groups, left_out = plans.default_groups(networks, batches, dtypes, devices, arms, longest_s)
+    phases = plans.checked_phases(args.phases or (("place", "step", "train") if args.quick else PHASES))
+    warm = args.quick or args.warm
     plan = plans.Plan(
         groups,
         phases,

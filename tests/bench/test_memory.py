@@ -15,23 +15,35 @@ from bench.errors import UsageError
 from bench.memory import check_room, need_bytes, room_bytes
 
 
-def test_batch_beyond_the_room_is_refused_with_need_room_and_what_fits() -> None:
+@pytest.mark.parametrize("arms", [1, 5])
+def test_batch_beyond_the_room_is_refused_with_need_room_and_what_fits(arms: int) -> None:
     """The message names the batch, its need, the room and the largest batch that fits, which then passes."""
-    network, room = Network((3, 2, 1)), 100 << 20
-    with pytest.raises(UsageError, match=r"16,777,216 rows of network 3-2-1 in float32 needs .* GiB, and 90.0 MiB"):
-        check_room(network, 1 << 24, "float32", room=room)
-    with pytest.raises(UsageError) as refusal:
-        check_room(network, 1 << 24, "float32", room=room)
+    network, room = Network((3, 2, 1)), 3 << 30
+    where = " in 5 processes at once" if arms == 5 else ""
+    says = rf"134,217,728 rows of network 3-2-1 in float32 needs [0-9.]+ GiB{where}, and 2.70 GiB are free on cpu"
+    with pytest.raises(UsageError, match=says) as refusal:
+        check_room(network, 1 << 27, arms=arms, room=room)
     fits = int(str(refusal.value).split("at most ")[1].split(" rows")[0].replace(",", ""))
-    check_room(network, fits, "float32", room=room)
+    check_room(network, fits, arms=arms, room=room)
     with pytest.raises(UsageError):
-        check_room(network, fits + 1, "float32", room=room)
+        check_room(network, fits + 1, arms=arms, room=room)
+
+
+def test_as_many_processes_as_fit_are_offered() -> None:
+    """A batch that fewer backends could hold is refused with their number, which then passes."""
+    network, batch, room = Network((3, 2, 1)), 1 << 22, 3 << 30
+    with pytest.raises(UsageError, match=r"or \d of the processes \(fewer backends\) fit") as refusal:
+        check_room(network, batch, arms=5, room=room)
+    arms = int(str(refusal.value).split(" of the processes")[0][-1])
+    check_room(network, batch, arms=arms, room=room)
+    with pytest.raises(UsageError):
+        check_room(network, batch, arms=arms + 1, room=room)
 
 
 def test_network_beyond_the_room_is_refused_without_advice_on_rows() -> None:
     """Where the parameters alone do not fit, no number of rows is offered."""
     with pytest.raises(UsageError, match="take a smaller network"):
-        check_room(Network((1000, 1000, 1000)), 1, "float64", room=1 << 20)
+        check_room(Network((10_000, 10_000, 10_000)), 1, "float64", room=1 << 30)
 
 
 @pytest.mark.parametrize("sizes", [(3, 2, 1), (32, 64, 1)])

@@ -82,7 +82,7 @@ def test_a_dry_run_measures_nothing(capsys, tmp_path):
         (["--backends", "nump"], "no backend 'nump'"),
         (["--threads", "4096"], "may use"),
         (["--aa", "b", "--backends", "a:A"], "--aa b: expected one of the backends of this run, a:A, or none"),
-        (["--networks", "784-512-10", "--batches", "1000000000"], "GiB are free; ask for fewer rows with --batches"),
+        (["--networks", "784-512-10", "--batches", "1000000000"], "are free on cpu; at most"),
         (["--resume"], "no run was cut off; start one: python -m bench run"),
         (["--resume", "nothing"], "no run 'nothing'"),
     ],
