@@ -38,28 +38,35 @@ class Standing:
     verdict: str
 
 
-def standings(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[list[Standing], dict[str, Any]]:
-    """Return the standing of each backend, best first, and what `bench.compare.outcome` says of them.
+def standings(
+    found: Sequence[ledger.Job], steps: Sequence[int], margin: float
+) -> list[tuple[list[Standing], dict[str, Any]]]:
+    """Return for each number of steps the backends' standings, best first, and what `bench.compare.outcome` says.
 
     Args:
         found: jobs of the backends, the case in question first.
-        steps: of the job.
+        steps: numbers of steps of the job.
         margin: of equivalence.
     """
-    totals = np.array([job.total_s(steps)[:, 0] for job in found])
-    middles = np.median(totals, axis=1)
-    order = np.argsort(middles, kind="stable")
-    totals, middles, ranked = totals[order], middles[order], [found[place] for place in order]
-    gaps = np.log(totals[1:]) - np.log(totals[0])
-    spread = np.maximum(gaps.std(axis=1), 1e-9)
-    ratios = statistics.weigh(np.median(gaps, axis=1), spread, np.full(len(gaps), 1e4), margin)
-    verdicts = [str(one) if one in ("slower", "tie") else "undecided" for one in statistics.verdicts(ratios)]
-    decided = outcome(dict(zip([job.backend for job in ranked], ["fastest", *verdicts], strict=True)))
-    low, high = np.quantile(totals, [0.025, 0.975], axis=1)
-    figures = zip(middles.tolist(), low.tolist(), high.tolist(), (middles / middles[0]).tolist(), strict=True)
-    said = [str(decided["outcome"]), *verdicts]
-    made = [Standing(job, *known, verdict) for job, known, verdict in zip(ranked, figures, said, strict=True)]
-    return made, decided
+    totals = np.array([[job.total_s(count)[:, 0] for job in found] for count in steps])
+    middles = np.median(totals, axis=2)
+    order = np.argsort(middles, axis=1, kind="stable")
+    totals, middles = np.take_along_axis(totals, order[..., None], axis=1), np.take_along_axis(middles, order, axis=1)
+    low, high = np.quantile(totals, [0.025, 0.975], axis=2)
+    logs = np.log(totals)
+    gaps = logs[:, 1:] - logs[:, :1]
+    spread = np.maximum(gaps.std(axis=2), 1e-9)
+    against = statistics.weigh(np.median(gaps, axis=2), spread, np.full(spread.shape, 1e4), margin)
+    made = []
+    for place, ranks in enumerate(order.tolist()):
+        proven = statistics.verdicts(statistics.Ratios(*(field[place] for field in against)))
+        verdicts = [str(one) if one in ("slower", "tie") else "undecided" for one in proven]
+        ranked = [found[rank] for rank in ranks]
+        decided = outcome(dict(zip([job.backend for job in ranked], ["fastest", *verdicts], strict=True)))
+        figures = (middles, low, high, middles / middles[:, :1])
+        rows = zip(ranked, *(own[place].tolist() for own in figures), [str(decided["outcome"]), *verdicts], strict=True)
+        made.append(([Standing(*row) for row in rows], decided))
+    return made
 
 
 def decide(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -75,7 +82,7 @@ def decide(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[pd.D
     """
     import pandas as pd
 
-    ranked, decided = standings(found, steps, margin)
+    ((ranked, decided),) = standings(found, [steps], margin)
     rows = [
         {"backend": one.job.backend, "total_s": one.total_s, "low_s": one.low_s, "high_s": one.high_s}
         | parts_of(one.job)
@@ -88,4 +95,5 @@ def decide(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[pd.D
 
 def parts_of(job: ledger.Job) -> dict[str, float]:
     """Return the middle of each of `PARTS`, in seconds, for the first case of a job."""
-    return {name: float(np.median(getattr(job, name)[:, 0])) for name in PARTS}
+    middles = np.median([getattr(job, name)[:, 0] for name in PARTS], axis=1)
+    return dict(zip(PARTS, middles.tolist(), strict=True))

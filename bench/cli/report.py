@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.report.html import Vega
+    from bench.report.vega import Vega
     from bench.results import Run
 
 NEEDED = ("altair", "jinja2", "vl_convert")
@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
 
         raise UsageError(f"the report needs {', '.join(missing)}, not installed here; {INSTALL}")
     import bench.results
-    from bench.report.html import Vega
+    from bench.report.vega import Vega
 
     chosen = [bench.results.resolve(text) for text in dict.fromkeys(args.runs or ["latest"])]
-    with Vega() as vega:  # first of all: it takes as long as the rest together
+    with Vega() as vega:  # first of all: bundling takes as long as the rest together
         return _write_report(args, chosen, vega)
 
 

@@ -65,6 +65,7 @@ def trust(found: Comparison) -> str:
     lines = [
         f"tie: within {100 * found.margin:.3g} %. Intervals and ties hold at 95 % each, differences at",
         f"95 % for all {found.pairs} comparisons together (Holm).",
+        _precision(found.rows),
     ]
     if (chance := found.chance) is None:
         lines.append("No A/A arm in this run, so chance was not measured; add one with run --aa BACKEND.")
@@ -75,6 +76,14 @@ def trust(found: Comparison) -> str:
         )
     lines += [f"FAILED {line}" for line in found.failures]
     return "\n".join(lines)
+
+
+def _precision(rows: pd.DataFrame) -> str:
+    """Return how sure times are and how sure ratios: half an interval of the middle cell."""
+    behind = rows[rows["to_fastest_high"] > rows["to_fastest_low"]]
+    times = float(np.sqrt(rows["high_s"] / rows["low_s"]).median() - 1)
+    ratios = float(np.sqrt(behind["to_fastest_high"] / behind["to_fastest_low"]).median() - 1)
+    return f"Times are sure to {format_percent(times)}, ratios to {format_percent(ratios)} (half an interval, median)."
 
 
 def two_runs(changed: pd.DataFrame, margin: float) -> Iterator[Table | str]:
@@ -123,7 +132,7 @@ def changes_table(rows: pd.DataFrame, title: str) -> Table:
                 format_seconds(row.before_s),
                 format_seconds(row.after_s),
                 format_ratio(row.ratio),
-                f"{format_number(row.low)}..{format_number(row.high)}",
+                interval(row.low, row.high),
             )
             for row in rows.itertuples()
         ],
@@ -131,17 +140,15 @@ def changes_table(rows: pd.DataFrame, title: str) -> Table:
     )
 
 
-def interval_s(low_s: float, high_s: float) -> str:
-    """Return an interval of durations, the unit once: ``1.02..1.10 us``."""
-    low, high = format_seconds(low_s), format_seconds(high_s)
-    (number, unit), (_, other) = low.split(" "), high.split(" ")
-    return f"{number if unit == other else low}..{high}"
+def interval(low: float, high: float) -> str:
+    """Return an interval of ratios: ``1.02..1.10``."""
+    return f"{format_number(low)}..{format_number(high)}"
 
 
 def _network_table(network: str, rows: pd.DataFrame, where: Any) -> Table:
     limits = rows["share_of_limit"].notna().any()
-    columns: list[Column] = [("batch", "right"), "backend", ("time", "right"), ("95 % interval", "right")]
-    columns += [("/fastest", "right"), ("/numpy", "right"), "verdict", *([("limit", "right")] if limits else [])]
+    columns: list[Column] = [("batch", "right"), "backend", ("time", "right"), ("/fastest", "right"), ("95 %", "right")]
+    columns += [("/numpy", "right"), "verdict", *([("limit", "right")] if limits else [])]
     cells, last = [], None
     for row in rows.sort_values(["batch", "seconds"]).itertuples():
         share = [format_percent(row.share_of_limit)] if limits else []
@@ -150,8 +157,8 @@ def _network_table(network: str, rows: pd.DataFrame, where: Any) -> Table:
                 format_count(row.batch) if row.batch != last else "",
                 row.backend,
                 format_seconds(row.seconds),
-                interval_s(row.low_s, row.high_s),
                 format_number(row.to_fastest),
+                interval(row.to_fastest_low, row.to_fastest_high) if row.to_fastest_high > 1 else "",
                 format_number(row.to_numpy),
                 row.verdict,
                 *share,

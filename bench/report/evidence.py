@@ -169,8 +169,9 @@ def receipts(frame: pd.DataFrame) -> pd.DataFrame:
     }
     rows: list[dict[str, Any]] = []
     for run, own in frame[frame["status"] == "ok"].groupby("run", sort=False):
+        seen = own[[*fields, "backend"]].drop_duplicates()
         for name, label in fields.items():
-            values = own[[name, "backend"]].dropna().astype({name: str}).drop_duplicates()
+            values = seen[[name, "backend"]].dropna().astype({name: str}).drop_duplicates()
             values = values[values[name].str.len() > 0]
             for value, holders in values.groupby(name, sort=False)["backend"]:
                 differs = values[name].nunique() > 1 and name in SAME_CONDITIONS
@@ -185,9 +186,8 @@ def unlike(frame: pd.DataFrame) -> pd.DataFrame:
 
     rows: list[dict[str, str]] = []
     good = frame[frame["status"] == "ok"]
-    for name in SAME_EXPERIMENT:
-        if name not in good:
-            continue
+    several = frame["run"].nunique() > 1
+    for name in (name for name in SAME_EXPERIMENT if several and name in good):
         for backend, own in good.groupby("backend", sort=False):
             observed = own.groupby("run", sort=False)[name].agg(lambda values: ", ".join(sorted(set(map(str, values)))))
             if observed.nunique() > 1:

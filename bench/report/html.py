@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -24,7 +22,7 @@ INSTALL = "pip install 'altair>=5.5' 'jinja2>=3.1' 'vl-convert-python>=1.7'"
 
 SCRIPTS = ("state.js", "tables.js", "drawing.js", "maps.js", "start.js")
 
-HIDDEN = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
+HIDDEN = "<>&\u2028\u2029"
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,8 @@ class Page:
         return [exhibit for part in self.parts for exhibit in part.exhibits]
 
 
-def rendered(page: Page, scripts: str | None = None) -> str:
-    """Return the whole file as text; ``scripts`` are `vega`'s, where they are at hand."""
+def rendered(page: Page, scripts: str) -> str:
+    """Return the whole file as text; ``scripts`` are those of `bench.report.vega`."""
     import jinja2
     import markupsafe
 
@@ -76,7 +74,7 @@ def rendered(page: Page, scripts: str | None = None) -> str:
         estimated=any(cell.estimated for card in page.cards for cell in card.cells),
         css=trusted(_asset("report.css")),
         payload=trusted(embedded(payload(page))),
-        vega=trusted(scripts or vega()),
+        vega=trusted(scripts),
         scripts=[trusted(_asset(name)) for name in SCRIPTS],
     )
 
@@ -114,7 +112,9 @@ def choices(dimension: str, exhibits: Iterable[Exhibit], cards: Iterable[Card]) 
 def embedded(value: object) -> str:
     """Return ``value`` as JSON that can stand inside a ``<script>``: no tag, comment, entity or line separator."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.translate(HIDDEN)
+    for letter in HIDDEN:  # ten times as fast as `str.translate`
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
 
 
 def columnar(frame: pd.DataFrame) -> dict[str, Any]:
@@ -131,41 +131,6 @@ def short_count(count: int) -> str:
             value = count / scale
             return f"{value:.1f}".removesuffix(".0") + unit if value < 10 else f"{value:.0f}{unit}"
     return str(count)
-
-
-def vega() -> str:
-    """Return the scripts that draw: Vega, Vega-Lite and vega-embed in one, from the installed package."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # the stub forgets the default
-    return inert(bundle)
-
-
-def inert(script: str) -> str:
-    """Return a script of ours such that nothing in it ends its element."""
-    return script.replace("</script", "<\\/script")
-
-
-class Vega:
-    """The scripts that draw, bundled in a process of their own: that takes as long as all the rest of a report."""
-
-    def __init__(self) -> None:
-        """Begin."""
-        program = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle())"
-        self._process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, encoding="utf-8")
-
-    def __enter__(self) -> Vega:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """End the process, also where nobody waited for it."""
-        self._process.kill()
-        self._process.communicate()
-
-    def result(self) -> str:
-        """Wait for them."""
-        text, _ = self._process.communicate()
-        return inert(text) if self._process.returncode == 0 and text else vega()
 
 
 def _exhibit(exhibit: Exhibit) -> dict[str, Any]:

@@ -109,8 +109,7 @@ def _outlook(
             continue
         jobs = [_at(job, [position], compiled, case, cache) for job in found]
         new = {job.backend for job in jobs if (job.backend, *case) not in measured}
-        for steps in STEPS:
-            ranked, decided = decision.standings(jobs, steps, MARGIN)
+        for steps, (ranked, decided) in zip(STEPS, decision.standings(jobs, STEPS, MARGIN), strict=True):
             cells.append(_cell(case[1], steps, ranked, decided, new))
         costs += [{"batch": case[1], "backend": job.backend, **_parts(job)} for job in jobs]
         changes[case[1]] = tuple(crossover.step_changes(jobs))

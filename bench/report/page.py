@@ -12,7 +12,7 @@ from bench.report import evidence, gallery, judged, outlook, sentences, trust_ga
 from bench.report.answers import Card
 from bench.report.formats import format_percent
 from bench.report.html import Page, in_order
-from bench.report.marks import Theme
+from bench.report.marks import Theme, unchecked
 from bench.report.outlook import CHANGE, LINE, Outlook
 from bench.statistics import FASTER, MARGIN, SLOWER
 
@@ -45,12 +45,13 @@ def page(frame: pd.DataFrame, ceilings: Mapping[str, Ceilings], commands: Mappin
     rows["runs"] = run_rows(frame, commands)
     cells = rows["cells"]
     theme = Theme(tuple(in_order(frame["backend"].drop_duplicates())))
-    parts = (
-        gallery.speed(theme, rows),
-        gallery.cost(theme, rows),
-        trust_gallery.trust(theme, rows, chance(rows["repeats"])),
-        trust_gallery.runs(rows),
-    )
+    with unchecked():
+        parts = (
+            gallery.speed(theme, rows),
+            gallery.cost(theme, rows),
+            trust_gallery.trust(theme, rows, chance(rows["repeats"])),
+            trust_gallery.runs(rows),
+        )
     return Page(
         runs=run_lines(frame),
         cards=[card(one) for one in found],
@@ -72,7 +73,7 @@ def tables(
     cells = judged.cells(slim, every)
     limit = evidence.limits(cells, ceilings)
     return {
-        "cells": cells,
+        "cells": cells.drop(columns="block_logs"),
         "limits": limit,
         "crossovers": pd.DataFrame(outlook.phase_changes(cells), columns=[*LINE, "phase", "batch", *CHANGE]),
         "ratios": judged.ratios(cells),

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from bench import results
-from bench.report import html, page
+from bench.report import html, page, vega
 from tests.bench.report import made_up
 
 ARGUMENTS = (
@@ -68,7 +68,7 @@ def report_file(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -
     """The report of both runs."""
     made = page.page(frame, {"made-up-machine": made_up.ceilings()}, {})
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(html.rendered(made), encoding="utf-8")
+    path.write_text(html.rendered(made, vega.scripts()), encoding="utf-8")
     return path
 
 

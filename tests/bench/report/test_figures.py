@@ -3,6 +3,7 @@
 import itertools
 import re
 
+import altair as alt
 import pytest
 
 from bench.report import figures, page
@@ -37,6 +38,12 @@ def test_written_figures_are_pictures(made, tmp_path):
     assert "<img" not in svg
     assert "<script" not in svg
     assert (tmp_path / "time-3-2-1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_figures_fit_the_schema(made):
+    """Every figure is what Vega-Lite's schema allows; charts are made unchecked, and this asks for all of them."""
+    for _, spec in figures.figures(made):
+        alt.LayerChart.from_dict(spec, validate=True)
 
 
 def test_file_names_are_safe():

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bench.errors import UsageError
-from bench.report import html, page
+from bench.report import html, page, vega
 from bench.report.html import columnar, embedded, short_count
 from tests.bench.report import made_up
 
@@ -22,7 +22,7 @@ def made():
 @pytest.fixture(scope="module")
 def text(made):
     """Its HTML."""
-    return html.rendered(made)
+    return html.rendered(made, vega.scripts())
 
 
 def test_embedded_json_cannot_leave_its_script():

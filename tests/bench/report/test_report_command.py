@@ -10,8 +10,9 @@ from tests.bench.report import made_up
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A folder of two stored runs, where the command is run."""
+    """A folder of two stored runs, where the command is run, with a cache of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("BACKPROP_BENCH_RESULTS", str(tmp_path / "results"))
     made_up.stored(tmp_path / "results", made_up.frame())
     return tmp_path

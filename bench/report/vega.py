@@ -1,0 +1,84 @@
+"""The scripts that draw, Vega, Vega-Lite and vega-embed in one, from the installed package; kept once they are made.
+
+To bundle them takes as long as all the rest of a report: a process of its own does it meanwhile, and the user's cache
+folder keeps them for the next report. Where that cannot be written, they are bundled each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+BUNDLE = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle())"
+
+
+class Vega:
+    """The scripts, begun as soon as this is made; a context that ends what nobody waited for."""
+
+    def __init__(self) -> None:
+        self._path = kept_at()
+        self._text = _read(self._path)
+        self._process: subprocess.Popen[str] | None = None
+        if not self._text:
+            command = [sys.executable, "-c", BUNDLE]
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8")
+
+    def __enter__(self) -> Vega:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def result(self) -> str:
+        """Return the scripts, such that nothing in them ends their element; wait for them where that is needed.
+
+        Raises:
+            RuntimeError: they could not be bundled.
+        """
+        if self._process and not self._text:
+            text, _ = self._process.communicate()
+            if self._process.returncode or not text:
+                raise RuntimeError("vl_convert could not bundle the scripts that draw; see its message above")
+            self._text = inert(text)
+            _keep(self._path, self._text)
+        return self._text
+
+
+def scripts() -> str:
+    """Return the scripts, from the cache where it has them."""
+    with Vega() as begun:
+        return begun.result()
+
+
+def inert(script: str) -> str:
+    """Return a script of ours such that nothing in it ends its element."""
+    return script.replace("</script", "<\\/script")
+
+
+def kept_at() -> Path:
+    """Return where the scripts of the installed version are kept."""
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(folder, "backprop-bench", f"vega-{version('vl-convert-python')}.js")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write a file whole or not at all; a folder that cannot be written is no reason to stop."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            file.write(text)
+        os.replace(file.name, path)
