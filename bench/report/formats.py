@@ -29,6 +29,13 @@ def format_seconds(seconds: float | None) -> str:
     return _scaled(seconds, TIME_UNITS, {"s": 600.0, "min": 600.0})
 
 
+def interval_s(low_s: float, high_s: float) -> str:
+    """Return an interval of durations, the unit once: ``1.02..1.10 us``."""
+    low, high = format_seconds(low_s), format_seconds(high_s)
+    (number, unit), (_, other) = low.split(" "), high.split(" ")
+    return f"{number if unit == other else low}..{high}"
+
+
 def format_bytes(size: float | None) -> str:
     """Return a size in powers of 1024: ``512 B``, ``1.50 MiB``."""
     if size is not None and abs(size) < 1000:

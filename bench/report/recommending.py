@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench.crossover import Change
-from bench.report.comparing import interval_s
-from bench.report.formats import TIME_UNITS, format_count, format_number, format_seconds
+from bench.report.formats import TIME_UNITS, format_count, format_number, format_seconds, interval_s
 from bench.report.terminal import Column, table
 
 if TYPE_CHECKING:
