@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -94,10 +95,10 @@ class GroupRun:
         row |= {"flop": flop(self.network, self.group.batch, phase), "place_s": self.place_s}
         row["bytes_moved"] = least_bytes(self.network, self.group.batch, self.group.dtype, phase)
         if self.before:
-            row |= {"conformance_ratio": number(self.before), "conformance_claim": self.before.worst.name}
-            row["conformance_rows"] = self.checked_rows
+            row |= {"conformance_ratio": number(self.before.worst.ratio), "conformance_claim": self.before.worst.name}
+            row |= {"conformance_claims": ratios(self.before), "conformance_rows": self.checked_rows}
         if self.after:
-            row["final_ratio"] = number(self.after)
+            row["final_ratio"] = number(self.after.worst.ratio)
         for report, when in ((self.before, "before timing"), (self.after, "after timing")):
             if report and not report.passed:
                 return row | {"status": "nonconformant", "reason": fault(report, when)}
@@ -165,10 +166,14 @@ def prove(run: GroupRun, params: Sequence[Layer]) -> Report:
     return report
 
 
-def number(report: Report) -> float:
-    """Return a report's worst ratio; one that is not finite as 1e300, since JSON has no word for it."""
-    ratio = report.worst.ratio
+def number(ratio: float) -> float:
+    """Return a ratio of error to bound; one that is not finite as 1e300, since JSON has no word for it."""
     return ratio if math.isfinite(ratio) else 1e300
+
+
+def ratios(report: Report) -> str:
+    """Return each claim's worst ratio as JSON, in the order of the maths; null where there was nothing to judge."""
+    return json.dumps({claim.name: None if claim.status == "skip" else number(claim.ratio) for claim in report.claims})
 
 
 def fault(report: Report, when: str) -> str:

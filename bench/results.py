@@ -85,6 +85,7 @@ COLUMNS = (
     Column("load_average", "float64", "", "load of the machine over one minute when the cell ended"),
     Column("conformance_ratio", "float64", "", "worst error / bound before timing; above 1 the maths is wrong"),
     Column("conformance_claim", "str", "", "the claim with that worst ratio"),
+    Column("conformance_claims", "str", "", "JSON: worst error / bound before timing, by claim; null: not judged"),
     Column("final_ratio", "float64", "", "worst error / bound of the state after timing"),
     Column("conformance_rows", "int64", "rows", "first rows of the batch that were checked, all where time allows"),
 )

@@ -6,6 +6,7 @@ and verdicts come from `bench.report.judged`; nothing here is drawn.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.ceilings import Ceilings
+
+AFTER = "state after timing"
+"""The claim that stands for the whole proof once timing is over."""
 
 CLAIM_FLOOR = 1e-4
 """Where an error of nothing is drawn on a logarithmic scale, as error / bound."""
@@ -114,20 +118,37 @@ def break_even(found: Iterable[Outlook]) -> pd.DataFrame:
 
 
 def conformance(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the worst error / bound by run, network, dtype, backend and claim, before and after timing."""
+    """Return the worst error / bound by run, network, dtype, claim and backend, before and after timing.
+
+    ``ratio`` is NaN for a claim that had nothing to judge. Of a proof that was kept as its worst claim alone, as older
+    runs do, there is a row for that claim.
+    """
     import pandas as pd
 
     keys = ["run", "network", "dtype", "backend"]
     known = frame[frame["arm"] == ""]
-    before = known[known["conformance_ratio"].notna()].rename(
-        columns={"conformance_claim": "claim", "conformance_ratio": "ratio"}
-    )[[*keys, "claim", "ratio"]]
+    proven = known[known["conformance_ratio"].notna()]
+    proofs = proven[[*keys, "conformance_claims", "conformance_claim", "conformance_ratio"]].drop_duplicates()
+    found = [
+        (*key, claim, ratio)
+        for *key, claims, worst, most in proofs.itertuples(index=False)
+        for claim, ratio in (json.loads(claims) if claims else {worst: most}).items()
+    ]
+    before = pd.DataFrame(found, columns=[*keys, "claim", "ratio"]).astype({"ratio": float})
     after = known[known["final_ratio"].notna()].rename(columns={"final_ratio": "ratio"})[[*keys, "ratio"]]
-    after["claim"] = "state after timing"
-    rows = pd.concat([before, after]).groupby([*keys, "claim"], as_index=False)["ratio"].max()
+    both = pd.concat([before, after.assign(claim=AFTER)])
+    rows = both.groupby([*keys, "claim"], as_index=False, sort=False)["ratio"].max()
     rows["shown"] = rows["ratio"].clip(lower=CLAIM_FLOOR)
-    rows["passed"] = rows["ratio"] <= 1
-    return rows.sort_values(["claim", "backend"], kind="stable")
+    rows["passed"] = (rows["ratio"] <= 1).astype(object).where(rows["ratio"].notna(), None)
+    place = {claim: number for number, claim in enumerate([*before["claim"].drop_duplicates(), AFTER])}
+    return rows.sort_values(["claim", "backend"], kind="stable", key=lambda values: values.replace(place))
+
+
+def without_claims(frame: pd.DataFrame) -> list[str]:
+    """Return the runs that kept only the worst claim of each proof."""
+    proven = frame[frame["conformance_ratio"].notna()]
+    kept = (proven["conformance_claims"] != "").groupby(proven["run"], sort=False).any()
+    return [str(run) for run in kept.index[~kept]]
 
 
 def set_aside(frame: pd.DataFrame) -> pd.DataFrame:

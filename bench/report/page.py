@@ -49,7 +49,7 @@ def page(frame: pd.DataFrame, ceilings: Mapping[str, Ceilings], commands: Mappin
         parts = (
             gallery.speed(theme, rows),
             gallery.cost(theme, rows),
-            trust_gallery.trust(theme, rows, chance(rows["repeats"])),
+            trust_gallery.trust(theme, rows, proof(evidence.without_claims(frame)), chance(rows["repeats"])),
             trust_gallery.runs(rows),
         )
     return Page(
@@ -100,6 +100,15 @@ def without_receipts(frame: pd.DataFrame) -> pd.DataFrame:
 def card(found: Outlook) -> Card:
     """Return the map of the first screen for one network."""
     return Card(**found.conditions, sentence=sentences.sentence(found), cells=found.cells)
+
+
+def proof(older: Sequence[str]) -> str:
+    """Return how the chart of conformance is to be read; ``older`` runs have the worst claim of each proof alone."""
+    kept = f" Of each proof, {', '.join(older)} kept the worst claim alone: the others were no worse." if older else ""
+    return (
+        "Worst error over the proven rounding-error bound, claim by claim, over all batches: left of the line is "
+        f"right, beyond it the backend computes something else and is not ranked.{kept}"
+    )
 
 
 def chance(repeats: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bench.report.marks import Theme
 
 
-def trust(theme: Theme, rows: dict[str, pd.DataFrame], repeat_lead: str) -> Part:
+def trust(theme: Theme, rows: dict[str, pd.DataFrame], conformance_lead: str, repeat_lead: str) -> Part:
     """Why the figures may be believed, and where not."""
     return Part(
         "trust",
@@ -24,8 +24,7 @@ def trust(theme: Theme, rows: dict[str, pd.DataFrame], repeat_lead: str) -> Part
             Exhibit(
                 "conformance",
                 "Conformance",
-                "Worst error over the proven rounding-error bound, by claim: left of the line is right, beyond it "
-                "the backend computes something else and is not ranked.",
+                conformance_lead,
                 rows["conformance"],
                 (
                     Column("run", "run"),

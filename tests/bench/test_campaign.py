@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from backends.conformance.cell import CLAIMS
 from bench import campaign, process, results
 from bench.errors import UsageError
 from bench.journal import Journal, JournalFull
@@ -88,6 +89,9 @@ def test_every_phase_gives_a_row_with_its_ledger(tmp_path):
     assert frame.conformance_ratio.between(1e-9, 1).all()
     assert (frame.final_ratio <= 1).all()
     assert (frame.conformance_rows == 3).all()
+    claims = json.loads(frame.conformance_claims[0])
+    assert list(claims) == list(CLAIMS)
+    assert max(claims.values()) == frame.conformance_ratio[0] == claims[frame.conformance_claim[0]]
     assert (frame.minimum_s <= frame.lower_quartile_s).all()
     assert (frame.lower_quartile_s <= frame.median_s).all()
     train = frame[frame.phase == "train"].iloc[0]

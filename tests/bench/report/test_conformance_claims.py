@@ -1,0 +1,49 @@
+"""Conformance on the page: claim by claim where a run kept the claims, and said plainly where it did not."""
+
+import pytest
+
+from bench.report import evidence, page
+from tests.bench.report import made_up
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """A run with claims and a run without."""
+    return made_up.frame(hostile=False)
+
+
+def claims(rows, run, network, backend):
+    """Return the ratio of each claim of one run, network and backend, in order."""
+    own = rows[(rows["run"] == run) & (rows["network"] == network) & (rows["backend"] == backend)]
+    own = own[own["dtype"] == "float32"]
+    return dict(zip(own["claim"], own["ratio"], strict=True))
+
+
+def test_each_claim_has_its_worst_ratio(frame):
+    """A run with claims has a row for each in the order of the maths, the worst over all its proofs, then the state."""
+    worst = frame.copy()
+    first = worst.query("run == @made_up.FIRST and backend == 'numba' and arm == ''").index[0]
+    worst.loc[first, "conformance_claims"] = '{"outputs": 0.9, "layer": 0.2, "train": null}'
+    found = claims(evidence.conformance(worst), made_up.FIRST, made_up.NETWORKS[0], "numba")
+    assert list(found) == ["outputs", "layer", "train", evidence.AFTER]
+    assert found == pytest.approx(
+        {"outputs": 0.9, "layer": 0.3, "train": float("nan"), evidence.AFTER: 0.4}, nan_ok=True
+    )
+
+
+def test_claim_without_judgement_is_neither_passed_nor_failed(frame):
+    """A claim that judged nothing has no ratio and no verdict; a broken one did not pass."""
+    rows = evidence.conformance(frame)
+    assert set(rows[rows["claim"] == "train"]["passed"]) == {None}
+    broken = rows[(rows["backend"] == "broken") & (rows["claim"] == "gradient")]
+    assert not broken["passed"].any()
+    assert rows[rows["claim"] == "outputs"].query("backend != 'broken'")["passed"].all()
+
+
+def test_older_run_shows_its_worst_claim_and_says_so(frame):
+    """A run that kept no claims has the worst one alone, and the text above the chart names that run, and no other."""
+    found = claims(evidence.conformance(frame), made_up.SECOND, made_up.NETWORKS[0], "numba")
+    assert found == pytest.approx({"layer": 0.3, evidence.AFTER: 0.4})
+    assert evidence.without_claims(frame) == [made_up.SECOND]
+    assert f"{made_up.SECOND} kept the worst claim alone" in page.proof([made_up.SECOND])
+    assert "kept" not in page.proof([])
