@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
+PROGRAM = "backprop-bench"
 SUCCESS, CHECK_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS = {
@@ -33,11 +36,23 @@ COMMANDS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a mistake with what was expected and the next command, not with its whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the arguments and exit with status 2."""
+        from bench.cli import messages
+
+        command = self.prog.removeprefix(PROGRAM)
+        messages.error(f"{message.removeprefix('argument ')}\nsee: python -m bench{command} --help")
+        raise SystemExit(WRONG_USAGE)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 0 success, 1 a check failed, 2 wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="backprop-bench",
+    parser = Parser(
+        prog=PROGRAM,
         description="The same small network on every array framework: proven equal, timed honestly, the right one "
         "picked.",
         epilog="Start with: python -m bench recommend --network 3-2-1 --batch 5000 --steps 1000 --measure",
@@ -50,22 +65,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"bench.cli.{name}")
             module.add_flags(command)
             command.set_defaults(run=module.run)
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        commands.choices[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     return _run(args)
 
 
 def _run(args: argparse.Namespace) -> int:
     """Run a parsed command; turn the errors that a person can mend into one line and a status."""
     from backends import BackendUnavailable
+    from bench.cli import messages
     from bench.errors import UsageError
 
+    if logging.lastResort:
+        logging.lastResort.setFormatter(messages.Warnings())
     try:
         return int(args.run(args))
     except (UsageError, BackendUnavailable) as error:
-        print(f"error: {error}", file=sys.stderr)
+        messages.error(error)
         return WRONG_USAGE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        messages.note("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

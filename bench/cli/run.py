@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags
+from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
 
 if TYPE_CHECKING:
     from bench.budget import Pace
@@ -127,7 +127,7 @@ def _available() -> tuple[str, ...]:
 
     for entry in backends.catalogue("best", "plugin"):
         if reason := entry.missing():
-            print(f"without {entry.name}: {reason}; {entry.remedy}", file=sys.stderr)
+            messages.note(f"{reason}; {entry.remedy}", f"without {entry.name}: ")
     return backends.available()
 
 
@@ -168,17 +168,16 @@ def _carry_out(run_: Run, as_json: bool) -> int:
     from bench.report import terminal
     from bench.results import results_root
 
-    err = terminal.console(stderr=True)
     where = "" if run_.path.is_relative_to(results_root()) else f" --results {run_.path.parent.parent}"
     resume = f"go on with: python -m bench run --resume {run_.id}{where}"
     try:
         with terminal.progress("measuring") as bar:
             outcome = campaign.carry_out(run_, lambda state: bar.update(state.fraction, state.text))
     except KeyboardInterrupt:
-        err.print(f"interrupted; what was measured is kept in {run_.path}\n{resume}")
+        messages.note(f"interrupted; what was measured is kept in {run_.path}\n{resume}")
         return INTERRUPTED
     except JournalFull as error:
-        err.print(f"error: {error.strerror}\nmake room, then {resume}")
+        messages.error(f"{error.strerror}\nmake room, then {resume}")
         return CHECK_FAILED
     if as_json:
         _print_json({"run": run_.id, "path": str(run_.path), **_outcome_fields(outcome)})
@@ -211,22 +210,22 @@ def _show_plan(plan: Plan, estimate_s: float) -> None:
     out.print(terminal.table([("network", "left"), ("rows of a batch", "left")], rows))
     dtypes = ", ".join(dict.fromkeys(group.dtype for group in plan.groups))
     devices = ", ".join(dict.fromkeys(group.device for group in plan.groups))
-    threads = ", ".join(map(str, plan.threads))
-    out.print(f"\nphases    {', '.join(plan.phases)}")
-    out.print(f"backends  {', '.join(plan.backends)}{f'; {plan.aa} twice (A/A)' if plan.aa else ''}")
-    out.print(f"on        {dtypes}; {devices}; threads {threads}")
-    processes = plan.blocks * len(plan.arms)
-    out.print(
-        f"each in   {plan.blocks} processes, {terminal.format_seconds(plan.effort.timed_s)} of rounds a cell; "
-        f"{processes} processes in all"
-    )
+    lines = [
+        ("phases", ", ".join(plan.phases)),
+        ("backends", f"{', '.join(plan.backends)}{f'; {plan.aa} twice (A/A)' if plan.aa else ''}"),
+        ("on", f"{dtypes}; {devices}; threads {', '.join(map(str, plan.threads))}"),
+        (
+            "each in",
+            f"{plan.blocks} processes, {terminal.format_seconds(plan.effort.timed_s)} of rounds a cell; "
+            f"{plan.blocks * len(plan.arms)} processes in all",
+        ),
+    ]
     reasons: dict[str, list[str]] = {}
     for line in plan.left_out:
         what, _, why = line.partition(": ")
         reasons.setdefault(why, []).append(what)
-    for why, left_out in reasons.items():
-        out.print(f"left out  {'; '.join(left_out)}: {why}")
-    out.print(f"estimate  {terminal.format_seconds(estimate_s)}\n")
+    lines += [("left out", f"{'; '.join(left_out)}: {why}") for why, left_out in reasons.items()]
+    print(f"\n{terminal.facts([*lines, ('estimate', terminal.format_seconds(estimate_s))])}\n")
 
 
 def _show_outcome(outcome: Outcome) -> None:
@@ -242,13 +241,18 @@ def _show_outcome(outcome: Outcome) -> None:
         out.print(terminal.table(columns, rows, title="time of a step"))
         out.print()
     aside, rounds = int(frame["set_aside"].sum()), int(frame["rounds"].sum() + frame["set_aside"].sum())
-    out.print(f"{outcome.blocks} blocks in {terminal.format_seconds(outcome.seconds)}; {rounds:,} rounds, ", end="")
-    out.print(f"{aside:,} of them spoiled by the machine and set aside")
+    print(
+        messages.wrap(
+            f"{outcome.blocks} blocks in {terminal.format_seconds(outcome.seconds)}; {rounds:,} rounds, "
+            f"{aside:,} of them spoiled by the machine and set aside"
+        )
+    )
     if outcome.stopped:
-        out.print(f"stopped early: {outcome.stopped}")
+        print(messages.wrap(outcome.stopped, "stopped early: "))
     for line in outcome.failures:
-        out.print(f"FAILED {line}")
-    out.print(f"kept in {os.path.relpath(outcome.run.path)}\nnext: python -m bench compare {outcome.run.id}")
+        print(messages.wrap(line, "FAILED "))
+    print(messages.wrap(os.path.relpath(outcome.run.path), "kept in "))
+    print(messages.wrap(f"python -m bench compare {outcome.run.id}", "next: "))
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ def stored(tmp_path_factory):
 
 @pytest.fixture
 def bench(stored, monkeypatch, capsys):
-    """Return a function that runs a command on the stored runs: status, stdout, stderr."""
+    """Return a function that runs a command on the stored runs: status, stdout, and stderr on one line."""
     monkeypatch.setenv("BACKPROP_BENCH_RESULTS", str(stored))
     monkeypatch.setenv("COLUMNS", "80")
 
@@ -40,7 +40,7 @@ def bench(stored, monkeypatch, capsys):
         except SystemExit as stopped:
             status = stopped.code
         out, err = capsys.readouterr()
-        return status, out, err
+        return status, out, " ".join(err.split())
 
     return run
 

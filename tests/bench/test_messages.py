@@ -1,0 +1,105 @@
+"""Sentences on stderr: their width, and what is never broken."""
+
+import logging
+import sys
+
+import pytest
+
+from bench import cli
+from bench.cli import messages
+from bench.errors import UsageError
+
+LONG_PATH = "/a/folder/with-a-name/that-is-long/enough-not-to-fit/into-a-line/of-any-terminal/rows.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def eighty_columns(monkeypatch):
+    """Write for a terminal of the usual width."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def fail(monkeypatch, error):
+    """Let a command end with an error; return its exit status."""
+
+    class Failing:
+        @staticmethod
+        def add_flags(parser):
+            parser.add_argument("--batch", type=int)
+
+        @staticmethod
+        def run(args):
+            raise error
+
+    monkeypatch.setitem(sys.modules, "bench.cli.run", Failing)
+    return cli.main(["run"])
+
+
+def test_an_error_is_wrapped_between_words_under_its_beginning(monkeypatch, capsys):
+    """No line is longer than 80 columns, later ones are indented, and the words are all there, unbroken."""
+    text = "the well-known value is not what was expected; " * 6 + "end"
+    assert fail(monkeypatch, UsageError(text)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith("error: the well-known")
+    assert all(line.startswith("       ") and line[7] != " " for line in lines[1:])
+    assert " ".join(line[7:] for line in lines) == text
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "python -m bench run --quick --networks 784-512-10 --batches 1,4096",
+        "python -m bench run --resume 20260101-000000-abcd --results results",
+        "pip install -e '.[all,peers]'",
+        LONG_PATH,
+    ],
+)
+def test_what_would_be_copied_is_never_broken(monkeypatch, capsys, kept):
+    """A command and a path stay on one line, wherever in the sentence they are, even one longer than the line."""
+    for words in range(0, 15, 2):
+        fail(monkeypatch, UsageError("word " * words + f"first: {kept}; or else something that was not asked for"))
+        lines = capsys.readouterr().err.splitlines()
+        assert any(kept in line for line in lines)
+        assert [line for line in lines if len(line) > 80 and LONG_PATH not in line] == []
+
+
+def test_a_narrow_terminal_is_kept_to(monkeypatch, capsys):
+    """Where the terminal has fewer columns, so have the lines."""
+    monkeypatch.setenv("COLUMNS", "40")
+    fail(monkeypatch, UsageError("a sentence of many words " * 5))
+    assert max(map(len, capsys.readouterr().err.splitlines())) <= 40
+
+
+def test_lines_of_an_error_stay_lines(capsys):
+    """A line break in the text is kept, and what follows is indented too."""
+    messages.error("one\ntwo")
+    assert capsys.readouterr().err == "error: one\n       two\n"
+
+
+def test_what_is_logged_reads_like_a_warning(monkeypatch, capsys):
+    """A file that was passed over is told of in wrapped lines."""
+    fail(monkeypatch, UsageError("nothing"))
+    capsys.readouterr()
+    record = logging.LogRecord("bench", logging.WARNING, "", 0, "passed over %s: %s", ("a file", "why " * 30), None)
+    assert logging.lastResort is not None
+    lines = logging.lastResort.format(record).splitlines()
+    assert lines[0].startswith("warning: passed over a file: why")
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "--batches", "0"], "error: --batches: expected a whole number of 1 or more, got '0'"),
+        (["run", "--fast"], "error: unrecognized arguments: --fast"),
+        (["run", "--budget"], "error: --budget: expected one argument"),
+    ],
+)
+def test_a_mistake_in_the_arguments_names_the_commands_own_help(capsys, arguments, says):
+    """What was wrong stands first, without the whole usage; then the help of the very command."""
+    with pytest.raises(SystemExit) as exited:
+        cli.main(arguments)
+    assert exited.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [says, "       see: python -m bench run --help"]
