@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.text import Text
 
 from bench.compare import Comparison
 from bench.pairs import FASTEST
@@ -16,7 +17,7 @@ from bench.report.formats import (
     format_ratio,
     format_seconds,
 )
-from bench.report.terminal import Column, table
+from bench.report.terminal import Column, named, table
 from bench.report.versus import versus
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 WHERE = ["dtype", "device", "threads", "phase"]
 
 
-def one_run(found: Comparison, brief: bool = False, wide: bool = True) -> Iterator[Table | str]:
+def one_run(found: Comparison, brief: bool = False, wide: bool = True) -> Iterator[Table | Text | str]:
     """Yield the map from batch to backend, then for each network its table and chart."""
     for where, winners in found.winners.groupby(WHERE, sort=False):
         yield batch_map(winners, where)
@@ -124,7 +125,7 @@ def changes_table(rows: pd.DataFrame, title: str) -> Table:
         [*columns, ("ratio", "right"), ("95 %", "right")],
         [
             (
-                row.backend,
+                named(row.backend),
                 row.network,
                 format_count(row.batch),
                 row.phase,
@@ -155,7 +156,7 @@ def _network_table(network: str, rows: pd.DataFrame, where: Any) -> Table:
         cells.append(
             (
                 format_count(row.batch) if row.batch != last else "",
-                row.backend,
+                named(row.backend),
                 format_seconds(row.seconds),
                 format_number(row.to_fastest),
                 interval(row.to_fastest_low, row.to_fastest_high) if row.to_fastest_high > 1 else "",
@@ -168,13 +169,15 @@ def _network_table(network: str, rows: pd.DataFrame, where: Any) -> Table:
     return table(columns, cells, title=f"{network}, {_call(where)}, {_on(where)}")
 
 
-def _ranges(winners: pd.DataFrame) -> Iterator[tuple[int, int, str]]:
+def _ranges(winners: pd.DataFrame) -> Iterator[tuple[int, int, Text]]:
     """Yield first and last batch of each stretch with one outcome, and the outcome in words."""
     stretch: list[Any] = []
     for row in winners.itertuples():
-        text = row.backends[0] if row.outcome == FASTEST else f"{row.outcome}: {', '.join(row.backends)}"
+        text = named(row.backends[0])
+        if row.outcome != FASTEST:
+            text = Text.assemble(f"{row.outcome}: ", named(*row.backends))
         if row.compared == 1:
-            text = f"{row.backends[0]} (alone)"
+            text = Text.assemble(named(row.backends[0]), " (alone)")
         if stretch and stretch[2] == text:
             stretch[1] = row.batch
             continue

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.crossover import Change
 from bench.report.formats import TIME_UNITS, format_count, format_number, format_seconds, interval_s
-from bench.report.terminal import Column, table
+from bench.report.terminal import Column, named, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,7 +64,7 @@ def ledger_table(found: Recommendation) -> Table:
     columns += [("place", "right"), ("a step", "right"), "verdict"]
     cells = [
         (
-            row.backend,
+            named(row.backend),
             format_seconds(row.total_s),
             _alike(row.low_s, row.high_s, row.total_s),
             _short(row.import_s),

@@ -28,7 +28,7 @@ def _table(found: Sequence[Standing], everyone: bool) -> Table:
     shown = [standing for standing in found if everyone or standing.role in OWN_ROLES or standing.seconds is None]
     rows = [
         (
-            standing.backend,
+            terminal.named(standing.backend),
             terminal.format_seconds(standing.seconds) if standing.seconds is not None else "failed",
             _percent(standing.share),
             terminal.format_seconds(standing.idiom_s),

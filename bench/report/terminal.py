@@ -29,6 +29,7 @@ from bench.report.formats import (
     format_ratio,
     format_seconds,
 )
+from bench.report.palette import colour_of
 
 __all__ = [
     "Reporter",
@@ -42,6 +43,7 @@ __all__ = [
     "format_rate",
     "format_ratio",
     "format_seconds",
+    "named",
     "progress",
     "table",
 ]
@@ -92,6 +94,11 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
     for row in cells:
         made.add_row(*row)
     return made
+
+
+def named(*backends: str) -> Text:
+    """Return names of backends, each in the colour that it has everywhere."""
+    return Text(", ").join(Text(name, colour_of(name)) for name in backends)
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:

@@ -1,9 +1,11 @@
 """The palette: one look a backend, told apart by everyone, on light and on dark."""
 
 import itertools
+import math
 
 import pytest
 
+from backends.registry import BUILT_IN
 from bench.report.palette import BACKEND_COLOURS, MARKERS, OTHER_COLOURS, colour_of, contrast, ink_on, look_of
 
 LIGHT, DARK = "#ffffff", "#181c21"
@@ -43,12 +45,17 @@ def seen(colour, matrix):
     return lab([sum(m * v for m, v in zip(row, rgb, strict=True)) for row in matrix])
 
 
+def distance(one, other):
+    """Return how far two colours of CIE L*a*b* lie apart, by CIE76: about 2 can just be told apart."""
+    return math.dist(one, other)
+
+
 @pytest.mark.parametrize("vision", COLOUR_BLINDNESS)
 def test_palette_tells_built_in_backends_apart(vision):
     """Any two built-in backends differ clearly (more than 15 in CIE76) under each kind of colour vision."""
     colours = [seen(colour, COLOUR_BLINDNESS[vision]) for colour in BACKEND_COLOURS.values()]
     for one, other in itertools.combinations(colours, 2):
-        assert sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5 > 15
+        assert distance(one, other) > 15
 
 
 @pytest.mark.parametrize("page", [LIGHT, DARK])
@@ -81,3 +88,20 @@ def test_ink_on_reads_better():
     """Black is written on light colours, white on dark ones."""
     assert ink_on("#ffffff") == "#000000"
     assert ink_on("#0072b2") == "#ffffff"
+
+
+@pytest.mark.parametrize("vision", COLOUR_BLINDNESS)
+@pytest.mark.parametrize("page", [LIGHT, DARK])
+def test_palette_stands_off_the_page_for_everyone(vision, page):
+    """Each built-in backend's colour is far (more than 30 in CIE76) from the page, light or dark, as it is seen."""
+    for colour in BACKEND_COLOURS.values():
+        assert distance(seen(colour, COLOUR_BLINDNESS[vision]), seen(page, COLOUR_BLINDNESS[vision])) > 30
+
+
+@pytest.mark.parametrize("vision", COLOUR_BLINDNESS)
+def test_looks_that_share_a_colour_differ_in_form(vision):
+    """Of all backends, idioms and variants, any two that look alike in colour differ in marker, filling or dash."""
+    looks = [look_of(entry.name) for entry in BUILT_IN]
+    for one, other in itertools.combinations(looks, 2):
+        apart = distance(seen(one.colour, COLOUR_BLINDNESS[vision]), seen(other.colour, COLOUR_BLINDNESS[vision])) > 15
+        assert apart or one[1:] != other[1:]
