@@ -1,11 +1,12 @@
 """Carry out a plan: one round of blocks after the other, every record on disk at once, from wherever it was left.
 
 What a block is stands in `bench.plan`; how it is run, in `bench.process`. Nothing is printed here: `Progress` tells the
-caller how far things are.
+caller how far things are, and another campaign on this machine is logged as a warning and kept in the rows.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import time
@@ -22,6 +23,7 @@ from bench.compile_cache import CompileCache
 from bench.errors import UsageError
 from bench.journal import Journal, read
 from bench.manifest import check_resumable, create, earlier_pace, stored_plan, write_manifest
+from bench.neighbours import Neighbours, announced, warning
 from bench.plan import Block, Cell, Group
 from bench.process import Job, run_round
 from bench.results import ROWS, Run
@@ -29,6 +31,8 @@ from bench.results import ROWS, Run
 __all__ = ["Outcome", "Progress", "carry_out", "check_resumable", "create", "earlier_pace", "stored_plan"]
 
 LOCK, CACHES = ".lock", ".caches"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,13 @@ def carry_out(run: Run, report: Callable[[Progress], None] = lambda _: None) -> 
         raise UsageError(
             f"run {run.id} is being measured by another process; start another: python -m bench run"
         ) from None
-    with lock, Journal(run.path / ROWS) as journal:
-        return _Campaign(run, journal, report).carry_out()
+    with lock, Journal(run.path / ROWS) as journal, announced(f"run {run.id}") as neighbours:
+        return _Campaign(run, journal, report, neighbours).carry_out()
 
 
 @dataclass
 class _Flight:
-    """One block while it is measured: its cells, those whose rows came, and the one it is at."""
+    """One block while it is measured: its cells, those whose rows came, the one it is at, who else measured so far."""
 
     block: Block
     attempt: int
@@ -91,6 +95,7 @@ class _Flight:
     cells: list[Cell] = field(default_factory=list)
     done: set[Cell] = field(default_factory=set)
     current: Cell | None = None
+    beside: set[str] = field(default_factory=set)
 
     @property
     def base(self) -> dict[str, Any]:
@@ -113,8 +118,9 @@ class _Flight:
 class _Campaign:
     """One run while it is measured."""
 
-    def __init__(self, run: Run, journal: Journal, report: Callable[[Progress], None]) -> None:
-        self.run, self.journal, self.report = run, journal, report
+    def __init__(self, run: Run, journal: Journal, report: Callable[[Progress], None], neighbours: Neighbours) -> None:
+        self.run, self.journal, self.report, self.neighbours = run, journal, report, neighbours
+        self.beside: set[str] = set()
         self.plan = stored_plan(run)
         self.outcome = Outcome(run)
         self.attempts: dict[int, int] = {}
@@ -132,6 +138,7 @@ class _Campaign:
             self._learn(record)
 
     def carry_out(self) -> Outcome:
+        self._look_around()
         for round_ in self.plan.rounds():
             left = [block for block in round_ if block.order not in self.ended]
             if left and (why := self._must_stop(round_)):
@@ -147,6 +154,14 @@ class _Campaign:
         self.run.manifest.update(complete=True, stopped=self.outcome.stopped)
         write_manifest(self.run.path, self.run.manifest)
         return self.outcome
+
+    def _look_around(self) -> set[str]:
+        """Return the other measurements on this machine now; each is warned of once."""
+        now = set(self.neighbours.now())
+        if new := now - self.beside:
+            logger.warning("%s", warning(tuple(sorted(new))))
+            self.beside |= new
+        return now
 
     def _learn(self, record: dict[str, Any]) -> None:
         """Take from a stored record what the blocks to come need to know."""
@@ -207,11 +222,13 @@ class _Campaign:
         """Keep what a block tells."""
         if event["event"] == "begin":
             flight.current = Cell(**event["cell"])
+            flight.beside |= self._look_around()
             self._tell(flight, flights)
         elif event["event"] == "row":
             row = event["row"]
             cell = Cell(*(row[name] for name in Cell._fields))
-            self._keep({**flight.cell_record(cell), **row})
+            flight.beside |= self._look_around()
+            self._keep({**flight.cell_record(cell), **row, "receipt_beside": "; ".join(sorted(flight.beside))})
             flight.done.add(cell)
         else:
             self._end(flight, event)

@@ -57,6 +57,8 @@ def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> di
 
 def busy(frame: pd.DataFrame) -> str:
     """Return a warning where other programs wanted the processors while a run was measured, '' where they did not."""
+    if "receipt_beside" in frame and (others := set(frame["receipt_beside"].dropna()) - {""}):
+        return f"Measured at the same time as {', '.join(sorted(others))}: times suffer. Measure again alone."
     good = frame[(frame["status"] == "ok") & (frame["load_average"] > 0)]
     if good.empty:
         return ""

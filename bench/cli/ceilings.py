@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli import document, flags
+from bench.cli import document, flags, messages
 
 if TYPE_CHECKING:
     from bench.ceilings import Ceiling, Ceilings
@@ -56,10 +56,12 @@ def run(args: argparse.Namespace) -> int:
 
 def measured(args: argparse.Namespace, known: Ceilings | None, root: Path) -> tuple[Ceilings, Path]:
     """Return ceilings measured now, the better of them and what was known, and where they are kept."""
-    from bench import ceilings, probes
+    from bench import ceilings, neighbours, probes
     from bench.report import terminal
 
-    with terminal.progress("ceilings") as bar:
+    with neighbours.announced(f"ceilings {os.getpid()}") as others, terminal.progress("ceilings") as bar:
+        if names := others.now():
+            messages.warn(neighbours.warning(names))
         found = probes.measure(args.threads, args.seconds or probes.SECONDS, args.libraries, bar.update, known)
     return found, ceilings.save(found, root)
 

@@ -230,6 +230,7 @@ def _show_plan(plan: Plan, estimate_s: float) -> None:
 
 def _show_outcome(outcome: Outcome) -> None:
     """Say what came of it."""
+    from bench import conditions
     from bench.report import terminal
     from bench.results import load
     from bench.summary import step_table
@@ -247,6 +248,8 @@ def _show_outcome(outcome: Outcome) -> None:
             f"{aside:,} of them spoiled by the machine and set aside"
         )
     )
+    if warning := conditions.busy(frame):
+        print(messages.wrap(warning))
     if outcome.stopped:
         print(messages.wrap(outcome.stopped, "stopped early: "))
     for line in outcome.failures:
