@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +37,7 @@ def create(
 
     Args:
         plan: what it will measure.
-        command: what was typed.
+        command: the program's arguments, as in `sys.argv`.
         label: what its author calls it.
         root: the folder of all runs; `results_root` by default.
         pace: what a group should take each backend.
@@ -52,7 +53,7 @@ def create(
         "machine": machine.machine_id(),
         "created": now.isoformat(timespec="seconds"),
         "label": label,
-        "command": list(command),
+        "command": copyable(command),
         "commit": commit,
         "dirty": dirty,
         "complete": False,
@@ -62,6 +63,22 @@ def create(
     }
     write_manifest(path, manifest)
     return open_run(path)
+
+
+def copyable(command: Sequence[str]) -> str:
+    """Return a command line that does the same elsewhere, from arguments as in `sys.argv`: no path of this checkout."""
+    if not command:
+        return ""
+    program, *arguments = command
+    path = Path(program)
+    if path.name == "__main__.py":
+        words = ["python", "-m", path.parent.name]
+    elif path.suffix == ".py" or program == "-c":
+        words = ["python", path.name]
+    else:
+        words = [path.name]
+    checkout = f"{Path(__file__).resolve().parent.parent}{os.sep}"
+    return shlex.join([*words, *(argument.replace(checkout, "") for argument in arguments)])
 
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
