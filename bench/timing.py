@@ -49,7 +49,7 @@ class Effort:
     least_rounds: int = 5
     most_rounds: int = 1000
     check_s: float = 1.0
-    recheck_s: float = 0.1
+    recheck_s: float = 0.02
 
 
 @dataclass(frozen=True)
