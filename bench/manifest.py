@@ -41,11 +41,19 @@ def create(
         label: what its author calls it.
         root: the folder of all runs; `results_root` by default.
         pace: what a group should take each backend.
+
+    Raises:
+        UsageError: the folder cannot be written.
     """
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     path = (root or results_root()) / machine.machine_id() / run_id
-    (path / "benchmarks").mkdir(parents=True)
+    try:
+        (path / "benchmarks").mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write into {root or results_root()}: {error.strerror}; choose another folder with --results DIR"
+        ) from None
     commit, dirty = machine.commit()
     manifest = {
         "schema": SCHEMA,

@@ -10,9 +10,10 @@ import argparse
 import importlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 PROGRAM = "backprop-bench"
 SUCCESS, CHECK_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -39,6 +40,11 @@ COMMANDS = {
 class Parser(argparse.ArgumentParser):
     """A parser that answers a mistake with what was expected and the next command, not with its whole usage."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # No flag begins with a digit: "-1s" is a value, which its own type refuses, and no flag that is not known.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments and exit with status 2."""
         from bench.cli import messages
@@ -49,8 +55,16 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 0 success, 1 a check failed, 2 wrong usage."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run one command; return the exit status: 0 success, 1 a check failed, 2 wrong usage, 130 interrupted."""
+    try:
+        return _run(_parsed(list(sys.argv[1:] if argv is None else argv)))
+    except KeyboardInterrupt:  # wherever it comes, even while a module is imported
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """Return what the arguments ask for; only the module of the command asked for is imported."""
     parser = Parser(
         prog=PROGRAM,
         description="The same small network on every array framework: proven equal, timed honestly, the right one "
@@ -68,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         commands.choices[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
-    return _run(args)
+    return args
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -84,9 +98,6 @@ def _run(args: argparse.Namespace) -> int:
     except (UsageError, BackendUnavailable) as error:
         messages.error(error)
         return WRONG_USAGE
-    except KeyboardInterrupt:
-        messages.note("interrupted")
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCESS

@@ -29,8 +29,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     grid.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
     grid.add_argument("--networks", type=flags.several(flags.network), metavar="LIST", help="such as 3-2-1,784-512-10")
     grid.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
-    grid.add_argument("--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST")
-    grid.add_argument("--devices", type=flags.several(flags.one_of("cpu", "cuda")), metavar="LIST")
+    grid.add_argument(
+        "--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST", help="float32,float64"
+    )
+    grid.add_argument("--devices", type=flags.several(flags.one_of("cpu", "cuda")), metavar="LIST", help="cpu,cuda")
     grid.add_argument("--phases", type=flags.several(flags.one_of(*phases)), metavar="LIST", help=",".join(phases))
     grid.add_argument("--threads", type=flags.several(flags.positive), metavar="LIST", help="default: the cores")
     grid.add_argument("--aa", metavar="BACKEND", help="runs twice, to show chance; 'none' for no such arm")

@@ -100,6 +100,11 @@ def test_what_cannot_be_done_is_refused_with_the_remedy(capsys, flags, says):
         (["--batches", "1,x"], "expected a whole number of 1 or more, got 'x'"),
         (["--dtypes", "float16"], "expected some of float32, float64, got 'float16'"),
         (["--budget", "soon"], "expected a duration such as 90, 90s or 3min, got 'soon'"),
+        (["--phases", "run"], "expected some of place, forward, backward, update, step, train, got 'run'"),
+        (["--batches", "0"], "expected a whole number of 1 or more, got '0'"),
+        (["--blocks", "0"], "expected a whole number of 1 or more, got '0'"),
+        (["--cell-time", "-1s"], "expected a duration such as 90, 90s or 3min, got '-1s'"),
+        (["--threads", "-2"], "expected a whole number of 1 or more, got '-2'"),
         (["--phases", ","], "expected values joined by commas"),
     ],
 )
@@ -108,7 +113,18 @@ def test_a_flag_that_cannot_be_read_says_what_was_expected(capsys, flags, says):
     with pytest.raises(SystemExit) as error:
         main(["run", *flags])
     assert error.value.code == 2
-    assert says in " ".join(capsys.readouterr().err.split())
+    err = " ".join(said(capsys).err.split())
+    assert err.startswith(f"error: {flags[0]}: ")
+    assert says in err
+    assert err.endswith("see: python -m bench run --help")
+
+
+def test_a_folder_that_cannot_be_written_is_refused(capsys, tmp_path):
+    """Where results cannot be kept, nothing is measured; the folder and the flag for another are named."""
+    (tmp_path / "file").write_text("")
+    assert main(["run", *TINY, "--backends", "specimens:Exact", "--results", "file"]) == 2
+    err = " ".join(said(capsys).err.split())
+    assert err == "error: cannot write into file: Not a directory; choose another folder with --results DIR"
 
 
 def test_an_export_that_cannot_be_written_leaves_nothing(capsys, tmp_path):
