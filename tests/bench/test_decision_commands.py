@@ -150,7 +150,7 @@ def test_gate_returns_1_on_a_proven_slow_down_alone(bench):
         (("compare", "--margin", "500%"), "expected a share such as 5% or 0.05, got '500%'"),
         ((*JOB, "--dtype", "float64"), "python -m bench run --quick --dtypes float64"),
         (("gate", "--baseline", "latest"), "the same run"),
-        (("certify", "--run", "latest", "--blocks", "50"), "need 100 rounds of one backend and its copy, this run has 4"),
+        (("certify", "--run", "latest", "--blocks", "50"), "100 rounds of one backend and its copy, this run has 4"),
         (("validate", "--truth", "latest", "--cases", "2"), "none of the drawn cases was measured"),
     ],
 )
