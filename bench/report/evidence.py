@@ -57,7 +57,7 @@ def limits(cells: pd.DataFrame, ceilings: Mapping[str, Ceilings]) -> pd.DataFram
     found = pd.DataFrame(rows)
     line = found.groupby([name for name in CASE if name != "batch"])["batch"]
     third = line.rank(method="first") == 1 + line.transform("size") // 3
-    found["label"] = found["binds"].map("machine's limit ({})".format).where(third, None)
+    found["label"] = found["binds"].map("limit ({})".format).where(third, None)
     return found[[*CASE, "limit_s", "binds", "label"]]
 
 
@@ -139,6 +139,7 @@ def conformance(frame: pd.DataFrame) -> pd.DataFrame:
     both = pd.concat([before, after.assign(claim=AFTER)])
     rows = both.groupby([*keys, "claim"], as_index=False, sort=False)["ratio"].max()
     rows["shown"] = rows["ratio"].clip(lower=CLAIM_FLOOR)
+    rows["drawn_high"] = rows["shown"].clip(lower=1.0)  # the bound itself is always on the scale
     rows["passed"] = (rows["ratio"] <= 1).astype(object).where(rows["ratio"].notna(), None)
     place = {claim: number for number, claim in enumerate([*before["claim"].drop_duplicates(), AFTER])}
     return rows.sort_values(["claim", "backend"], kind="stable", key=lambda values: values.replace(place))

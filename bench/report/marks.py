@@ -143,15 +143,23 @@ def crossing(name: str, x: str) -> list[alt.Chart]:
     """Return, for each row of source ``name``, its interval as a grey band, its place as a rule, and its ``label``.
 
     The band is drawn from ``band_low`` to ``band_high``, which are inside the chart also where the interval is open.
+    Labels stand one below the other, on that side of their rule where there is more room.
     """
     rows = source(name)
     where = {"x": alt.X(f"{x}:Q")}
+    behind = f"scale('x', datum.{x}) > width / 2"
+    written = rows.transform_window(rank="row_number()", sort=[alt.SortField(x)]).mark_text(
+        style=INK_TEXT,
+        align=alt.ExprRef(f"{behind} ? 'right' : 'left'"),
+        dx=alt.ExprRef(f"{behind} ? -5 : 5"),
+        dy=alt.ExprRef("14 * ((datum.rank - 1) % 5)"),
+        baseline="top",
+        fontSize=11,
+    )
     return [
         rows.mark_rect(style=SOFT_AREA, opacity=0.14, aria=False).encode(x=alt.X("band_low:Q"), x2="band_high:Q"),
         rows.mark_rule(style=INK_LINE, strokeDash=[2, 3], opacity=0.7, aria=False).encode(**where),
-        rows.mark_text(style=INK_TEXT, align="left", dx=5, baseline="top", fontSize=11).encode(
-            **where, y=alt.value(4), text="label:N"
-        ),
+        written.encode(**where, y=alt.value(4), text="label:N"),
     ]
 
 
@@ -169,6 +177,13 @@ def extent(x: str = "", y: str = "") -> alt.Chart:
     if y:
         unseen = unseen.encode(y=alt.Y(f"{y}:Q"))
     return unseen
+
+
+def room_behind(x: str, pixels: int) -> list[alt.Chart]:
+    """Return unseen points that leave so many pixels behind the largest ``x``, of this run and of all, for a text."""
+    further = f"datum.{x} * width / max(width - {pixels}, {pixels})"
+    unseen = [source(name).transform_calculate(room=further) for name in ("main", "extent")]
+    return [one.mark_point(opacity=0, aria=False, tooltip=None).encode(x=alt.X("room:Q")) for one in unseen]
 
 
 class Lines(NamedTuple):

@@ -22,6 +22,7 @@ from bench.report.marks import (
     level,
     line,
     log_axis,
+    room_behind,
     seconds_axis,
     seconds_text,
     source,
@@ -106,7 +107,7 @@ def fixed_costs(theme: Theme) -> dict[str, Any]:
     )
     note = source("main").transform_calculate(text=seconds_text("datum.fixed_s"))
     note = note.mark_text(style=INK_TEXT, align="left", dx=6).encode(x=alt.X("fixed_s:Q"), y=y, text="text:N")
-    return finished(bars, note, extent(x="fixed_s"), height=Lines(36, ("backend",)))
+    return finished(bars, note, *room_behind("fixed_s", 60), height=Lines(36, ("backend",)))
 
 
 def totals(theme: Theme) -> dict[str, Any]:

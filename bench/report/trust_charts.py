@@ -24,10 +24,11 @@ from bench.report.marks import (
 
 def conformance(theme: Theme) -> dict[str, Any]:
     """Worst error over its proven bound, claim by claim; beyond 1 a claim is broken."""
-    axis = alt.Axis(labelExpr="format(datum.value, '~g')", values=alt.ExprRef(LEVELS), labelOverlap="greedy")
+    label = "format(datum.value, datum.value < 1e4 ? '~g' : '.0e')"
+    axis = alt.Axis(labelExpr=label, values=alt.ExprRef(LEVELS), labelOverlap="greedy", labelSeparation=4)
     one = constant(shown=1).mark_rule(style=INK_LINE, strokeWidth=1.5, aria=False)
     points = source("main").mark_point(size=80, filled=False, strokeWidth=2, opacity=1)
-    x = alt.X("shown:Q", title="worst error / bound", scale=alt.Scale(type="log", padding=14), axis=axis)
+    x = alt.X("shown:Q", title="worst error / bound", scale=alt.Scale(type="log", nice=False, padding=14), axis=axis)
     return finished(
         one.encode(x=alt.X("shown:Q")),
         points.encode(
@@ -52,7 +53,8 @@ def repeats(theme: Theme) -> dict[str, Any]:
     """The A/A arm: one backend against its own copy; an interval should hold 1 and stay inside the margin."""
     title = "time of the copy / time of the first"
     x = alt.X("low:Q", title=title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(tickCount=6, format=".3~g"))
-    y = alt.Y("batch:O", title="rows in a batch", axis=alt.Axis(labelExpr=COUNT_LABEL))
+    axis = alt.Axis(labelExpr=COUNT_LABEL, titleAngle=0, titleAlign="right", titleAnchor="end", titleX=-8, titleY=-5)
+    y = alt.Y("batch:O", title="rows", axis=axis)
     one = constant(ratio=1).mark_rule(style=INK_LINE, aria=False)
     tooltip = [
         alt.Tooltip("backend:N"),
@@ -86,7 +88,7 @@ def set_aside(theme: Theme) -> dict[str, Any]:
     ]
     bars = (
         source("main")
-        .mark_bar()
+        .mark_bar(strokeWidth=0)
         .encode(x=batch_bands(), xOffset=alt.XOffset("backend:N"), y=y, color=theme.colour, tooltip=tooltip)
     )
     return finished(bars, extent(y="share"), height=220)
