@@ -24,6 +24,17 @@ def narrowed(rows, **choices):
     return rows
 
 
+CUT_OFF = """() => [...document.querySelectorAll('.chart svg')].flatMap((svg) => {
+  const around = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll('text')].filter((text) => {
+    const box = text.getBoundingClientRect();
+    const outside = box.left < around.left - 1 || box.right > around.right + 1;
+    return box.width && text.getAttribute('opacity') !== '0' && outside;
+  }).map((text) => text.textContent);
+})"""
+"""Texts that reach beyond their picture."""
+
+
 @pytest.mark.parametrize("opened", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
 def test_page_loads_alone_and_without_complaint(opened):
     """Nothing is asked for but the file itself, and the console stays empty, in light and in dark."""
@@ -196,6 +207,15 @@ def test_page_fits_its_width(opened):
     """Nothing sticks out to the side, from a phone to a wide screen."""
     assert opened.tab.evaluate("document.documentElement.scrollWidth") <= opened.tab.viewport_size["width"]
     assert opened.tab.evaluate("getComputedStyle(document.body).overflowX") != "hidden"
+
+
+@pytest.mark.parametrize("opened", [{"width": 390, "height": 844}, {"width": 1024}], indirect=True)
+@pytest.mark.parametrize("network", made_up.NETWORKS)
+def test_no_text_of_a_chart_is_cut_off(opened, network):
+    """Every label of every chart, also of crossovers and bars near its edge, stands inside its picture."""
+    if network != made_up.NETWORKS[0]:
+        opened.choose("network", network)
+    assert opened.tab.evaluate(CUT_OFF) == []
 
 
 def test_page_prints(opened):
