@@ -8,12 +8,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-BLOCK_BYTES = 1 << 23
-"""What a block's inputs, outputs and error terms take together: calls long enough, a tenth of a millisecond, that the
-threads rarely wait for the interpreter lock.
+BLOCK_BYTES = 1 << 22
+"""What a block's inputs, outputs and error terms take together: half of it is scratch, which stays in a thread's cache
+from block to block; and calls are long enough that the threads rarely wait for the interpreter lock.
 """
-MINIMUM_ROWS = 1024
-"""Fewer rows in a block, and the calls cost more than the work in them."""
+MINIMUM_ROWS = 2048
+"""Fewer rows in a block, and wide layers' products leave the BLAS slower than the work between them gains."""
 RUNS = 16
 """Runs of blocks whose gradients are added up together; fixed, so that sums do not depend on the number of threads."""
 
