@@ -1,22 +1,22 @@
-"""The network in JAX: `jit` and `value_and_grad`, feature-major, scanned over blocks of rows, loops inside XLA.
+"""The network in JAX: gradients by hand in `lax`, feature-major, scanned over blocks of rows, loops inside XLA.
 
 Arrays are feature-major, ``[features, rows]``: XLA's products and sums then run along long contiguous rows. On a CPU
 a large batch is cut into blocks that stay in cache, and `lax.scan` adds up their gradients; what is left over is one
 more, shorter block. Parameters are one vector, so that a step is dispatched with four arrays instead of seven.
 
-Measured for a step in float32 on two cores, microseconds, best of one interleaved run a column, machine shared:
+Gradients are written by hand, and products, sums and tanh taken from `lax`: a process that finds everything compiled in
+the cache still has to trace, and that takes a third of the time of `jnp` under `value_and_grad` (11 to 15 ms against 35
+to 46). Measured for a step in float32 on two cores, time relative to this design, lower quartiles interleaved:
 
-====================================  =============  ================
-design                                3-2-1, n=2^20  32-64-1, n=2^16
-====================================  =============  ================
-`value_and_grad`, 4,096 rows (taken)  5,900          10,800
-`value_and_grad`, 2,048 rows          6,600          10,400
-by hand, 4,096 rows                   7,500
-by hand, 2,048 rows                   6,300          10,100
-`value_and_grad`, no blocks                          18,600
-====================================  =============  ================
+==========================  ==========  ===========  ===========  =============  ================
+design                      3-2-1, n=3  3-2-1, 2^14  3-2-1, 2^20  32-64-1, 2^16  64-64-64-1, 2^14
+==========================  ==========  ===========  ===========  =============  ================
+`value_and_grad` of `jnp`   0.99        1.05         1.09         0.98           1.22
+==========================  ==========  ===========  ===========  =============  ================
 
-At n = 3, in one other run, parameters as a vector and a placed learning rate: 9.4 us a call instead of 15.1.
+In other runs, `value_and_grad` took 6,600 us at 3-2-1, n = 2^20 with blocks of 2,048 rows, 5,900 with 4,096, and
+18,600 at 32-64-1, n = 2^16 without blocks, 10,800 with; at n = 3, 9.4 us with the parameters as a vector and a placed
+learning rate, 15.1 without.
 """
 
 from __future__ import annotations
@@ -134,7 +134,12 @@ class JaxBackend(Backend):
         return tuple(np.array(h, order="C") for h in blocks or rest)
 
     def fetch(self, params: jax.Array) -> Params:
-        return tuple(Layer(np.array(w), np.array(b)) for w, b in _layers(self.network.sizes, np.asarray(params)))
+        host, layers, at = np.array(params), [], 0
+        for o, i in self.network.layer_shapes:
+            split = at + o * i
+            layers.append(Layer(host[at:split].reshape(o, i).copy(), host[split : split + o].copy()))
+            at = split + o
+        return tuple(layers)
 
     def synchronize(self) -> None:
         jax.block_until_ready(self._pending)
@@ -175,19 +180,19 @@ def _aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def _layers(sizes: tuple[int, ...], flat: Any) -> list[tuple[Any, Any]]:
+def _layers(sizes: tuple[int, ...], flat: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
     """Return ``(weights [o, i], biases [o])`` of each layer, cut from the vector of all."""
-    layers, at = [], 0
-    for i, o in pairwise(sizes):
-        split = at + o * i
-        layers.append((flat[at:split].reshape(o, i), flat[split : split + o]))
-        at = split + o
-    return layers
+    shapes = list(pairwise(sizes))
+    parts = iter(lax.split(flat, [length for i, o in shapes for length in (o * i, o)]))
+    return [(next(parts).reshape(o, i), next(parts)) for i, o in shapes]
 
 
-def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the matrix product in the precision of the dtype: JAX's default is TF32 on recent GPUs."""
-    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)
+def _product(a: jax.Array, b: jax.Array, over: tuple[int, int] = (1, 0)) -> jax.Array:
+    """Return the sum of products over an axis of ``a`` and one of ``b``, the matrix product by default.
+
+    In the precision of the dtype: JAX's default is TF32 on recent GPUs.
+    """
+    return lax.dot_general(a, b, (((over[0],), (over[1],)), ((), ())), precision=lax.Precision.HIGHEST)
 
 
 @lru_cache
@@ -197,29 +202,29 @@ def _kernels(sizes: tuple[int, ...]) -> dict[str, Callable[..., Any]]:
     def outputs(params: jax.Array, x: jax.Array) -> list[jax.Array]:
         h, tape = x, []
         for k, (w, b) in enumerate(_layers(sizes, params), start=1):
-            z = _product(w, h) + b[:, None]
-            h = z if k == len(sizes) - 1 else jnp.tanh(z)
+            z = _product(w, h)
+            z = z + lax.broadcast_in_dim(b, z.shape, (0,))
+            h = z if k == len(sizes) - 1 else lax.tanh(z)
             tape.append(h)
         return tape
-
-    def loss_of_block(params: jax.Array, x: jax.Array, y: jax.Array, entries: int) -> jax.Array:
-        error = outputs(params, x)[-1] - y
-        return jnp.sum(error * error) / entries
 
     def gradients_of_block(
         params: jax.Array, x: jax.Array, y: jax.Array, tape: list[jax.Array], entries: int
     ) -> tuple[jax.Array, jax.Array]:
         error = tape[-1] - y
-        loss = jnp.sum(error * error) / entries
+        loss = lax.reduce_sum(error * error, (0, 1)) / entries
         g = error * (2 / entries)
         gradients: list[jax.Array] = []
         layers = _layers(sizes, params)
         for k in range(len(layers) - 1, -1, -1):
             h = tape[k - 1] if k else x
-            gradients = [_product(g, h.T).ravel(), g.sum(axis=1), *gradients]
+            gradients = [_product(g, h, over=(1, 1)).ravel(), lax.reduce_sum(g, (1,)), *gradients]
             if k:
-                g = _product(layers[k][0].T, g) * (1 - h * h)
-        return loss, jnp.concatenate(gradients)
+                g = _product(layers[k][0], g, over=(0, 0)) * (1 - h * h)
+        return loss, lax.concatenate(gradients, 0)
+
+    def step_of_block(params: jax.Array, x: jax.Array, y: jax.Array, entries: int) -> tuple[jax.Array, jax.Array]:
+        return gradients_of_block(params, x, y, outputs(params, x), entries)
 
     def add_blocks(of_block: Callable[..., Any], params: jax.Array, batch: Batch, *tapes: Any) -> Any:
         """Return the sums of loss and gradients over all blocks and the rest."""
@@ -229,12 +234,12 @@ def _kernels(sizes: tuple[int, ...]) -> dict[str, Callable[..., Any]]:
             blocks = (*batch.blocks, *(tape.blocks for tape in tapes))
 
             def add(total: Any, block: Any) -> Any:
-                return jax.tree.map(jnp.add, total, of_block(params, *block, entries)), None
+                return jax.tree.map(lax.add, total, of_block(params, *block, entries)), None
 
             total, _ = lax.scan(add, total, blocks)
         if batch.rest is not None:
             rest = of_block(params, *batch.rest, *(tape.rest for tape in tapes), entries)
-            total = rest if batch.blocks is None else jax.tree.map(jnp.add, total, rest)
+            total = rest if batch.blocks is None else jax.tree.map(lax.add, total, rest)
         return total
 
     def forward(params: jax.Array, batch: Batch) -> Tape:
@@ -252,7 +257,7 @@ def _kernels(sizes: tuple[int, ...]) -> dict[str, Callable[..., Any]]:
         return params - learning_rate * gradients
 
     def step(params: jax.Array, batch: Batch, learning_rate: jax.Array) -> tuple[jax.Array, jax.Array]:
-        loss, gradients = add_blocks(jax.value_and_grad(loss_of_block), params, batch)
+        loss, gradients = add_blocks(step_of_block, params, batch)
         return update(params, gradients, learning_rate), loss
 
     def train(
