@@ -160,12 +160,14 @@ def _copy_blocks(rows_major, blocked):  # type: ignore[no-untyped-def]
     for k in prange(blocked.shape[0]):
         here = min(rows, n - k * rows)
         blocked[k, :, here:] = 0
-        tile = 16 if features > 8 else rows  # 16 rows of a wide table at a time stay in cache
+        tile = 16 if features > 8 else 256  # so many rows stay in cache while their features are copied one by one
         for start in range(0, here, tile):
             stop = min(start + tile, here)
+            source = rows_major[k * rows + start : k * rows + stop]  # views spare the loop below its index arithmetic
             for f in range(features):
-                for r in range(start, stop):
-                    blocked[k, f, r] = rows_major[k * rows + r, f]
+                copied = blocked[k, f, start:stop]
+                for r in range(stop - start):
+                    copied[r] = source[r, f]
 
 
 def _update(params, gradients, learning_rate):  # type: ignore[no-untyped-def]
