@@ -85,8 +85,10 @@ class NumpyBackend(Backend):
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
         x, y = self.host_batch(inputs, targets)
+        # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
+        room = np.empty((x.shape[1] + 1) * len(x), self.dtype), np.empty(y.size, self.dtype)
         starts = range(0, len(x), self.block_rows)
-        return Batch([self._place_block(x, y, slice(k, k + self.block_rows)) for k in starts], len(x))
+        return Batch([_place_block(x, y, slice(k, min(k + self.block_rows, len(x))), *room) for k in starts], len(x))
 
     def forward(self, params: Vector, batch: Batch) -> Tape:
         def run(blocks: range) -> Tape:
@@ -164,14 +166,6 @@ class NumpyBackend(Backend):
         with self._blas.held_to_one_thread():
             return self._threads.map(work, len(batch.blocks))
 
-    def _place_block(self, x: Array, y: Array, rows: slice) -> tuple[Array, Array]:
-        x, y = x[rows], y[rows]
-        placed, targets = np.empty((x.shape[1] + 1, len(x)), self.dtype), np.empty((y.shape[1], len(y)), self.dtype)
-        copy_feature_major(x, placed[:-1])
-        copy_feature_major(y, targets)
-        placed[-1] = 1
-        return placed, targets
-
     def _vector(self, flat: Array) -> Vector:
         layers, at = [], 0
         for o, i in self.network.layer_shapes:
@@ -201,6 +195,17 @@ class NumpyBackend(Backend):
         if run not in self._totals:
             self._totals[run] = self._empty_vector()
         return self._totals[run]
+
+
+def _place_block(x: Array, y: Array, rows: slice, x_room: Array, y_room: Array) -> tuple[Array, Array]:
+    """Return rows of a batch as a block, in the part of the room that is theirs."""
+    n, i, o = rows.stop - rows.start, x.shape[1] + 1, y.shape[1]
+    placed = x_room[rows.start * i : rows.stop * i].reshape(i, n)
+    targets = y_room[rows.start * o : rows.stop * o].reshape(o, n)
+    copy_feature_major(x[rows], placed[:-1])
+    copy_feature_major(y[rows], targets)
+    placed[-1] = 1
+    return placed, targets
 
 
 def _forward(layers: list[Array], x: Array, tape: list[Array]) -> None:
