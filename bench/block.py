@@ -20,7 +20,7 @@ from bench import receipt
 from bench.child import Channel
 from bench.group import GroupRun, first_calls, prove
 from bench.interference import Round
-from bench.machine import fingerprint
+from bench.machine import fingerprint, start_on
 from bench.plan import Cell, Group
 from bench.timing import Effort, Schedule, Work, calibrate, settle, summarise, timed_round, warm_up
 
@@ -40,10 +40,11 @@ class Measurement:
         work: Work,
         schedule: Schedule,
         steps: int,
-        wait: Callable[[int], None],
+        wait_for_turn: Callable[[int], None],
     ) -> None:
         self.schedule = schedule
-        self._group, self._phase, self._work, self._steps, self._wait = group, phase, work, steps, wait
+        self._group, self._phase, self._work, self._steps = group, phase, work, steps
+        self._wait_for_turn = wait_for_turn
         self._rounds: list[Round] = []
         self._steal_s = receipt.steal_s()
 
@@ -51,7 +52,7 @@ class Measurement:
         """Time one round, of a new turn where the last is over; return the seconds of a call, a step for ``train``."""
         turn, begun = divmod(len(self._rounds), self.schedule.in_a_turn)
         if not begun:
-            self._wait(turn)
+            self._wait_for_turn(turn)
             settle(self._work, self.schedule.call_s)
         one = timed_round(self._work, self.schedule.iterations)
         self._rounds.append(one)
@@ -135,8 +136,13 @@ class BlockPlugin:
         except Exception as error:
             group.fail(cell.phase, error)
             raise
-        wait = partial(self._channel.wait, self._positions[cell], TIME)
-        return Measurement(group, cell.phase, work, schedule, steps, wait)
+        return Measurement(group, cell.phase, work, schedule, steps, partial(self._wait_for_turn, cell))
+
+    def _wait_for_turn(self, cell: Cell, turn: int) -> None:
+        """Wait for a turn of rounds, and begin it on the processor that all arms begin it on: no two are as fast."""
+        self._channel.wait(self._positions[cell], TIME, turn)
+        cpus = self.spec["cpus"]
+        start_on(cpus[turn % len(cpus)], cpus)
 
     @contextmanager
     def _spend(self, what: str) -> Iterator[None]:

@@ -17,7 +17,7 @@ from bench.plan import Group, Plan
 from bench.timing import SETTLE_S, TURN_S
 
 LEAST_BLOCKS, MOST_BLOCKS = 2, 6
-LEAST_TIMED_S, MOST_TIMED_S = 0.02, 0.3
+LEAST_TIMED_S, MOST_TIMED_S = 0.1, 0.3
 FEWER_PHASES = ("place", "step", "train")
 MARGIN = 0.9
 

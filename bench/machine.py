@@ -12,7 +12,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,13 @@ def cpus_for(threads: int) -> tuple[int, ...]:
     if threads < len(cores):
         return cores[-threads:]
     return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else cores
+
+
+def start_on(cpu: int, cpus: Sequence[int]) -> None:
+    """Move the calling thread to one processor, then let it go wherever it may; a system without affinity does not."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, [cpu])
+        os.sched_setaffinity(0, cpus)
 
 
 def memory_bytes() -> int:

@@ -77,7 +77,8 @@ def run_round(jobs: Sequence[Job], timeout_s: float) -> Generator[tuple[int, Eve
     A process works until it asks to wait for its turn (`bench.child.Channel.wait`), and the turn goes to the one that
     is furthest behind: all prepare a cell before any is timed at it, and then its rounds are timed in short turns,
     there and back (A B C, C B A), until all have theirs. So whatever the machine does meanwhile, a neighbour on the
-    same core say, hits all alike, and their ratio hardly feels it; and no two ever compute at once.
+    same core say, hits all alike, and their ratio hardly feels it; and no two ever compute at once: who waits is
+    stopped, with all its threads.
 
     Args:
         jobs: the blocks, in the order in which they start.
@@ -134,6 +135,7 @@ class _Child:
         """Let the process go on."""
         self.waits_for = None
         with contextlib.suppress(OSError):  # it is gone; `work` will say how
+            self._watch.signal(signal.SIGCONT)
             self._socket.sendall(b"\n")
 
     def work(self) -> Iterator[tuple[int, Event]]:
@@ -145,6 +147,7 @@ class _Child:
                 self._worked_s += time.monotonic() - begun_s
             if event["event"] == "waits":
                 self.waits_for = (event["cell"], event["stage"], event["turn"])
+                self._watch.stop()
                 return
             if event["event"] in ("end", "lost"):
                 yield self._position, event | {"seconds": self._worked_s}
@@ -203,10 +206,20 @@ class _Watch:
         self._timed_out = self._process.poll() is None
         self.kill()
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and all that it started; nothing happens where it has ended."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def stop(self) -> None:
+        """Stop all its threads, and see them stopped: idle ones of OpenBLAS and OpenMP spin on for milliseconds."""
+        self.signal(signal.SIGSTOP)
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def kill(self) -> None:
         """End the process and all that it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._process.wait()
 
     def verdict(self, timeout_s: float) -> tuple[str, str]:

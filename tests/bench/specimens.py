@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import threading
 import time
 from typing import ClassVar, NamedTuple
 
@@ -233,3 +234,17 @@ class NotesItsCalls(Exact):
         with open(os.environ["SPECIMEN_FLAG"], "a") as file:
             file.write(f"{begun_ns} {time.monotonic_ns()} {os.getpid()}\n")
         return made
+
+
+class NeverRests(NotesItsCalls):
+    """Has a thread of its own that goes on while nothing is asked, and notes when: as idle threads of a pool do."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        threading.Thread(target=self.go_on, daemon=True).start()
+
+    def go_on(self):
+        with open(os.environ["SPECIMEN_FLAG"] + "-idle", "a", buffering=1) as file:
+            while True:
+                time.sleep(0.5e-3)
+                file.write(f"{time.monotonic_ns()} {os.getpid()}\n")

@@ -236,6 +236,19 @@ def test_arms_of_a_round_take_turns_and_never_work_at_once(tmp_path, monkeypatch
     assert handovers >= 6  # eight turns each, there and back
 
 
+def test_an_arm_that_waits_is_stopped_with_all_its_threads(tmp_path, monkeypatch):
+    """A thread that goes on by itself does nothing while the other arm has its turn."""
+    monkeypatch.setenv("SPECIMEN_FLAG", str(tmp_path / "calls"))
+    measure(tmp_path / "results", "NeverRests", aa="specimens:NeverRests", effort=Effort(timed_s=0.05))
+    calls, idle = (
+        [tuple(map(int, line.split())) for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("calls", "calls-idle")
+    )
+    assert len({process for _, process in idle}) == 2
+    seen = [moment for moment, other in idle for begun, ended, own in calls if own != other and begun < moment < ended]
+    assert not seen
+
+
 def test_two_processes_never_measure_one_run(tmp_path):
     """A run that is being measured cannot be taken up by another process."""
     run = campaign.create(Plan(groups(1), ("step",), ("specimens:Exact",)), [], root=tmp_path)
