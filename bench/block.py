@@ -71,7 +71,7 @@ class Measurement:
 
     def finish(self) -> None:
         """Turn the rounds into the figures of the cell's row."""
-        summary = summarise(self._rounds, self.schedule.iterations * self._steps)
+        summary = summarise(self._rounds, self.schedule.iterations * self._steps, self.schedule.in_a_turn)
         first_s = self._group.first_s[self._phase]
         self._group.figures[self._phase] = {
             "steps": self._steps,

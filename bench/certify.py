@@ -128,9 +128,10 @@ def certify(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: float =
 
 def recorded(frame: pd.DataFrame, figure: str) -> Iterator[Noise]:
     """Yield the noise of each backend with an A/A arm: the cells that both arms have in every round."""
-    good = frame[(frame["status"] == "ok") & (frame[figure] > 0)]
+    good = frame[frame["status"] == "ok"]
+    good = good.assign(log_figure=statistics.block_figures(good, figure))
     for (_, backend), own in good.groupby(["run", "backend"], sort=False):
-        logs = np.log(own.set_index([*CASE, "arm", "block"])[figure]).unstack("block").dropna()
+        logs = own.set_index([*CASE, "arm", "block"])["log_figure"].unstack("block").dropna()
         arms = [logs[logs.index.get_level_values("arm") == arm].droplevel("arm") for arm in ("", AA)]
         both = arms[0].index.intersection(arms[1].index)
         if len(both):

@@ -1,9 +1,10 @@
 """From rows of blocks to intervals and verdicts. No files, no formatting.
 
-A block is one fresh process; what it says of a cell is one *block figure* (`FIGURE`), taken as a logarithm. Blocks of
-one round of a campaign were measured side by side, in short turns, so that what the machine did meanwhile is in all of
-them alike: two arms are compared by the mean of the differences of their block figures, round by round, which is the
-log of a ratio of times. Arms without rounds in common, of two runs say, are compared by the difference of their means.
+A block is one fresh process; what it says of a cell is one *block figure*, taken as a logarithm. The blocks of one
+round of a campaign were measured side by side, in turns of milliseconds, and what the machine did in a turn is in all
+of them: `side_by_side` tells it from what is each arm's own. Two arms are compared by the mean of the differences of
+their block figures, round by round, which is the log of a ratio of times. Arms without rounds in common, of two runs
+say, are compared by the difference of their means.
 
 The spread of such a mean is that of a bootstrap over blocks, rounds being drawn again inside each block that was drawn:
 what the rounds add is in the scatter of the block figures already, so nothing is added for it, and no draw is made, for
@@ -37,12 +38,13 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-FIGURES = ("minimum_s", "lower_quartile_s", "median_s", "trimmed_mean_s")
-"""Columns that can serve as block figure."""
+FIGURES = ("minimum_s", "lower_quartile_s", "median_s", "turn_s")
+"""Columns that can give the block figure: as they are, or `side_by_side`."""
 
-FIGURE = "lower_quartile_s"
+FIGURE = "turn_s"
 MARGIN = 0.05
 CONFIDENCE = 0.95
+MOST_PASSES, CONVERGED = 50, 1e-6
 
 CASE = ["network", "batch", "dtype", "device", "threads", "phase"]
 """What the backends of one comparison have in common."""
@@ -78,13 +80,13 @@ def cell_figures(frame: pd.DataFrame, figure: str = FIGURE) -> pd.DataFrame:
     """
     import pandas as pd
 
-    good = frame[(frame["status"] == "ok") & (frame[figure] > 0)]
+    good = frame[frame["status"] == "ok"]
     keys = [*CASE, "backend", "arm"]
     rows: list[dict[str, Any]] = []
+    good = good.assign(log_figure=block_figures(good, figure))
     for key, cell in good.groupby(keys, sort=False, observed=True):
-        logs = np.log(cell[figure].to_numpy(float))
-        block_logs = dict(zip(zip(cell["run"], cell["block"], strict=True), logs.tolist(), strict=True))
-        rows.append(dict(zip(keys, key, strict=True)) | {"log_s": float(logs.mean()), "block_logs": block_logs})
+        logs = dict(zip(zip(cell["run"], cell["block"], strict=True), cell["log_figure"].tolist(), strict=True))
+        rows.append(dict(zip(keys, key, strict=True)) | {"log_s": cell["log_figure"].mean(), "block_logs": logs})
     made = pd.DataFrame(rows, columns=[*keys, "log_s", "block_logs"])
     made["blocks"] = [len(logs) for logs in made["block_logs"]]
     most = float((made.groupby(["backend", "arm"])["blocks"].max() - 1).sum())
@@ -94,6 +96,55 @@ def cell_figures(frame: pd.DataFrame, figure: str = FIGURE) -> pd.DataFrame:
     made["seconds"], made["low_s"], made["high_s"] = np.exp(log_s), np.exp(log_s - half), np.exp(log_s + half)
     made["variance"], made["dof"] = variance, dof
     return made
+
+
+def block_figures(rows: pd.DataFrame, figure: str = FIGURE) -> Floats:
+    """Return the log block figure of each row.
+
+    Args:
+        rows: that are ``ok``.
+        figure: of `FIGURES`.
+    """
+    if figure != FIGURE:
+        return np.asarray(np.log(rows[figure].to_numpy(float)))
+    found = np.empty(len(rows))
+    for places in rows.groupby(["run", "block", *CASE], sort=False, observed=True).indices.values():
+        found[places] = side_by_side([rows["turn_s"].iat[place] for place in places])
+    return found
+
+
+def side_by_side(turns: Sequence[Sequence[float | None]]) -> Floats:
+    """Return the log seconds of some arms whose turns were timed one after the other, turn by turn.
+
+    A turn's log seconds are the arm's own plus what the machine added to all arms in that turn. The two are found by
+    turns, each from what the other leaves; of what is an arm's own, the middle half counts, since a machine changes
+    its speed between two arms of a turn as well.
+
+    Args:
+        turns: seconds of each arm's turns, in order; ``None`` or NaN where a turn was spoiled. An arm may have fewer.
+    """
+    logs = np.full((len(turns), max(map(len, turns))), np.nan)
+    for arm, seconds in zip(logs, turns, strict=True):
+        arm[: len(seconds)] = np.log(np.asarray(seconds, float))
+    known = np.isfinite(logs)
+    shared = known & (known.sum(axis=0) > 1)
+    use = np.where(shared.any(axis=1, keepdims=True), shared, known)
+    added, own = np.zeros(logs.shape[1]), np.zeros(len(logs))
+    for _ in range(MOST_PASSES):
+        before, own = own, np.array([_middle((arm - added)[mask]) for arm, mask in zip(logs, use, strict=True)])
+        if not shared.any() or np.nanmax(np.abs(own - before)) < CONVERGED:
+            break
+        rest = np.where(shared, logs - own[:, None], 0.0)
+        added = rest.sum(axis=0) / np.maximum(shared.sum(axis=0), 1)
+    return own + (_middle(added[shared.any(axis=0)]) if shared.any() else 0.0)
+
+
+def _middle(values: Floats) -> float:
+    """Return the mean of the middle half, NaN of nothing."""
+    if not len(values):
+        return math.nan
+    cut = len(values) // 4
+    return float(np.sort(values)[cut : len(values) - cut].mean())
 
 
 def means(values: Sequence[Sequence[float]], most_dof: float) -> tuple[Floats, Floats, Floats]:

@@ -24,11 +24,10 @@ Work = Callable[[int], None]
 """Makes that many calls, one after the other, and returns when their results are there."""
 
 ROUND_S = 0.5e-3  # long beside the clock's 50 ns, short beside a time slice of 3 ms: most rounds meet no other process
-TURN_S = 5e-3  # of rounds before another process has its turn: a noisy neighbour stays for 10 ms to some seconds
+TURN_S = 2e-3  # of rounds before another process has its turn: a noisy neighbour stays for 10 ms to some seconds
 SETTLE_S = 0.5e-3  # at the beginning of a turn: caches are someone else's, clocks and thread pools asleep
 STEADY = 1.25
 KEPT_ROUNDS = 200
-FASTER_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,10 @@ class Summary:
     median_s: float
     lower_quartile_s: float
     minimum_s: float
-    trimmed_mean_s: float
     rounds: int
     set_aside: int
     round_s: list[float]
+    turn_s: list[float | None]
     cpu_per_wall: float
     involuntary_switches: int
 
@@ -137,25 +136,39 @@ def settle(work: Work, call_s: float) -> None:
         spent_s += timed_round(work, 1).wall_s
 
 
-def summarise(rounds: Sequence[Round], calls: int) -> Summary:
+def summarise(rounds: Sequence[Round], calls: int, in_a_turn: int) -> Summary:
     """Return the figures of the rounds that the machine did not spoil.
 
     Args:
         rounds: as they were timed, in order.
         calls: calls, or steps, in one round.
+        in_a_turn: rounds in each turn.
     """
     aside = spoiled(rounds)
     kept = [one for one, spoilt in zip(rounds, aside, strict=True) if not spoilt]
     call_s = np.array([one.wall_s for one in kept]) / calls
+    turns: list[list[float]] = [[] for _ in range(0, len(rounds), in_a_turn)]
+    for place, (one, spoilt) in enumerate(zip(rounds, aside, strict=True)):
+        if not spoilt:
+            turns[place // in_a_turn].append(one.wall_s / calls)
     thinned = call_s[np.unique(np.linspace(0, len(call_s) - 1, min(len(call_s), KEPT_ROUNDS)).round().astype(int))]
     return Summary(
         median_s=float(np.median(call_s)),
         lower_quartile_s=float(np.quantile(call_s, 0.25)),
         minimum_s=float(call_s.min()),
-        trimmed_mean_s=float(np.sort(call_s)[: math.ceil(FASTER_SHARE * len(call_s))].mean()),
         rounds=len(kept),
         set_aside=sum(aside),
-        round_s=[float(f"{one:.6g}") for one in thinned],
+        round_s=[_short(one) for one in thinned],
+        turn_s=[_median(turn_s) for turn_s in turns],
         cpu_per_wall=sum(one.cpu_s for one in kept) / sum(one.wall_s for one in kept),
         involuntary_switches=sum(one.switches for one in rounds),
     )
+
+
+def _median(seconds: Sequence[float]) -> float | None:
+    return _short(float(np.median(seconds))) if seconds else None
+
+
+def _short(seconds: float) -> float:
+    """Return seconds with six digits: enough, and short in a file."""
+    return float(f"{seconds:.6g}")

@@ -80,7 +80,7 @@ def test_a_competing_process_moves_the_median_by_less_than_a_tenth():
     def medians():
         schedule = calibrate(work, warm_up(work, effort.warm_up_s), effort)
         rounds = [timed_round(work, schedule.iterations) for _ in range(schedule.rounds)]
-        return summarise(rounds, schedule.iterations)
+        return summarise(rounds, schedule.iterations, schedule.in_a_turn)
 
     hog = f"import os\nos.sched_setaffinity(0, {{{core}}})\nprint(flush=True)\nwhile True: pass"
     rival = subprocess.Popen([sys.executable, "-c", hog], stdout=subprocess.PIPE)

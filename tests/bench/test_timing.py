@@ -47,7 +47,7 @@ def test_warm_up_ends_when_its_time_is_spent(monkeypatch):
 
 @pytest.mark.parametrize(
     ("call_s", "iterations", "rounds", "in_a_turn"),
-    [(1e-6, 600, 333, 8), (20e-6, 30, 333, 8), (2e-3, 1, 100, 2), (1.0, 1, 5, 1)],
+    [(1e-6, 600, 333, 3), (20e-6, 30, 333, 3), (2e-3, 1, 100, 1), (1.0, 1, 5, 1)],
 )
 def test_calibration_fills_rounds_and_the_time_given(monkeypatch, call_s, iterations, rounds, in_a_turn):
     """Short calls fill rounds of half a millisecond, long ones are rounds of their own; rounds fill turns and time."""
@@ -66,7 +66,7 @@ def test_calibration_is_not_misled_by_an_interrupted_guess(monkeypatch):
 def test_summary_counts_steps_and_thins_evenly():
     """Figures are seconds of one call; of many rounds 200 are kept, the first and the last among them."""
     rounds = [Round(1e-3 + k * 1e-9, 1e-3, 0) for k in range(1001)]
-    summary = summarise(rounds, 10)
+    summary = summarise(rounds, 10, 4)
     assert summary.median_s == pytest.approx(1.0005e-4)
     assert summary.minimum_s == pytest.approx(1e-4)
     assert len(summary.round_s) == KEPT_ROUNDS
@@ -116,4 +116,4 @@ def test_a_microsecond_is_reported_as_a_hand_written_loop_would():
     assert 0.4e-6 < statistics.median(written) < 4e-6
     ratios = [one.wall_s / calls / other for one, other in zip(reported, written, strict=True)]
     assert statistics.median(ratios) == pytest.approx(1.0, rel=0.15)
-    assert min(one.wall_s for one in reported) / calls <= summarise(reported, calls).median_s
+    assert min(one.wall_s for one in reported) / calls <= summarise(reported, calls, 4).median_s
