@@ -237,7 +237,7 @@ def bench(session: nox.Session) -> None:
         bench_command(session, "ceilings")
     failed = False
     try:
-        bench_command(session, "run", *(session.posargs or ["--budget", "3min"]))
+        bench_command(session, "run", *(session.posargs or ["--budget", "3min", "--warm"]))
     except nox.command.CommandFailed as error:
         if error.return_code != CHECK_FAILED:
             raise

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.results import Run
 
 QUICK_S, DEFAULT_S = 85.0, 570.0
+QUICK_NETWORKS = ("3-2-1", "8-32-1", "784-512-10")
 QUICK_BATCHES, QUICK_STEP_S, QUICK_CHECK_S = (1, 256, 16_384), 0.03, 0.1
 LIST = "comma-separated"
 
@@ -98,13 +99,15 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     if aa and aa not in backends:
         raise UsageError(f"--aa {aa}: expected one of the backends of this run, {', '.join(backends)}, or none")
     arms = (len(backends) + bool(aa)) * len(threads)
-    networks = args.networks or tuple(Network.parse(text) for text in plans.NETWORKS)
+    usual = QUICK_NETWORKS if args.quick else plans.NETWORKS
+    networks = args.networks or tuple(Network.parse(text) for text in usual)
     dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
     if args.batches:
         groups = plans.asked_groups(networks, args.batches, dtypes, devices, arms)
         left_out: tuple[str, ...] = ()
     else:
-        batches, longest_s = (QUICK_BATCHES, QUICK_STEP_S) if args.quick else (plans.BATCHES, plans.LONGEST_STEP_S)
+        batches, longest_s = (QUICK_NETWORKS = ("3-2-1", "8-32-1", "784-512-10")
+QUICK_BATCHES, QUICK_STEP_S) if args.quick else (plans.BATCHES, plans.LONGEST_STEP_S)
         groups, left_out = plans.default_groups(networks, batches, dtypes, devices, arms, longest_s)
     phases = plans.checked_phases(args.phases or (("place", "step", "train") if args.quick else PHASES))
     warm = args.quick or args.warm
