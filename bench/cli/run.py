@@ -106,8 +106,7 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         groups = plans.asked_groups(networks, args.batches, dtypes, devices, arms)
         left_out: tuple[str, ...] = ()
     else:
-        batches, longest_s = (QUICK_NETWORKS = ("3-2-1", "8-32-1", "784-512-10")
-QUICK_BATCHES, QUICK_STEP_S) if args.quick else (plans.BATCHES, plans.LONGEST_STEP_S)
+        batches, longest_s = (QUICK_BATCHES, QUICK_STEP_S) if args.quick else (plans.BATCHES, plans.LONGEST_STEP_S)
         groups, left_out = plans.default_groups(networks, batches, dtypes, devices, arms, longest_s)
     phases = plans.checked_phases(args.phases or (("place", "step", "train") if args.quick else PHASES))
     warm = args.quick or args.warm

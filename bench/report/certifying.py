@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench import certify
+from bench import certify, statistics
 from bench.report.formats import format_count, format_percent
 from bench.report.terminal import Column, table
 
@@ -47,4 +47,4 @@ def certificate(found: pd.DataFrame, figure: str, kept: bool, margin: float) -> 
 
 
 def _name(figure: str) -> str:
-    return figure.removesuffix("_s").replace("_", " ")
+    return "turn by turn" if figure == statistics.FIGURE else figure.removesuffix("_s").replace("_", " ")
