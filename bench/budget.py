@@ -21,9 +21,9 @@ LEAST_TIMED_S, MOST_TIMED_S = 0.05, 0.3
 FEWER_PHASES = ("place", "step", "train")
 MARGIN = 0.9
 
-PROCESS_S, OVERHEAD_S = 1.0, 0.02
-TURNS = 1 + SETTLE_S / TURN_S
-PACE_S: Mapping[str, float] = {"cold": 1.5, "warm": 0.7}
+PROCESS_S, OVERHEAD_S, SWITCH_S = 1.0, 0.02, 1e-3
+TURNS = 1 + (SETTLE_S + SWITCH_S) / TURN_S
+PACE_S: Mapping[str, float] = {"cold": 1.5, "warm": 0.4}
 
 Pace = Mapping[str, float]
 """Seconds a group, by ``"<backend> cold"`` and ``"<backend> warm"``."""
