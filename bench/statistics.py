@@ -108,8 +108,14 @@ def block_figures(rows: pd.DataFrame, figure: str = FIGURE) -> Floats:
     if figure != FIGURE:
         return np.asarray(np.log(rows[figure].to_numpy(float)))
     found = np.empty(len(rows))
+    # Runs of earlier versions did not keep their turns: each is one turn then.
+    kept = rows["turn_s"] if "turn_s" in rows else [None] * len(rows)
+    turns = [
+        own if isinstance(own, list) and any(own) else [median]
+        for own, median in zip(kept, rows["median_s"], strict=True)
+    ]
     for places in rows.groupby(["run", "block", *CASE], sort=False, observed=True).indices.values():
-        found[places] = side_by_side([rows["turn_s"].iat[place] for place in places])
+        found[places] = side_by_side([turns[place] for place in places])
     return found
 
 

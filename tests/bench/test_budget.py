@@ -17,7 +17,7 @@ WIDE = replace(
 )
 
 
-@pytest.mark.parametrize("budget_s", [60.0, 180.0, 600.0])
+@pytest.mark.parametrize("budget_s", [90.0, 180.0, 600.0])
 def test_a_budget_is_used_and_not_exceeded(budget_s):
     """More budget gives more blocks, then more time a cell; the estimate stays within it."""
     fitted = budget.fit(SMALL, budget_s, {})

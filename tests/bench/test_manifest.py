@@ -19,8 +19,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
     ("arguments", "command"),
     [
         ([f"{CHECKOUT}/bench/__main__.py", "run", "--quick"], "python -m bench run --quick"),
-        (["/home/me/venv/bin/backprop-bench", "run", "--label", "a b"], "backprop-bench run --label 'a b'"),
-        (["/home/me/my script.py", "3"], "python 'my script.py' 3"),
+        (["/srv/me/venv/bin/backprop-bench", "run", "--label", "a b"], "backprop-bench run --label 'a b'"),
+        (["/srv/me/my script.py", "3"], "python 'my script.py' 3"),
         (["-c"], "python -c"),
         (
             [f"{CHECKOUT}/bench/__main__.py", "run", "--results", f"{CHECKOUT}/mine"],
