@@ -81,7 +81,7 @@ def true_s(backend: str, network: str, batch: int, phase: str = "step", dtype: s
 
 def draw_rounds(truth_s: float, rounds: int, block: float, noise: Noise, rng: np.random.Generator) -> list[float]:
     """Return ``rounds`` seconds of one block whose log offset is ``block``."""
-    scatter = np.exp(block + noise.round * np.abs(rng.standard_normal(rounds)))
+    scatter = np.exp(block + noise.round * rng.standard_normal(rounds))
     hit = rng.random(rounds) < noise.hit_share
     scatter[hit] *= 1.0 + rng.exponential(noise.hit, hit.sum())
     return [float(second) for second in truth_s * scatter]

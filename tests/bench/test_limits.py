@@ -48,6 +48,7 @@ def frame(seconds: dict[str, float], case: Case = LARGE, **columns: Any) -> pd.D
             "device": "cpu",
             "threads": 2,
             "status": "ok",
+            "median_s": time_s * factor,
             "lower_quartile_s": time_s * factor,
             "rounds": 3,
             "round_s": [time_s * factor] * 3,
