@@ -100,15 +100,7 @@ class _Flight:
     @property
     def base(self) -> dict[str, Any]:
         """What every record of the block begins with."""
-        order, block, backend, arm, threads = self.block
-        return {
-            "order": order,
-            "attempt": self.attempt,
-            "block": block,
-            "backend": backend,
-            "arm": arm,
-            "threads": threads,
-        }
+        return {**self.block._asdict(), "attempt": self.attempt}
 
     def cell_record(self, cell: Cell) -> dict[str, Any]:
         """Return the beginning of a cell's record."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import statistics
-from bench.pairs import FASTEST, against_fastest
-from bench.statistics import CASE, MARGIN, SLOWER, TIE, UNDECIDED
+from bench.pairs import against_fastest, outcome
+from bench.statistics import CASE, MARGIN, SLOWER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,20 +79,8 @@ def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | Non
     main["limit_s"] = [_limit_s(row, limit_of) for _, row in main.iterrows()]
     main["share_of_limit"] = main["limit_s"] / main["seconds"]
     chance = a_against_a(figures, margin)
-    return Comparison(main, pd.DataFrame(winners), failures(frame), chance, margin, pairs)
-
-
-def outcome(verdicts: dict[str, str]) -> dict[str, object]:
-    """Return who won a case, from the verdict of each backend against the fastest.
-
-    It is ``fastest`` where every other is proven slower, ``tie`` where the rest of those are proven equal, and
-    ``undecided`` where one is neither; ``backends`` are those that may be the best.
-    """
-    candidates = [name for name, verdict in verdicts.items() if verdict != SLOWER]
-    kind = FASTEST if len(candidates) == 1 else TIE
-    if any(verdict == UNDECIDED for verdict in verdicts.values()):
-        kind = UNDECIDED
-    return {"outcome": kind, "backends": candidates, "compared": len(verdicts)}
+    rows = main.drop(columns="block_logs")
+    return Comparison(rows, pd.DataFrame(winners), failures(frame), chance, margin, pairs)
 
 
 def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import ledger, statistics
-from bench.compare import outcome
+from bench.pairs import outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ class Standing:
 def standings(
     found: Sequence[ledger.Job], steps: Sequence[int], margin: float
 ) -> list[tuple[list[Standing], dict[str, Any]]]:
-    """Return for each number of steps the backends' standings, best first, and what `bench.compare.outcome` says.
+    """Return for each number of steps the backends' standings, best first, and what `bench.pairs.outcome` says.
 
     Args:
         found: jobs of the backends, the case in question first.
@@ -78,7 +78,7 @@ def decide(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[pd.D
         margin: of equivalence.
 
     Returns:
-        The rows of `bench.recommendation.Recommendation`, and what `bench.compare.outcome` says of them.
+        The rows of `bench.recommendation.Recommendation`, and what `bench.pairs.outcome` says of them.
     """
     import pandas as pd
 

@@ -30,17 +30,13 @@ def against_fastest(figures: pd.DataFrame, margin: float = MARGIN) -> tuple[pd.D
     Returns:
         The rows, case by case, the fastest first, with ``case`` (its number), ``to_fastest``, ``to_fastest_low``,
         ``to_fastest_high`` (ratios of times, 95 %) and ``verdict``: slower, tie or undecided, and for the first of a
-        case fastest where all others are proven slower, undecided where one of them is, else tie; the number.
+        case its `outcome`; the number.
     """
     case = figures.groupby(CASE, sort=False).ngroup()
     rows = figures.assign(case=case).sort_values(["case", "log_s"], ignore_index=True)
     first = (~rows["case"].duplicated()).to_numpy()
-    starts = np.flatnonzero(first)
-    pairs = [
-        pair
-        for start, end in itertools.pairwise([*starts.tolist(), len(rows)])
-        for pair in itertools.combinations(range(start, end), 2)
-    ]
+    spans = list(itertools.pairwise([*np.flatnonzero(first).tolist(), len(rows)]))
+    pairs = [pair for span in spans for pair in itertools.combinations(range(*span), 2)]
     base, other = np.array(pairs, int).reshape(-1, 2).T
     found = statistics.ratios(rows.iloc[base], rows.iloc[other], margin)
     judged = statistics.verdicts(found)
@@ -49,7 +45,20 @@ def against_fastest(figures: pd.DataFrame, margin: float = MARGIN) -> tuple[pd.D
     to_fastest, verdict = np.ones((3, len(rows))), np.full(len(rows), FASTEST, object)
     to_fastest[:, behind] = found.ratio[lead], found.low[lead], found.high[lead]
     verdict[behind] = np.where(np.isin(judged, (SLOWER, TIE)), judged, UNDECIDED)[lead]
-    for doubt in (TIE, UNDECIDED):
-        verdict[np.isin(rows["case"], rows["case"][verdict == doubt]) & first] = doubt
+    for start, end in spans:
+        verdict[start] = outcome(dict(zip(rows["backend"].iloc[start:end], verdict[start:end], strict=True)))["outcome"]
     rows["to_fastest"], rows["to_fastest_low"], rows["to_fastest_high"] = to_fastest
     return rows.assign(verdict=verdict), len(pairs)
+
+
+def outcome(verdicts: dict[str, str]) -> dict[str, object]:
+    """Return who won a case, from the verdict of each backend against the fastest.
+
+    It is ``fastest`` where every other is proven slower, ``tie`` where the rest of those are proven equal, and
+    ``undecided`` where one is neither; ``backends`` are those that may be the best.
+    """
+    candidates = [name for name, verdict in verdicts.items() if verdict != SLOWER]
+    kind = FASTEST if len(candidates) == 1 else TIE
+    if any(verdict == UNDECIDED for verdict in verdicts.values()):
+        kind = UNDECIDED
+    return {"outcome": kind, "backends": candidates, "compared": len(verdicts)}

@@ -24,11 +24,6 @@ def quantile(probability: float, dof: ArrayLike) -> Floats:
     return np.asarray(_quantiles(probability, np.round(np.asarray(dof, float), 2)))
 
 
-def incomplete_beta(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Floats:
-    """Return the regularised incomplete beta function I_x(a, b), elementwise."""
-    return np.asarray(_betas(a, b, x))
-
-
 def digamma(x: float) -> float:
     """Return the derivative of log gamma at ``x`` > 0. Source: Abramowitz and Stegun 6.3.5, 6.3.18."""
     shift = 0.0
@@ -117,4 +112,3 @@ def _fraction(a: float, b: float, x: float) -> float:
 
 _tails = np.vectorize(_tail, otypes=[float])
 _quantiles = np.vectorize(_quantile, otypes=[float])
-_betas = np.vectorize(_beta, otypes=[float])

@@ -236,6 +236,7 @@ def _show_outcome(outcome: Outcome) -> None:
     """Say what came of it."""
     from bench import conditions
     from bench.report import terminal
+    from bench.report.wrapping import wrap
     from bench.results import load
     from bench.summary import step_table
 
@@ -247,19 +248,19 @@ def _show_outcome(outcome: Outcome) -> None:
         out.print()
     aside, rounds = int(frame["set_aside"].sum()), int(frame["rounds"].sum() + frame["set_aside"].sum())
     print(
-        messages.wrap(
+        wrap(
             f"{outcome.blocks} blocks in {terminal.format_seconds(outcome.seconds)}; {rounds:,} rounds, "
             f"{aside:,} of them spoiled by the machine and set aside"
         )
     )
     if warning := conditions.busy(frame):
-        print(messages.wrap(warning))
+        print(wrap(warning))
     if outcome.stopped:
-        print(messages.wrap(outcome.stopped, "stopped early: "))
+        print(wrap(outcome.stopped, "stopped early: "))
     for line in outcome.failures:
-        print(messages.wrap(line, "FAILED "))
-    print(messages.wrap(os.path.relpath(outcome.run.path), "kept in "))
-    print(messages.wrap(f"python -m bench compare {outcome.run.id}", "next: "))
+        print(wrap(line, "FAILED "))
+    print(wrap(os.path.relpath(outcome.run.path), "kept in "))
+    print(wrap(f"python -m bench compare {outcome.run.id}", "next: "))
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from bench.report.formats import (
     format_seconds,
 )
 from bench.report.palette import colour_of
+from bench.report.wrapping import wrap
 
 __all__ = [
     "Reporter",
@@ -105,18 +105,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return lines of ``name  text``, the texts aligned and wrapped beside their names; a path is never broken."""
     named = list(pairs)
     width = max(len(name) for name, _ in named) + 2
-    room = console().width
-    return "\n".join(
-        textwrap.fill(
-            text,
-            room,
-            initial_indent=f"{name:<{width}}",
-            subsequent_indent=" " * width,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for name, text in named
-    )
+    return "\n".join(wrap(text, f"{name:<{width}}") for name, text in named)
 
 
 class Reporter:

@@ -82,6 +82,7 @@ def test_compare_begins_with_the_map_and_ends_with_the_chance(bench):
 def test_compare_as_json_is_one_document(bench):
     """The rows of every case and backend, the winners and the A/A arm, and nothing else on stdout."""
     document = json.loads(bench("compare", "--json")[1])
+    assert not any(isinstance(value, dict) for row in document["rows"] for value in row.values())
     assert len(document["rows"]) == 3 * 6 * 4
     assert len(document["winners"]) == 3 * 6
     assert document["a_against_a"] == {"backend": "numba", "comparisons": 18, "different": 0, "rate": 0.0}
