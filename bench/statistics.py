@@ -136,12 +136,12 @@ def side_by_side(turns: Sequence[Sequence[float | None]]) -> Floats:
     shared = known & (known.sum(axis=0) > 1)
     use = np.where(shared.any(axis=1, keepdims=True), shared, known)
     added, own = np.zeros(logs.shape[1]), np.zeros(len(logs))
-    for _ in range(MOST_PASSES):
+    for _ in range(MOST_PASSES if shared.any() else 1):
         before, own = own, np.array([_middle((arm - added)[mask]) for arm, mask in zip(logs, use, strict=True)])
-        if not shared.any() or np.nanmax(np.abs(own - before)) < CONVERGED:
+        added = np.where(shared, logs - own[:, None], 0.0).sum(axis=0) / np.maximum(shared.sum(axis=0), 1)
+        # What all arms gain in a pass their turns lose, pass after pass: how arms differ is what settles.
+        if np.ptp(own - before) < CONVERGED:
             break
-        rest = np.where(shared, logs - own[:, None], 0.0)
-        added = rest.sum(axis=0) / np.maximum(shared.sum(axis=0), 1)
     return own + (_middle(added[shared.any(axis=0)]) if shared.any() else 0.0)
 
 
