@@ -149,19 +149,23 @@ def _place_s(rows: pd.DataFrame, cases: Sequence[Case], rng: np.random.Generator
 
 
 def compile_times(rows: pd.DataFrame) -> CompileTimes:
-    """Return what compiling took one backend, in rows of one phase.
-
-    A process compiles what all shapes share at its first cell, so the dearer of its first cell and of the case's own
-    counts.
-    """
-    process = ["cache", "run", "block"]
-    first = rows.groupby(process)["compile_s"].transform("first").fillna(0.0)
-    dearer = rows.assign(compile_s=np.maximum(rows["compile_s"], first))
-    worst = dearer.groupby(["network", "batch", *process], sort=False)["compile_s"].max()
+    """Return what compiling took one backend, in rows of one phase."""
+    dearer = rows.assign(compile_s=compile_alone_s(rows))
+    process = ["network", "batch", "cache", "run", "block"]
+    worst = dearer.groupby(process, sort=False)["compile_s"].max()
     found: CompileTimes = {}
     for (cache, network, batch), seconds in worst.groupby(["cache", "network", "batch"], sort=False):
         found.setdefault(str(cache), {})[str(network), int(batch)] = seconds.to_numpy(float)
     return found
+
+
+def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
+    """Return the seconds that compiling each row's cell would take as the first of its process.
+
+    What all shapes share is compiled at the first cell, so the dearer of that one and of the cell's own counts.
+    """
+    first = rows.groupby(["run", "backend", "arm", "block", "phase", "cache"])["compile_s"].transform("first")
+    return np.fmax(rows["compile_s"], first)
 
 
 def compile_s(times: CompileTimes, case: Case, cache: str, rng: np.random.Generator) -> tuple[Floats, str]:

@@ -96,9 +96,10 @@ def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> 
     import pandas as pd
 
     rows = []
-    # What a process compiles first of all is paid once for all cases, and belongs to each of them.
+    alone = truth.assign(compile_s=ledger.compile_alone_s(truth))
     for case in cases:
-        true = ledger.jobs(_with_first_cells(truth, case), [(case.network, case.batch)])
+        own = alone[(alone["network"] == case.network) & (alone["batch"] == case.batch)]
+        true = ledger.jobs(own, [(case.network, case.batch)])
         true = [job for job in true if job.basis == MEASURED]
         totals = {job.backend: float(np.median(job.total_s(case.steps))) for job in true}
         if not totals:
@@ -123,14 +124,6 @@ def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> 
 def share_good(found: pd.DataFrame) -> float:
     """Return the share of cases whose regret is 10 % or less."""
     return float((found["regret"] <= MOST_REGRET).mean())
-
-
-def _with_first_cells(truth: pd.DataFrame, case: Held) -> pd.DataFrame:
-    """Return the rows of one case, its compile time that of the first cell of its process where that is dearer."""
-    keys = ["run", "backend", "arm", "block", "phase", "cache"]
-    first = truth.groupby(keys)["compile_s"].transform("first")
-    own = truth.assign(compile_s=np.fmax(truth["compile_s"], first))
-    return own[(own["network"] == case.network) & (own["batch"] == case.batch)]
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> int:
