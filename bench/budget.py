@@ -14,7 +14,7 @@ from typing import Any
 from backends import Network
 from bench.estimate import phase_s
 from bench.plan import Group, Plan
-from bench.timing import SETTLE_S, TURN_S
+from bench.timing import TURN_S, settling_s
 
 LEAST_BLOCKS, MOST_BLOCKS = 3, 6
 LEAST_TIMED_S, MOST_TIMED_S = 0.05, 0.3
@@ -22,7 +22,6 @@ FEWER_PHASES = ("place", "step", "train")
 MARGIN = 0.9
 
 PROCESS_S, OVERHEAD_S, SWITCH_S = 1.0, 0.02, 1e-3
-TURNS = 1 + (SETTLE_S + SWITCH_S) / TURN_S
 PACE_S: Mapping[str, float] = {"cold": 1.5, "warm": 0.4}
 
 Pace = Mapping[str, float]
@@ -35,7 +34,9 @@ def timed_s(plan: Plan, group: Group) -> float:
     total_s = 0.0
     for phase in plan.phases:
         call_s = phase_s(network, group.batch, phase)
-        total_s += OVERHEAD_S + TURNS * max(effort.timed_s, effort.least_rounds * call_s) + 3 * call_s
+        rounds_s = max(effort.timed_s, effort.least_rounds * call_s)
+        turns = rounds_s / max(TURN_S, call_s)
+        total_s += OVERHEAD_S + rounds_s + turns * (settling_s(call_s) + SWITCH_S) + 3 * call_s
     return total_s
 
 

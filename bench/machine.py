@@ -5,13 +5,16 @@ Only facts of the machine and its software stand here; what one process observed
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import platform
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,10 +114,34 @@ def cpus_for(threads: int) -> tuple[int, ...]:
 
 
 def start_on(cpu: int, cpus: Sequence[int]) -> None:
-    """Move the calling thread to one processor, then let it go wherever it may; a system without affinity does not."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, [cpu])
-        os.sched_setaffinity(0, cpus)
+    """Move the calling thread to one of some processors, the other threads of its process to the rest, and let all go.
+
+    Where two threads that compute share a processor, the kernel takes some ten milliseconds to notice: a step that
+    takes 4.7 ms on two cores took 8.6 ms in a third of the turns that moved the calling thread alone. A thread that its
+    framework bound to a processor stays there; a system without affinity moves none.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    own = threading.get_native_id()
+    others = itertools.cycle([one for one in cpus if one != cpu] or [cpu])
+    free = [thread for thread in map(int, os.listdir("/proc/self/task")) if _processors(thread) == set(cpus)]
+    for thread in free:
+        _bind(thread, [cpu if thread == own else next(others)])
+    for thread in free:
+        _bind(thread, cpus)
+
+
+def _processors(thread: int) -> set[int]:
+    """Return the processors that a thread may use; none where it has ended."""
+    try:
+        return os.sched_getaffinity(thread)
+    except OSError:
+        return set()
+
+
+def _bind(thread: int, cpus: Sequence[int]) -> None:
+    with contextlib.suppress(OSError):  # it has ended
+        os.sched_setaffinity(thread, cpus)
 
 
 def memory_bytes() -> int:

@@ -26,6 +26,7 @@ Work = Callable[[int], None]
 ROUND_S = 0.5e-3  # long beside the clock's 50 ns, short beside a time slice of 3 ms: most rounds meet no other process
 TURN_S = 2e-3  # of rounds before another process has its turn: a noisy neighbour stays for 10 ms to some seconds
 SETTLE_S = 0.5e-3  # at the beginning of a turn: caches are someone else's, clocks and thread pools asleep
+LONG_S = 20e-3  # of a call: the first of a turn was seen to take 0.1 to 0.4 ms longer than the others, 2 % at most
 STEADY = 1.25
 KEPT_ROUNDS = 200
 
@@ -130,10 +131,15 @@ def calibrate(work: Work, call_s: float, effort: Effort) -> Schedule:
 
 
 def settle(work: Work, call_s: float) -> None:
-    """Call for `SETTLE_S`, so that the first round of a turn is like the others; a longer call hardly feels it."""
+    """Call for `SETTLE_S`, once at least, so that a turn's first round is like the others; long calls hardly feel it."""
     spent_s = 0.0
-    while call_s < SETTLE_S and spent_s < SETTLE_S:
+    while call_s < LONG_S and spent_s < SETTLE_S:
         spent_s += timed_round(work, 1).wall_s
+
+
+def settling_s(call_s: float) -> float:
+    """Return about how long `settle` takes."""
+    return max(SETTLE_S, call_s) if call_s < LONG_S else 0.0
 
 
 def summarise(rounds: Sequence[Round], calls: int, in_a_turn: int) -> Summary:

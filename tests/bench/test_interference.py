@@ -58,6 +58,13 @@ def test_a_switch_that_cost_nothing_is_kept():
     assert not any(spoiled(rounds))
 
 
+def test_threads_that_displace_each_other_are_kept():
+    """A backend that switches in most of its slower rounds does so of its own: they are part of its time."""
+    walls = np.random.default_rng(0).lognormal(0, 0.2, 200) * 1e-3
+    rounds = [Round(float(wall), 1.5 * float(wall), int(wall > 1e-3)) for wall in walls]
+    assert not any(spoiled(rounds))
+
+
 def test_at_least_half_of_the_rounds_is_kept():
     """However much is disturbed, the faster half remains."""
     rounds = [Round(1e-3 * (1 + k % 7), 1e-4, 3) for k in range(50)]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 
 import pytest
 
@@ -50,6 +51,26 @@ def test_threads_get_a_core_each():
         assert len(machine.cpus_for(threads)) == threads
     assert set(machine.cpus_for(1)) <= usable
     assert set(machine.cpus_for(10_000)) == usable
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processor affinity")
+def test_a_turn_begins_with_threads_apart(monkeypatch):
+    """The calling thread starts on the processor asked for, the others on the rest; a bound one stays."""
+    cpus, own = (0, 1, 2), threading.get_native_id()
+    may_use = {own: {0, 1, 2}, 11: {0, 1, 2}, 12: {0, 1, 2}, 13: {0, 1, 2}, 14: {2}}
+    bound = []
+
+    def of_thread(thread):
+        if thread not in may_use:
+            raise ProcessLookupError
+        return may_use[thread]
+
+    monkeypatch.setattr(os, "listdir", lambda _: [*map(str, may_use), "15"])
+    monkeypatch.setattr(os, "sched_getaffinity", of_thread)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, where: bound.append((thread, tuple(where))))
+    machine.start_on(1, cpus)
+    assert bound[:4] == [(own, (1,)), (11, (0,)), (12, (2,)), (13, (0,))]
+    assert bound[4:] == [(thread, cpus) for thread in (own, 11, 12, 13)]
 
 
 def test_the_receipt_is_flat_and_observed():
