@@ -131,7 +131,7 @@ def calibrate(work: Work, call_s: float, effort: Effort) -> Schedule:
 
 
 def settle(work: Work, call_s: float) -> None:
-    """Call for `SETTLE_S`, once at least, so that a turn's first round is like the others; long calls hardly feel it."""
+    """Call for `SETTLE_S`, once at least, so that a turn's first round is like the others; long calls hardly differ."""
     spent_s = 0.0
     while call_s < LONG_S and spent_s < SETTLE_S:
         spent_s += timed_round(work, 1).wall_s
