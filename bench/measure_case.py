@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import backends
 from backends import Network
-from bench import budget, campaign, plan
+from bench import budget, campaign, contenders, plan
 from bench.machine import physical_cores
 from bench.results import Run
 
@@ -34,9 +33,9 @@ def measure_case(
     """Measure a case in as many blocks as the time allows, one or two, with the compile caches of earlier runs.
 
     Raises:
-        UsageError: the batch does not fit in memory.
+        UsageError: the device is not here, or the batch does not fit in memory.
     """
-    names = tuple(name for name in backends.available() if device in backends.find(name).capabilities.devices)
+    names, _ = contenders.present([dtype], [device])
     groups = plan.asked_groups([network], [batch], [dtype], [device], len(names))
     made = plan.Plan(groups, PHASES, names, threads=(threads or len(physical_cores()),), own_cache=False)
     pace = campaign.earlier_pace(root)

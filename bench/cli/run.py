@@ -82,15 +82,20 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         BackendUnavailable: a backend was asked for by name and is not here.
     """
     from backends import Network
-    from bench import budget
+    from bench import budget, contenders
     from bench import plan as plans
     from bench.errors import UsageError
     from bench.machine import physical_cores
     from bench.results import PHASES
     from bench.timing import Effort
 
-    backends = args.backends or _available()
-    _check_backends(backends)
+    dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
+    if args.backends:
+        backends = contenders.named(args.backends, dtypes, devices)
+    else:
+        backends, without = contenders.present(dtypes, devices)
+        for name, reason in without:
+            messages.note(reason, f"without {name}: ")
     cores = len(physical_cores())
     threads = args.threads or (cores,)
     if max(threads) > cores:
@@ -101,7 +106,6 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     arms = (len(backends) + bool(aa)) * len(threads)
     usual = QUICK_NETWORKS if args.quick else plans.NETWORKS
     networks = args.networks or tuple(Network.parse(text) for text in usual)
-    dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
     if args.batches:
         groups = plans.asked_groups(networks, args.batches, dtypes, devices, arms)
         left_out: tuple[str, ...] = ()
@@ -123,30 +127,6 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     )
     budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
     return budget.fit(plan, budget_s, pace, args.blocks, args.cell_time, whole=bool(args.batches or args.phases))
-
-
-def _available() -> tuple[str, ...]:
-    """Return the backends that are here, saying which are not."""
-    import backends
-
-    for entry in backends.catalogue("best", "plugin"):
-        if reason := entry.missing():
-            messages.note(f"{reason}; {entry.remedy}", f"without {entry.name}: ")
-    return backends.available()
-
-
-def _check_backends(names: tuple[str, ...]) -> None:
-    """Refuse a backend that is unknown or not installed, without importing any framework."""
-    import backends
-    from bench.errors import UsageError
-
-    known = {entry.name: entry for entry in backends.catalogue()}
-    for name in names:
-        if name in known:
-            if reason := known[name].missing():
-                raise backends.BackendUnavailable(f"backend {name!r} is unavailable: {reason}; {known[name].remedy}")
-        elif ":" not in name:
-            raise UsageError(f"no backend {name!r}; known: {', '.join(known)}, or package.module:Class")
 
 
 def _to_resume(args: argparse.Namespace) -> Run:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench import contenders
 from bench.cli import main
+from bench.errors import UsageError
 
 HERE = Path(__file__).parent
 TINY = ["--networks", "1-1-1", "--batches", "1,7", "--dtypes", "float64", "--phases", "step", "--blocks", "1"]
@@ -18,6 +20,7 @@ TINY += ["--cell-time", "20ms", "--threads", "1"]
 def surroundings(monkeypatch, tmp_path):
     """Run where results go nowhere else, with the specimens at hand, in a plain terminal."""
     monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.syspath_prepend(HERE)
     monkeypatch.setenv("BACKPROP_BENCH_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
@@ -82,16 +85,31 @@ def test_a_dry_run_measures_nothing(capsys, tmp_path):
     [
         (["--backends", "nump"], "no backend 'nump'"),
         (["--threads", "4096"], "may use"),
-        (["--aa", "b", "--backends", "a:A"], "--aa b: expected one of the backends of this run, a:A, or none"),
+        (["--backends", "no.such:Thing"], "backend 'no.such:Thing': there is no module 'no.such'; is its folder"),
+        (["--devices", "cuda"], "no NVIDIA GPU is seen here, so nothing can be measured on cuda; ask for cpu"),
+        (["--aa", "b", "--backends", "numpy"], "--aa b: expected one of the backends of this run, numpy, or none"),
         (["--networks", "784-512-10", "--batches", "1000000000"], "are free on cpu; at most"),
         (["--resume"], "no run was cut off; start one: python -m bench run"),
         (["--resume", "nothing"], "no run 'nothing'"),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_the_remedy(capsys, flags, says):
+def test_what_cannot_be_done_is_refused_with_the_remedy(capsys, monkeypatch, flags, says):
     """A wish that cannot be met ends with status 2 and a message that names it."""
+    monkeypatch.setattr(contenders, "accelerators", list)
+    monkeypatch.setattr(contenders, "GPU_DEVICE", Path("/nowhere"))
     assert main(["run", "--dry-run", *flags]) == 2
     assert says in " ".join(said(capsys).err.split())
+
+
+def test_only_backends_that_have_the_device_take_part(monkeypatch):
+    """On a GPU those that have none are left out with the reason, and refused where they are asked for."""
+    monkeypatch.setattr(contenders, "accelerators", lambda: ["a GPU"])
+    found, without = contenders.present(["float32"], ["cuda"])
+    assert not {"numpy", "numba"} & set(found)
+    assert ("numpy", "it has no device 'cuda', only cpu") in without
+    with pytest.raises(UsageError, match="backend 'numpy' has no device 'cuda', only cpu"):
+        contenders.named(["numpy"], ["float32"], ["cuda"])
+    assert contenders.named(["numpy"], ["float64"], ["cpu"]) == ("numpy",)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""Which backends a measurement is of: those asked for, or all that are here and have what is to be measured."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import backends
+from bench.errors import UsageError
+from bench.machine import accelerators
+
+if TYPE_CHECKING:
+    from backends import Backend
+
+GPU_DEVICE = Path("/dev/nvidia0")
+
+
+def named(names: Sequence[str], dtypes: Sequence[str], devices: Sequence[str]) -> tuple[str, ...]:
+    """Return backends asked for by name, each of which can be imported and has every dtype and device.
+
+    Raises:
+        UsageError: no such backend, or it lacks a dtype or device; says which it has.
+        BackendUnavailable: its framework is not installed; says which command helps.
+    """
+    check_devices(devices)
+    for name in names:
+        kind = _class_of(name, devices)
+        if kind and (lack := _lacks(kind, dtypes, devices)):
+            raise UsageError(f"backend {name!r} {lack}; measure it in a run of its own, or leave it out of --backends")
+    return tuple(names)
+
+
+def present(dtypes: Sequence[str], devices: Sequence[str]) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
+    """Return the backends that are here and have every dtype and device, and each other one with the reason.
+
+    Raises:
+        UsageError: none has.
+    """
+    check_devices(devices)
+    found, without = [], []
+    for entry in backends.catalogue("best", "plugin"):
+        if reason := entry.missing():
+            without.append((entry.name, f"{reason}; {entry.remedy}"))
+        elif (kind := _class_of(entry.name, devices)) and (lack := _lacks(kind, dtypes, devices)):
+            without.append((entry.name, f"it {lack}"))
+        else:
+            found.append(entry.name)
+    if not found:
+        raise UsageError(f"no backend has {', '.join((*dtypes, *devices))}: {'; '.join(map(': '.join, without))}")
+    return tuple(found), without
+
+
+def check_devices(devices: Sequence[str]) -> None:
+    """Return quietly when each device is here, as far as can be seen without a framework.
+
+    Raises:
+        UsageError: one is not.
+    """
+    if "cuda" in devices and not (accelerators() or GPU_DEVICE.exists()):
+        raise UsageError("no NVIDIA GPU is seen here, so nothing can be measured on cuda; ask for cpu instead")
+
+
+def _class_of(name: str, devices: Sequence[str]) -> type[Backend] | None:
+    """Return the class of a backend where it matters: on the CPU every one of ours has all, and a stranger's code is
+    not imported here, where it could take everything down.
+    """
+    known = {entry.name: entry for entry in backends.catalogue()}
+    module = name.partition(":")[0]
+    if name not in known and ":" not in name:
+        raise UsageError(f"no backend {name!r}; known: {', '.join(known)}, or package.module:Class")
+    if name not in known and not _exists(module):
+        raise UsageError(f"backend {name!r}: there is no module {module!r}; is its folder in PYTHONPATH?")
+    cpu_alone = set(devices) <= {"cpu"}
+    return None if name not in known or (cpu_alone and not known[name].missing()) else backends.find(name)
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _lacks(kind: type[Backend], dtypes: Sequence[str], devices: Sequence[str]) -> str:
+    """Return what a backend does not have, '' where it has all."""
+    offered = kind.capabilities
+    for what, asked, known in (("dtype", dtypes, offered.dtypes), ("device", devices, offered.devices)):
+        if lacking := [one for one in asked if one not in known]:
+            return f"has no {what} {lacking[0]!r}, only {', '.join(known)}"
+    return ""
