@@ -33,13 +33,11 @@ from jax import lax
 from numpy.typing import ArrayLike
 
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
-from backends.layout import copy_feature_major
+from backends.layout import aligned_empty, copy_feature_major
 
 BLOCK_ROWS = 4096
 SCANNED_ROWS = 8 * BLOCK_ROWS
 """Batches of at least this many rows are cut into blocks; below, one pass is faster."""
-ALIGNMENT = 64
-"""Bytes; JAX on a CPU takes over a numpy array without a copy where it is aligned so."""
 
 
 class Batch(NamedTuple):
@@ -167,17 +165,10 @@ class JaxBackend(Backend):
         """Copy ``[n, f]`` to the device as ``[blocks, f, rows]``, one block of all rows where ``rows`` is 0."""
         n, features = rows_major.shape
         rows = rows or n
-        blocked = _aligned_empty((n // rows, features, rows), rows_major.dtype)
+        blocked = aligned_empty((n // rows, features, rows), rows_major.dtype)
         for k, block in enumerate(blocked):
             copy_feature_major(rows_major[k * rows : (k + 1) * rows], block)
         return jax.device_put(blocked, self._device)
-
-
-def _aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    size = int(np.prod(shape)) * dtype.itemsize
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def _layers(sizes: tuple[int, ...], flat: jax.Array) -> list[tuple[jax.Array, jax.Array]]:

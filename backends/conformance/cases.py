@@ -34,6 +34,9 @@ COMMON_BLOCKS = (1024, 4096, 8192)
 BLOCK_NETWORK = Network((3, 2, 1))
 MOST_ROWS = 1 << 18
 VALUES_SHAPE = "3-2-1/n=64"
+LARGE_SHAPE = "64-64-8/n=2100"
+"""Beyond the sizes at which libraries change to other kernels for products and for tanh."""
+
 TANH_POINTS = (4e-4, 0.1, 0.5, 1.0, 2.0, 4.0, 5.857, *np.linspace(7.9, 9.1, 13), *np.linspace(17.6, 22.0, 12))
 FORM = re.compile(r"(?P<network>[\d-]+)/n=(?P<rows>\d+)/(?P<values>\w+)(/seed=(?P<seed>\d+))?")
 
@@ -83,14 +86,14 @@ class Case:
 def fixed(backend: Backend, quick: bool = False) -> tuple[Case, ...]:
     """Return the stated set for a backend: fewer shapes where every new shape compiles, or where it has to be quick.
 
-    Every kind of values at 3-2-1 with 64 rows; networks of one to three hidden layers; the rows around each block size:
-    `rows_around_blocks` of ``backend``, which is of `BLOCK_NETWORK`.
+    Every kind of values at 3-2-1 with 64 rows; networks of one to three hidden layers; `LARGE_SHAPE`; the rows around
+    each block size: `rows_around_blocks` of ``backend``, which is of `BLOCK_NETWORK`.
     """
     names = ["3-2-1/n=3/tutorial", *(f"{VALUES_SHAPE}/{kind}" for kind in KINDS if kind != "tutorial")]
     names += ["1-1-1/n=1/normal", "8-32-1/n=257/normal", "17-9-7-2/n=31/normal"]
     compiles = backend.capabilities.compiles
     if not quick:
-        names += ["2-3-8-16-1/n=9/saturated"]
+        names += ["2-3-8-16-1/n=9/saturated", f"{LARGE_SHAPE}/normal", f"{LARGE_SHAPE}/tanh"]
         names += [] if compiles else [_latin_square(k) for k in range(len(SIZES))]
         names += [f"{BLOCK_NETWORK}/n={rows}/normal" for rows in rows_around_blocks(backend)]
     return tuple(Case.parse(name) for name in dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""What only the PyTorch backend has to hold: process-wide switches of torch change nothing."""
+"""What only the PyTorch backend has to hold, whichever library of torch's does the work and however torch is set."""
 
 from __future__ import annotations
 
@@ -7,8 +7,31 @@ import pytest
 
 import backends
 from backends import Layer, Network
+from backends.conformance import check
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[torch]'")
+torch_backend = pytest.importorskip("backends.torch_backend")
+
+
+@pytest.mark.parametrize(("tanh", "product"), [(0, 0), (1 << 62, 1 << 62)], ids=["oneDNN", "BLAS"])
+def test_every_library_and_blocks_of_any_length_pass_the_kit(monkeypatch, tanh, product):
+    """Whether oneDNN or the BLAS does all of it, in blocks of seven rows, every claim holds."""
+    monkeypatch.setattr(torch_backend, "ONEDNN_TANH", tanh)
+    monkeypatch.setattr(torch_backend, "ONEDNN_PRODUCT", product)
+    monkeypatch.setattr(torch_backend, "LEAST_ROWS", 7)
+    monkeypatch.setitem(torch_backend.BLOCK_BYTES, "cpu", 1)
+    claims = ("outputs", "loss", "weights gradients", "biases gradients", "update", "step", "train", "sign", "values")
+    report = check("torch", claims=(*claims, "layouts", "state", "laws"), quick=True)
+    assert report.passed, report.worst
+
+
+def test_large_layers_go_to_onednn_where_it_is(monkeypatch):
+    """The large cases of the kit take the products and the tanh of oneDNN, so that `check` proves these too."""
+    taken = []
+    linear = torch_backend._linear
+    monkeypatch.setattr(torch_backend, "_linear", lambda *call: taken.append(call[3]) or linear(*call))
+    assert check("torch", claims=("step",)).passed
+    assert set(taken) == ({"none", "tanh"} if torch_backend._has_onednn("float32", "cpu") else set())
 
 
 @pytest.mark.parametrize("precision", ["high", "medium"])
