@@ -14,9 +14,13 @@ design                      3-2-1, n=3  3-2-1, 2^14  3-2-1, 2^20  32-64-1, 2^16 
 `value_and_grad` of `jnp`   0.99        1.05         1.09         0.98           1.22
 ==========================  ==========  ===========  ===========  =============  ================
 
-In other runs, `value_and_grad` took 6,600 us at 3-2-1, n = 2^20 with blocks of 2,048 rows, 5,900 with 4,096, and
-18,600 at 32-64-1, n = 2^16 without blocks, 10,800 with; at n = 3, 9.4 us with the parameters as a vector and a placed
-learning rate, 15.1 without.
+Blocks of 2, 4, 6, 8 and 12 MiB took 3,610, 3,590, 3,590, 3,590 and 3,600 us at 3-2-1, n = 2^20, 7,640, 6,410, 6,480,
+6,190 and 6,500 at 8-32-1, n = 2^18, 7,400, 6,720, 6,760, 7,250 and 7,730 at 32-64-1, n = 2^16, and 7,110, 5,730, 5,810,
+6,380 and 6,310 at 64-64-64-1, n = 2^14, where optax takes 21,000, 33,900, 17,700 and 6,800 (lower quartiles,
+interleaved, two cores of an EPYC with 32 MiB of last cache); blocks of 4,096 rows whatever their size 4,160, 9,410,
+7,170 and 6,930. In float64 at 784-512-10, n = 2^12, 2,048 rows took 70 ms and 4,096 took 82.
+
+On another machine a step at n = 3 took 9.4 us with the parameters as a vector and a placed learning rate, 15.1 without.
 """
 
 from __future__ import annotations
@@ -35,9 +39,11 @@ from numpy.typing import ArrayLike
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
 from backends.layout import aligned_empty, copy_feature_major
 
-BLOCK_ROWS = 4096
-SCANNED_ROWS = 8 * BLOCK_ROWS
-"""Batches of at least this many rows are cut into blocks; below, one pass is faster."""
+BLOCK_BYTES = 6 << 20
+LEAST_ROWS, MOST_ROWS = 2048, 65_536
+"""On a CPU a batch is cut into blocks whose inputs and outputs of all layers take so many bytes, or into blocks of so
+many rows where these would be shorter or longer; a batch of less than two blocks is not cut.
+"""
 
 
 class Batch(NamedTuple):
@@ -71,7 +77,8 @@ class JaxBackend(Backend):
                 f"backend 'jax' has no device {device!r} here: {str(error).splitlines()[0]}; "
                 "on a machine with a GPU: pip install -U 'jax[cuda13]', or ask for device 'cpu'"
             ) from error
-        self.block_rows = BLOCK_ROWS
+        row_bytes = sum(network.sizes) * np.dtype(dtype).itemsize
+        self.block_rows = min(max(LEAST_ROWS, BLOCK_BYTES // row_bytes // 16 * 16), MOST_ROWS)
         self._x64 = dtype == "float64"
         self._scope = partial(jax.enable_x64, self._x64)
         self._kernels = _kernels(network.sizes)
@@ -86,7 +93,8 @@ class JaxBackend(Backend):
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
         x, y = self.host_batch(inputs, targets)
-        rows = BLOCK_ROWS if self.device == "cpu" and len(x) >= SCANNED_ROWS else len(x) + 1
+        cut = self.device == "cpu" and len(x) >= 2 * self.block_rows
+        rows = self.block_rows if cut else len(x) + 1
         split = len(x) // rows * rows
         with self._scope():
             blocks = (self._blocked(x[:split], rows), self._blocked(y[:split], rows)) if split else None

@@ -107,7 +107,8 @@ def fixed_for(network: Network, quick: bool = False) -> tuple[Case, ...]:
 
 
 def rows_around_blocks(backend: Backend) -> tuple[int, ...]:
-    """Return the batches at the edges of a backend's blocks: one row less, as many, one more, and eight blocks and one.
+    """Return the batches at the edges of a backend's blocks: one row less, as many, one more, and two and eight blocks
+    and one.
 
     Its blocks are what it says in ``block_rows``, or sizes that are common. What would take too long is left out.
     """
@@ -116,7 +117,7 @@ def rows_around_blocks(backend: Backend) -> tuple[int, ...]:
         blocks: tuple[int, ...] = (int(said),)
     else:
         blocks = COMMON_BLOCKS[:1] if backend.capabilities.compiles else COMMON_BLOCKS
-    edges = {edge for block in blocks for edge in (block - 1, block, block + 1, 8 * block + 1)}
+    edges = {edge for block in blocks for edge in (block - 1, block, block + 1, 2 * block + 1, 8 * block + 1)}
     return tuple(rows for rows in sorted(edges) if 0 < rows <= MOST_ROWS)
 
 
