@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401 - numba's np.dot calls it: load it before looking for its threads
 from numba import prange
 from numpy.typing import ArrayLike
 from threadpoolctl import ThreadpoolController
 
-from backends import numba_blocks, numba_registers
-from backends.base import Array, Backend, Capabilities, Layer, Network, Params
+from backends import numba_registers
+from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
 from backends.numba_compile import compile_as, serial_and_parallel
 
 REGISTER_PARAMETERS = 36
@@ -58,13 +57,13 @@ class NumbaBackend(Backend):
         super().__init__(network, dtype, device)
         self._real = np.dtype(dtype).type
         self._largest = max(o * i for o, i in network.layer_shapes)
-        tiny = len(network.sizes) == 3 and network.parameter_count <= REGISTER_PARAMETERS
-        family = numba_registers if tiny else numba_blocks
-        self._kernels: dict[str, Any] = family.bind(network.sizes, self._real)
+        self._tiny = len(network.sizes) == 3 and network.parameter_count <= REGISTER_PARAMETERS
+        bind: Any = numba_registers.bind if self._tiny else _bind_blocks
+        self._kernels: dict[str, Any] = bind(network.sizes, self._real)
         self._step = self._kernels["step"]
         self._update, self._place, self._place_parallel = _vector_kernels(dtype)
-        self._blas = [] if tiny else ThreadpoolController().select(internal_api="openblas").lib_controllers
-        self.block_rows = REGISTER_ROWS if tiny else self._blocked_rows()
+        self._blas = [] if self._tiny else ThreadpoolController().select(internal_api="openblas").lib_controllers
+        self.block_rows = REGISTER_ROWS if self._tiny else self._blocked_rows()
 
     def place_params(self, params: Sequence[Layer]) -> Array:
         return np.concatenate([array.ravel() for layer in self.host_params(params) for array in layer])
@@ -122,7 +121,7 @@ class NumbaBackend(Backend):
             "framework": f"numba {numba.__version__}",
             "products": self.capabilities.products,
             "threads": numba.get_num_threads(),
-            "kernels": "registers" if not self._blas else "wide" if self._wide else "blocks",
+            "kernels": "registers" if self._tiny else "wide" if self._wide else "blocks",
         }
 
     @property
@@ -151,6 +150,21 @@ class NumbaBackend(Backend):
         finally:
             for blas, threads in before:
                 blas.set_num_threads(threads)
+
+
+def _bind_blocks(sizes: tuple[int, ...], real: Any) -> dict[str, Any]:
+    """Return the blocked kernels; only these need the BLAS of scipy, whose import takes a third as long as numba's."""
+    try:
+        import scipy.linalg.cython_blas  # noqa: F401 - numba's np.dot calls it: load it before looking for its threads
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"backend 'numba' multiplies networks of this size by the BLAS of scipy: {error}; pip install scipy"
+        ) from error
+
+    from backends import numba_blocks
+
+    kernels: dict[str, Any] = numba_blocks.bind(sizes, real)  # type: ignore[no-untyped-call]
+    return kernels
 
 
 def _copy_blocks(rows_major, blocked):  # type: ignore[no-untyped-def]

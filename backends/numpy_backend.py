@@ -119,7 +119,8 @@ class NumpyBackend(Backend):
 
     def outputs(self, tape: Tape) -> tuple[Array, ...]:
         return tuple(
-            np.concatenate([block[k][:size].T for block in tape]) for k, size in enumerate(self.network.sizes[1:])
+            np.ascontiguousarray(np.concatenate([block[k][:size] for block in tape], axis=1).T)
+            for k, size in enumerate(self.network.sizes[1:])
         )
 
     def fetch(self, params: Vector) -> Params:

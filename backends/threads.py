@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,20 +29,22 @@ class BlockThreads:
 
     Args:
         threads: number of threads; 1 runs everything in the calling thread.
-        initializer: called once in each new thread.
     """
 
-    def __init__(self, threads: int, initializer: Callable[[], None] | None = None) -> None:
+    def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._initializer = initializer
         self._pool: ThreadPoolExecutor | None = None
 
     def map(self, work: Callable[[range], T], blocks: int) -> list[T]:
-        """Call ``work`` on runs of consecutive blocks that cover ``range(blocks)``; return its results in order."""
+        """Call ``work`` on runs of consecutive blocks that cover ``range(blocks)``; return its results in order.
+
+        Each runs in a copy of the caller's context, so that what `numpy.errstate` says holds there too.
+        """
         runs = min(RUNS, blocks)
         ranges = [range(k * blocks // runs, (k + 1) * blocks // runs) for k in range(runs)]
         if runs == 1 or self.threads == 1:
             return [work(run) for run in ranges]
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads, "blocks", initializer=self._initializer)
-        return list(self._pool.map(work, ranges))
+            self._pool = ThreadPoolExecutor(self.threads, "blocks")
+        contexts = [copy_context() for _ in ranges]
+        return list(self._pool.map(Context.run, contexts, [work] * len(ranges), ranges))

@@ -27,7 +27,8 @@ other on another machine, 6,700 to 6,100 us at 3-2-1, n = 2^20.
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -46,11 +47,15 @@ than so many rows, where a product of a wide layer would lose more than the cach
 """
 
 _times_tanh_derivative = torch.ops.aten.tanh_backward.grad_input  # g * (1 - h^2) in one pass
-_linear = torch.ops.mkldnn._linear_pointwise  # a product and a tanh by oneDNN; what torch.compile calls as well
+# A product and a tanh by oneDNN, which torch.compile calls as well; builds without oneDNN have none.
+_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 ONEDNN_TANH = 1 << 16
 ONEDNN_PRODUCT = 1 << 23
 """From so many tanh, or so many multiplications of two numbers, oneDNN repays the 20 us that a call of it costs."""
+
+CAPTURED_STEPS = 256
+"""So many steps on a GPU repay the milliseconds that it takes to record one of them."""
 
 
 class Block(NamedTuple):
@@ -102,11 +107,15 @@ class Scratch(NamedTuple):
 
 
 def _full_precision(method: Any) -> Any:
-    """Run a method whose products must not be TF32 or bfloat16, whatever the process-wide switch says meanwhile."""
+    """Run a method whose products must not be TF32 or bfloat16, whatever the process-wide switches say."""
 
     @wraps(method)
     def run(*arguments: Any) -> Any:
-        before = torch.get_float32_matmul_precision()
+        try:
+            before = torch.get_float32_matmul_precision()
+        except RuntimeError:  # switches of single libraries were set, which this one refuses to sum up
+            with _all_switches_at("ieee"):
+                return method(*arguments)
         if before == "highest":
             return method(*arguments)
         torch.set_float32_matmul_precision("highest")
@@ -116,6 +125,20 @@ def _full_precision(method: Any) -> Any:
             torch.set_float32_matmul_precision(before)
 
     return run
+
+
+@contextmanager
+def _all_switches_at(precision: str) -> Iterator[None]:
+    """Set the switch of each library's products, and put them back; torch has these from 2.9."""
+    switches = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+    before = [switch.fp32_precision for switch in switches]
+    try:
+        for switch in switches:
+            switch.fp32_precision = precision
+        yield
+    finally:
+        for switch, was in zip(switches, before, strict=True):
+            switch.fp32_precision = was
 
 
 class TorchBackend(Backend):
@@ -136,6 +159,9 @@ class TorchBackend(Backend):
         self.block_rows = max(LEAST_ROWS, BLOCK_BYTES[device] // row_bytes)
         self._multiply = _multiply_onednn if _has_onednn(dtype, device) else _multiply
         self._kept: dict[int, Scratch] = {}
+        if device == "cuda":
+            self.captured_steps = CAPTURED_STEPS
+            self._stream = torch.cuda.Stream()  # one for all recordings: the BLAS keeps memory for each stream
         self._total = self._empty_vector()
 
     def place_params(self, params: Sequence[Layer]) -> Vector:
@@ -173,14 +199,38 @@ class TorchBackend(Backend):
 
     def train(self, params: Vector, batch: Batch, learning_rate: float, steps: int) -> tuple[Vector, Array]:
         losses = torch.empty(self.checked_steps(steps), **self._kind)
-        for loss in losses.unbind():
-            params, before = self.step(params, batch, learning_rate)
-            loss.copy_(before)
+        if self.device == "cuda" and steps >= CAPTURED_STEPS:
+            self._replay(params, batch, learning_rate, losses)
+        else:
+            for loss in losses.unbind():
+                loss.copy_(self.step(params, batch, learning_rate)[1])
         return self.trained(params, losses.cpu().numpy(), learning_rate)
 
+    def _replay(self, params: Vector, batch: Batch, learning_rate: float, losses: Tensor) -> None:
+        """Train by a CUDA graph of one step: launching its kernels from Python takes longer than a small one runs.
+
+        The first step runs as it is, since libraries must not start up in a recording, and all on a stream of its own,
+        since the default one cannot be recorded.
+        """
+        at = torch.zeros(1, dtype=torch.int64, device=self.device)
+
+        def one() -> None:
+            losses.index_copy_(0, at, self.step(params, batch, learning_rate)[1].view(1))
+            at.add_(1)
+
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            one()
+        torch.cuda.current_stream().wait_stream(self._stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self._stream):
+            one()
+        for _ in range(len(losses) - 1):
+            graph.replay()
+
     def outputs(self, tape: list[Outputs]) -> tuple[Array, ...]:
-        layers = zip(*(block.h for block in tape), strict=True)
-        return tuple(np.concatenate([h.cpu().numpy().T for h in layer]) for layer in layers)
+        layers = (torch.cat(layer, dim=1) for layer in zip(*(block.h for block in tape), strict=True))
+        return tuple(h.T.contiguous().cpu().numpy() for h in layers)
 
     def fetch(self, params: Vector) -> Params:
         host = [view.cpu().numpy() for view in params.layers]
@@ -276,7 +326,8 @@ class TorchBackend(Backend):
 def _has_onednn(dtype: str, device: str) -> bool:
     """Return whether products of that dtype can go to oneDNN here; its tanh was proven on x86-64 alone."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return x86 and (dtype, device) == ("float32", "cpu") and torch.backends.mkldnn.is_available()
+    there = _linear is not None and torch.backends.mkldnn.is_available()
+    return x86 and there and (dtype, device) == ("float32", "cpu")
 
 
 def _multiply(a: Tensor, b: Tensor, out: Tensor, tanh: bool = False) -> Tensor:

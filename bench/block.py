@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from bench import receipt
-from bench.child import Channel
+from bench.channel import Channel
 from bench.group import GroupRun, first_calls, prove
 from bench.interference import Round
 from bench.machine import fingerprint, start_on

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backends import Backend, Layer, Network, load
+from backends import Backend, BackendUnavailable, Layer, Network, find
 from backends.conformance import Report, check_cell
 from bench import cases
 from bench.failures import classify
@@ -69,7 +69,12 @@ class GroupRun:
 
     def load(self) -> None:
         """Make the problem, load the backend and place the batch, whose time is kept."""
-        self.backend = load(self.block["backend"], self.network, self.group.dtype, self.group.device)
+        kind = find(self.block["backend"])
+        if self.group.dtype not in kind.capabilities.dtypes:
+            raise BackendUnavailable(
+                f"it has no dtype {self.group.dtype!r}, only {', '.join(kind.capabilities.dtypes)}"
+            )
+        self.backend = kind(self.network, self.group.dtype, self.group.device)
         self.problem = make(self.network, self.group.batch, self.group.dtype)
         begun_s = time.perf_counter()
         self.subject = cases.Subject(self.backend, self.problem)

@@ -164,12 +164,15 @@ def _standings(
     made = []
     for name, rows in cells.groupby("backend", sort=False):
         failed = rows[rows["status"] != "ok"]
+        role = roles.get(str(name), "plugin" if peers.short_name(str(name)) == name else "peer")
+        if role == "peer" and set(failed["status"]) == {"unavailable"}:
+            continue  # one that does not have this dtype is no rival in it
         made.append(
             Standing(
                 case=case,
                 dtype=dtype,
                 backend=peers.short_name(str(name)),
-                role=roles.get(str(name), "plugin" if peers.short_name(str(name)) == name else "peer"),
+                role=role,
                 seconds=seconds.get(str(name)),
                 reason="" if failed.empty else f"{failed['status'].iloc[0]}: {failed['reason'].iloc[0]}",
                 limit=limit,

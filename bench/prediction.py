@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backends import Backend, Params
-from bench.standardise import Floats, Standardisation
+from bench.standardise import Floats, Standardisation, is_constant
 
 BLOCK_ROWS = 65_536
 
@@ -52,7 +52,10 @@ def score(targets: Standardisation, predicted: Floats, observed: Floats) -> Scor
     spread = ((observed - observed.mean(axis=0)) ** 2).mean(axis=0)
     scales = np.array(targets.scales)
     loss = float(np.mean(squared / np.where(scales == 0, 1, scales) ** 2))
-    r2 = [1 - s / v if v > 0 and len(error) > 1 else float("nan") for s, v in zip(squared, spread, strict=True)]
+    r2 = [
+        float("nan") if is_constant(column) else 1 - s / v
+        for s, v, column in zip(squared, spread, observed.T, strict=True)
+    ]
     return Score(
         loss,
         {name: float(value) for name, value in zip(targets.columns, r2, strict=True)},

@@ -74,7 +74,7 @@ class Job(NamedTuple):
 def run_round(jobs: Sequence[Job], timeout_s: float) -> Generator[tuple[int, Event], None, None]:
     """Run some blocks side by side, a fresh process each, of which one at a time works; yield what they tell.
 
-    A process works until it asks to wait for its turn (`bench.child.Channel.wait`), and the turn goes to the one that
+    A process works until it asks to wait for its turn (`bench.channel.Channel.wait`), and the turn goes to the one that
     is furthest behind: all prepare a cell before any is timed at it, and then its rounds are timed in short turns,
     there and back (A B C, C B A), until all have theirs. So whatever the machine does meanwhile, a neighbour on the
     same core say, hits all alike, and their ratio hardly feels it; and no two ever compute at once: who waits is

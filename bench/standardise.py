@@ -33,9 +33,8 @@ class Standardisation:
         """Return the standardisation of ``values [rows, columns]``, finite and with at least one row."""
         means, scales = [], []
         for column in values.T:
-            low, high = float(column.min()), float(column.max())
-            largest = max(abs(low), abs(high))
-            if high - low <= CONSTANT_ULPS * np.finfo(np.float64).eps * largest:
+            largest = float(np.abs(column).max())
+            if is_constant(column):
                 means.append(float(column[0]))
                 scales.append(0.0)
                 continue
@@ -61,3 +60,9 @@ class Standardisation:
     def undo(self, standardised: Floats) -> Floats:
         """Return values in their original units."""
         return np.asarray(standardised * np.array(self.scales) + np.array(self.means))
+
+
+def is_constant(column: Floats) -> bool:
+    """Return whether the values of a column, one or more, differ by no more than rounding."""
+    low, high = float(column.min()), float(column.max())
+    return high - low <= CONSTANT_ULPS * float(np.finfo(np.float64).eps) * max(abs(low), abs(high))

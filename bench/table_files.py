@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ BLOCK_ROWS = 65_536
 BLOCK_BYTES = 1 << 20
 SNIFFED_BYTES = 1 << 16
 DELIMITERS = ",;\t|"
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+"""What pandas calls the row labels in a Parquet file: no column of the table."""
+
 PARQUET_MAGIC, ZIP_MAGIC = b"PAR1", b"PK\x03\x04"
 
 
@@ -51,7 +55,7 @@ def open_table(path: str | Path) -> TableFile:
     try:
         head = _head(path)
         opened = _open_parquet(path) if head.startswith(PARQUET_MAGIC) else _open_csv(path, head)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UsageError(_not_a_table(path, error)) from error
     _check_names(opened)
     return opened
@@ -61,7 +65,7 @@ def _head(path: Path) -> bytes:
     """Return the first bytes, decompressed where the suffix says so."""
     with pa.input_stream(str(path), compression="detect") as stream:
         head = bytes(stream.read(SNIFFED_BYTES))
-    if not head.strip():
+    if not head.removeprefix(codecs.BOM_UTF8).strip():
         raise UsageError(f"{path} is empty: 0 rows; give a CSV file with a header line, or a Parquet file")
     if head.startswith(ZIP_MAGIC):
         raise UsageError(f"{path} is a spreadsheet or zip archive; export it as CSV or Parquet")
@@ -78,15 +82,20 @@ def _open_parquet(path: Path) -> TableFile:
 
     def blocks(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         # Without pre_buffer the reader holds one block; with it, the whole file.
-        with pa.parquet.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(BLOCK_ROWS, columns=list(names), use_threads=False):
-                yield batch.select(list(names))
+        try:
+            with pa.parquet.ParquetFile(path, pre_buffer=False) as file:
+                for batch in file.iter_batches(BLOCK_ROWS, columns=list(names), use_threads=False):
+                    yield batch.select(list(names))
+        except (pa.ArrowException, OSError) as error:
+            raise UsageError(_not_a_table(path, error)) from error
 
-    return TableFile(path, tuple(schema.names), {field.name: field.type for field in schema}, blocks)
+    columns = {field.name: field.type for field in schema if not PANDAS_INDEX.fullmatch(field.name)}
+    names = tuple(name for name in schema.names if name in columns)  # where one stands twice, twice
+    return TableFile(path, names, columns, blocks)
 
 
 def _open_csv(path: Path, head: bytes) -> TableFile:
-    first_line = head.decode("utf-8-sig", "replace").lstrip("\r\n").splitlines()[0]
+    first_line = re.sub('"[^"]*"', "", head.decode("utf-8-sig", "replace").lstrip("\r\n").splitlines()[0])
     parsing = pa.csv.ParseOptions(delimiter=max(DELIMITERS, key=first_line.count), newlines_in_values=True)
     reading = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)  # one thread: errors know their row
 
@@ -145,7 +154,7 @@ def _not_a_table(path: Path, error: Exception) -> str:
             f"{path}: data row {line - 1} has {got} fields where the header has {expected}; "
             "mend this row, or quote fields that hold the delimiter"
         )
-    if "UTF8" in reason:
+    if "UTF8" in reason or "utf-8" in reason:
         return f"{path} is not in UTF-8 ({reason}); save it as UTF-8 and try again"
     if len(reason) > 200:
         reason = reason[:200] + "..."

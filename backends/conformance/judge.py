@@ -71,10 +71,13 @@ class Tally:
         self._keep(Finding(claim, self.case, float(found[worst]), f"{label}{index}", sharp_ratio))
 
     def require(self, claim: str, what: str, got: Any, shape: tuple[int, ...]) -> bool:
-        """Record a failure, and return false, unless ``got`` is an array of this dtype and ``shape``."""
+        """Record a failure, and return false, unless ``got`` is a row-major array of this dtype and ``shape``."""
         if not isinstance(got, np.ndarray) or got.shape != shape or got.dtype != np.dtype(self.dtype):
             found = f"{got.dtype} {got.shape}" if isinstance(got, np.ndarray) else type(got).__name__
             self.refute(claim, f"{what}: {found}, expected {self.dtype} {shape}")
+            return False
+        if not got.flags.c_contiguous:
+            self.refute(claim, f"{what}: strides {got.strides}, expected row-major")
             return False
         return True
 

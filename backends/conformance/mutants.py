@@ -233,6 +233,24 @@ class ForgetsLastStep(Plain):
         return params, losses
 
 
+class SpoilsBatch(Plain):
+    """`step` works in the memory of the placed targets; `train` does not."""
+
+    def step(self, params: Any, batch: Any, learning_rate: float) -> tuple[Any, Any]:
+        """Step, then leave the error where the targets were."""
+        tape = self.forward(params, batch)
+        loss, gradients = self.backward(params, batch, tape)
+        batch[1][:] = tape[-1] - batch[1]
+        return self.update(params, gradients, learning_rate), loss
+
+    def train(self, params: Any, batch: Any, learning_rate: float, steps: int) -> tuple[Any, Array]:
+        """Train on a copy of the targets in each step."""
+        losses = np.empty(self.checked_steps(steps), self.dtype)
+        for k in range(steps):
+            params, losses[k] = self.step(params, (batch[0], batch[1].copy()), learning_rate)
+        return self.trained(params, losses, learning_rate)
+
+
 class SilentDivergence(Plain):
     """`train` returns NaN without a word."""
 
@@ -267,6 +285,7 @@ MUTANTS: dict[type[Plain], str] = {
     Stale: "state",
     ReusedTape: "state",
     Aliasing: "state",
+    SpoilsBatch: "state",
     ExposedMemory: "state",
     WritesInputs: "layouts",
     IgnoresStrides: "layouts",

@@ -3,7 +3,8 @@
 1. The complex-step derivative of the loss, which knows nothing of backpropagation.
 2. The update, entry by entry, at a rate at which weights move by more than their own size: below half a unit in the
    last place of a weight, a step up cannot be told from a step down.
-3. Armijo's condition, ``L(W - eta g) <= L(W) - eta/2 |g|^2``, with ``eta`` halved until it holds.
+3. Armijo's condition, ``L(W - eta g) <= L(W) - eta/2 |g|^2``, with ``eta`` halved until it holds; on values whose
+   gradients are neither too small to move a weight nor spread too far for any one rate.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from backends.conformance.stages import judge_params
 from backends.conformance.subject import Problem, Subject, precision_of
 
 SIGNED = ("3-2-1/n=3/tutorial", "3-2-1/n=64/visible", "17-9-7-2/n=31/normal")
+DESCENDED = ("tutorial", "normal", "visible")
 # A complex operation is at most eight real roundings; the complex step runs in double precision.
 COMPLEX_UNIT = 8 * 2.0**-53
 HALVINGS = 40
@@ -39,7 +41,8 @@ def check_sign(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
             judge_complex_step(backend, problem, tally)
         if case.values == "visible":
             judge_visible_step(backend, problem, tally)
-        judge_descent(backend, problem, tally)
+        if case.values in DESCENDED:
+            judge_descent(backend, problem, tally)
         yield from tally.findings
 
 

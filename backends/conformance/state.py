@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Array
+from backends.base import Array, Backend
 from backends.conformance.cases import VALUES_SHAPE, Case
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_stages
@@ -41,13 +41,14 @@ def _memory_is_copied(subject: Subject, one: Problem, other: Problem) -> str:
         return "the caller's arrays were written to"
     expected = backend.outputs(tape)
     params, batch = backend.place_params(mine.params), backend.place_batch(mine.inputs, mine.targets)
+    one_again = backend.place_batch(one.inputs, one.targets)
     for array in _arrays(mine):
         array.fill(math.nan)
     tape = backend.forward(params, batch)
     backend.backward(params, batch, tape)
     if not _same(backend.outputs(tape), expected):
         return "overwriting the caller's arrays changed the outputs"
-    if not _same(backend.fetch(backend.backward(params, batch, tape)[1]), _gradients(subject, one)):
+    if not _same(backend.fetch(backend.backward(params, batch, tape)[1]), _gradients(backend, one, one_again)):
         return "overwriting the caller's arrays changed the gradients"
     return ""
 
@@ -73,7 +74,7 @@ def _results_are_copies(subject: Subject, one: Problem, other: Problem) -> str:
 
 
 def _results_stay(subject: Subject, one: Problem, other: Problem) -> str:
-    """Tape, gradients, loss and batch stay what they are while another batch is worked on."""
+    """Tape, gradients, loss and batches stay what they are while another batch is worked on."""
     backend = subject.on(one.network)
     params, batch = backend.place_params(one.params), backend.place_batch(one.inputs, one.targets)
     tape = backend.forward(params, batch)
@@ -81,8 +82,7 @@ def _results_stay(subject: Subject, one: Problem, other: Problem) -> str:
     before = float(loss), _snapshot(backend.outputs(tape)), _snapshot(backend.fetch(gradients))
     kept = _snapshot(backend.fetch(params))
     second = backend.place_params(other.params), backend.place_batch(other.inputs, other.targets)
-    second_tape = backend.forward(*second)
-    backend.backward(*second, second_tape)
+    expected = _snapshot(backend.fetch(backend.backward(*second, backend.forward(*second))[1]))
     stepped, _ = backend.step(second[0], second[1], 0.25)
     backend.train(stepped, batch, 0.01, 2)
     for what, now, then in (
@@ -96,7 +96,10 @@ def _results_stay(subject: Subject, one: Problem, other: Problem) -> str:
     backend.update(params, gradients, 0.25)
     if not _same(backend.fetch(gradients), before[2]):
         return "update changed the gradients"
-    return "" if _same(_gradients(subject, one), before[2]) else "the same batch later gives other gradients"
+    for problem, used, then in ((one, batch, before[2]), (other, second[1], expected)):
+        if not _same(_gradients(backend, problem, used), then):
+            return "the same batch later gives other gradients"
+    return ""
 
 
 def _batches_do_not_mix(subject: Subject, one: Problem, other: Problem) -> str:
@@ -153,9 +156,8 @@ def _arrays(problem: Problem) -> list[Array]:
     return [problem.inputs, problem.targets, *_flat(problem.params)]
 
 
-def _gradients(subject: Subject, problem: Problem) -> list[Array]:
-    backend = subject.on(problem.network)
-    params, batch = backend.place_params(problem.params), backend.place_batch(problem.inputs, problem.targets)
+def _gradients(backend: Backend, problem: Problem, batch: Any) -> list[Array]:
+    params = backend.place_params(problem.params)
     return _snapshot(backend.fetch(backend.backward(params, batch, backend.forward(params, batch))[1]))
 
 

@@ -41,12 +41,14 @@ def check_train(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
 def judge_local_steps(backend: Backend, problem: Problem) -> Tally:
     """Judge the state after ``k + 1`` steps from the state after ``k`` as the backend returned it, for several ``k``.
 
-    Where equal input need not give equal bits, the step goes on from the placed state instead.
+    Where equal input need not give equal bits, the step goes on from the placed state instead. A backend that takes
+    many steps in another way than few may say from how many in ``captured_steps``: the first such is judged as well.
     """
     p = precision_of(backend, problem.work)
     tally = Tally(problem.name, p, backend.dtype)
     repeats = "process" in backend.capabilities.deterministic
-    for k in AFTER:
+    captured = getattr(backend, "captured_steps", None)
+    for k in (*AFTER, captured - 1) if captured else AFTER:
         state, _ = _trained(tally, backend, problem, k)
         here = replace(problem, params=state)
         new, losses = _trained(tally, backend, problem, k + 1) if repeats else _trained(tally, backend, here, 1)

@@ -21,9 +21,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--params", required=True, metavar="FILE", help="what train --save wrote")
     parser.add_argument("--data", required=True, metavar="FILE", help="CSV with a header line, or Parquet")
     parser.add_argument("--out", metavar="FILE", help="FILE.csv or FILE.parquet (default: CSV on stdout)")
-    parser.add_argument(
-        "--drop-missing", action="store_true", help="leave the prediction empty for rows with missing values"
-    )
+    parser.add_argument("--drop-missing", action="store_true", help="predict nan for rows with missing values")
     parser.add_argument("--backend", metavar="NAME", help="default: chosen")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
 
@@ -41,6 +39,9 @@ def run(args: argparse.Namespace) -> int:
     if args.out and Path(args.out).suffix not in (".csv", ".parquet"):
         raise UsageError(f"--out must end in .csv or .parquet, got {args.out!r}")
     out = check_writable(args.out, "--out") if args.out else None
+    for flag in ("data", "params"):
+        if out and out.resolve() == Path(getattr(args, flag)).resolve():
+            raise UsageError(f"--out {args.out} is the file of --{flag}, which stays as it is; give another")
     model = load_model(args.params)
     file = open_table(args.data)
     check_known(model.inputs.columns, file.names, f"an input of {args.params}", file.path)
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         backend = first_available(model.network, model.dtype, args.device)
     predicted = predict(backend, model.params, model.inputs, model.targets, values)
-    _write(_as_table(model, predicted), out)
+    _write(_as_table(model, predicted, empty=out is not None and out.suffix == ".parquet"), out)
     if out:
         names = ", ".join(f"predicted_{name}" for name in model.targets.columns)
         console(stderr=True).print(f"{format_count(len(values))} rows of {names} written to {out}")
@@ -59,12 +60,15 @@ def run(args: argparse.Namespace) -> int:
     return SUCCESS
 
 
-def _as_table(model: TrainedModel, predicted: Floats) -> pa.Table:
-    """Return predictions by column; NaN, where an input was missing, becomes an empty cell."""
+def _as_table(model: TrainedModel, predicted: Floats, empty: bool) -> pa.Table:
+    """Return predictions by column; NaN, where an input was missing, becomes an empty cell where asked.
+
+    Not in CSV: of a single column that would be an empty line, which readers pass over, so that later rows move up.
+    """
     import pyarrow as pa
 
     columns = {
-        f"predicted_{name}": pa.array(column, from_pandas=True)
+        f"predicted_{name}": pa.array(column, from_pandas=empty)
         for name, column in zip(model.targets.columns, predicted.T, strict=True)
     }
     return pa.table(columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"
+os.environ["JAX_PLATFORMS"] = "cpu"  # where the peer says that it computes, also where JAX sees a GPU
 
 from backends.base import Capabilities
 from bench.peers.keras_peer import KerasPeer

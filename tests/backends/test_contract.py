@@ -54,6 +54,16 @@ def test_train_reports_divergence(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_divergence_over_several_blocks_is_reported_once(name):
+    """Overflow in the threads that share a large batch is no warning of its own (which would be an error here)."""
+    backend = backends.load(name, Network((3, 2, 1)), "float32")
+    times = 2 * backend.block_rows // len(INPUTS) + 1
+    batch = backend.place_batch(np.tile(INPUTS * 1e3, (times, 1)), np.tile(TARGETS * 1e3, (times, 1)))
+    with pytest.raises(TrainingDiverged, match="lower the learning rate"):
+        backend.train(backend.place_params(PARAMS), batch, 1e30, 5)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_train_reports_a_last_update_that_overflows(name):
     """Parameters that overflow in the very last update are reported too, although every loss was finite."""
     backend = backends.load(name, Network((3, 2, 1)), "float32")

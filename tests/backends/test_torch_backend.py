@@ -34,8 +34,33 @@ def test_large_layers_go_to_onednn_where_it_is(monkeypatch):
     assert set(taken) == ({"none", "tanh"} if torch_backend._has_onednn("float32", "cpu") else set())
 
 
-@pytest.mark.parametrize("precision", ["high", "medium"])
-def test_reduced_precision_of_the_process_changes_no_bit(precision):
+def _precisions():
+    """Return what the switches say, of all libraries or of one."""
+    switch = getattr(torch.backends.mkldnn, "matmul", None)
+    return getattr(switch, "fp32_precision", None) or torch.get_float32_matmul_precision()
+
+
+def _reduced_for_all(precision):
+    """Ask for less precision as torch always could; return what puts it back."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    return lambda: torch.set_float32_matmul_precision(before)
+
+
+def _reduced_for_one(precision):
+    """Ask one library for less precision, as torch can from 2.9; return what puts it back."""
+    switch = getattr(torch.backends.mkldnn, "matmul", None)
+    if not hasattr(switch, "fp32_precision"):
+        pytest.skip("this torch has one switch for all libraries")
+    before = switch.fp32_precision
+    switch.fp32_precision = precision
+    return lambda: setattr(switch, "fp32_precision", before)
+
+
+@pytest.mark.parametrize(
+    ("reduce", "precision"), [(_reduced_for_all, "high"), (_reduced_for_all, "medium"), (_reduced_for_one, "bf16")]
+)
+def test_reduced_precision_of_the_process_changes_no_bit(reduce, precision):
     """Products keep the precision of float32 where the process has asked torch for less, and the switch is put back."""
     random = np.random.default_rng(0)
     network = Network((64, 64, 8))
@@ -52,12 +77,29 @@ def test_reduced_precision_of_the_process_changes_no_bit(precision):
         return [*backend.outputs(tape), np.array(float(loss)), *arrays]
 
     expected = results()
-    before = torch.get_float32_matmul_precision()
+    put_back = reduce(precision)
     try:
-        torch.set_float32_matmul_precision(precision)
+        asked = _precisions()
         got = results()
-        assert torch.get_float32_matmul_precision() == precision
+        assert _precisions() == asked
     finally:
-        torch.set_float32_matmul_precision(before)
+        put_back()
     for one, other in zip(expected, got, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU is seen by torch")
+def test_recorded_steps_equal_launched_ones_bit_for_bit(monkeypatch):
+    """On a GPU, `train` by a CUDA graph returns the losses and parameters of single steps."""
+    random = np.random.default_rng(0)
+    network = Network((3, 2, 1))
+    backend = backends.load("torch", network, device="cuda")
+    start = [Layer(random.normal(size=(o, i)), random.normal(size=o)) for o, i in network.layer_shapes]
+    batch = backend.place_batch(random.normal(size=(64, 3)), random.normal(size=(64, 1)))
+    found = []
+    for captured in (1, 1 << 62):
+        monkeypatch.setattr(torch_backend, "CAPTURED_STEPS", captured)
+        params, losses = backend.train(backend.place_params(start), batch, 1e-3, 20)
+        found.append([losses, *(array for layer in backend.fetch(params) for array in layer)])
+    for recorded, launched in zip(*found, strict=True):
+        np.testing.assert_array_equal(recorded, launched)

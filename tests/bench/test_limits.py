@@ -92,6 +92,13 @@ def test_standing_of_a_failure_has_its_reason_and_no_ratio() -> None:
     assert (numpy.limit, numpy.share, numpy.times_idiom, numpy.peer) == (None, None, None, None)
 
 
+def test_a_peer_that_lacks_the_dtype_is_no_rival() -> None:
+    """It is left out, while a backend of ours that is not there is shown with the reason."""
+    absent = {"status": "unavailable", "reason": "it has no dtype 'float64'"}
+    rows = pd.concat([frame({"numpy": 5e-3}), frame({FLAX: 1.0, "jax": 1.0}, **absent)])
+    assert [standing.backend for standing in standings(rows, CASES, None)] == ["numpy", "jax"]
+
+
 def test_share_of_a_tiny_limit_is_not_given() -> None:
     """Three rows could run in a nanosecond: a share of that says nothing."""
     (standing,) = standings(frame({"numba": 1e-6}, Case("3-2-1", 3)), CASES, CEILINGS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -41,10 +42,13 @@ def read(path: Path, **options: Any) -> list[list[float]]:
         "a\tb\r\n1\t2.5\r\n-3\t1e2",
         "\ufeffa,b\n 1 ,+2.5\n-3,100\n",
         'a,b\n"1","2.5"\n\n-3,100.0\n',
+        '"area, m2, net";b\n1;2.5\n-3;1e2\n',
     ],
 )
 def test_csv_is_read_whatever_its_dialect(tmp_path: Path, text: str) -> None:
-    """Commas, semicolons, tabs, quotes, spaces, a byte-order mark and blank lines all give the same numbers."""
+    """Commas, semicolons, tabs, quotes, spaces, a byte-order mark and blank lines all give the same numbers; commas
+    within quotes separate nothing.
+    """
     assert read(csv(tmp_path, text)) == [[1.0, 2.5], [-3.0, 100.0]]
 
 
@@ -137,12 +141,14 @@ def test_dropping_every_row_is_refused(tmp_path: Path) -> None:
         ("a,b\nx,\n,y\n", "--ignore a b"),
         ("", "is empty: 0 rows"),
         ("\n \n", "is empty: 0 rows"),
+        ("\ufeff\n", "is empty: 0 rows"),
         ("a,b\n", "a header line but 0 rows"),
         ("a,b\n1,2\n3\n", "data row 2 has 1 fields where the header has 2"),
         ("1,2\n3,4\n", "holds numbers .* not column names"),
         (",a\n0,1\n", "column 1 of .* has no name"),
         ("a,a\n0,1\n", "more than one column 'a'"),
         (b"a,b\n\xe9,1\n", "not in UTF-8"),
+        (b"a,Fl\xe4che\n1,2\n", "not in UTF-8"),
         (b"PK\x03\x04....", "spreadsheet or zip"),
         (b"\x00\x01\x02", "neither Parquet nor text"),
         (b"PAR1 but cut short", "as a table"),
@@ -181,6 +187,15 @@ def test_parquet_nulls_and_nan_are_missing(tmp_path: Path) -> None:
     pa.parquet.write_table(pa.table({"a": pa.array([], pa.float64())}), path)
     with pytest.raises(UsageError, match="0 rows"):
         read(path)
+
+
+def test_row_labels_of_pandas_are_no_column(tmp_path: Path) -> None:
+    """A table that was filtered keeps its old row numbers in Parquet; they are not read as data."""
+    path = tmp_path / "filtered.parquet"
+    pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0]}).drop(index=1).to_parquet(path)
+    assert "__index_level_0__" in pa.parquet.read_schema(path).names
+    assert open_table(path).names == ("a",)
+    assert read(path) == [[1.0], [3.0], [4.0]]
 
 
 def test_many_faults_are_summed_up(tmp_path: Path) -> None:

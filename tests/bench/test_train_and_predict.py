@@ -311,10 +311,10 @@ def test_backends_predict_alike(houses: Path, backend_name: str, capsys: pytest.
     np.testing.assert_allclose(runs[1], runs[0], rtol=1e-12)
 
 
-def test_predict_leaves_rows_with_missing_values_empty(
+def test_predict_keeps_the_place_of_rows_with_missing_values(
     houses: Path, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A missing value is refused; with --drop-missing its row stays, empty, so that rows keep their places."""
+    """A missing value is refused; with --drop-missing its row stays, as nan in CSV and empty in Parquet."""
     holed = edited(houses, "holed.csv", 7, 0, "")
     assert predict("--params", saved, "--data", holed) == cli.WRONG_USAGE
     error = " ".join(capsys.readouterr().err.split())
@@ -323,8 +323,18 @@ def test_predict_leaves_rows_with_missing_values_empty(
     assert predict("--params", saved, "--data", holed, "--drop-missing") == cli.SUCCESS
     captured = capsys.readouterr()
     rows = captured.out.splitlines()
-    assert (rows[7], len(rows)) == (",", ROWS + 1)
+    assert (rows[7], len(rows)) == ("nan,nan", ROWS + 1)
     assert re.search(r"119 rows(.|\n)*price +0\.9", captured.err)
+
+
+def test_predict_does_not_overwrite_what_it_reads(
+    houses: Path, saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An --out that is the table, or the parameters, is refused, and both stay as they were."""
+    before = houses.read_bytes()
+    assert predict("--params", saved, "--data", houses, "--out", houses) == cli.WRONG_USAGE
+    assert "is the file of --data" in " ".join(capsys.readouterr().err.split())
+    assert houses.read_bytes() == before
 
 
 def test_predict_without_usable_targets_says_why(houses: Path, saved: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,6 +205,8 @@ def test_score_is_in_original_units() -> None:
     found = score(targets, observed + np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 5.0]]), observed)
     assert found.r2["y"] == pytest.approx(1 - 2 / 8)
     assert math.isnan(found.r2["z"])  # it does not vary here
+    alike = np.full((3, 2), 0.1)  # whose mean is not 0.1
+    assert all(math.isnan(value) for value in score(targets, alike + 1, alike).r2.values())
     assert found.rmse == {"y": pytest.approx(math.sqrt(2 / 3)), "z": pytest.approx(math.sqrt(25 / 3))}
     assert found.loss == pytest.approx((2 / 3 / 4 + 25 / 3 / 100) / 2)
 

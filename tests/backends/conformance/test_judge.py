@@ -69,9 +69,12 @@ def test_quality_tier_warns_and_does_not_fail() -> None:
     assert tally.findings[0].status == "warn"
 
 
-@pytest.mark.parametrize("got", [np.ones((2, 2), np.float32), np.ones((2, 1), np.float64), [[1.0], [1.0]]])
-def test_arrays_of_another_shape_dtype_or_type_are_failures(got: object) -> None:
-    """What comes back must be a numpy array of the backend's dtype and the right shape."""
+@pytest.mark.parametrize(
+    "got",
+    [np.ones((2, 3), np.float32), np.ones((2, 2), np.float64), [[1.0, 1.0]] * 2, np.ones((2, 2), np.float32, "F")],
+)
+def test_arrays_of_another_shape_dtype_type_or_order_are_failures(got: object) -> None:
+    """What comes back must be a row-major numpy array of the backend's dtype and the right shape."""
     tally = Tally("case", P, "float32")
-    assert not tally.require("outputs", "output", got, (2, 1))
+    assert not tally.require("outputs", "output", got, (2, 2))
     assert tally.findings[0].status == "fail"
