@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import results
 from bench.results import Run
 
-LABELS_OF_TRIALS = ("certify", "validate", "one case")
+LABELS_OF_TRIALS = ("certify", "validate", "limits", "one case")
 """Runs that the instrument makes to try itself, or of a single case: used where they are asked for alone."""
 
 

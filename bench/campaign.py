@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bench import machine
+from bench import machine, results
 from bench.budget import block_s
 from bench.compile_cache import CompileCache
 from bench.errors import UsageError
@@ -133,6 +133,8 @@ class _Campaign:
         self._look_around()
         for round_ in self.plan.rounds():
             left = [block for block in round_ if block.order not in self.ended]
+            if left:  # with those that ended well before the run was cut off: arms are compared turn by turn
+                left = [block for block in round_ if self.ended.get(block.order, "ok") == "ok"]
             if left and (why := self._must_stop(round_)):
                 self.outcome.stopped = why
                 break
@@ -293,9 +295,9 @@ class _Campaign:
     def _failures(self) -> list[str]:
         """Return a line for each way in which a backend failed: how, why, where first and in how many cells."""
         cells: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
-        for _, record in read(self.run.path / ROWS):
+        for record in results.cells(self.run):
             derived = record.get("reason", "").startswith(("left out", "not reached"))
-            if record["record"] == "cell" and record["status"] != "ok" and not derived:
+            if record["status"] != "ok" and not derived:
                 cell = Cell(*(record[name] for name in Cell._fields))
                 name = f"{record['backend']}{' ' + record['arm'] if record['arm'] else ''}"
                 reason = record.get("reason", "")

@@ -36,6 +36,8 @@ Floats = NDArray[np.float64]
 PLANTED = 1.10
 MOST_FALSE, LEAST_FOUND, LEAST_COVERED = 0.05, 0.90, 0.90
 LABEL = "certify"
+ROUNDS = 24
+"""That are recorded at least."""
 
 
 class Noise(NamedTuple):
@@ -57,24 +59,44 @@ class Trial(NamedTuple):
 
 def record(
     backend: str = "numpy",
-    rounds: int = 24,
+    blocks: int = 5,
     budget_s: float = 150.0,
     root: Path | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Run:
-    """Measure the same few cells in many rounds of two fresh processes; return the run."""
+    """Measure the same few cells in rounds of two fresh processes, enough to draw ``blocks`` of them; return the run.
+
+    Raises:
+        UsageError: no such backend.
+    """
     from backends import Network
-    from bench import budget, campaign, plan
+    from bench import budget, campaign, contenders, plan
     from bench.machine import physical_cores
 
+    contenders.named([backend], ["float32"], ["cpu"])
     networks = [Network((3, 2, 1)), Network((8, 32, 1))]
     groups = plan.asked_groups(networks, (1, 1_024, 16_384), ("float32",), ("cpu",), arms=2)
     cores = (len(physical_cores()),)
     made = plan.Plan(groups, ("step", "train"), (backend,), aa=backend, threads=cores, own_cache=False)
-    made = budget.fit(made, budget_s, campaign.earlier_pace(root), blocks=rounds)
+    made = budget.fit(made, budget_s, campaign.earlier_pace(root), blocks=max(ROUNDS, 2 * blocks))
     run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
     campaign.carry_out(run, report)
     return run
+
+
+def check(blocks: int, margin: float) -> None:
+    """Return quietly when a trial of so many blocks at this margin can find anything.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if blocks < 2:
+        raise UsageError(f"--blocks {blocks}: two or more are needed to see how blocks scatter")
+    if margin >= 0.9 * (PLANTED - 1):
+        raise UsageError(
+            f"--margin {margin:.0%}: a planted slow-down of {PLANTED - 1:.0%} is no slow-down beyond it; "
+            "ask for less, such as 5%"
+        )
 
 
 def certify(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: float = MARGIN, seed: int = 0) -> pd.DataFrame:
@@ -107,7 +129,7 @@ def certify(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: float =
             most = max((noise.differences.shape[1] for noise in recordings), default=0)
             raise UsageError(
                 f"draws of {blocks} rounds need {2 * blocks} rounds of one backend and its copy, this run has {most}; "
-                f"ask for fewer with --blocks, or record more: python -m bench certify"
+                f"ask for fewer with --blocks, or record again: python -m bench certify --blocks {blocks} --budget 300s"
             )
         tried = [trial for _ in range(trials) for trial in _draws(noises, blocks, margin, rng)]
         joined = Trial(*(np.concatenate(part) for part in zip(*tried, strict=True)))

@@ -133,5 +133,7 @@ def failures(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _limit_s(row: pd.Series[float], limit_of: LimitOf | None) -> float:
+    if row["device"] != "cpu":
+        return float("nan")  # ceilings are those of the processor
     limit_s = limit_of(*(row[key] for key in ("network", "batch", "dtype", "phase", "threads"))) if limit_of else None
     return float("nan") if limit_s is None else limit_s

@@ -24,8 +24,8 @@ def unlike_between(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, list[
     return _unlike(pd.concat([before, after], ignore_index=True), ["backend"], SAME_EXPERIMENT)
 
 
-def refuse(unlike: dict[str, list[str]], force: bool) -> None:
-    """Refuse a comparison across unlike conditions, naming the first field that differs.
+def refuse(unlike: dict[str, list[str]], force: bool, remedy: str = "compare all the same with --force") -> None:
+    """Refuse a comparison across unlike conditions, naming the fields that differ and what to do.
 
     Raises:
         UsageError: they differ, and it was not forced.
@@ -34,7 +34,7 @@ def refuse(unlike: dict[str, list[str]], force: bool) -> None:
         fields = "; ".join(
             f"{name.removeprefix('receipt_')}: {' against '.join(map(repr, values))}" for name, values in unlike.items()
         )
-        raise UsageError(f"unlike conditions, so no fair comparison: {fields}; compare all the same with --force")
+        raise UsageError(f"unlike conditions, so no fair comparison: {fields}; {remedy}")
 
 
 def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import backends
 from bench.errors import UsageError
-from bench.machine import accelerators
+from bench.machine import accelerators, physical_cores
 
 if TYPE_CHECKING:
     from backends import Backend
@@ -52,6 +52,17 @@ def present(dtypes: Sequence[str], devices: Sequence[str]) -> tuple[tuple[str, .
     return tuple(found), without
 
 
+def check_threads(threads: Sequence[int]) -> None:
+    """Return quietly when this process may use so many cores.
+
+    Raises:
+        UsageError: it may not.
+    """
+    cores = len(physical_cores())
+    if max(threads) > cores:
+        raise UsageError(f"--threads {max(threads)}: this process may use {cores} cores; ask for at most {cores}")
+
+
 def check_devices(devices: Sequence[str]) -> None:
     """Return quietly when each device is here, as far as can be seen without a framework.
 
@@ -70,13 +81,14 @@ def _class_of(name: str, devices: Sequence[str]) -> type[Backend] | None:
     module = name.partition(":")[0]
     if name not in known and ":" not in name:
         raise UsageError(f"no backend {name!r}; known: {', '.join(known)}, or package.module:Class")
-    if name not in known and not _exists(module):
+    if name not in known and not exists(module):
         raise UsageError(f"backend {name!r}: there is no module {module!r}; is its folder in PYTHONPATH?")
     cpu_alone = set(devices) <= {"cpu"}
     return None if name not in known or (cpu_alone and not known[name].missing()) else backends.find(name)
 
 
-def _exists(module: str) -> bool:
+def exists(module: str) -> bool:
+    """Return whether a module can be found, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +25,17 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV; a list of rounds becomes numbers joined by spaces.
+    """Write a table as CSV; a list of rounds or turns becomes numbers joined by spaces, ``nan`` where one has none.
 
     Raises:
         UsageError: the file cannot be written.
     """
-    joined = frame["round_s"].map(lambda rounds: " ".join(f"{one:g}" for one in rounds))
-    _replace(path, lambda partial: frame.assign(round_s=joined).to_csv(partial, index=False))
+    joined = {name: frame[name].map(_joined) for name in ("round_s", "turn_s")}
+    _replace(path, lambda partial: frame.assign(**joined).to_csv(partial, index=False))
+
+
+def _joined(numbers: Sequence[float | None] | None) -> str:
+    return " ".join("nan" if one is None else f"{one:g}" for one in (numbers if numbers is not None else ()))
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
+LEAST_COMPILE_S = 0.02
+"""A first call that takes no longer beyond a steady one compiled nothing worth a note."""
+
 CompileTimes = dict[str, dict[Case, Floats]]
 """By state of the compile cache and by case: seconds of compiling, one a process."""
 
@@ -100,7 +103,7 @@ def _job(
     if phase == "train" and (figures["phase"] == "step").any():
         alone_s, _ = phase_s(figures[figures["phase"] == "step"], cases, rng)
         call_s = np.maximum(alone_s - step_s, 0.0)
-    compiling_s, state = compile_s(compile_times(rows[rows["phase"] == phase]), cases[0], cache, rng)
+    compiling_s, state = compile_s(compile_times(rows), cases[0], cache, rng)
     return Job(
         backend,
         _scattered(rows.groupby(["run", "block"])["import_s"].first().to_numpy(float), rng),
@@ -149,7 +152,11 @@ def _place_s(rows: pd.DataFrame, cases: Sequence[Case], rng: np.random.Generator
 
 
 def compile_times(rows: pd.DataFrame) -> CompileTimes:
-    """Return what compiling took one backend, in rows of one phase."""
+    """Return what compiling a step took one backend, by itself or in a loop, whichever was dearer.
+
+    In a process that calls both, the first may compile for the other.
+    """
+    rows = rows[rows["phase"].isin(["step", "train"])]
     dearer = rows.assign(compile_s=compile_alone_s(rows))
     process = ["network", "batch", "cache", "run", "block"]
     worst = dearer.groupby(process, sort=False)["compile_s"].max()
@@ -160,12 +167,34 @@ def compile_times(rows: pd.DataFrame) -> CompileTimes:
 
 
 def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return the seconds that compiling each row's cell would take as the first of its process.
+    """Return the seconds that compiling each row's case would take as the first of its process.
 
-    What all shapes share is compiled at the first cell, so the dearer of that one and of the cell's own counts.
+    A case that compiled next to nothing, also beside a twentieth of the dearest before it, found the work done: by
+    an earlier case of its own network, or else by the dearest, since frameworks share code between shapes and do not
+    say so.
     """
-    first = rows.groupby(["run", "backend", "arm", "block", "phase", "cache"])["compile_s"].transform("first")
-    return np.fmax(rows["compile_s"], first)
+    import pandas as pd
+
+    parts = [_alone_in_process(own) for _, own in rows.groupby(["run", "backend", "arm", "block", "cache"], sort=False)]
+    return pd.concat(parts).reindex(rows.index) if parts else rows["compile_s"]
+
+
+def _alone_in_process(rows: pd.DataFrame) -> pd.Series[float]:
+    """Do so for the rows of one process, in the order in which they were measured."""
+    case = ["network", "batch", "dtype", "device"]
+    seconds = rows.groupby(case, sort=False)["compile_s"].transform("max").fillna(0.0)
+    of_network: dict[str, float] = {}
+    alone: dict[tuple[str, ...], float] = {}
+    dearest = 0.0
+    for place, own_s in zip(rows[case].itertuples(index=False, name=None), seconds, strict=True):
+        if place not in alone:
+            for shared_s in (of_network.get(place[0], 0.0), dearest):
+                if (known_s := alone.get(place, own_s)) < max(LEAST_COMPILE_S, dearest / 20):
+                    alone[place] = max(known_s, shared_s)
+            of_network[place[0]] = max(of_network.get(place[0], 0.0), own_s)
+            dearest = max(dearest, own_s)
+            alone.setdefault(place, own_s)
+    return rows.assign(alone=[alone[place] for place in rows[case].itertuples(index=False, name=None)])["alone"]
 
 
 def compile_s(times: CompileTimes, case: Case, cache: str, rng: np.random.Generator) -> tuple[Floats, str]:

@@ -214,8 +214,15 @@ class _Watch:
     def stop(self) -> None:
         """Stop all its threads, and see them stopped: idle ones of OpenBLAS and OpenMP spin on for milliseconds."""
         self.signal(signal.SIGSTOP)
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if hasattr(os, "waitid"):
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            return
+        import psutil  # macOS has waitid from Python 3.13
+
+        with contextlib.suppress(psutil.Error):
+            while psutil.Process(self._process.pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                time.sleep(1e-4)
 
     def kill(self) -> None:
         """End the process and all that it started."""

@@ -18,6 +18,7 @@ from bench import crossover, ledger, results
 from bench.basis import beside, nothing_stored, runs_for
 from bench.compare import failures
 from bench.conditions import busy, refuse, unlike_within
+from bench.contenders import exists
 from bench.crossover import Change
 from bench.decision import decide
 from bench.errors import UsageError
@@ -27,8 +28,7 @@ from bench.statistics import MARGIN
 if TYPE_CHECKING:
     import pandas as pd
 
-LEAST_COMPILE_S = 0.02
-"""A first call that takes no longer beyond a steady one compiled nothing worth a note."""
+    from backends.registry import Entry
 
 GRID_POINTS = 33
 WIDEST = 4_096
@@ -144,7 +144,7 @@ def from_rows(
         raise UsageError(nothing_stored(dtype, device))
     used = threads if threads and threads in set(good["threads"]) else int(good["threads"].max())
     rows = rows[rows["threads"] == used]
-    refuse(unlike_within(rows), force=False)
+    refuse(unlike_within(rows), False, "name runs of like conditions with --run")
     batches = _grid(batch)
     case = (str(network), batch)
     found = ledger.jobs(rows, [case, *((str(network), b) for b in batches)], cache)
@@ -194,8 +194,16 @@ def _beyond_first(job: ledger.Job) -> ledger.Job:
 
 def _usable(found: Sequence[ledger.Job]) -> tuple[list[ledger.Job], list[str]]:
     """Part jobs by whether their backend is installed here."""
-    absent = {entry.name for entry in catalogue() if entry.missing()}
+    known = {entry.name: entry for entry in catalogue()}
+    absent = {job.backend for job in found if not _is_here(job.backend, known.get(job.backend))}
     return [job for job in found if job.backend not in absent], [job.backend for job in found if job.backend in absent]
+
+
+def _is_here(name: str, entry: Entry | None) -> bool:
+    """Return whether a backend can be loaded here, as far as can be seen without importing it."""
+    if entry:
+        return not entry.missing()
+    return ":" in name and exists(name.partition(":")[0])
 
 
 def _notes(
@@ -211,7 +219,9 @@ def _notes(
         notes.append(f"Nothing was measured with {asked} threads; this is for {used}.")
     if missing:
         notes.append(f"Not installed here, so left out: {', '.join(missing)}.")
-    if other := [job.backend for job in found if job.cache != cache and np.median(job.compile_s) > LEAST_COMPILE_S]:
+    if other := [
+        job.backend for job in found if job.cache != cache and np.median(job.compile_s) > ledger.LEAST_COMPILE_S
+    ]:
         notes.append(f"No {cache} compile cache was measured for {', '.join(other)}: compile times are for the other.")
     if stepwise := [job.backend for job in found if job.phase == "step"]:
         notes.append(f"train was not measured for {', '.join(stepwise)}: their steps are single calls.")

@@ -47,7 +47,7 @@ class Effort:
     timed_s: float = 0.2
     warm_up_s: float = 0.2
     least_rounds: int = 5
-    most_rounds: int = 1000
+    most_rounds: int = 10_000
     check_s: float = 1.0
     recheck_s: float = 0.02
 

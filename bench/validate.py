@@ -110,9 +110,7 @@ def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> 
         errors = [
             abs(np.log(row.step_s / steps[row.backend])) for row in said.rows.itertuples() if row.backend in steps
         ]
-        if said.backend not in totals:
-            continue
-        true_s = totals[said.backend]
+        true_s = totals.get(said.backend, float("inf"))  # one that failed where it was recommended
         rows.append(
             {**case._asdict(), "basis": said.basis, "recommended": said.backend, "outcome": said.outcome, "best": best}
             | {"predicted_s": said.total_s, "true_s": true_s, "best_s": totals[best]}

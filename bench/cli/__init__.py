@@ -90,6 +90,7 @@ def _run(args: argparse.Namespace) -> int:
     from backends import BackendUnavailable
     from bench.cli import messages
     from bench.errors import UsageError
+    from bench.journal import JournalFull
 
     if logging.lastResort:
         logging.lastResort.setFormatter(messages.Warnings())
@@ -97,6 +98,13 @@ def _run(args: argparse.Namespace) -> int:
         return int(args.run(args))
     except (UsageError, BackendUnavailable) as error:
         messages.error(error)
+        return WRONG_USAGE
+    except JournalFull as error:
+        messages.error(f"{error.strerror}; what was measured is kept: make room and try again")
+        return CHECK_FAILED
+    except PermissionError as error:
+        where = "choose a place that you may write to: --results DIR, --out FILE, --save FILE"
+        messages.error(f"{error.filename}: {error.strerror}; {where}")
         return WRONG_USAGE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

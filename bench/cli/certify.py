@@ -25,12 +25,14 @@ def run(args: argparse.Namespace) -> int:
     from bench import certify, conditions, results, statistics
     from bench.report import certifying, terminal
 
+    certify.check(args.blocks, args.margin)
     if args.stored:
         stored = results.resolve(args.stored, args.results)
     else:
         with terminal.progress("recording noise") as bar:
             stored = certify.record(
                 args.backend,
+                args.blocks,
                 budget_s=args.budget,
                 root=args.results,
                 report=lambda state: bar.update(state.fraction, state.text),

@@ -60,6 +60,7 @@ def _judge_all(names: tuple[str, ...], args: argparse.Namespace, skipped: dict[s
     from backends.conformance import check
     from backends.conformance.determinism import prefetch
     from backends.conformance.subject import SMALLEST, Subject
+    from bench.errors import UsageError
     from bench.report.terminal import progress
 
     cases, claims = _asked_cases(args), _asked_claims(args)
@@ -70,7 +71,7 @@ def _judge_all(names: tuple[str, ...], args: argparse.Namespace, skipped: dict[s
                 subject = Subject(name, dtype, args.device)
                 subject.on(SMALLEST)
                 subjects.append(subject)
-        except BackendUnavailable as error:
+        except (BackendUnavailable, UsageError) as error:
             if args.backend:
                 raise
             skipped[name] = str(error)

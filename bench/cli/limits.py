@@ -47,9 +47,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure what the flags ask for, or read it; print. 1 where something failed."""
-    from bench import ceilings, limits, results
+    from bench import ceilings, contenders, limits, peers, results
 
     cases = _cases(args)
+    if args.backends and not args.stored:
+        own = [name for name in args.backends if name not in peers.installed()]
+        contenders.named(own, args.dtypes or ("float32",), ("cpu",))
     root = args.results or results.results_root()
     if args.stored:
         stored = results.resolve(args.stored, args.results)

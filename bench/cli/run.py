@@ -96,10 +96,8 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         backends, without = contenders.present(dtypes, devices)
         for name, reason in without:
             messages.note(reason, f"without {name}: ")
-    cores = len(physical_cores())
-    threads = args.threads or (cores,)
-    if max(threads) > cores:
-        raise UsageError(f"--threads {max(threads)}: this process may use {cores} cores; ask for at most {cores}")
+    threads = args.threads or (len(physical_cores()),)
+    contenders.check_threads(threads)
     aa = "" if args.aa == "none" else args.aa or backends[0]
     if aa and aa not in backends:
         raise UsageError(f"--aa {aa}: expected one of the backends of this run, {', '.join(backends)}, or none")
@@ -150,10 +148,8 @@ def _carry_out(run_: Run, as_json: bool) -> int:
     from bench import campaign
     from bench.journal import JournalFull
     from bench.report import terminal
-    from bench.results import results_root
 
-    where = "" if run_.path.is_relative_to(results_root()) else f" --results {run_.path.parent.parent}"
-    resume = f"go on with: python -m bench run --resume {run_.id}{where}"
+    resume = f"go on with: python -m bench run --resume {run_.id}{_results_flag(run_)}"
     try:
         with terminal.progress("measuring") as bar:
             outcome = campaign.carry_out(run_, lambda state: bar.update(state.fraction, state.text))
@@ -168,6 +164,13 @@ def _carry_out(run_: Run, as_json: bool) -> int:
     else:
         _show_outcome(outcome)
     return CHECK_FAILED if outcome.failures else SUCCESS
+
+
+def _results_flag(run_: Run) -> str:
+    """Return the flag that leads another command to where a run is kept, '' where it looks there anyway."""
+    from bench.results import results_root
+
+    return "" if run_.path.is_relative_to(results_root()) else f" --results {run_.path.parent.parent}"
 
 
 def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
@@ -240,7 +243,7 @@ def _show_outcome(outcome: Outcome) -> None:
     for line in outcome.failures:
         print(wrap(line, "FAILED "))
     print(wrap(os.path.relpath(outcome.run.path), "kept in "))
-    print(wrap(f"python -m bench compare {outcome.run.id}", "next: "))
+    print(wrap(f"python -m bench compare {outcome.run.id}{_results_flag(outcome.run)}", "next: "))
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -14,7 +14,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the cases (0)")
     parser.add_argument("--run", dest="stored", action="append", metavar="RUN", help="that recommendations rest on")
     parser.add_argument("--truth", metavar="RUN", help="a stored run of the same cases, instead of measuring them")
-    parser.add_argument("--budget", type=flags.seconds, default=300.0, metavar="TIME", help="for measuring (300 s)")
+    parser.add_argument(
+        "--budget",
+        type=flags.seconds,
+        default=300.0,
+        metavar="TIME",
+        help="for measuring; three processes a backend at least (300 s)",
+    )
     parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 

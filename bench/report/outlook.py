@@ -80,10 +80,7 @@ def outlooks(frame: pd.DataFrame) -> Iterator[Outlook]:
         found = ledger.jobs(rows, [*cases, *grid])
         if not found:
             continue
-        compiled = {
-            job.backend: ledger.compile_times(own[(own["backend"] == job.backend) & (own["phase"] == job.phase)])
-            for job in found
-        }
+        compiled = {job.backend: ledger.compile_times(own[own["backend"] == job.backend]) for job in found}
         measured = {(str(b), str(n), int(size)) for b, n, size in own[["backend", "network", "batch"]].to_numpy()}
         for cache in (name for name in CACHES if name in set(own["cache"])):
             conditions = (str(run), str(dtype), str(device), int(threads), cache)

@@ -90,6 +90,27 @@ class SlowFirstCall(Exact):
         return result
 
 
+class SlowFirstTrain(Exact):
+    """Takes 0.3 s for the first `train` of a process; a step by itself takes 200 us, inside `train` next to nothing."""
+
+    compiled: ClassVar[bool] = False
+
+    def step(self, params, batch, learning_rate):
+        begun_s = time.perf_counter()
+        result = super().step(params, batch, learning_rate)
+        wait_until(begun_s + 200e-6)
+        return result
+
+    def train(self, params, batch, learning_rate, steps):
+        if not SlowFirstTrain.compiled:
+            SlowFirstTrain.compiled = True
+            time.sleep(0.3)
+        losses = np.empty(steps, self.dtype)
+        for k in range(steps):
+            params, losses[k] = super().step(params, batch, learning_rate)
+        return self.trained(params, losses, learning_rate)
+
+
 class Later:
     """A result that is calculated when it is asked for, in a time of its own."""
 

@@ -54,6 +54,28 @@ def test_a_slow_first_call_is_compile_time_and_not_speed(tmp_path):
     assert row.iterations > 10
 
 
+def test_compile_time_of_a_loop_survives_the_search_for_its_length(tmp_path):
+    """The first `train` of a process compiles; that later ones of more steps do not makes it no cheaper."""
+    _, frame = measure(tmp_path, "SlowFirstTrain", phases=("train",))
+    row = frame.iloc[0]
+    assert row.status == "ok"
+    assert row.steps > 20  # 10 would take 2 ms as single steps
+    assert row.compile_s == pytest.approx(0.3, rel=0.1)
+
+
+def test_a_fault_that_a_resumed_run_mends_is_no_failure(tmp_path):
+    """Of a cell that is measured again, since its group was cut off before its other phase, the last attempt counts."""
+    plan = Plan(groups(1), ("step", "update"), ("specimens:Exact",), blocks=1, effort=QUICK)
+    run = campaign.create(plan, ["test"], root=tmp_path)
+    (block,) = next(iter(plan.rounds()))
+    failed = {"record": "cell", **block._asdict(), "attempt": 0, **plan.cells[0]._asdict(), "status": "failed"}
+    with Journal(run.path / results.ROWS) as journal:
+        journal.append({**failed, "reason": "it was the weather"})
+    outcome = campaign.carry_out(run)
+    assert outcome.failures == []
+    assert results.load(run).status.tolist() == ["ok", "ok"]
+
+
 def test_work_that_is_only_dispatched_is_timed_at_its_true_cost(tmp_path):
     """A step that only notes its work, which is done in synchronize in 50 us, is reported as 50 us."""
     _, frame = measure(tmp_path, "OnlyDispatches")

@@ -56,6 +56,13 @@ def test_too_few_blocks_are_refused():
         certify.certify(noise(blocks=8), blocks=5)
 
 
+@pytest.mark.parametrize(("blocks", "margin", "says"), [(1, 0.05, "two or more"), (5, 0.10, "no slow-down beyond it")])
+def test_a_trial_that_can_find_nothing_is_refused_before_it_is_recorded(blocks, margin, says):
+    """One block has no scatter, and a margin as wide as the planted slow-down hides it."""
+    with pytest.raises(UsageError, match=says):
+        certify.check(blocks, margin)
+
+
 def test_what_hits_both_arms_of_a_round_is_no_noise():
     """A round in which everything takes twice as long leaves the differences of its arms as they were."""
     made = noise(blocks=4)

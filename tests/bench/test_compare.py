@@ -91,6 +91,12 @@ def test_the_limit_of_the_machine_gives_a_share(made):
     assert rows.loc[rows["backend"] == "numba", "share_of_limit"].to_list() == pytest.approx([0.5] * 3, rel=0.05)
 
 
+def test_a_device_has_no_share_of_the_limit_of_the_processor(made):
+    """What was measured on a GPU is not held against the bandwidth of the CPU."""
+    found = compare.compare(made.assign(device="cuda"), limit_of=lambda *_: 1e-9)
+    assert found.rows["share_of_limit"].isna().all()
+
+
 def test_between_two_runs_only_what_changed_is_called_changed(made):
     """A backend made 20 % slower at one batch and 20 % faster at another is found at both; nothing else is."""
     changed = {("jax", "3-2-1", 1): 1.2, ("torch", "3-2-1", 4_096): 0.8}

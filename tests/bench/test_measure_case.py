@@ -3,8 +3,12 @@
 import json
 import time
 
+import pytest
+
+from backends import Network
 from bench import measure_case, results
 from bench.cli import main
+from bench.errors import UsageError
 from tests.bench import synthetic
 
 
@@ -22,3 +26,12 @@ def test_the_case_is_measured_and_the_answer_rests_on_it(tmp_path, monkeypatch, 
     assert measured.label == measure_case.LABEL
     assert {row["backend"]: row["basis"] for row in found["rows"]}["numpy"] == "measured here"
     assert {(row.network, row.batch) for row in results.load(measured).itertuples()} == {("1-2-1", 7)}
+
+
+def test_what_takes_too_long_or_too_many_threads_is_refused_before_it_starts(tmp_path):
+    """The error says how long it would take, and which command takes that long."""
+    with pytest.raises(UsageError, match=r"should take \d+ s.*python -m bench run --networks 784-512-10 --batches 2"):
+        measure_case.measure_case(Network((784, 512, 10)), 200_000, root=tmp_path)
+    with pytest.raises(UsageError, match="this process may use"):
+        measure_case.measure_case(Network((3, 2, 1)), 1, threads=4096, root=tmp_path)
+    assert not list(tmp_path.iterdir())

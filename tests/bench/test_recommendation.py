@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bench
@@ -115,6 +116,15 @@ def test_compiling_costs_what_the_first_cell_of_a_process_costs(known):
     assert np.median(jobs["numba"].compile_s) == pytest.approx(1.5, rel=0.3)
 
 
+def test_code_shared_by_shapes_is_paid_by_the_first_of_its_network(known):
+    """What compiled next to nothing found it done: in its own network, or where that has nothing, at the dearest."""
+    measured = [("3-2-1", 1, 0.4), ("3-2-1", 32, 0.0), ("8-32-1", 1, 1.3), ("8-32-1", 32, 0.02), ("4-4-1", 1, 0.0)]
+    rows = pd.DataFrame(measured, columns=["network", "batch", "compile_s"])
+    process = {"run": "r", "backend": "numba", "arm": "", "block": 0, "cache": "cold", "dtype": "float32"}
+    found = ledger.compile_alone_s(rows.assign(**process, device="cpu", phase="step"))
+    assert found.tolist() == [0.4, 0.4, 1.3, 1.3, 1.3]
+
+
 def test_step_changes_are_where_the_lines_meet():
     """One backend starts cheap and steps dear, the other the reverse: they meet at fixed / step difference."""
     jobs = [constant("cheap", 0.1, 1e-4), constant("fast", 2.0, 1e-5), constant("never", 3.0, 1e-3)]
@@ -191,13 +201,30 @@ def test_a_close_race_is_a_tie_or_undecided_and_never_a_win():
     """Where two totals are equal, both are candidates."""
     same = dict.fromkeys([("torch", "3-2-1", b) for b in synthetic.BATCHES], 1.0)
     made = synthetic.frame(backends=("torch",), networks=("3-2-1",), phases=("step", "train"), failed=None, slower=same)
-    twin = made[made["arm"] == ""].assign(backend="pkg.mod:Twin")
+    twin = made[made["arm"] == ""].assign(backend="tests.bench.specimens:Twin")
     import pandas as pd
 
     both = pd.concat([made, twin], ignore_index=True)
     found = recommendation.from_rows(both, Network((3, 2, 1)), 256, 1000)
     assert found.outcome == "tie"
-    assert set(found.candidates) == {"torch", "pkg.mod:Twin"}
+    assert set(found.candidates) == {"torch", "tests.bench.specimens:Twin"}
+
+
+def test_compiling_counts_whichever_of_step_and_train_bore_it(known):
+    """A step called first compiles for the loop as well: the job pays it all the same."""
+    cold = synthetic.frame(noise=Noise(block=0.01), **KNOWN)
+    cold.loc[cold["phase"] == "train", "compile_s"] = 1e-4
+    (job,) = (job for job in ledger.jobs(cold, [("3-2-1", 256)], "cold") if job.backend == "numba")
+    assert np.median(job.compile_s) == pytest.approx(synthetic.SPEEDS["numba"].compile_s, rel=0.2)
+
+
+def test_a_backend_that_cannot_be_loaded_here_is_not_recommended(known):
+    """A plugin that is gone, or a class whose module is not on the path, is left out and named."""
+    for gone in ("uninstalled", "no_such_module:Backend"):
+        twin = known[(known["backend"] == "numba") & (known["arm"] == "")].assign(backend=gone, lower_quartile_s=1e-9)
+        found = recommendation.from_rows(pd.concat([known, twin], ignore_index=True), Network((3, 2, 1)), 256, 1000)
+        assert gone not in found.candidates
+        assert any(f"Not installed here, so left out: {gone}" in note for note in found.notes)
 
 
 def test_nothing_measured_says_what_to_run(tmp_path, known):
@@ -225,6 +252,7 @@ def test_the_latest_run_over_a_grid_is_rested_on(tmp_path, known):
         "1-whole": {"plan": plan | {"backends": ["numpy", "jax"]}},
         "2-alone": {"plan": plan | {"backends": ["numpy"]}},
         "3-trial": {"plan": plan | {"backends": ["numpy", "jax"]}, "label": "validate"},
+        "3-limit": {"plan": plan | {"backends": ["numpy", "jax"]}, "label": "limits"},
         "4-other": {"plan": plan | {"backends": ["numpy", "jax"], "groups": [["3-2-1", 1, "float64", "cpu"]] * 3}},
     }
     for day, (name, fields) in enumerate(kinds.items(), start=1):

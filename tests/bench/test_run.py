@@ -146,6 +146,14 @@ def test_a_folder_that_cannot_be_written_is_refused(capsys, tmp_path):
     assert err == "error: cannot write into file: Not a directory; choose another folder with --results DIR"
 
 
+def test_the_columns_are_listed_without_any_run(capsys):
+    """What a row holds can be read before anything was measured; asking for nothing is wrong usage."""
+    assert main(["export", "--columns"]) == 0
+    assert re.search(r"median_s +s +", said(capsys).out)
+    assert main(["export"]) == 2
+    assert "--parquet FILE" in said(capsys).err
+
+
 def test_an_export_that_cannot_be_written_leaves_nothing(capsys, tmp_path):
     """A folder that is not there is an error, and no half file stays."""
     assert main(["run", *TINY, "--backends", "specimens:Exact", "--aa", "none"]) == 0
