@@ -130,7 +130,7 @@ class NumbaBackend(Backend):
         return self.block_rows * self._largest > SMALL_PRODUCT
 
     def _blocked_rows(self) -> int:
-        rows = min(SMALL_PRODUCT // self._largest, 240) // 16 * 16  # 256: rows a power of two apart share cache sets
+        rows = min(SMALL_PRODUCT // self._largest, 480) // 16 * 16  # 512: rows a power of two apart share cache sets
         return rows if rows >= 64 else WIDE_ROWS
 
     def _blocked(self, rows_major: Array, blocks: int, rows: int) -> Array:
