@@ -34,8 +34,8 @@ COMMON_BLOCKS = (1024, 4096, 8192)
 BLOCK_NETWORK = Network((3, 2, 1))
 MOST_ROWS = 1 << 18
 VALUES_SHAPE = "3-2-1/n=64"
-LARGE_SHAPE = "64-64-8/n=2100"
-"""Beyond the sizes at which libraries change to other kernels for products and for tanh."""
+LARGE_SHAPE = "65-67-9/n=2100"
+"""Beyond the sizes at which libraries change to other kernels for products and for tanh; nothing a multiple of four."""
 
 TANH_POINTS = (4e-4, 0.1, 0.5, 1.0, 2.0, 4.0, 5.857, *np.linspace(7.9, 9.1, 13), *np.linspace(17.6, 22.0, 12))
 FORM = re.compile(r"(?P<network>[\d-]+)/n=(?P<rows>\d+)/(?P<values>\w+)(/seed=(?P<seed>\d+))?")
