@@ -31,6 +31,8 @@ _SUM = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 _KERNEL = {"error_model": "numpy"}
 TILED_FROM, TILED_TO = 1 << 10, 1 << 13
 """Sizes of a layer, ``o * i``, whose gradient our own loops add up faster than the BLAS multiplies."""
+TILED_ROWS = 512
+"""They read the rows of a block again for each tile, so these have to stay in cache."""
 CHUNKS = 16
 """Runs of blocks whose gradients one thread adds up; fixed, so that sums do not depend on the number of threads."""
 
@@ -174,7 +176,7 @@ def backward_block(params, sizes, x, y, n, tape, scale, one, g, product, gradien
         h = tape[first - i : first] if k > 1 else x
         dz = g[turn, :o]
         dw = gradients[at : at + o * i]
-        if TILED_FROM <= o * i <= TILED_TO:
+        if TILED_FROM <= o * i <= TILED_TO and dz.shape[1] <= TILED_ROWS:
             add_products(dz, h, dw.reshape(o, i))
         else:
             np.dot(dz, h.T, product[: o * i].reshape(o, i))
