@@ -167,14 +167,25 @@ def passed(row: pd.Series[float]) -> bool:
     )
 
 
-def blocks_needed(half_width: float, blocks: int, margin: float = MARGIN) -> int:
-    """Return about how many blocks would find the planted slow-down in nine cases of ten, from those of one trial.
+def blocks_needed(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: float = MARGIN) -> int | None:
+    """Return how many blocks find the planted slow-down often enough, tried on the same rounds.
 
-    The gap between slow-down and margin must hold the half-width of the interval and 1.28 standard errors besides.
+    Args:
+        frame: as `certify` takes it.
+        blocks: that were too few.
+        trials: draws of two arms for each number of blocks tried.
+        margin: of equivalence.
+
+    Returns:
+        A number of blocks, ``None`` where half of the rounds recorded are too few.
     """
-    room = math.log(PLANTED) - math.log1p(margin)
-    wanted = room / (1 + 1.28 / 1.96)
-    return max(2, math.ceil(blocks * (math.log1p(half_width) / wanted) ** 2))
+    (noise, *_) = recorded(frame, statistics.FIGURE)
+    for more in range(blocks + 1, noise.differences.shape[1] // 2 + 1):
+        rng = np.random.default_rng(0)
+        found = [trial.found for _ in range(trials) for trial in _draws([noise], more, margin, rng)]
+        if np.concatenate(found).mean() >= LEAST_FOUND:
+            return more
+    return None
 
 
 def _draws(noises: list[Noise], blocks: int, margin: float, rng: np.random.Generator) -> Iterator[Trial]:

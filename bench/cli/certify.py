@@ -41,11 +41,14 @@ def run(args: argparse.Namespace) -> int:
     found = certify.certify(frame, args.blocks, args.trials, args.margin)
     used = found[found["figure"] == statistics.FIGURE].iloc[0]
     kept = certify.passed(used)
+    needed = None if kept else certify.blocks_needed(frame, args.blocks, args.trials, args.margin)
     if args.json:
-        document.show({"run": stored.id, "passed": kept, "figure": statistics.FIGURE, "rows": found})
+        document.show(
+            {"run": stored.id, "passed": kept, "figure": statistics.FIGURE, "blocks_needed": needed, "rows": found}
+        )
     else:
         out = terminal.console()
-        for part in certifying.certificate(found, statistics.FIGURE, kept, args.margin):
+        for part in certifying.certificate(found, statistics.FIGURE, kept, args.margin, needed):
             out.print(part)
         if warning := conditions.busy(frame):
             out.print(warning)

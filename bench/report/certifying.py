@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def certificate(found: pd.DataFrame, figure: str, kept: bool, margin: float) -> Iterator[Table | str]:
-    """Yield the verdict on the block figure in use, then each figure's rates."""
+def certificate(
+    found: pd.DataFrame, figure: str, kept: bool, margin: float, needed: int | None
+) -> Iterator[Table | str]:
+    """Yield the verdict on the block figure in use, then each figure's rates, and how many blocks would do."""
     used = found[found["figure"] == figure].iloc[0]
     yield (
         f"{'passed' if kept else 'FAILED'}: {format_count(int(used['comparisons']))} comparisons of "
@@ -39,10 +41,10 @@ def certificate(found: pd.DataFrame, figure: str, kept: bool, margin: float) -> 
     rows.append(("wanted", *targets, f">= {100 * certify.LEAST_FOUND:.0f} %", "", ""))
     yield table(columns, rows, caption="* in use; +-: half an interval, median")
     if used["found"] < certify.LEAST_FOUND:
-        needed = certify.blocks_needed(float(used["half_width"]), int(used["blocks"]), margin)
+        do = f"{needed} blocks find it" if needed else "more rounds than were recorded are needed to find it"
         yield (
             f"Noise as recorded hides a slow-down of 10 % beyond the margin of {100 * margin:.3g} %:\n"
-            f"about {needed} blocks would find it in nine cases of ten; a quieter machine needs fewer."
+            f"{do} in nine cases of ten; a quieter machine needs fewer."
         )
 
 
