@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +16,10 @@ unhurried = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.
 hypothesis.settings.register_profile("local", **unhurried)
 hypothesis.settings.register_profile("ci", derandomize=True, print_blob=True, **unhurried)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# A shell that starts a command in the background lets it ignore Ctrl-C, and its children with it: tests send them one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
