@@ -63,12 +63,20 @@ def isolate(cpus: list[int]) -> None:
 
 
 def start_framework(spec: dict[str, Any]) -> None:
-    """Import the backend and place a first, smallest network, which starts the framework's runtime."""
+    """Import the backend and place parameters of its largest network, which starts the framework's runtime.
+
+    Of the largest, since a backend may load more for some networks than for others, and what it loaded later, with the
+    first network that needs it, would be in no figure.
+    """
+    import numpy as np
+
     from backends import Layer, Network, load
 
     first = spec["cells"][0]
-    backend = load(spec["backend"], Network((1, 1, 1)), first["dtype"], first["device"])
-    backend.place_params([Layer([[0.0]], [0.0])] * 2)  # type: ignore[arg-type]
+    networks = [Network.parse(cell["network"]) for cell in spec["cells"]]
+    largest = max(networks, key=lambda network: network.parameter_count)
+    backend = load(spec["backend"], largest, first["dtype"], first["device"])
+    backend.place_params([Layer(np.zeros((o, i)), np.zeros(o)) for o, i in largest.layer_shapes])
     backend.synchronize()
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import backends
 from backends.conformance.cell import CLAIMS
-from bench import campaign, process, results
+from bench import campaign, child, process, results
 from bench.errors import UsageError
 from bench.journal import Journal, JournalFull
 from bench.plan import AA, Group, Plan
@@ -61,6 +62,17 @@ def test_compile_time_of_a_loop_survives_the_search_for_its_length(tmp_path):
     assert row.status == "ok"
     assert row.steps > 20  # 10 would take 2 ms as single steps
     assert row.compile_s == pytest.approx(0.3, rel=0.1)
+
+
+def test_loading_counts_what_the_largest_network_of_a_block_needs(monkeypatch):
+    """A backend may load more for a larger network: it is asked for that one while the import is timed."""
+    asked, load = [], backends.load
+    monkeypatch.setattr(
+        backends, "load", lambda name, network, *rest: asked.append(network) or load(name, network, *rest)
+    )
+    cells = [{"network": sizes, "dtype": "float32", "device": "cpu"} for sizes in ("3-2-1", "8-32-4-1", "1-1-1")]
+    child.start_framework({"backend": "numpy", "cells": cells})
+    assert list(map(str, asked)) == ["8-32-4-1"]
 
 
 def test_a_fault_that_a_resumed_run_mends_is_no_failure(tmp_path):
