@@ -118,8 +118,9 @@ class NumpyBackend(Backend):
             return super().train(params, batch, learning_rate, steps)
 
     def outputs(self, tape: Tape) -> tuple[Array, ...]:
+        rows = sum(block[-1].shape[1] for block in tape)
         return tuple(
-            np.ascontiguousarray(np.concatenate([block[k][:size] for block in tape], axis=1).T)
+            np.concatenate([block[k][:size].T for block in tape], out=np.empty((rows, size), self.dtype))
             for k, size in enumerate(self.network.sizes[1:])
         )
 

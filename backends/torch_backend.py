@@ -114,7 +114,7 @@ def _full_precision(method: Any) -> Any:
         try:
             before = torch.get_float32_matmul_precision()
         except RuntimeError:  # switches of single libraries were set, which this one refuses to sum up
-            with _all_switches_at("ieee"):
+            with _all_switches_at_ieee():
                 return method(*arguments)
         if before == "highest":
             return method(*arguments)
@@ -128,13 +128,13 @@ def _full_precision(method: Any) -> Any:
 
 
 @contextmanager
-def _all_switches_at(precision: str) -> Iterator[None]:
-    """Set the switch of each library's products, and put them back; torch has these from 2.9."""
+def _all_switches_at_ieee() -> Iterator[None]:
+    """Set the switch of each library's products to full precision, and put them back; torch has these from 2.9."""
     switches = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
     before = [switch.fp32_precision for switch in switches]
     try:
         for switch in switches:
-            switch.fp32_precision = precision
+            switch.fp32_precision = "ieee"
         yield
     finally:
         for switch, was in zip(switches, before, strict=True):
@@ -229,8 +229,8 @@ class TorchBackend(Backend):
             graph.replay()
 
     def outputs(self, tape: list[Outputs]) -> tuple[Array, ...]:
-        layers = (torch.cat(layer, dim=1) for layer in zip(*(block.h for block in tape), strict=True))
-        return tuple(h.T.contiguous().cpu().numpy() for h in layers)
+        layers = zip(*(block.h for block in tape), strict=True)
+        return tuple(torch.cat([h.T for h in layer]).cpu().numpy() for layer in layers)
 
     def fetch(self, params: Vector) -> Params:
         host = [view.cpu().numpy() for view in params.layers]

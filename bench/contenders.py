@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.machine import accelerators, physical_cores
 
 if TYPE_CHECKING:
-    from backends import Backend
+    from backends.registry import Entry
 
 GPU_DEVICE = Path("/dev/nvidia0")
 
@@ -25,10 +25,19 @@ def named(names: Sequence[str], dtypes: Sequence[str], devices: Sequence[str]) -
         BackendUnavailable: its framework is not installed; says which command helps.
     """
     check_devices(devices)
+    known = {entry.name: entry for entry in backends.catalogue()}
     for name in names:
-        kind = _class_of(name, devices)
-        if kind and (lack := _lacks(kind, dtypes, devices)):
-            raise UsageError(f"backend {name!r} {lack}; measure it in a run of its own, or leave it out of --backends")
+        if name in known:
+            if reason := known[name].missing():
+                raise backends.BackendUnavailable(f"backend {name!r} is unavailable: {reason}; {known[name].remedy}")
+            if lack := _lacks(known[name], dtypes, devices):
+                raise UsageError(
+                    f"backend {name!r} {lack}; measure it in a run of its own, or leave it out of --backends"
+                )
+        elif ":" not in name:
+            raise UsageError(f"no backend {name!r}; known: {', '.join(known)}, or package.module:Class")
+        elif not exists(module := name.partition(":")[0]):
+            raise UsageError(f"backend {name!r}: there is no module {module!r}; is its folder in PYTHONPATH?")
     return tuple(names)
 
 
@@ -43,7 +52,7 @@ def present(dtypes: Sequence[str], devices: Sequence[str]) -> tuple[tuple[str, .
     for entry in backends.catalogue("best", "plugin"):
         if reason := entry.missing():
             without.append((entry.name, f"{reason}; {entry.remedy}"))
-        elif (kind := _class_of(entry.name, devices)) and (lack := _lacks(kind, dtypes, devices)):
+        elif lack := _lacks(entry, dtypes, devices):
             without.append((entry.name, f"it {lack}"))
         else:
             found.append(entry.name)
@@ -73,20 +82,6 @@ def check_devices(devices: Sequence[str]) -> None:
         raise UsageError("no NVIDIA GPU is seen here, so nothing can be measured on cuda; ask for cpu instead")
 
 
-def _class_of(name: str, devices: Sequence[str]) -> type[Backend] | None:
-    """Return the class of a backend where it matters: on the CPU every one of ours has all, and a stranger's code is
-    not imported here, where it could take everything down.
-    """
-    known = {entry.name: entry for entry in backends.catalogue()}
-    module = name.partition(":")[0]
-    if name not in known and ":" not in name:
-        raise UsageError(f"no backend {name!r}; known: {', '.join(known)}, or package.module:Class")
-    if name not in known and not exists(module):
-        raise UsageError(f"backend {name!r}: there is no module {module!r}; is its folder in PYTHONPATH?")
-    cpu_alone = set(devices) <= {"cpu"}
-    return None if name not in known or (cpu_alone and not known[name].missing()) else backends.find(name)
-
-
 def exists(module: str) -> bool:
     """Return whether a module can be found, without importing it."""
     try:
@@ -95,9 +90,14 @@ def exists(module: str) -> bool:
         return False
 
 
-def _lacks(kind: type[Backend], dtypes: Sequence[str], devices: Sequence[str]) -> str:
-    """Return what a backend does not have, '' where it has all."""
-    offered = kind.capabilities
+def _lacks(entry: Entry, dtypes: Sequence[str], devices: Sequence[str]) -> str:
+    """Return what a backend does not have, '' where it has all.
+
+    On the CPU every one of ours has all, and none is imported to ask.
+    """
+    if set(devices) <= {"cpu"}:
+        return ""
+    offered = backends.find(entry.name).capabilities
     for what, asked, known in (("dtype", dtypes, offered.dtypes), ("device", devices, offered.devices)):
         if lacking := [one for one in asked if one not in known]:
             return f"has no {what} {lacking[0]!r}, only {', '.join(known)}"

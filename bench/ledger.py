@@ -181,20 +181,21 @@ def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
 
 def _alone_in_process(rows: pd.DataFrame) -> pd.Series[float]:
     """Do so for the rows of one process, in the order in which they were measured."""
-    case = ["network", "batch", "dtype", "device"]
-    seconds = rows.groupby(case, sort=False)["compile_s"].transform("max").fillna(0.0)
+    cases = list(rows[["network", "batch", "dtype", "device"]].itertuples(index=False, name=None))
+    own_s: dict[tuple[str, ...], float] = {}
+    for case, seconds in zip(cases, rows["compile_s"].fillna(0.0), strict=True):
+        own_s[case] = max(own_s.get(case, 0.0), seconds)
     of_network: dict[str, float] = {}
-    alone: dict[tuple[str, ...], float] = {}
     dearest = 0.0
-    for place, own_s in zip(rows[case].itertuples(index=False, name=None), seconds, strict=True):
-        if place not in alone:
-            for shared_s in (of_network.get(place[0], 0.0), dearest):
-                if (known_s := alone.get(place, own_s)) < max(LEAST_COMPILE_S, dearest / 20):
-                    alone[place] = max(known_s, shared_s)
-            of_network[place[0]] = max(of_network.get(place[0], 0.0), own_s)
-            dearest = max(dearest, own_s)
-            alone.setdefault(place, own_s)
-    return rows.assign(alone=[alone[place] for place in rows[case].itertuples(index=False, name=None)])["alone"]
+    alone = {}
+    for case, seconds in own_s.items():
+        alone[case] = seconds
+        for shared_s in (of_network.get(case[0], 0.0), dearest):
+            if alone[case] < max(LEAST_COMPILE_S, dearest / 20):
+                alone[case] = max(alone[case], shared_s)
+        of_network[case[0]] = max(of_network.get(case[0], 0.0), seconds)
+        dearest = max(dearest, seconds)
+    return rows.assign(alone_s=[alone[case] for case in cases])["alone_s"]
 
 
 def compile_s(times: CompileTimes, case: Case, cache: str, rng: np.random.Generator) -> tuple[Floats, str]:

@@ -41,14 +41,16 @@ def _memory_is_copied(subject: Subject, one: Problem, other: Problem) -> str:
         return "the caller's arrays were written to"
     expected = backend.outputs(tape)
     params, batch = backend.place_params(mine.params), backend.place_batch(mine.inputs, mine.targets)
-    one_again = backend.place_batch(one.inputs, one.targets)
     for array in _arrays(mine):
         array.fill(math.nan)
     tape = backend.forward(params, batch)
     backend.backward(params, batch, tape)
     if not _same(backend.outputs(tape), expected):
         return "overwriting the caller's arrays changed the outputs"
-    if not _same(backend.fetch(backend.backward(params, batch, tape)[1]), _gradients(backend, one, one_again)):
+    if not _same(
+        backend.fetch(backend.backward(params, batch, tape)[1]),
+        _gradients(backend, one, backend.place_batch(one.inputs, one.targets)),
+    ):
         return "overwriting the caller's arrays changed the gradients"
     return ""
 
