@@ -57,7 +57,8 @@ def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> di
 
 def busy(frame: pd.DataFrame) -> str:
     """Return a warning where other programs wanted the processors while a run was measured, '' where they did not."""
-    if "receipt_beside" in frame and (others := set(frame["receipt_beside"].dropna()) - {""}):
+    beside = frame["receipt_beside"].dropna() if "receipt_beside" in frame else ()
+    if others := {one for text in beside for one in text.split("; ")} - {""}:
         return f"Measured at the same time as {', '.join(sorted(others))}: times suffer. Measure again alone."
     good = frame[(frame["status"] == "ok") & (frame["load_average"] > 0)]
     if good.empty:
