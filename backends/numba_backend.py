@@ -25,10 +25,7 @@ REGISTER_PARAMETERS = 36
 """Up to this size LLVM unrolls the register kernels; beyond it they spill and lose to the blocked ones."""
 REGISTER_ROWS = 4096
 """Rows of one thread's turn; sums do not depend on the number of threads since this is fixed."""
-WIDE_ROWS = 4096
 PARALLEL_PLACE = 1 << 16
-SMALL_PRODUCT = 1_000_000
-"""OpenBLAS multiplies without packing or threads while rows x inputs x outputs is at most this."""
 
 
 class Batch(NamedTuple):
@@ -56,14 +53,17 @@ class NumbaBackend(Backend):
     def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
         super().__init__(network, dtype, device)
         self._real = np.dtype(dtype).type
-        self._largest = max(o * i for o, i in network.layer_shapes)
-        self._tiny = len(network.sizes) == 3 and network.parameter_count <= REGISTER_PARAMETERS
-        bind: Any = numba_registers.bind if self._tiny else _bind_blocks
-        self._kernels: dict[str, Any] = bind(network.sizes, self._real)
+        tiny = len(network.sizes) == 3 and network.parameter_count <= REGISTER_PARAMETERS
+        kernels: Any = numba_registers if tiny else _numba_blocks()
+        self._kernels: dict[str, Any] = kernels.bind(network.sizes, self._real)
+        self._family = "registers"
+        self.block_rows = REGISTER_ROWS
+        if not tiny:
+            self.block_rows, chunks = kernels.blocking(network.sizes, self._real)
+            self._family = "blocks" if chunks > 1 else "wide"
         self._step = self._kernels["step"]
         self._update, self._place, self._place_parallel = _vector_kernels(dtype)
-        self._blas = [] if self._tiny else ThreadpoolController().select(internal_api="openblas").lib_controllers
-        self.block_rows = REGISTER_ROWS if self._tiny else self._blocked_rows()
+        self._blas = [] if tiny else ThreadpoolController().select(internal_api="openblas").lib_controllers
 
     def place_params(self, params: Sequence[Layer]) -> Array:
         return np.concatenate([array.ravel() for layer in self.host_params(params) for array in layer])
@@ -73,7 +73,7 @@ class NumbaBackend(Backend):
         n = len(x)
         rows = min(n, self.block_rows)
         blocks = -(-n // rows)
-        parallel = blocks > 1 and not self._wide
+        parallel = blocks > 1 and self._family != "wide"
         return Batch(self._blocked(x, blocks, rows), self._blocked(y, blocks, rows), n, parallel)
 
     def forward(self, params: Array, batch: Batch) -> Tape:
@@ -121,17 +121,8 @@ class NumbaBackend(Backend):
             "framework": f"numba {numba.__version__}",
             "products": self.capabilities.products,
             "threads": numba.get_num_threads(),
-            "kernels": "registers" if self._tiny else "wide" if self._wide else "blocks",
+            "kernels": self._family,
         }
-
-    @property
-    def _wide(self) -> bool:
-        """Whether the layers are so wide that the BLAS's own threads serve best."""
-        return self.block_rows * self._largest > SMALL_PRODUCT
-
-    def _blocked_rows(self) -> int:
-        rows = min(SMALL_PRODUCT // self._largest, 480) // 16 * 16  # 512: rows a power of two apart share cache sets
-        return rows if rows >= 64 else WIDE_ROWS
 
     def _blocked(self, rows_major: Array, blocks: int, rows: int) -> Array:
         blocked = np.empty((blocks, rows_major.shape[1], rows), self.dtype)
@@ -152,7 +143,7 @@ class NumbaBackend(Backend):
                 blas.set_num_threads(threads)
 
 
-def _bind_blocks(sizes: tuple[int, ...], real: Any) -> dict[str, Any]:
+def _numba_blocks() -> Any:
     """Return the blocked kernels; only these need the BLAS of scipy, whose import takes a third as long as numba's."""
     try:
         import scipy.linalg.cython_blas  # noqa: F401 - numba's np.dot calls it: load it before looking for its threads
@@ -163,8 +154,7 @@ def _bind_blocks(sizes: tuple[int, ...], real: Any) -> dict[str, Any]:
 
     from backends import numba_blocks
 
-    kernels: dict[str, Any] = numba_blocks.bind(sizes, real)  # type: ignore[no-untyped-call]
-    return kernels
+    return numba_blocks
 
 
 def _copy_blocks(rows_major, blocked):  # type: ignore[no-untyped-def]

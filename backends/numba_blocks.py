@@ -13,11 +13,18 @@ AVX-512, lower quartiles of processes in turn: 4.3 to 4.4 ms instead of 4.6 to 4
 128, 240, 368 and 480 rows took 8.3, 5.6, 4.2 and 4.1 ms at 32-64-1, 1.11, 1.03, 1.00 and 0.98 at 8-32-1, n = 2^16.
 Row-major blocks lost: 2.0 to 2.3 ms where feature-major ones took 1.2 to 1.5, at 8-32-1 on another machine.
 
+Wider layers are cut as well, in blocks of 512 rows, each product on one thread: 36.1 ms where the BLAS's own threads
+took 37.6 at 784-512-10, n = 4,096, 12.8 for 13.4 to 19.9 at 256-256-1, n = 8,192, 7.9 for 10.7 to 17.2 at 128-128-10,
+n = 16,384; blocks of 128 to 1,024 rows differ by less than a tenth there. Loops of our own for products with few
+outputs or inputs lost to the BLAS's small-matrix kernels, by 1.6 times at 8 x 64.
+
 A chunk's scratch, its ``room``, is kept from step to step: taken afresh each time, its pages alone cost 41.2 instead of
 36.9 ms at 784-512-10, n = 4,096, 82.6 instead of 71.2 in float64; where it is small, looking it up costs 0.1 us.
 """
 
 from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -26,15 +33,54 @@ from backends.layout import aligned_empty
 from backends.numba_compile import serial_and_parallel
 from backends.numba_tanh import tanh
 
-_LOOP = {"fastmath": {"contract"}, "error_model": "numpy"}
-_SUM = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
+_INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Of what only kernels call: without entries from Python and C a kernel compiles in nine tenths of the time."""
+_LOOP = _INNER | {"fastmath": {"contract"}}
+_SUM = _INNER | {"fastmath": {"reassoc", "contract", "nsz"}}
 _KERNEL = {"error_model": "numpy"}
 TILED_FROM, TILED_TO = 1 << 10, 1 << 13
 """Sizes of a layer, ``o * i``, whose gradient our own loops add up faster than the BLAS multiplies."""
 TILED_ROWS = 512
 """They read the rows of a block again for each tile, so these have to stay in cache."""
+SMALL_PRODUCT = 1_000_000
+"""OpenBLAS multiplies without packing or threads while rows x inputs x outputs is at most this."""
+LEAST_ROWS, MOST_ROWS = 64, 480
+"""Rows of a block of such products; 512, a power of two, would make rows share the sets of a cache."""
+WIDE_ROWS, HUGE_ROWS = 512, 4096
+"""Rows of a block where a layer is too large for them, and where all threads work on one product."""
+ROOM_BYTES = 1 << 27
+"""Most scratch of all chunks together."""
 CHUNKS = 16
 """Runs of blocks whose gradients one thread adds up; fixed, so that sums do not depend on the number of threads."""
+PART = 1 << 14
+"""Parameters whose gradients of all chunks one thread adds up at a time."""
+
+
+class Blocking(NamedTuple):
+    """Rows of a block, and the most chunks; with one alone, the BLAS's own threads share each product."""
+
+    rows: int
+    chunks: int
+
+
+def blocking(sizes, real):
+    """Return how a batch of that network is best cut; ``real`` is the dtype's scalar type.
+
+    Huge layers are left to the threads of the BLAS: a copy of the gradients for each chunk would take too much memory.
+    """
+    largest = max(o * i for i, o in pairwise(sizes))
+    rows = min(SMALL_PRODUCT // largest, MOST_ROWS) // 16 * 16
+    if rows < LEAST_ROWS:
+        rows = WIDE_ROWS
+    chunks = min(CHUNKS, ROOM_BYTES // (room_length(sizes, rows) * np.dtype(real).itemsize))
+    return Blocking(rows, chunks) if chunks >= CHUNKS // 2 else Blocking(HUGE_ROWS, 1)
+
+
+def room_length(sizes, rows):
+    """Return the numbers in the room of one chunk, whole cache lines of them; `parts_of` cuts it."""
+    parameters = sum(o * (i + 1) for i, o in pairwise(sizes))
+    length = 2 * parameters + (sum(sizes[1:]) + 2 * max(sizes[1:])) * rows
+    return length + -length % 16
 
 
 @njit(**_LOOP)
@@ -160,8 +206,8 @@ def forward_block(params, sizes, x, n, tape):
 
 
 @njit(**_LOOP)
-def backward_block(params, sizes, x, y, n, tape, scale, one, g, product, gradients):
-    """Add one block to ``gradients``; return its sum of squares.
+def backward_block(params, sizes, x, y, n, tape, scale, one, fresh, g, product, gradients):
+    """Add one block to ``gradients``, all zero if ``fresh``; return its sum of squares.
 
     ``g [2, widest, rows]`` and ``product``, a vector as long as the parameters, are scratch.
     """
@@ -178,6 +224,8 @@ def backward_block(params, sizes, x, y, n, tape, scale, one, g, product, gradien
         dw = gradients[at : at + o * i]
         if TILED_FROM <= o * i <= TILED_TO and dz.shape[1] <= TILED_ROWS:
             add_products(dz, h, dw.reshape(o, i))
+        elif fresh:
+            np.dot(dz, h.T, dw.reshape(o, i))
         else:
             np.dot(dz, h.T, product[: o * i].reshape(o, i))
             add(product[: o * i], dw)
@@ -217,19 +265,47 @@ def start(gradients, one):
 
 
 @njit(**_LOOP)
-def add_up(room, squares, gradients, one):
-    """Write the sum of the gradients of all chunks, in their order; return the sum of their squares."""
-    total = start(gradients, one)
-    for c in range(room.shape[0]):
+def count_parts(parameters):
+    """Return how many parts there are to share among threads."""
+    return (parameters + PART - 1) // PART
+
+
+@njit(**_LOOP)
+def part_of(parameters, part):
+    """Return the first and the last but one of the parameters in a part."""
+    return part * PART, min((part + 1) * PART, parameters)
+
+
+@njit(**_LOOP)
+def add_up(room, part, parameters):
+    """Add up one part of the gradients of all chunks, in their order, in those of the first."""
+    first, last = part_of(parameters, part)
+    for c in range(1, room.shape[0]):
+        add(room[c, first:last], room[0, first:last])
+
+
+@njit(**_LOOP)
+def copy(source, part, gradients):
+    """Copy one part."""
+    first, last = part_of(gradients.shape[0], part)
+    for k in range(first, last):
+        gradients[k] = source[k]
+
+
+@njit(**_LOOP)
+def sum_of(squares):
+    """Return the sum of what the chunks gave, in their order."""
+    total = squares[0]
+    for c in range(1, squares.shape[0]):
         total += squares[c]
-        add(room[c], gradients)
     return total
 
 
 @njit(**_LOOP)
-def descend(params, gradients, learning_rate):
-    """Take the update."""
-    for k in range(params.shape[0]):
+def descend(params, part, gradients, learning_rate):
+    """Take the update of one part."""
+    first, last = part_of(params.shape[0], part)
+    for k in range(first, last):
         params[k] -= learning_rate * gradients[k]
 
 
@@ -249,12 +325,16 @@ def backward(params, sizes, x, y, n, tape, one, room, gradients):
     for c in prange(chunks):
         partial, product, _, g = parts_of(room[c], sizes, rows, params.shape[0])
         total = start(partial, one)
-        for k in range(c * blocks // chunks, (c + 1) * blocks // chunks):
-            here = min(rows, n - k * rows)
+        first = c * blocks // chunks
+        for k in range(first, (c + 1) * blocks // chunks):
+            here, fresh = min(rows, n - k * rows), k == first
             scale = (one + one) / count
-            total += backward_block(params, sizes, x[k], y[k], here, tape[k], scale, one, g, product, partial)
+            total += backward_block(params, sizes, x[k], y[k], here, tape[k], scale, one, fresh, g, product, partial)
         squares[c] = total
-    return add_up(room, squares, gradients, one) / count
+    for part in prange(count_parts(params.shape[0])):
+        add_up(room, part, params.shape[0])
+        copy(room[0], part, gradients)
+    return sum_of(squares) / count
 
 
 def train(params, sizes, x, y, n, learning_rate, one, room, losses):
@@ -262,20 +342,22 @@ def train(params, sizes, x, y, n, learning_rate, one, room, losses):
     blocks, rows = x.shape[0], x.shape[2]
     chunks = room.shape[0]
     squares = np.empty(chunks, x.dtype)
-    gradients = np.empty(params.shape[0], x.dtype)
     count = one * n * sizes[-1]
     for s in range(losses.shape[0]):
         for c in prange(chunks):
             partial, product, tape, g = parts_of(room[c], sizes, rows, params.shape[0])
             total = start(partial, one)
-            for k in range(c * blocks // chunks, (c + 1) * blocks // chunks):
-                here = min(rows, n - k * rows)
+            first = c * blocks // chunks
+            for k in range(first, (c + 1) * blocks // chunks):
+                here, fresh = min(rows, n - k * rows), k == first
                 scale = (one + one) / count
                 forward_block(params, sizes, x[k], here, tape)
-                total += backward_block(params, sizes, x[k], y[k], here, tape, scale, one, g, product, partial)
+                total += backward_block(params, sizes, x[k], y[k], here, tape, scale, one, fresh, g, product, partial)
             squares[c] = total
-        losses[s] = add_up(room, squares, gradients, one) / count
-        descend(params, gradients, learning_rate)
+        losses[s] = sum_of(squares) / count
+        for part in prange(count_parts(params.shape[0])):
+            add_up(room, part, params.shape[0])
+            descend(params, part, room[0], learning_rate)
 
 
 @lru_cache
@@ -286,8 +368,9 @@ def _compile(real):
 
 def bind(sizes, real):
     """Return the kernels by name with the sizes of a network bound to them; ``real`` is the dtype's scalar type."""
-    sizes, one = np.array(sizes, np.int64), real(1)
-    parameters = int((sizes[1:] * (sizes[:-1] + 1)).sum())
+    dtype, one = np.dtype(real), real(1)
+    most_chunks = blocking(sizes, real).chunks
+    layers, sizes = sizes, np.array(sizes, np.int64)
     forwards, backwards, trains = _compile(real)
     rooms = {}
     loss = np.empty(1, real)
@@ -295,10 +378,9 @@ def bind(sizes, real):
     def room(x, parallel):
         key = x.shape, parallel
         if key not in rooms:
-            chunks, rows = min(CHUNKS, x.shape[0]) if parallel else 1, x.shape[2]
-            length = 2 * parameters + int(sizes[1:].sum() + 2 * sizes[1:].max()) * rows
+            chunks = min(most_chunks, x.shape[0]) if parallel else 1
             rooms.clear()  # that of the last batch alone is kept
-            rooms[key] = aligned_empty((chunks, length + -length % 16), np.dtype(real))
+            rooms[key] = aligned_empty((chunks, room_length(layers, x.shape[2])), dtype)
         return rooms[key]
 
     def forward_with(parallel):

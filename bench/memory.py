@@ -25,17 +25,23 @@ PROCESS_BYTES = 384 << 20
 """Of a process with its framework at work, whatever the batch: numpy takes a seventh of it, torch and JAX most."""
 
 SCRATCH_BYTES = 16 << 20
-"""For the blocks that a backend keeps in cache, whatever the batch."""
+"""For the blocks that a backend keeps in cache, whatever the network."""
+
+MOST_SCRATCH_BYTES = 144 << 20
+"""No backend takes more for it, however many parameters there are."""
 
 
 def need_bytes(network: Network, batch: int, dtype: str = "float32") -> int:
     """Return the bytes that one phase after another needs at most for ``batch`` rows: X and Y on the host and placed,
     every layer's output on the tape, three times as much for what goes backward, four copies of the parameters, and
-    `SCRATCH_BYTES`.
+    the scratch of sixteen blocks of 512 rows: two copies of the gradients and what a row needs on its way back.
     """
     itemsize = int(np.dtype(dtype).itemsize)
     tape = batch * sum(network.sizes[1:]) * itemsize
-    return 2 * batch_bytes(network, batch, dtype) + 4 * tape + 4 * network.parameter_count * itemsize + SCRATCH_BYTES
+    parameters = network.parameter_count * itemsize
+    scratch = 16 * (2 * parameters + 512 * 3 * sum(network.sizes[1:]) * itemsize)
+    scratch = min(SCRATCH_BYTES + scratch, MOST_SCRATCH_BYTES)
+    return 2 * batch_bytes(network, batch, dtype) + 4 * tape + 4 * parameters + scratch
 
 
 def room_bytes(device: str = "cpu") -> int:

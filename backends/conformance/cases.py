@@ -33,9 +33,14 @@ SIZES = (1, 2, 3, 7, 8, 9, 16, 17, 31, 64, 257)
 COMMON_BLOCKS = (1024, 4096, 8192)
 BLOCK_NETWORK = Network((3, 2, 1))
 MOST_ROWS = 1 << 18
+"""Beyond it a batch of `BLOCK_NETWORK` takes seconds to judge."""
 VALUES_SHAPE = "3-2-1/n=64"
-LARGE_SHAPE = "65-67-9/n=2100"
+LARGE_NETWORK = Network((65, 67, 9))
+LARGE_SHAPE = f"{LARGE_NETWORK}/n=2100"
 """Beyond the sizes at which libraries change to other kernels for products and for tanh; nothing a multiple of four."""
+MANY_BLOCKS = 17
+"""More than backends commonly have sums for, so that some blocks are added to what is there."""
+MOST_LARGE_ROWS = 1 << 16
 
 TANH_POINTS = (4e-4, 0.1, 0.5, 1.0, 2.0, 4.0, 5.857, *np.linspace(7.9, 9.1, 13), *np.linspace(17.6, 22.0, 12))
 FORM = re.compile(r"(?P<network>[\d-]+)/n=(?P<rows>\d+)/(?P<values>\w+)(/seed=(?P<seed>\d+))?")
@@ -83,12 +88,13 @@ class Case:
         return Problem(str(self), params, np.ascontiguousarray(x), np.ascontiguousarray(y), drawn.learning_rate)
 
 
-def fixed(backend: Backend, quick: bool = False) -> tuple[Case, ...]:
+def fixed(backend_of: Callable[[Network], Backend], quick: bool = False) -> tuple[Case, ...]:
     """Return the stated set for a backend: fewer shapes where every new shape compiles, or where it has to be quick.
 
     Every kind of values at 3-2-1 with 64 rows; networks of one to three hidden layers; `LARGE_SHAPE`; the rows around
-    each block size: `rows_around_blocks` of ``backend``, which is of `BLOCK_NETWORK`.
+    each block size at `BLOCK_NETWORK`; many blocks at `LARGE_NETWORK`.
     """
+    backend = backend_of(BLOCK_NETWORK)
     names = ["3-2-1/n=3/tutorial", *(f"{VALUES_SHAPE}/{kind}" for kind in KINDS if kind != "tutorial")]
     names += ["1-1-1/n=1/normal", "8-32-1/n=257/normal", "17-9-7-2/n=31/normal"]
     compiles = backend.capabilities.compiles
@@ -96,6 +102,7 @@ def fixed(backend: Backend, quick: bool = False) -> tuple[Case, ...]:
         names += ["2-3-8-16-1/n=9/saturated", f"{LARGE_SHAPE}/normal", f"{LARGE_SHAPE}/tanh"]
         names += [] if compiles else [_latin_square(k) for k in range(len(SIZES))]
         names += [f"{BLOCK_NETWORK}/n={rows}/normal" for rows in rows_around_blocks(backend)]
+        names += many_blocks(backend_of(LARGE_NETWORK))
     return tuple(Case.parse(name) for name in dict.fromkeys(names))
 
 
@@ -119,6 +126,14 @@ def rows_around_blocks(backend: Backend) -> tuple[int, ...]:
         blocks = COMMON_BLOCKS[:1] if backend.capabilities.compiles else COMMON_BLOCKS
     edges = {edge for block in blocks for edge in (block - 1, block, block + 1, 2 * block + 1, 8 * block + 1)}
     return tuple(rows for rows in sorted(edges) if 0 < rows <= MOST_ROWS)
+
+
+def many_blocks(backend: Backend) -> tuple[str, ...]:
+    """Return the case of `MANY_BLOCKS` and a row of a ``backend`` of `LARGE_NETWORK`; none where it does not say what
+    its blocks are, or where they are so large that this would take too long.
+    """
+    rows = MANY_BLOCKS * int(getattr(backend, "block_rows", None) or MOST_LARGE_ROWS) + 1
+    return (f"{LARGE_NETWORK}/n={rows}/normal",) if rows <= MOST_LARGE_ROWS else ()
 
 
 def _latin_square(k: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from backends.base import Network
 from backends.conformance import arrays, determinism, laws, refusals, sign, state, trajectory
-from backends.conformance.cases import BLOCK_NETWORK, Case, fixed, fixed_for
+from backends.conformance.cases import Case, fixed, fixed_for
 from backends.conformance.report import Claim, Finding, Report, summarise
 from backends.conformance.stages import judge_stages, judge_step
 from backends.conformance.subject import Subject
@@ -129,7 +129,7 @@ def plan_of(
     claims: tuple[str, ...] | None = None,
 ) -> list[tuple[str, tuple[Case, ...]]]:
     """Return the claims in order, each with its cases."""
-    given = fixed(subject.on(BLOCK_NETWORK), quick) if network is None else fixed_for(network, quick)
+    given = fixed(subject.on, quick) if network is None else fixed_for(network, quick)
     plan = []
     for claim, rule in RULES.items():
         if claims is not None and claim not in claims:

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from backends.base import TrainingDiverged
-from backends.conformance.cases import BLOCK_NETWORK, VALUES_SHAPE, Case, rows_around_blocks
+from backends.conformance.cases import BLOCK_NETWORK, LARGE_NETWORK, VALUES_SHAPE, Case, many_blocks, rows_around_blocks
 from backends.conformance.report import Finding
 from backends.conformance.subject import Subject
 
@@ -66,7 +66,7 @@ def digest(subject: Subject) -> dict[str, str]:
     """Return a hash of the bits of every result, a case and a stage each."""
     found = {}
     most = max(rows_around_blocks(subject.on(BLOCK_NETWORK)), default=1)  # several blocks: threads share the sums
-    for name in (SMALL, f"{BLOCK_NETWORK}/n={most}/normal"):
+    for name in (SMALL, f"{BLOCK_NETWORK}/n={most}/normal", *many_blocks(subject.on(LARGE_NETWORK))):
         case = Case.parse(name)
         backend, problem = subject.on(case.network), case.problem(subject.dtype)
         batch = backend.place_batch(problem.inputs, problem.targets)

@@ -7,7 +7,6 @@ from backends import Network
 from backends.conformance.cases import KINDS, LARGE_SHAPE, SIZES, TANH_POINTS, Case, fixed, fixed_for
 from backends.conformance.mutants import DroppedRows
 from backends.conformance.plain import Plain
-from backends.conformance.subject import SMALLEST
 
 
 class Compiling(Plain):
@@ -15,10 +14,7 @@ class Compiling(Plain):
     capabilities = type(Plain.capabilities)(compiles=True)
 
 
-PLAIN = Plain(SMALLEST)
-
-
-@pytest.mark.parametrize("case", fixed(PLAIN), ids=str)
+@pytest.mark.parametrize("case", fixed(Plain), ids=str)
 def test_case_is_made_again_from_its_name(case: Case) -> None:
     """Parsing a case's name gives the case, and the same arrays to the bit."""
     again = Case.parse(str(case))
@@ -46,7 +42,7 @@ def test_names_of_another_form_are_refused(name: str) -> None:
 
 def test_fixed_set_has_every_size_in_every_place() -> None:
     """Inputs, outputs and rows take every size of the list; depths are one to three."""
-    cases = fixed(PLAIN)
+    cases = fixed(Plain)
     for sizes in ({c.network.inputs for c in cases}, {c.network.outputs for c in cases}, {c.rows for c in cases}):
         assert set(SIZES) <= sizes
     assert {len(case.network.sizes) - 2 for case in cases} == {1, 2, 3}
@@ -54,21 +50,23 @@ def test_fixed_set_has_every_size_in_every_place() -> None:
 
 
 def test_fixed_set_surrounds_the_block_size_that_a_backend_states() -> None:
-    """A row less and more than ``block_rows``, two and eight blocks and one; common sizes where it says nothing."""
-    assert {99, 100, 101, 201, 801} <= {case.rows for case in fixed(DroppedRows(SMALLEST))}
-    assert {1023, 1024, 1025, 8191, 8192, 8193} <= {case.rows for case in fixed(PLAIN)}
+    """A row less and more than ``block_rows``, two, eight and seventeen blocks and one; else common sizes."""
+    assert {99, 100, 101, 201, 801, 1701} <= {case.rows for case in fixed(DroppedRows)}
+    assert {1023, 1024, 1025, 8191, 8192, 8193} <= {case.rows for case in fixed(Plain)}
 
 
 def test_fixed_set_leaves_out_blocks_that_no_batch_fills() -> None:
     """A backend that never cuts a batch may say so with a huge ``block_rows``."""
-    backend = Plain(SMALLEST)
-    backend.block_rows = 1 << 62
-    assert max(case.rows for case in fixed(backend)) == Case.parse(f"{LARGE_SHAPE}/normal").rows
+
+    class Whole(Plain):
+        block_rows = 1 << 62
+
+    assert max(case.rows for case in fixed(Whole)) == Case.parse(f"{LARGE_SHAPE}/normal").rows
 
 
 def test_fixed_set_has_few_shapes_where_every_shape_compiles() -> None:
     """A compiling backend meets at most twelve shapes, with every kind of values among them."""
-    cases = fixed(Compiling(SMALLEST))
+    cases = fixed(Compiling)
     assert len({(case.network, case.rows) for case in cases}) <= 12
     assert {case.values for case in cases} == set(KINDS)
 
