@@ -31,7 +31,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
@@ -51,8 +50,8 @@ class Batch(NamedTuple):
     missing.
     """
 
-    blocks: tuple[jax.Array, jax.Array] | None
-    rest: tuple[jax.Array, jax.Array] | None
+    blocks: list[jax.Array] | None
+    rest: list[jax.Array] | None
 
 
 class Tape(NamedTuple):
@@ -77,6 +76,7 @@ class JaxBackend(Backend):
                 f"backend 'jax' has no device {device!r} here: {str(error).splitlines()[0]}; "
                 "on a machine with a GPU: pip install -U 'jax[cuda13]', or ask for device 'cpu'"
             ) from error
+        _start_compiler()
         row_bytes = sum(network.sizes) * np.dtype(dtype).itemsize
         self.block_rows = min(max(LEAST_ROWS, BLOCK_BYTES // row_bytes // 16 * 16), MOST_ROWS)
         self._x64 = dtype == "float64"
@@ -97,9 +97,8 @@ class JaxBackend(Backend):
         rows = self.block_rows if cut else len(x) + 1
         split = len(x) // rows * rows
         with self._scope():
-            blocks = (self._blocked(x[:split], rows), self._blocked(y[:split], rows)) if split else None
-            whole = split == len(x)
-            rest = None if whole else (self._blocked(x[split:], 0)[0], self._blocked(y[split:], 0)[0])
+            blocks = self._placed(_blocked(x[:split], rows), _blocked(y[:split], rows)) if split else None
+            rest = self._placed(*_blocked(x[split:], 0), *_blocked(y[split:], 0)) if split < len(x) else None
             return self._start(Batch(blocks, rest))
 
     def forward(self, params: jax.Array, batch: Batch) -> Tape:
@@ -169,14 +168,24 @@ class JaxBackend(Backend):
             self._rate = learning_rate, jax.device_put(rate, self._device)
         return self._rate[1]
 
-    def _blocked(self, rows_major: Array, rows: int) -> jax.Array:
-        """Copy ``[n, f]`` to the device as ``[blocks, f, rows]``, one block of all rows where ``rows`` is 0."""
-        n, features = rows_major.shape
-        rows = rows or n
-        blocked = aligned_empty((n // rows, features, rows), rows_major.dtype)
-        for k, block in enumerate(blocked):
-            copy_feature_major(rows_major[k * rows : (k + 1) * rows], block)
-        return jax.device_put(blocked, self._device)
+    def _placed(self, *host: Array) -> list[jax.Array]:
+        return [jax.device_put(array, self._device) for array in host]
+
+
+@lru_cache
+def _start_compiler() -> None:
+    """Load what the first compilation of a process loads, for 17 ms, lest the first kernel seem to take them."""
+    jax.jit(lax.neg).lower(0.0)
+
+
+def _blocked(rows_major: Array, rows: int) -> Array:
+    """Return a copy of ``[n, f]`` as ``[blocks, f, rows]``, one block of all rows where ``rows`` is 0."""
+    n, features = rows_major.shape
+    rows = rows or n
+    blocked = aligned_empty((n // rows, features, rows), rows_major.dtype)
+    for k, block in enumerate(blocked):
+        copy_feature_major(rows_major[k * rows : (k + 1) * rows], block)
+    return blocked
 
 
 def _layers(sizes: tuple[int, ...], flat: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
@@ -202,7 +211,7 @@ def _kernels(sizes: tuple[int, ...]) -> dict[str, Callable[..., Any]]:
         h, tape = x, []
         for k, (w, b) in enumerate(_layers(sizes, params), start=1):
             z = _product(w, h)
-            z = z + lax.broadcast_in_dim(b, z.shape, (0,))
+            z = lax.add(z, lax.broadcast_in_dim(b, z.shape, (0,)))
             h = z if k == len(sizes) - 1 else lax.tanh(z)
             tape.append(h)
         return tape
@@ -210,16 +219,16 @@ def _kernels(sizes: tuple[int, ...]) -> dict[str, Callable[..., Any]]:
     def gradients_of_block(
         params: jax.Array, x: jax.Array, y: jax.Array, tape: list[jax.Array], entries: int
     ) -> tuple[jax.Array, jax.Array]:
-        error = tape[-1] - y
-        loss = lax.reduce_sum(error * error, (0, 1)) / entries
-        g = error * (2 / entries)
+        error = lax.sub(tape[-1], y)
+        loss = lax.div(lax.reduce_sum(lax.mul(error, error), (0, 1)), float(entries))
+        g = lax.mul(error, 2 / entries)
         gradients: list[jax.Array] = []
         layers = _layers(sizes, params)
         for k in range(len(layers) - 1, -1, -1):
             h = tape[k - 1] if k else x
             gradients = [_product(g, h, over=(1, 1)).ravel(), lax.reduce_sum(g, (1,)), *gradients]
             if k:
-                g = _product(layers[k][0], g, over=(0, 0)) * (1 - h * h)
+                g = lax.mul(_product(layers[k][0], g, over=(0, 0)), lax.sub(1.0, lax.mul(h, h)))
         return loss, lax.concatenate(gradients, 0)
 
     def step_of_block(params: jax.Array, x: jax.Array, y: jax.Array, entries: int) -> tuple[jax.Array, jax.Array]:
@@ -228,7 +237,7 @@ def _kernels(sizes: tuple[int, ...]) -> dict[str, Callable[..., Any]]:
     def add_blocks(of_block: Callable[..., Any], params: jax.Array, batch: Batch, *tapes: Any) -> Any:
         """Return the sums of loss and gradients over all blocks and the rest."""
         entries = _entries(batch)
-        total = jnp.zeros((), params.dtype), jnp.zeros_like(params)
+        total = lax.full((), 0, params.dtype), lax.full_like(params, 0)
         if batch.blocks is not None:
             blocks = (*batch.blocks, *(tape.blocks for tape in tapes))
 
@@ -253,7 +262,7 @@ def _kernels(sizes: tuple[int, ...]) -> dict[str, Callable[..., Any]]:
         return result
 
     def update(params: jax.Array, gradients: jax.Array, learning_rate: jax.Array) -> jax.Array:
-        return params - learning_rate * gradients
+        return lax.sub(params, lax.mul(learning_rate, gradients))
 
     def step(params: jax.Array, batch: Batch, learning_rate: jax.Array) -> tuple[jax.Array, jax.Array]:
         loss, gradients = add_blocks(step_of_block, params, batch)
@@ -264,9 +273,9 @@ def _kernels(sizes: tuple[int, ...]) -> dict[str, Callable[..., Any]]:
     ) -> tuple[jax.Array, jax.Array]:
         def one(k: int, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             params, loss = step(state[0], batch, learning_rate)
-            return params, state[1].at[k].set(loss)
+            return params, lax.dynamic_update_index_in_dim(state[1], loss, k, 0)
 
-        return lax.fori_loop(0, steps, one, (params, jnp.zeros(room, params.dtype)))
+        return lax.fori_loop(0, steps, one, (params, lax.full((room,), 0, params.dtype)))
 
     return {
         "forward": jax.jit(forward),
