@@ -1,7 +1,8 @@
 """Carry out a plan: one round of blocks after the other, every record on disk at once, from wherever it was left.
 
-What a block is stands in `bench.plan`; how it is run, in `bench.process`. Nothing is printed here: `Progress` tells the
-caller how far things are, and another campaign on this machine is logged as a warning and kept in the rows.
+What a block is stands in `bench.runs.plan`; how it is run, in `bench.blocks.process`. Nothing is printed here:
+`Progress` tells the caller how far things are, and another campaign on this machine is logged as a warning and kept in
+the rows.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench import machine, results
-from bench.budget import block_s
-from bench.compile_cache import CompileCache
+from bench.blocks.compile_cache import CompileCache
+from bench.blocks.process import Job, run_round
 from bench.errors import UsageError
 from bench.journal import Journal, read
-from bench.manifest import check_resumable, create, earlier_pace, stored_plan, write_manifest
-from bench.neighbours import Neighbours, announced, warning
-from bench.plan import Block, Cell, Group
-from bench.process import Job, run_round
 from bench.results import ROWS, Run
+from bench.runs.budget import block_s
+from bench.runs.manifest import check_resumable, create, earlier_pace, stored_plan, write_manifest
+from bench.runs.neighbours import Neighbours, announced, warning
+from bench.runs.plan import Block, Cell, Group
 
 __all__ = ["Outcome", "Progress", "carry_out", "check_resumable", "create", "earlier_pace", "stored_plan"]
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bench import statistics
 from bench.errors import UsageError
-from bench.plan import AA
+from bench.runs.plan import AA
 from bench.statistics import CASE, FIGURES, MARGIN
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def record(
         UsageError: no such backend.
     """
     from backends import Network
-    from bench import budget, campaign, contenders, plan
+    from bench import campaign
     from bench.machine import physical_cores
+    from bench.runs import budget, contenders, plan
 
     contenders.named([backend], ["float32"], ["cpu"])
     networks = [Network((3, 2, 1)), Network((8, 32, 1))]

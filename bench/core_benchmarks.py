@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.block import Measurement, plugin_of
-from bench.plan import Cell
+from bench.blocks.block import Measurement, plugin_of
+from bench.runs.plan import Cell
 
 
 class Clock:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import compare, conditions
+from bench import compare
 from bench.errors import UsageError
+from bench.runs import conditions
 from bench.statistics import CASE, MARGIN, SLOWER, UNDECIDED
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from backends import Network
 from bench import machine, peers
 from bench.ceilings import Ceilings, Limit, limit_s
 from bench.memory import check_room
-from bench.plan import Group, Plan, ordered
+from bench.runs.plan import Group, Plan, ordered
 from bench.timing import Effort
 
 if TYPE_CHECKING:

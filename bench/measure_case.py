@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends import Network
-from bench import budget, campaign, contenders, plan
+from bench import campaign
 from bench.errors import UsageError
 from bench.machine import physical_cores
 from bench.results import Run
+from bench.runs import budget, contenders, plan
 
 if TYPE_CHECKING:
     from bench.campaign import Progress

@@ -14,7 +14,7 @@ import psutil
 
 from backends import Network
 from bench.errors import UsageError
-from bench.report.formats import format_bytes, format_count
+from bench.formats import format_bytes, format_count
 from bench.work import batch_bytes
 
 CGROUP = Path("/sys/fs/cgroup")

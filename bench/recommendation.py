@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backends import Network, catalogue
-from bench import crossover, ledger, results
-from bench.basis import beside, nothing_stored, runs_for
+from bench import results
 from bench.compare import failures
-from bench.conditions import busy, refuse, unlike_within
-from bench.contenders import exists
-from bench.crossover import Change
-from bench.decision import decide
 from bench.errors import UsageError
+from bench.jobs import crossover, ledger
+from bench.jobs.crossover import Change
+from bench.jobs.decision import decide
 from bench.results import Run
+from bench.runs.basis import beside, nothing_stored, runs_for
+from bench.runs.conditions import busy, refuse, unlike_within
+from bench.runs.contenders import exists
 from bench.statistics import MARGIN
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.student import digamma, inverse_trigamma, quantile, trigamma, upper_tail
+from bench.numerics.student import digamma, inverse_trigamma, quantile, trigamma, upper_tail
 
 if TYPE_CHECKING:
     import pandas as pd

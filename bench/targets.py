@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.formats import format_count, format_percent, format_ratio, format_seconds
 from bench.limits import Case, Standing
-from bench.report.formats import format_count, format_percent, format_ratio, format_seconds
 
 Measure = Literal["seconds", "share", "times_peer", "times_idiom"]
 BEST, EVERY = "best", "every"

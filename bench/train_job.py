@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from backends import Backend, Network
 from bench.errors import UsageError
-from bench.split import Split, split
-from bench.tables import TableFile, check_known, open_table, read_numbers
+from bench.own_data.reading import TableFile, check_known, open_table, read_numbers
+from bench.own_data.split import Split, split
 from bench.training import DEFAULT_STEPS, HIDDEN_UNITS, choose_backend, default_learning_rate, load_backend
 
 

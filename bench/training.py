@@ -13,8 +13,8 @@ import bench
 from backends import Backend, BackendUnavailable, Network, Params, TrainingDiverged
 from backends.base import Array
 from bench.errors import UsageError
+from bench.own_data.standardise import Floats
 from bench.problem import initial_params
-from bench.standardise import Floats
 
 HIDDEN_UNITS = 32
 DEFAULT_STEPS = 3000

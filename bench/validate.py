@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from backends import Network, available
-from bench import ledger, recommendation, work
+from bench import recommendation, work
+from bench.jobs import ledger
+from bench.jobs.time_model import MEASURED
 from bench.results import Run
-from bench.time_model import MEASURED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +65,9 @@ def measure(
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Run:
     """Measure the cases on every backend that is here, a process a block, with the compile caches of earlier runs."""
-    from bench import budget, campaign, plan
+    from bench import campaign
     from bench.machine import physical_cores
+    from bench.runs import budget, plan
 
     names = available()
     groups = [

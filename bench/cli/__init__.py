@@ -61,6 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # wherever it comes, even while a module is imported
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if error.name != "resource":
+            raise
+        from bench.cli import messages
+
+        messages.error("measuring stops processes and lets them go on, as Linux and macOS can; on Windows, use WSL")
+        return WRONG_USAGE
 
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:

@@ -56,8 +56,9 @@ def run(args: argparse.Namespace) -> int:
 
 def measured(args: argparse.Namespace, known: Ceilings | None, root: Path) -> tuple[Ceilings, Path]:
     """Return ceilings measured now, the better of them and what was known, and where they are kept."""
-    from bench import ceilings, neighbours, probes
+    from bench import ceilings, probes
     from bench.report import terminal
+    from bench.runs import neighbours
 
     with neighbours.announced(f"ceilings {os.getpid()}") as others, terminal.progress("ceilings") as bar:
         if names := others.now():

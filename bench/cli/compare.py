@@ -39,8 +39,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare and print; always 0, `gate` is the command that fails."""
-    from bench import compare, conditions, results
+    from bench import compare, results
     from bench.errors import UsageError
+    from bench.runs import conditions
 
     if len(args.runs) > 2:
         raise UsageError(f"compare takes one run or two, got {len(args.runs)}: {' '.join(args.runs)}")

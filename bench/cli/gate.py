@@ -1,4 +1,4 @@
-"""``gate``: for continuous integration, fail on a proven slow-down against a baseline run, and on nothing else."""
+"""``gate``: for continuous integration, fail on a proven slow-down against a baseline run, or on a lost cell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ in continuous integration, on one machine and close together in time:
   git checkout main && python -m bench run --label main
   git checkout change && python -m bench run --label change
   python -m bench gate --baseline RUN-OF-MAIN
-exit status: 0 nothing is proven slower, 1 something is, 2 wrong usage"""
+exit status: 0 nothing is proven slower, 1 something is or was lost, 2 wrong
+usage"""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +32,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge; return 1 where something is proven slower or was lost."""
-    from bench import conditions, gate, results
+    from bench import gate, results
     from bench.errors import UsageError
+    from bench.runs import conditions
 
     baseline, candidate = results.resolve(args.baseline, args.results), results.resolve(args.candidate, args.results)
     if baseline.path.resolve() == candidate.path.resolve():

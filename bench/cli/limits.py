@@ -47,7 +47,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure what the flags ask for, or read it; print. 1 where something failed."""
-    from bench import ceilings, contenders, limits, peers, results
+    from bench import ceilings, limits, peers, results
+    from bench.runs import contenders
 
     cases = _cases(args)
     if args.backends and not args.stored:
@@ -109,8 +110,8 @@ def _ceilings(args: argparse.Namespace, root: Path) -> Ceilings:
 def _measure(args: argparse.Namespace, cases: tuple[Case, ...]) -> Run:
     """Carry out the campaign; return where it is kept."""
     from bench import campaign, limits, peers
-    from bench.budget import estimate_s
     from bench.report import terminal
+    from bench.runs.budget import estimate_s
 
     err = terminal.console(stderr=True)
     names = args.backends or limits.contenders(not args.no_peers)

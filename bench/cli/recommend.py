@@ -35,9 +35,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Say which backend, and why."""
-    from bench.basis import beside, runs_for
     from bench.cli import document
     from bench.recommendation import recommend
+    from bench.runs.basis import beside, runs_for
 
     chosen = runs_for(args.dtype, args.device, args.stored, args.results)
     if args.measure:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
 
 if TYPE_CHECKING:
-    from bench.budget import Pace
     from bench.campaign import Outcome
-    from bench.plan import Plan
     from bench.results import Run
+    from bench.runs.budget import Pace
+    from bench.runs.plan import Plan
 
 QUICK_S, DEFAULT_S = 85.0, 570.0
 QUICK_NETWORKS = ("3-2-1", "8-32-1", "784-512-10")
@@ -55,7 +55,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure; return 1 where a backend failed."""
     from bench import campaign
-    from bench.budget import estimate_s
+    from bench.runs.budget import estimate_s
 
     pace = campaign.earlier_pace(args.results)
     if args.resume:
@@ -82,11 +82,11 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         BackendUnavailable: a backend was asked for by name and is not here.
     """
     from backends import Network
-    from bench import budget, contenders
-    from bench import plan as plans
     from bench.errors import UsageError
     from bench.machine import physical_cores
     from bench.results import PHASES
+    from bench.runs import budget, contenders
+    from bench.runs import plan as plans
     from bench.timing import Effort
 
     dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
@@ -217,11 +217,11 @@ def _show_plan(plan: Plan, estimate_s: float) -> None:
 
 def _show_outcome(outcome: Outcome) -> None:
     """Say what came of it."""
-    from bench import conditions
     from bench.report import terminal
     from bench.report.wrapping import wrap
     from bench.results import load
-    from bench.summary import step_table
+    from bench.runs import conditions
+    from bench.runs.summary import step_table
 
     out = terminal.console()
     frame = load(outcome.run)

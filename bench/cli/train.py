@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.prediction import Score
+    from bench.own_data.prediction import Score
     from bench.train_job import Job
     from bench.training import Training
 
@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
     """Read, split, train, score, save; return the exit status."""
     from backends import TrainingDiverged
     from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS
-    from bench.prediction import score_standardised
+    from bench.own_data.prediction import score_standardised
+    from bench.own_data.trained_model import check_writable
     from bench.report.terminal import console
     from bench.train_job import Request, prepare
-    from bench.trained_model import check_writable
     from bench.training import default_learning_rate
 
     save_to = check_writable(args.save, "--save") if args.save else None
@@ -134,7 +134,7 @@ def _train(job: Job, seed: int) -> Training:
 
 
 def _save(path: Path, dtype: str, job: Job, trained: Training, facts: dict[str, Any]) -> None:
-    from bench.trained_model import TrainedModel, save_model
+    from bench.own_data.trained_model import TrainedModel, save_model
 
     save_model(TrainedModel(job.network, dtype, trained.params, job.parts.inputs, job.parts.targets, facts), path)
 

@@ -16,10 +16,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.blocks.process import environment
 from bench.ceilings import Ceiling, Ceilings
 from bench.errors import UsageError
 from bench.machine import cpus_for, fingerprint, machine_id, physical_cores
-from bench.process import environment
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")
 DTYPES = ("float32", "float64")

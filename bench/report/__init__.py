@@ -1,1 +1,1 @@
-"""What people look at: terminal text, pictures and the HTML file. Only formats; it computes and times nothing."""
+"""What people look at: terminal text, pictures and the HTML file. It times nothing and has no statistics of its own."""

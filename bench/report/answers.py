@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from backends import Network
-from bench.report.formats import format_count, format_seconds
+from bench.formats import format_count, format_seconds
 from bench.report.palette import look_of
 
 Verdict = Literal["winner", "tie", "undecided", "none"]

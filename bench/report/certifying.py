@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bench import certify, statistics
-from bench.report.formats import format_count, format_percent
+from bench.formats import format_count, format_percent
 from bench.report.terminal import Column, table
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ import numpy as np
 from rich.text import Text
 
 from bench.compare import Comparison
-from bench.pairs import FASTEST
-from bench.report.formats import (
+from bench.formats import (
     format_count,
     format_number,
     format_percent,
     format_ratio,
     format_seconds,
 )
+from bench.pairs import FASTEST
 from bench.report.terminal import Column, named, table
 from bench.report.versus import versus
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from backends.conformance import Claim, Report
 from backends.conformance.checks import RULES
-from bench.report.formats import format_number, format_seconds
+from bench.formats import format_number, format_seconds
 from bench.report.terminal import table
 
 

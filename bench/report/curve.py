@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.report.formats import format_count, format_number
+from bench.formats import format_count, format_number
 
 WIDTH = 78
 LABEL_WIDTH = 9

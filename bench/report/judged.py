@@ -1,4 +1,4 @@
-"""Intervals and verdicts by cell for the charts: `bench.statistics` and `bench.pairs`, phase by phase of each run.
+"""Intervals and verdicts by cell for the charts, phase by phase of each run, by `bench.statistics` and its pairs.
 
 These are the rows that ``python -m bench compare --phases PHASE`` sees, so that page and command never differ. No
 statistics of its own.

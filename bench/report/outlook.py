@@ -1,4 +1,4 @@
-"""Totals, winners, crossovers and break-even points of everything that was measured: `bench.ledger`, `bench.crossover`.
+"""Totals, winners, crossovers and break-even points of everything that was measured, by `bench.jobs`.
 
 What ``python -m bench recommend`` says of one case, for every measured case of a run at once. No statistics of its own.
 """
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import crossover, decision, ledger
-from bench.crossover import Change
-from bench.decision import Standing
-from bench.ledger import CompileTimes, Job
+from bench.jobs import crossover, decision, ledger
+from bench.jobs.crossover import Change
+from bench.jobs.decision import Standing
+from bench.jobs.ledger import CompileTimes, Job
 from bench.report.answers import MIDDLE_STEPS, Cell, Total, Verdict
 from bench.statistics import MARGIN
 

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
+from bench.formats import format_percent
 from bench.report import evidence, gallery, judged, outlook, sentences, trust_gallery
 from bench.report.answers import Card
-from bench.report.formats import format_percent
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
 from bench.report.outlook import CHANGE, LINE, Outlook

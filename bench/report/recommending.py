@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bench.crossover import Change
-from bench.report.formats import TIME_UNITS, format_count, format_number, format_seconds, interval_s
+from bench.formats import TIME_UNITS, format_count, format_number, format_seconds, interval_s
+from bench.jobs.crossover import Change
 from bench.report.terminal import Column, named, table
 
 if TYPE_CHECKING:

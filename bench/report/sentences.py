@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.crossover import Change
+from bench.formats import format_count
+from bench.jobs.crossover import Change
 from bench.report.answers import MIDDLE_STEPS, Cell
-from bench.report.formats import format_count
 from bench.report.outlook import Outlook
 
 

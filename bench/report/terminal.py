@@ -18,8 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from bench.report.curve import curve
-from bench.report.formats import (
+from bench.formats import (
     format_bytes,
     format_count,
     format_number,
@@ -28,6 +27,7 @@ from bench.report.formats import (
     format_ratio,
     format_seconds,
 )
+from bench.report.curve import curve
 from bench.report.palette import colour_of
 from bench.report.wrapping import wrap
 

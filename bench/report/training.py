@@ -6,7 +6,7 @@ import numpy as np
 from rich.table import Table
 
 from backends.base import Array
-from bench.prediction import Score
+from bench.own_data.prediction import Score
 from bench.report.terminal import facts, format_number, table
 
 FALLING = 0.9

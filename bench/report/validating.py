@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import validate
-from bench.report.formats import format_count, format_percent, format_seconds
+from bench.formats import format_count, format_percent, format_seconds
 from bench.report.terminal import Column, table
 
 if TYPE_CHECKING:

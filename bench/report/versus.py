@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from bench.report.formats import format_count
+from bench.formats import format_count
 from bench.report.palette import colour_of
 
 MARKS = "ox+*#@%&"

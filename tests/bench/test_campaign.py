@@ -13,10 +13,11 @@ import pytest
 
 import backends
 from backends.conformance.cell import CLAIMS
-from bench import campaign, child, process, results
+from bench import campaign, results
+from bench.blocks import child, process
 from bench.errors import UsageError
 from bench.journal import Journal, JournalFull
-from bench.plan import AA, Group, Plan
+from bench.runs.plan import AA, Group, Plan
 from bench.timing import Effort
 
 HERE = Path(__file__).parent

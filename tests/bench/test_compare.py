@@ -2,9 +2,10 @@
 
 import pytest
 
-from bench import compare, conditions, statistics
+from bench import compare, statistics
 from bench.errors import UsageError
 from bench.pairs import FASTEST
+from bench.runs import conditions
 from bench.statistics import FASTER, SLOWER, TIE, UNDECIDED
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise

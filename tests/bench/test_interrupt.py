@@ -35,7 +35,7 @@ def children_of(folder):
             words = path.read_bytes().split(b"\0")
         except OSError:  # it has just ended
             continue
-        if b"bench.child" in words and any(str(folder).encode() in word for word in words):
+        if b"bench.blocks.child" in words and any(str(folder).encode() in word for word in words):
             found.append(int(path.parent.name))
     return found
 

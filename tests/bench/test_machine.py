@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from backends import Capabilities
-from bench import machine, receipt
+from bench import machine
+from bench.blocks import receipt
 from bench.machine import SAME_CONDITIONS, differences
 
 

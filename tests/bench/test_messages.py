@@ -34,6 +34,14 @@ def fail(monkeypatch, error):
     return cli.main(["run"])
 
 
+def test_measuring_where_processes_cannot_be_stopped_is_refused(monkeypatch, capsys):
+    """Windows has no `resource`: one line says what to use instead; any other missing module is no such thing."""
+    assert fail(monkeypatch, ModuleNotFoundError("No module named 'resource'", name="resource")) == 2
+    assert "use WSL" in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):
+        fail(monkeypatch, ModuleNotFoundError("No module named 'nowhere'", name="nowhere"))
+
+
 def test_an_error_is_wrapped_between_words_under_its_beginning(monkeypatch, capsys):
     """No line is longer than 80 columns, later ones are indented, and the words are all there, unbroken."""
     text = "the well-known value is not what was expected; " * 6 + "end"

@@ -9,10 +9,12 @@ import pytest
 
 import bench
 from backends import Network
-from bench import basis, crossover, ledger, recommendation, statistics, time_model, validate
+from bench import recommendation, statistics, validate
 from bench.errors import UsageError
-from bench.ledger import Job
-from bench.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, TimeModel
+from bench.jobs import crossover, ledger, time_model
+from bench.jobs.ledger import Job
+from bench.jobs.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, TimeModel
+from bench.runs import basis
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise
 

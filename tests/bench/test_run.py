@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import contenders
 from bench.cli import main
 from bench.errors import UsageError
+from bench.runs import contenders
 
 HERE = Path(__file__).parent
 TINY = ["--networks", "1-1-1", "--batches", "1,7", "--dtypes", "float64", "--phases", "step", "--blocks", "1"]

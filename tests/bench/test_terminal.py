@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report import formats, terminal
+from bench import formats
+from bench.report import terminal
 from bench.report.terminal import console, curve, facts, progress, table
 
 POSITIVE = st.floats(1e-12, 1e15)

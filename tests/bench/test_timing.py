@@ -6,7 +6,8 @@ import timeit
 
 import pytest
 
-from bench import cases, problem
+from bench import problem
+from bench.blocks import cases
 from bench.interference import Round
 from bench.timing import (
     KEPT_ROUNDS,

@@ -18,7 +18,7 @@ import pytest
 
 import backends
 from bench import cli
-from bench.trained_model import load_model
+from bench.own_data.trained_model import load_model
 
 ROWS = 120
 

@@ -16,8 +16,8 @@ from backends import Backend, BackendUnavailable, Layer, Network, TrainingDiverg
 from backends.conformance import check_cell
 from bench import training
 from bench.errors import UsageError
-from bench.prediction import predict, score, score_standardised
-from bench.standardise import Standardisation
+from bench.own_data.prediction import predict, score, score_standardised
+from bench.own_data.standardise import Standardisation
 from bench.training import choose_backend, default_learning_rate, first_available, load_backend, start_params, train
 
 NETWORK = Network((3, 2, 1))  # the tutorial's: a compiling backend may have it in its cache
@@ -213,7 +213,7 @@ def test_score_is_in_original_units() -> None:
 
 def test_predictions_come_block_by_block_in_original_units(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows keep their order over blocks, inputs are standardised and outputs brought back."""
-    monkeypatch.setattr("bench.prediction.BLOCK_ROWS", 7)
+    monkeypatch.setattr("bench.own_data.prediction.BLOCK_ROWS", 7)
     network = Network((2, 1, 1))
     backend = backends.load("numpy", network, "float64")
     params = (Layer(np.array([[1.0, 0.0]]), np.zeros(1)), Layer(np.array([[2.0]]), np.ones(1)))

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from bench.errors import UsageError
-from bench.split import split
-from bench.standardise import Standardisation
-from bench.tables import Table
+from bench.own_data.reading import Table
+from bench.own_data.split import split
+from bench.own_data.standardise import Standardisation
 
 VALUES = arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.floats(-1e150, 1e150))
 

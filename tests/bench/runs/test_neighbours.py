@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import conditions, neighbours, results
+from bench import results
 from bench.cli import main
+from bench.runs import conditions, neighbours
 
 HERE = Path(__file__).parent
 GRID = ["--networks", "1-1-1", "--dtypes", "float64", "--phases", "step", "--aa", "none", "--threads", "1"]
@@ -25,7 +26,7 @@ def surroundings(monkeypatch, tmp_path):
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE.parent.parent), str(HERE)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE.parents[2]), str(HERE.parent)]))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
 

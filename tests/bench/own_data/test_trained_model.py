@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from backends import DTYPES, Layer, Network
 from bench.errors import UsageError
-from bench.standardise import Standardisation
-from bench.trained_model import FORMAT, TrainedModel, check_writable, load_model, save_model
+from bench.own_data.standardise import Standardisation
+from bench.own_data.trained_model import FORMAT, TrainedModel, check_writable, load_model, save_model
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)

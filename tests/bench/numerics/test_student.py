@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
-from bench import student
-from bench.nnls import nnls
+from bench.numerics import student
+from bench.numerics.nnls import nnls
 
 
 def test_upper_tail_equals_scipy():

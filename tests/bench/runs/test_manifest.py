@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import campaign, manifest
-from bench.plan import Group, Plan
+from bench import campaign
+from bench.runs import manifest
+from bench.runs.plan import Group, Plan
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ never measured. The second is a Gaussian process over the logarithms of batch an
 repeats what was measured, between two of them it blends, far from all it vanishes. Its amplitude is the error that the
 first term makes on a network left out of the fit, so that an interval far from all cells is as wide as that.
 
-No totals here (`bench.ledger`), no files.
+No totals here (`bench.jobs.ledger`), no files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from backends import Network
-from bench.nnls import nnls
+from bench.numerics.nnls import nnls
 from bench.work import product_flop, tanh_count
 
 Floats = NDArray[np.float64]

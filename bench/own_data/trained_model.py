@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from backends import DTYPES, Layer, Network, Params
 from bench.errors import UsageError
-from bench.standardise import Standardisation
+from bench.own_data.standardise import Standardisation
 
 FORMAT = "backprop-bench 1"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.ledger import Job
+from bench.jobs.ledger import Job
 from bench.statistics import MARGIN
 
 Floats = NDArray[np.float64]

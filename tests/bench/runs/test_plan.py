@@ -5,9 +5,9 @@ import json
 import pytest
 
 from backends import Network
-from bench import plan
 from bench.errors import UsageError
-from bench.plan import AA, Group, Plan
+from bench.runs import plan
+from bench.runs.plan import AA, Group, Plan
 
 SMALL = Plan((Group("3-2-1", 16, "float32", "cpu"),), ("step", "train"), ("a", "b", "c"), aa="b", blocks=4)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backends import Backend, Params
-from bench.standardise import Floats, Standardisation, is_constant
+from bench.own_data.standardise import Floats, Standardisation, is_constant
 
 BLOCK_ROWS = 65_536
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from bench import receipt
-from bench.channel import Channel
-from bench.group import GroupRun, first_calls, prove
+from bench.blocks import receipt
+from bench.blocks.channel import Channel
+from bench.blocks.group import GroupRun, first_calls, prove
 from bench.interference import Round
 from bench.machine import fingerprint, start_on
-from bench.plan import Cell, Group
+from bench.runs.plan import Cell, Group
 from bench.timing import Effort, Schedule, Work, calibrate, settle, summarise, timed_round, warm_up
 
 PREPARE, TIME = 0, 1
@@ -88,7 +88,7 @@ class BlockPlugin:
     """The block as a pytest plugin.
 
     Args:
-        spec: what `bench.process` wrote for this process.
+        spec: what `bench.blocks.process` wrote for this process.
         channel: the pipe to it.
         import_s: seconds that loading the framework took.
     """

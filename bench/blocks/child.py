@@ -1,4 +1,4 @@
-"""``python -m bench.child SPEC DESCRIPTOR``: one block, in a process of its own, working when it is its turn.
+"""``python -m bench.blocks.child SPEC DESCRIPTOR``: one block, in a process of its own, working when it is its turn.
 
 It binds itself to its processors before anything heavy is imported, times the import of the framework, and hands over
 to pytest, which runs the cells of `bench.core_benchmarks`. What it finds goes to its parent, one JSON record a
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.channel import Channel
+from bench.blocks.channel import Channel
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     try:
         start_framework(spec)
     except Exception as error:
-        from bench.failures import classify
+        from bench.blocks.failures import classify
 
         channel.send("lost", status=classify(error), reason=f"{type(error).__name__}: {error}"[:500])
         return 1
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     import pytest
 
     from bench import core_benchmarks
-    from bench.block import BlockPlugin
+    from bench.blocks.block import BlockPlugin
 
     plugin = BlockPlugin(spec, channel, import_s)
     options = ["-q", "--noconftest", "--rootdir", str(Path(core_benchmarks.__file__).parent), "-c", os.devnull]

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench import budget
-from bench.plan import Group, Plan
+from bench.runs import budget
+from bench.runs.plan import Group, Plan
 from bench.timing import Effort
 
 SMALL = Plan((Group("3-2-1", 16, "float32", "cpu"),), ("step", "train"), ("a", "b", "c"), aa="b", blocks=4)

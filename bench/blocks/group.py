@@ -12,10 +12,10 @@ import numpy as np
 
 from backends import Backend, BackendUnavailable, Layer, Network, find
 from backends.conformance import Report, check_cell
-from bench import cases
-from bench.failures import classify
-from bench.plan import Group
+from bench.blocks import cases
+from bench.blocks.failures import classify
 from bench.problem import Problem, make
+from bench.runs.plan import Group
 from bench.timing import Work, timed_round
 from bench.work import flop, least_bytes
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.report.formats import format_count
+from bench.formats import format_count
 
 LISTED = 5
 

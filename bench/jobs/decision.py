@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import ledger, statistics
+from bench import statistics
+from bench.jobs import ledger
 from bench.pairs import outcome
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PARTS = ("import_s", "compile_s", "place_s", "call_s", "step_s")
-"""The parts of a total, as `bench.ledger.Job` names them."""
+"""The parts of a total, as `bench.jobs.ledger.Job` names them."""
 
 
 @dataclass(frozen=True)

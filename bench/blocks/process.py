@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.failures import classify_exit
+from bench.blocks.failures import classify_exit
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -53,7 +53,7 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
     own |= {name: str(threads) for name in THREAD_VARIABLES}
     own |= {name: str(cache / folder) for name, folder in CACHE_VARIABLES.items()}
     own |= KEEP_EVERY_COMPILATION | SHARE_THE_ACCELERATOR
-    checkout = str(Path(__file__).resolve().parent.parent)
+    checkout = str(Path(__file__).resolve().parents[2])
     path = [checkout, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return own | {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
@@ -63,7 +63,7 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
 
 
 class Job(NamedTuple):
-    """A block to run: the spec for `bench.child`, where it is put, what the process prints, its compile cache."""
+    """A block to run: the spec of the process, where it is put, what the process prints, its compile cache."""
 
     spec: Mapping[str, Any]
     spec_path: Path
@@ -74,11 +74,11 @@ class Job(NamedTuple):
 def run_round(jobs: Sequence[Job], timeout_s: float) -> Generator[tuple[int, Event], None, None]:
     """Run some blocks side by side, a fresh process each, of which one at a time works; yield what they tell.
 
-    A process works until it asks to wait for its turn (`bench.channel.Channel.wait`), and the turn goes to the one that
-    is furthest behind: all prepare a cell before any is timed at it, and then its rounds are timed in short turns,
-    there and back (A B C, C B A), until all have theirs. So whatever the machine does meanwhile, a neighbour on the
-    same core say, hits all alike, and their ratio hardly feels it; and no two ever compute at once: who waits is
-    stopped, with all its threads.
+    A process works until it asks to wait for its turn (`Channel.wait`), and the turn goes to the one that is furthest
+    behind: all prepare a cell before any is timed at it, and then its rounds are timed in short turns, there and back
+    (A B C, C B A), until all have theirs. So whatever the machine does meanwhile, a neighbour on the same core say,
+    hits all alike, and their ratio hardly feels it; and no two ever compute at once: who waits is stopped, with all
+    its threads.
 
     Args:
         jobs: the blocks, in the order in which they start.
@@ -115,7 +115,7 @@ class _Child:
         self._socket, theirs = socket.socketpair()
         with theirs, job.log_path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bench.child", str(job.spec_path), str(theirs.fileno())],
+                [sys.executable, "-m", "bench.blocks.child", str(job.spec_path), str(theirs.fileno())],
                 env=environment(job.spec["threads"], job.cache),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

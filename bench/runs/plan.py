@@ -1,7 +1,7 @@
 """What a campaign will measure: cells, the blocks that hold them, their order, what it should take. Nothing runs here.
 
 A *block* is one fresh process of one backend, one number of threads. Every round of the campaign runs one block of each
-arm, side by side and in turns (`bench.process.run_round`), so that what the machine does meanwhile hits all alike;
+arm, side by side and in turns (`bench.blocks.process`), so that what the machine does meanwhile hits all alike;
 every other round starts them in the reverse order. One backend runs twice, the second time as arm ``A/A``: what a
 comparison finds between the two is chance.
 """
@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from backends import Network
 from bench.errors import UsageError
-from bench.estimate import step_s
 from bench.memory import check_room, room_bytes, shortage
 from bench.results import PHASES
+from bench.runs.estimate import step_s
 from bench.timing import Effort
 from bench.work import flop
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from bench.column_faults import ColumnFaults, refuse_faults
 from bench.errors import UsageError
-from bench.table_files import TableFile, open_table
+from bench.own_data.column_faults import ColumnFaults, refuse_faults
+from bench.own_data.files import TableFile, open_table
 
 __all__ = ["Table", "TableFile", "check_known", "open_table", "read_numbers"]
 

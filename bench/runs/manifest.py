@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
-from bench.budget import Pace, learn
 from bench.errors import UsageError
 from bench.journal import read
-from bench.plan import Plan
 from bench.results import MANIFEST, SCHEMA, Run, open_run, results_root, runs
+from bench.runs.budget import Pace, learn
+from bench.runs.plan import Plan
 
 LATEST = 5
 
@@ -85,7 +85,7 @@ def copyable(command: Sequence[str]) -> str:
         words = ["python", path.name]
     else:
         words = [path.name]
-    checkout = f"{Path(__file__).resolve().parent.parent}{os.sep}"
+    checkout = f"{Path(__file__).resolve().parents[2]}{os.sep}"
     return shlex.join([*words, *(argument.replace(checkout, "") for argument in arguments)])
 
 

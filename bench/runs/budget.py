@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from backends import Network
-from bench.estimate import phase_s
-from bench.plan import Group, Plan
+from bench.runs.estimate import phase_s
+from bench.runs.plan import Group, Plan
 from bench.timing import TURN_S, settling_s
 
 LEAST_BLOCKS, MOST_BLOCKS = 3, 6

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.errors import UsageError
-from bench.standardise import Floats, Standardisation
-from bench.tables import Table
+from bench.own_data.reading import Table
+from bench.own_data.standardise import Floats, Standardisation
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ costs beyond that, the difference of ``step`` and a step inside ``train``. Where
 is that of ``step`` and ``call_s`` is zero.
 
 Each part is known as far as its draws agree: import and compile scatter as they did from process to process, place and
-step as `bench.time_model` says.
+step as `bench.jobs.time_model` says.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import statistics
-from bench.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, Case, TimeModel, draw, place_of
+from bench.jobs.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, Case, TimeModel, draw, place_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +134,7 @@ def phase_s(figures: pd.DataFrame, cases: Sequence[Case], rng: np.random.Generat
 
 def _widened(variance: pd.Series[float], dof: pd.Series[float]) -> Floats:
     """Return variances under which a normal interval is as wide as Student's; a scatter of 10 % where unknown."""
-    from bench.student import quantile
+    from bench.numerics.student import quantile
 
     factor = (quantile(0.975, dof.to_numpy(float)) / 1.96) ** 2
     return np.asarray(np.nan_to_num(variance.to_numpy(float) * factor, nan=0.01))

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import table_files
 from bench.errors import UsageError
-from bench.tables import check_known, open_table, read_numbers
+from bench.own_data import files as table_files
+from bench.own_data.reading import check_known, open_table, read_numbers
 
 
 def csv(folder: Path, text: str | bytes, name: str = "table.csv") -> Path:

@@ -1,0 +1,1 @@
+"""Numerical methods in numpy or plain arithmetic, where the import of scipy would take longer than the answer."""
