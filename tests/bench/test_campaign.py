@@ -44,6 +44,7 @@ def measure(root, *names, batches=(1,), phases=("step",), blocks=1, effort=QUICK
     return outcome, results.load(outcome.run)
 
 
+@pytest.mark.timing
 def test_a_slow_first_call_is_compile_time_and_not_speed(tmp_path):
     """A step of 0.3 s at first and 20 us after is reported as 20 us within 10 %, and 0.3 s of compile time."""
     _, frame = measure(tmp_path, "SlowFirstCall")
@@ -56,6 +57,7 @@ def test_a_slow_first_call_is_compile_time_and_not_speed(tmp_path):
     assert row.iterations > 10
 
 
+@pytest.mark.timing
 def test_compile_time_of_a_loop_survives_the_search_for_its_length(tmp_path):
     """The first `train` of a process compiles; that later ones of more steps do not makes it no cheaper."""
     _, frame = measure(tmp_path, "SlowFirstTrain", phases=("train",))
