@@ -174,7 +174,7 @@ class Backend(ABC):
     """
 
     name: ClassVar[str]
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    capabilities: Capabilities = Capabilities()  # of the class; for some networks an instance may promise less
 
     def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
         for what, got, offered in (

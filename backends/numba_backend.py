@@ -8,6 +8,7 @@ vector. No mathematics here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,16 +16,13 @@ import numba
 import numpy as np
 from numba import prange
 from numpy.typing import ArrayLike
-from threadpoolctl import ThreadpoolController
 
 from backends import numba_registers
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
+from backends.blas import Blas
+from backends.numba_blocking import blocking
 from backends.numba_compile import compile_as, serial_and_parallel
 
-REGISTER_PARAMETERS = 36
-"""Up to this size LLVM unrolls the register kernels; beyond it they spill and lose to the blocked ones."""
-REGISTER_ROWS = 4096
-"""Rows of one thread's turn; sums do not depend on the number of threads since this is fixed."""
 PARALLEL_PLACE = 1 << 16
 
 
@@ -53,17 +51,16 @@ class NumbaBackend(Backend):
     def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
         super().__init__(network, dtype, device)
         self._real = np.dtype(dtype).type
-        tiny = len(network.sizes) == 3 and network.parameter_count <= REGISTER_PARAMETERS
-        kernels: Any = numba_registers if tiny else _numba_blocks()
+        self._blocking = blocking(network.sizes, self._real)
+        self.block_rows = self._blocking.rows
+        family = self._blocking.family
+        if family == "huge":
+            self.capabilities = replace(self.capabilities, deterministic=frozenset({"process", "processes"}))
+        kernels: Any = numba_registers if family == "registers" else _numba_blocks()
         self._kernels: dict[str, Any] = kernels.bind(network.sizes, self._real)
-        self._family = "registers"
-        self.block_rows = REGISTER_ROWS
-        if not tiny:
-            self.block_rows, chunks = kernels.blocking(network.sizes, self._real)
-            self._family = "blocks" if chunks > 1 else "wide"
-        self._step = self._kernels["step"]
+        self._step = None if family == "wide" else self._kernels["step"]
         self._update, self._place, self._place_parallel = _vector_kernels(dtype)
-        self._blas = [] if tiny else ThreadpoolController().select(internal_api="openblas").lib_controllers
+        self._blas = None if family in ("registers", "huge") else Blas()
 
     def place_params(self, params: Sequence[Layer]) -> Array:
         return np.concatenate([array.ravel() for layer in self.host_params(params) for array in layer])
@@ -71,9 +68,9 @@ class NumbaBackend(Backend):
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
         x, y = self.host_batch(inputs, targets)
         n = len(x)
-        rows = min(n, self.block_rows)
+        rows = self._blocking.cut(n)
         blocks = -(-n // rows)
-        parallel = blocks > 1 and self._family != "wide"
+        parallel = blocks > 1 and self._blocking.family != "huge"
         return Batch(self._blocked(x, blocks, rows), self._blocked(y, blocks, rows), n, parallel)
 
     def forward(self, params: Array, batch: Batch) -> Tape:
@@ -92,7 +89,7 @@ class NumbaBackend(Backend):
 
     def step(self, params: Array, batch: Batch, learning_rate: float) -> tuple[Array, float]:
         x, y, n, parallel = batch
-        if not parallel:  # one call with few arguments: half a microsecond
+        if not parallel and self._step:  # one call with few arguments: half a microsecond
             return params, self._step(params, x, y, n, learning_rate)
         loss = np.empty(1, self.dtype)
         self._run("train", batch, params, x, y, n, learning_rate, loss)
@@ -121,7 +118,7 @@ class NumbaBackend(Backend):
             "framework": f"numba {numba.__version__}",
             "products": self.capabilities.products,
             "threads": numba.get_num_threads(),
-            "kernels": self._family,
+            "kernels": self._blocking.family,
         }
 
     def _blocked(self, rows_major: Array, blocks: int, rows: int) -> Array:
@@ -130,17 +127,16 @@ class NumbaBackend(Backend):
         return blocked
 
     def _run(self, kernel: str, batch: Batch, *arguments: Any) -> Any:
-        """Call a kernel, on all threads where the batch is worth it; then the BLAS is held to one thread meanwhile."""
-        if not batch.parallel:
+        """Call a kernel, on all threads where the batch is worth it; then the BLAS is held to one thread meanwhile.
+
+        It is as well where it would share the only block among its threads: sums would depend on their number.
+        """
+        if batch.parallel:
+            kernel += "_parallel"
+        if self._blas is None or not (batch.parallel or self._blocking.family == "wide"):
             return self._kernels[kernel](*arguments)
-        before = [(blas, blas.get_num_threads()) for blas in self._blas]
-        for blas, _ in before:
-            blas.set_num_threads(1)
-        try:
-            return self._kernels[f"{kernel}_parallel"](*arguments)
-        finally:
-            for blas, threads in before:
-                blas.set_num_threads(threads)
+        with self._blas.held_to_one_thread():
+            return self._kernels[kernel](*arguments)
 
 
 def _numba_blocks() -> Any:

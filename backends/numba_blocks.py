@@ -6,30 +6,30 @@ what is still in cache. The tape is ``[blocks, features of all layers but the fi
 block are zero in ``x``, and their error term is set to zero. Parameters and gradients are one vector, layer by layer:
 weights ``[out, in]`` row-major, then biases.
 
+A run of blocks, a chunk, is one thread's, with gradients of its own; how many there are and how a batch is cut stands
+in `numba_blocking`. A product of a block is that of one thread, except in huge networks.
+
 The gradient of a middling layer is added up by loops of our own, in tiles of 4 x 4 sums: its product has few entries
 and long sums, for which the BLAS's small-matrix kernels are not made. Measured for a step on two cores of an EPYC with
 AVX-512, lower quartiles of processes in turn: 4.3 to 4.4 ms instead of 4.6 to 4.7 at 32-64-1, n = 2^16, 9.3 instead of
-10.3 in float64; 8.7 instead of 9.3 to 9.9 at 64-64-64-1, n = 2^14, in float64, within the noise in float32. Blocks of
-128, 240, 368 and 480 rows took 8.3, 5.6, 4.2 and 4.1 ms at 32-64-1, 1.11, 1.03, 1.00 and 0.98 at 8-32-1, n = 2^16.
-Row-major blocks lost: 2.0 to 2.3 ms where feature-major ones took 1.2 to 1.5, at 8-32-1 on another machine.
-
-Wider layers are cut as well, in blocks of 512 rows, each product on one thread: 36.1 ms where the BLAS's own threads
-took 37.6 at 784-512-10, n = 4,096, 12.8 for 13.4 to 19.9 at 256-256-1, n = 8,192, 7.9 for 10.7 to 17.2 at 128-128-10,
-n = 16,384; blocks of 128 to 1,024 rows differ by less than a tenth there. Loops of our own for products with few
-outputs or inputs lost to the BLAS's small-matrix kernels, by 1.6 times at 8 x 64.
+10.3 in float64; 8.7 instead of 9.3 to 9.9 at 64-64-64-1, n = 2^14, in float64, within the noise in float32. Loops of
+our own for products with few outputs or inputs lost to those kernels, by 1.6 times at 8 x 64. Row-major blocks lost:
+2.0 to 2.3 ms where feature-major ones took 1.2 to 1.5, at 8-32-1 on another machine.
 
 A chunk's scratch, its ``room``, is kept from step to step: taken afresh each time, its pages alone cost 41.2 instead of
 36.9 ms at 784-512-10, n = 4,096, 82.6 instead of 71.2 in float64; where it is small, looking it up costs 0.1 us.
+
+``one`` carries the dtype into kernels that have no other scalar of it. What is divided by a number of rows is float64
+until it is stored, since numba makes float64 of float32 and an integer.
 """
 
 from functools import lru_cache
-from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
 
 from backends.layout import aligned_empty
+from backends.numba_blocking import blocking, room_length
 from backends.numba_compile import serial_and_parallel
 from backends.numba_tanh import tanh
 
@@ -42,45 +42,8 @@ TILED_FROM, TILED_TO = 1 << 10, 1 << 13
 """Sizes of a layer, ``o * i``, whose gradient our own loops add up faster than the BLAS multiplies."""
 TILED_ROWS = 512
 """They read the rows of a block again for each tile, so these have to stay in cache."""
-SMALL_PRODUCT = 1_000_000
-"""OpenBLAS multiplies without packing or threads while rows x inputs x outputs is at most this."""
-LEAST_ROWS, MOST_ROWS = 64, 480
-"""Rows of a block of such products; 512, a power of two, would make rows share the sets of a cache."""
-WIDE_ROWS, HUGE_ROWS = 512, 4096
-"""Rows of a block where a layer is too large for them, and where all threads work on one product."""
-ROOM_BYTES = 1 << 27
-"""Most scratch of all chunks together."""
-CHUNKS = 16
-"""Runs of blocks whose gradients one thread adds up; fixed, so that sums do not depend on the number of threads."""
 PART = 1 << 14
 """Parameters whose gradients of all chunks one thread adds up at a time."""
-
-
-class Blocking(NamedTuple):
-    """Rows of a block, and the most chunks; with one alone, the BLAS's own threads share each product."""
-
-    rows: int
-    chunks: int
-
-
-def blocking(sizes, real):
-    """Return how a batch of that network is best cut; ``real`` is the dtype's scalar type.
-
-    Huge layers are left to the threads of the BLAS: a copy of the gradients for each chunk would take too much memory.
-    """
-    largest = max(o * i for i, o in pairwise(sizes))
-    rows = min(SMALL_PRODUCT // largest, MOST_ROWS) // 16 * 16
-    if rows < LEAST_ROWS:
-        rows = WIDE_ROWS
-    chunks = min(CHUNKS, ROOM_BYTES // (room_length(sizes, rows) * np.dtype(real).itemsize))
-    return Blocking(rows, chunks) if chunks >= CHUNKS // 2 else Blocking(HUGE_ROWS, 1)
-
-
-def room_length(sizes, rows):
-    """Return the numbers in the room of one chunk, whole cache lines of them; `parts_of` cuts it."""
-    parameters = sum(o * (i + 1) for i, o in pairwise(sizes))
-    length = 2 * parameters + (sum(sizes[1:]) + 2 * max(sizes[1:])) * rows
-    return length + -length % 16
 
 
 @njit(**_LOOP)
@@ -209,7 +172,7 @@ def forward_block(params, sizes, x, n, tape):
 def backward_block(params, sizes, x, y, n, tape, scale, one, fresh, g, product, gradients):
     """Add one block to ``gradients``, all zero if ``fresh``; return its sum of squares.
 
-    ``g [2, widest, rows]`` and ``product``, a vector as long as the parameters, are scratch.
+    ``g [2, widest, rows]`` and ``product``, a vector as long as the weights of the largest layer, are scratch.
     """
     last = sizes.shape[0] - 1
     first = tape.shape[0] - sizes[last]
@@ -246,15 +209,19 @@ def backward_block(params, sizes, x, y, n, tape, scale, one, fresh, g, product, 
 @njit(**_LOOP)
 def parts_of(room, sizes, rows, parameters):
     """Cut the room of one chunk into its gradients, those of one product, its tape and its error terms."""
-    features, widest = 0, 0
+    features, widest, largest = 0, 0, 0
     for k in range(1, sizes.shape[0]):
         features += sizes[k]
         widest = max(widest, sizes[k])
-    at = 2 * parameters
-    tape = room[at : at + features * rows].reshape(features, rows)
-    at += features * rows
-    g = room[at : at + 2 * widest * rows].reshape(2, widest, rows)
-    return room[:parameters], room[parameters : 2 * parameters], tape, g
+        largest = max(largest, sizes[k] * sizes[k - 1])
+    product = parameters + largest
+    tape = product + features * rows
+    return (
+        room[:parameters],
+        room[parameters:product],
+        room[product:tape].reshape(features, rows),
+        room[tape : tape + 2 * widest * rows].reshape(2, widest, rows),
+    )
 
 
 @njit(**_LOOP)
@@ -265,31 +232,23 @@ def start(gradients, one):
 
 
 @njit(**_LOOP)
-def count_parts(parameters):
-    """Return how many parts there are to share among threads."""
-    return (parameters + PART - 1) // PART
-
-
-@njit(**_LOOP)
-def part_of(parameters, part):
-    """Return the first and the last but one of the parameters in a part."""
-    return part * PART, min((part + 1) * PART, parameters)
+def part_of(vector, part):
+    """Return one part of a vector as long as the parameters."""
+    return vector[part * PART : (part + 1) * PART]
 
 
 @njit(**_LOOP)
 def add_up(room, part, parameters):
     """Add up one part of the gradients of all chunks, in their order, in those of the first."""
-    first, last = part_of(parameters, part)
+    total = part_of(room[0, :parameters], part)
     for c in range(1, room.shape[0]):
-        add(room[c, first:last], room[0, first:last])
+        add(part_of(room[c, :parameters], part), total)
 
 
 @njit(**_LOOP)
-def copy(source, part, gradients):
-    """Copy one part."""
-    first, last = part_of(gradients.shape[0], part)
-    for k in range(first, last):
-        gradients[k] = source[k]
+def copy(source, part, target):
+    """Copy one part to ``target``, as long as the parameters."""
+    part_of(target, part)[:] = part_of(source[: target.shape[0]], part)
 
 
 @njit(**_LOOP)
@@ -304,9 +263,9 @@ def sum_of(squares):
 @njit(**_LOOP)
 def descend(params, part, gradients, learning_rate):
     """Take the update of one part."""
-    first, last = part_of(params.shape[0], part)
-    for k in range(first, last):
-        params[k] -= learning_rate * gradients[k]
+    w, g = part_of(params, part), part_of(gradients[: params.shape[0]], part)
+    for k in range(w.shape[0]):
+        w[k] -= learning_rate * g[k]
 
 
 def forward(params, sizes, x, n, tape):
@@ -331,7 +290,7 @@ def backward(params, sizes, x, y, n, tape, one, room, gradients):
             scale = (one + one) / count
             total += backward_block(params, sizes, x[k], y[k], here, tape[k], scale, one, fresh, g, product, partial)
         squares[c] = total
-    for part in prange(count_parts(params.shape[0])):
+    for part in prange((params.shape[0] + PART - 1) // PART):
         add_up(room, part, params.shape[0])
         copy(room[0], part, gradients)
     return sum_of(squares) / count
@@ -355,7 +314,7 @@ def train(params, sizes, x, y, n, learning_rate, one, room, losses):
                 total += backward_block(params, sizes, x[k], y[k], here, tape, scale, one, fresh, g, product, partial)
             squares[c] = total
         losses[s] = sum_of(squares) / count
-        for part in prange(count_parts(params.shape[0])):
+        for part in prange((params.shape[0] + PART - 1) // PART):
             add_up(room, part, params.shape[0])
             descend(params, part, room[0], learning_rate)
 

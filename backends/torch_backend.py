@@ -29,7 +29,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ than so many rows, where a product of a wide layer would lose more than the cach
 
 _times_tanh_derivative = torch.ops.aten.tanh_backward.grad_input  # g * (1 - h^2) in one pass
 # A product and a tanh by oneDNN, which torch.compile calls as well; builds without oneDNN have none.
-_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+onednn_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 ONEDNN_TANH = 1 << 16
 ONEDNN_PRODUCT = 1 << 23
@@ -157,11 +157,10 @@ class TorchBackend(Backend):
         self._kind: dict[str, Any] = {"dtype": getattr(torch, dtype), "device": device}
         row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
         self.block_rows = max(LEAST_ROWS, BLOCK_BYTES[device] // row_bytes)
-        self._multiply = _multiply_onednn if _has_onednn(dtype, device) else _multiply
+        self._multiply = _multiply_onednn if has_onednn(dtype, device) else _multiply
         self._kept: dict[int, Scratch] = {}
         if device == "cuda":
             self.captured_steps = CAPTURED_STEPS
-            self._stream = torch.cuda.Stream()  # one for all recordings: the BLAS keeps memory for each stream
         self._total = self._empty_vector()
 
     def place_params(self, params: Sequence[Layer]) -> Vector:
@@ -199,18 +198,19 @@ class TorchBackend(Backend):
 
     def train(self, params: Vector, batch: Batch, learning_rate: float, steps: int) -> tuple[Vector, Array]:
         losses = torch.empty(self.checked_steps(steps), **self._kind)
-        if self.device == "cuda" and steps >= CAPTURED_STEPS:
+        if self.device == "cuda" and steps >= self.captured_steps:
             self._replay(params, batch, learning_rate, losses)
         else:
-            for loss in losses.unbind():
-                loss.copy_(self.step(params, batch, learning_rate)[1])
+            for k in range(steps):
+                losses[k] = self.step(params, batch, learning_rate)[1]
         return self.trained(params, losses.cpu().numpy(), learning_rate)
 
     def _replay(self, params: Vector, batch: Batch, learning_rate: float, losses: Tensor) -> None:
         """Train by a CUDA graph of one step: launching its kernels from Python takes longer than a small one runs.
 
-        The first step runs as it is, since libraries must not start up in a recording, and all on a stream of its own,
-        since the default one cannot be recorded.
+        The first step runs as it is, since libraries must not start up in a recording; it and the recording have a
+        stream of their own, since the default one cannot be recorded. The graph outlives its last replay: its memory
+        goes back with it.
         """
         at = torch.zeros(1, dtype=torch.int64, device=self.device)
 
@@ -218,15 +218,17 @@ class TorchBackend(Backend):
             losses.index_copy_(0, at, self.step(params, batch, learning_rate)[1].view(1))
             at.add_(1)
 
-        self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
+        stream = _recording_stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
             one()
-        torch.cuda.current_stream().wait_stream(self._stream)
+        torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             one()
         for _ in range(len(losses) - 1):
             graph.replay()
+        torch.cuda.current_stream().synchronize()
 
     def outputs(self, tape: list[Outputs]) -> tuple[Array, ...]:
         layers = zip(*(block.h for block in tape), strict=True)
@@ -323,10 +325,16 @@ class TorchBackend(Backend):
         return self._kept[rows]
 
 
-def _has_onednn(dtype: str, device: str) -> bool:
+@lru_cache
+def _recording_stream() -> torch.cuda.Stream:
+    """Return the stream of all recordings: the BLAS keeps memory for each stream."""
+    return torch.cuda.Stream()
+
+
+def has_onednn(dtype: str, device: str) -> bool:
     """Return whether products of that dtype can go to oneDNN here; its tanh was proven on x86-64 alone."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    there = _linear is not None and torch.backends.mkldnn.is_available()
+    there = onednn_linear is not None and torch.backends.mkldnn.is_available()
     return x86 and there and (dtype, device) == ("float32", "cpu")
 
 
@@ -340,4 +348,4 @@ def _multiply_onednn(a: Tensor, b: Tensor, out: Tensor, tanh: bool = False) -> T
     """Do the same by one call of oneDNN where there is enough to do."""
     if (out.numel() < ONEDNN_TANH) if tanh else (a.numel() * b.shape[1] < ONEDNN_PRODUCT):
         return _multiply(a, b, out, tanh)
-    return out.copy_(_linear(a, b.T, None, "tanh" if tanh else "none", [], ""))
+    return out.copy_(onednn_linear(a, b.T, None, "tanh" if tanh else "none", [], ""))

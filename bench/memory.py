@@ -28,12 +28,12 @@ SCRATCH_BYTES = 16 << 20
 """For the blocks that a backend keeps in cache, whatever the network."""
 
 MOST_SCRATCH_BYTES = 144 << 20
-"""No backend takes more for it, however many parameters there are."""
+"""No backend takes more for blocks that threads share, however many parameters there are."""
 
 
 def need_bytes(network: Network, batch: int, dtype: str = "float32") -> int:
     """Return the bytes that one phase after another needs at most for ``batch`` rows: X and Y on the host and placed,
-    every layer's output on the tape, three times as much for what goes backward, four copies of the parameters, and
+    every layer's output on the tape, three times as much for what goes backward, six copies of the parameters, and
     the scratch of sixteen blocks of 512 rows: two copies of the gradients and what a row needs on its way back.
     """
     itemsize = int(np.dtype(dtype).itemsize)
@@ -41,7 +41,7 @@ def need_bytes(network: Network, batch: int, dtype: str = "float32") -> int:
     parameters = network.parameter_count * itemsize
     scratch = 16 * (2 * parameters + 512 * 3 * sum(network.sizes[1:]) * itemsize)
     scratch = min(SCRATCH_BYTES + scratch, MOST_SCRATCH_BYTES)
-    return 2 * batch_bytes(network, batch, dtype) + 4 * tape + 4 * parameters + scratch
+    return 2 * batch_bytes(network, batch, dtype) + 4 * tape + 6 * parameters + scratch
 
 
 def room_bytes(device: str = "cpu") -> int:

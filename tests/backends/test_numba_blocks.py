@@ -1,38 +1,120 @@
-"""How numba's blocked kernels cut a batch, and that every way of cutting is right."""
+"""How numba's kernels cut a batch, and that every way of cutting is right."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from backends import Network
+import backends
+from backends import Layer, Network
 from backends.conformance import check
 from backends.conformance.cases import Case
+from backends.numba_blocking import LEAST_CHUNKS, MOST_WIDE_ROWS, ROOM_BYTES, blocking, room_length
 
-numba_blocks = pytest.importorskip("backends.numba_blocks", reason="needs numba and scipy")
+pytest.importorskip("numba", reason="numba is not installed: pip install -e '.[numba]'")
 
 
 @pytest.mark.parametrize(
-    ("network", "rows", "chunks"),
-    [("8-32-1", 480, 16), ("65-67-9", 224, 16), ("784-512-10", 512, 16), ("2000-2000-1", 4096, 1)],
+    ("network", "family", "rows"),
+    [
+        ("3-2-1", "registers", 4096),
+        ("8-32-1", "blocks", 480),
+        ("65-67-9", "blocks", 224),
+        ("784-512-10", "wide", 512),
+        ("2000-2000-1", "huge", 4096),
+    ],
 )
-def test_wider_layers_have_shorter_blocks_until_threads_share_products(network: str, rows: int, chunks: int) -> None:
-    """Small products, products of one thread, and products that all threads share."""
-    assert numba_blocks.blocking(Network.parse(network).sizes, np.float32) == (rows, chunks)
+def test_wider_layers_have_another_family_of_kernels(network: str, family: str, rows: int) -> None:
+    """Registers, small products, products of one thread, and products that all threads share."""
+    cut = blocking(Network.parse(network).sizes, np.float32)
+    assert (cut.family, cut.rows) == (family, rows)
 
 
 @pytest.mark.parametrize("width", range(100, 3000, 100))
 def test_scratch_of_all_chunks_stays_within_its_room(width: int) -> None:
-    """However wide the layers, and at least eight chunks wherever threads share the blocks."""
+    """However wide the layers; and threads share the blocks wherever eight chunks fit."""
     sizes = Network((width, width, 1)).sizes
-    rows, chunks = numba_blocks.blocking(sizes, np.float64)
-    if chunks > 1:
-        assert 8 <= chunks <= 16
-        assert chunks * numba_blocks.room_length(sizes, rows) * 8 <= numba_blocks.ROOM_BYTES
+    cut = blocking(sizes, np.float64)
+    room_bytes = room_length(sizes, MOST_WIDE_ROWS) * 8
+    assert (cut.family == "huge") == (LEAST_CHUNKS * room_bytes > ROOM_BYTES)
+    assert cut.family == "huge" or cut.chunks * room_bytes <= ROOM_BYTES
 
 
-@pytest.mark.parametrize("case", ["130-140-10/n=8705/normal", "1500-1000-2/n=4097/normal"])
-def test_blocks_of_wide_layers_are_right(case: str) -> None:
-    """Seventeen blocks and a row where each product has one thread, and two blocks where all threads share it."""
-    report = check("numba", cases=(Case.parse(case),), claims=("weights gradients", "step"))
+@pytest.mark.parametrize("network", ["3-2-1", "8-32-1", "784-512-10", "2000-2000-1"])
+@pytest.mark.parametrize("n", [1, 127, 128, 129, 480, 481, 513, 1024, 4097, 65_537])
+def test_blocks_are_even_and_hold_every_row(network: str, n: int) -> None:
+    """No block is longer than the most, the last one is not empty, and little of it is filled up."""
+    cut = blocking(Network.parse(network).sizes, np.float32)
+    rows = cut.cut(n)
+    blocks = -(-n // rows)
+    assert rows <= cut.rows
+    assert (blocks > 1) == (n > cut.least_rows)
+    assert blocks * rows - n < 16 * blocks
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", ["130-140-10/n=129/normal", "130-140-10/n=8705/normal", "784-512-10/n=5500/normal"])
+def test_blocks_of_wide_layers_are_right(case: str, dtype: str) -> None:
+    """Two blocks; seventeen and a row; eleven, which in float64 are more than there are chunks."""
+    report = check("numba", dtype=dtype, cases=(Case.parse(case),), claims=("weights gradients", "step"))
     assert report.passed, report
+
+
+def test_huge_layers_are_right() -> None:
+    """Two blocks, one after the other, where all threads share each product; bits may then depend on their number."""
+    report = check("numba", cases=(Case.parse("1500-1500-2/n=4097/normal"),), claims=("weights gradients", "step"))
+    assert report.passed, report
+    assert "threads" not in backends.load("numba", Network((1500, 1500, 2))).capabilities.deterministic
+
+
+def test_scratch_of_another_batch_is_never_read() -> None:
+    """A long batch, a short one, other parameters and the long one again: bits as if each were alone."""
+    network, rng = Network((130, 140, 10)), np.random.default_rng(0)
+    drawn = [
+        [Layer(rng.standard_normal(shape).astype("f") / 12, np.zeros(shape[0], "f")) for shape in network.layer_shapes]
+        for _ in range(2)
+    ]
+    batches = [
+        (rng.standard_normal((n, 130)).astype("f"), rng.standard_normal((n, 10)).astype("f")) for n in (3000, 50)
+    ]
+    shared = backends.load("numba", network)
+    for params in drawn:
+        for x, y in (*batches, batches[0]):
+            answers = []
+            for backend in (shared, backends.load("numba", network)):
+                trained, losses = backend.train(backend.place_params(params), backend.place_batch(x, y), 0.01, 3)
+                answers.append((trained.tobytes(), losses.tobytes()))
+            assert answers[0] == answers[1]
+            stepped = shared.place_params(params)
+            for _ in range(3):
+                stepped, _ = shared.step(stepped, shared.place_batch(x, y), 0.01)
+            assert stepped.tobytes() == answers[0][0]
+
+
+BITS = """
+import sys, numpy as np, backends
+network, n = backends.Network.parse(sys.argv[1]), int(sys.argv[2])
+rng = np.random.default_rng(0)
+params = [backends.Layer(rng.standard_normal(s).astype("f") / 30, np.zeros(s[0], "f")) for s in network.layer_shapes]
+backend = backends.load("numba", network)
+batch = backend.place_batch(rng.standard_normal((n, network.inputs)), rng.standard_normal((n, network.outputs)))
+print(hash(backend.train(backend.place_params(params), batch, 0.01, 2)[0].tobytes()))
+"""
+
+
+@pytest.mark.parametrize("rows", [100, 300])
+def test_large_products_do_not_depend_on_the_number_of_threads(rows: int) -> None:
+    """Neither in one block nor in several."""
+    root = str(Path(__file__).resolve().parents[2])
+    bits = set()
+    for threads in ("1", "2"):
+        variables = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), threads)
+        environment = {**os.environ, **variables, "PYTHONHASHSEED": "0", "PYTHONPATH": root}
+        command = [sys.executable, "-c", BITS, "784-512-10", str(rows)]
+        bits.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(bits) == 1

@@ -28,10 +28,10 @@ def test_every_library_and_blocks_of_any_length_pass_the_kit(monkeypatch, tanh, 
 def test_large_layers_go_to_onednn_where_it_is(monkeypatch):
     """The large cases of the kit take the products and the tanh of oneDNN, so that `check` proves these too."""
     taken = []
-    linear = torch_backend._linear
-    monkeypatch.setattr(torch_backend, "_linear", lambda *call: taken.append(call[3]) or linear(*call))
+    linear = torch_backend.onednn_linear
+    monkeypatch.setattr(torch_backend, "onednn_linear", lambda *call: taken.append(call[3]) or linear(*call))
     assert check("torch", claims=("step",)).passed
-    assert set(taken) == ({"none", "tanh"} if torch_backend._has_onednn("float32", "cpu") else set())
+    assert set(taken) == ({"none", "tanh"} if torch_backend.has_onednn("float32", "cpu") else set())
 
 
 def _precisions():

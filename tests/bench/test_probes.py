@@ -76,7 +76,8 @@ def test_products_are_computed_in_their_dtype(library: str) -> None:
     """Each product's factors have the shapes and the FLOP of its name."""
     pytest.importorskip(library)
     made = [one for one in importlib.import_module(f"bench.probes.{library}_probes").probes(1) if one.kind == "product"]
-    assert [one.dtype for one in made] == ["float32"] * 6 + ["float64"] * 6
+    for dtype in ("float32", "float64"):
+        assert {one.shape for one in made if one.dtype == dtype} == set(probe.PRODUCTS)
     for one in made:
         m, k, n, *_ = probe.PRODUCTS[one.shape]
         assert one.work == 2 * m * k * n
