@@ -2,10 +2,11 @@
 depend on the number of threads.
 
 Measured for a step on two cores of an EPYC with AVX-512, lower quartiles, processes in turn. Blocks of 128, 240, 368
-and 480 rows took 8.3, 5.6, 4.2 and 4.1 ms at 32-64-1, n = 2^16, and 1.11, 1.03, 1.00 and 0.98 at 8-32-1, n = 2^16. Wide
-layers in 1, 2, 4, 8 and 16 blocks, each product on one thread, took 4.5, 3.0, 3.5, 4.5 and 6.0 ms at 784-512-10,
-n = 256, 18.7, 9.5, 10.0, 10.7 and 12.0 at n = 1,024, and 73, 37.6, 37.5, 37.0 and 38.9 at n = 4,096, where the BLAS's
-own threads took 3.4, 12.1 and 40.9; more blocks than two are for machines of more cores.
+and 480 rows took 8.3, 5.6, 4.2 and 4.1 ms at 32-64-1, n = 2^16. One block and two took 25 and 25 us at 32-64-1,
+n = 192, 56 and 41 at n = 480, 55 and 50 at 64-64-64-1, n = 96, 115 and 84 at n = 240, 29 and 25 at 8-32-1, n = 960.
+Wide layers in 1, 2, 4 and 8 blocks, each product on one thread, took 1.15, 0.80, 0.98 and 1.0 ms at 784-512-10, n = 64,
+4.5, 2.4, 2.6 and 3.7 at n = 256, 18.9, 9.1, 9.9 and 10.8 at n = 1,024, where the BLAS's own threads took 1.6, 3.5 and
+12.3: more blocks than two are for machines of more cores.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ SMALL_PRODUCT = 1_000_000
 """OpenBLAS multiplies without packing or threads while rows x inputs x outputs is at most this."""
 LEAST_ROWS, MOST_ROWS = 64, 480
 """Rows of a block of such products; at 512, a power of two, the rows of a feature-major block share cache sets."""
-LEAST_WIDE_ROWS, MOST_WIDE_ROWS = 128, 512
-"""Rows of a block where a layer is too large for that; the BLAS copies such factors, and no sets are shared."""
+FEW_WIDE_ROWS, MOST_WIDE_ROWS = 256, 512
+"""Rows of few blocks and of many where a layer is too large for that; the BLAS copies its factors before use."""
 HUGE_ROWS = 4096
 CHUNKS = 16
 """Most runs of blocks whose gradients one thread adds up, each with gradients of its own."""
 LEAST_CHUNKS = 8
+SPLIT_WORK, SPLIT_ROWS, TANH_WORK = 800_000, 64, 20
+"""Two threads repay their start from so many rows x parameters on, where a tanh counts as so many, and so many rows."""
 ROOM_BYTES = 1 << 27
 """Most scratch of all chunks together. Where it does not hold `LEAST_CHUNKS`, all threads share each product."""
 
@@ -39,19 +42,26 @@ class Blocking(NamedTuple):
     Attributes:
         family: ``registers``, a tiny network held in registers; ``blocks`` of small products; ``wide``, blocks of large
             products of one thread each; ``huge``, one block after the other, its products by the BLAS's own threads.
-        least_rows: a batch of more than so many rows is cut into several blocks.
+        split_from: rows from which a batch is cut into two blocks at least.
+        few_rows: most rows of a block while there are fewer than `LEAST_CHUNKS`.
         rows: most rows of a block.
         chunks: most chunks.
     """
 
     family: Literal["registers", "blocks", "wide", "huge"]
-    least_rows: int
+    split_from: int
+    few_rows: int
     rows: int
     chunks: int
 
     def cut(self, n: int) -> int:
-        """Return the rows of each block of a batch of ``n`` rows, as even as they can be; the last may have fewer."""
-        blocks = max(-(-n // self.rows), min(LEAST_CHUNKS, -(-n // self.least_rows)))
+        """Return the rows of each block of a batch of ``n`` rows; the last may have fewer.
+
+        They are as even as they can be, and few blocks are 1, 2, 4, 8 or 16, lest some threads have one more.
+        """
+        blocks = max(-(-n // self.rows), min(LEAST_CHUNKS, -(-n // self.few_rows)), 1 + (n >= self.split_from))
+        if blocks <= CHUNKS and self.chunks > 1:
+            blocks = 1 << (blocks - 1).bit_length()
         rows = -(-n // blocks)
         return rows if blocks == 1 else rows + -rows % 16
 
@@ -59,14 +69,16 @@ class Blocking(NamedTuple):
 def blocking(sizes: tuple[int, ...], real: Any) -> Blocking:
     """Return how batches of a network of these sizes are best cut; ``real`` is the dtype's scalar type."""
     if len(sizes) == 3 and parameters(sizes) <= REGISTER_PARAMETERS:
-        return Blocking("registers", REGISTER_ROWS, REGISTER_ROWS, CHUNKS)
+        return Blocking("registers", REGISTER_ROWS + 1, REGISTER_ROWS, REGISTER_ROWS, CHUNKS)
+    split_from = max(SPLIT_ROWS, SPLIT_WORK // (parameters(sizes) + TANH_WORK * sum(sizes[1:-1])))
     rows = min(SMALL_PRODUCT // largest(sizes), MOST_ROWS) // 16 * 16
     if rows >= LEAST_ROWS:
-        return Blocking("blocks", rows, rows, CHUNKS)
-    chunks = min(CHUNKS, ROOM_BYTES // (room_length(sizes, MOST_WIDE_ROWS) * np.dtype(real).itemsize))
-    if chunks >= LEAST_CHUNKS:
-        return Blocking("wide", LEAST_WIDE_ROWS, MOST_WIDE_ROWS, chunks)
-    return Blocking("huge", HUGE_ROWS, HUGE_ROWS, 1)
+        return Blocking("blocks", split_from, rows, rows, CHUNKS)
+    room_bytes = room_length(sizes, MOST_WIDE_ROWS) * np.dtype(real).itemsize
+    for chunks in (CHUNKS, LEAST_CHUNKS):
+        if chunks * room_bytes <= ROOM_BYTES:
+            return Blocking("wide", split_from, FEW_WIDE_ROWS, MOST_WIDE_ROWS, chunks)
+    return Blocking("huge", HUGE_ROWS + 1, HUGE_ROWS, HUGE_ROWS, 1)
 
 
 def room_length(sizes: tuple[int, ...], rows: int) -> int:

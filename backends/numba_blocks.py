@@ -43,7 +43,7 @@ TILED_FROM, TILED_TO = 1 << 10, 1 << 13
 TILED_ROWS = 512
 """They read the rows of a block again for each tile, so these have to stay in cache."""
 PART = 1 << 14
-"""Parameters whose gradients of all chunks one thread adds up at a time."""
+"""Parameters whose gradients of all chunks are added up at a time, so that their sum stays in the nearest cache."""
 
 
 @njit(**_LOOP)
@@ -232,23 +232,21 @@ def start(gradients, one):
 
 
 @njit(**_LOOP)
-def part_of(vector, part):
-    """Return one part of a vector as long as the parameters."""
-    return vector[part * PART : (part + 1) * PART]
+def add_up(room, parameters):
+    """Return the gradients of the first chunk, after adding those of the others in their order, `PART` by `PART`."""
+    total = room[0, :parameters]
+    for first in range(0, parameters, PART):
+        for c in range(1, room.shape[0]):
+            here = total[first : first + PART]
+            add(room[c, first : first + here.shape[0]], here)
+    return total
 
 
 @njit(**_LOOP)
-def add_up(room, part, parameters):
-    """Add up one part of the gradients of all chunks, in their order, in those of the first."""
-    total = part_of(room[0, :parameters], part)
-    for c in range(1, room.shape[0]):
-        add(part_of(room[c, :parameters], part), total)
-
-
-@njit(**_LOOP)
-def copy(source, part, target):
-    """Copy one part to ``target``, as long as the parameters."""
-    part_of(target, part)[:] = part_of(source[: target.shape[0]], part)
+def copy(source, target):
+    """Copy a vector; an array expression would compile for seconds."""
+    for k in range(target.shape[0]):
+        target[k] = source[k]
 
 
 @njit(**_LOOP)
@@ -261,11 +259,10 @@ def sum_of(squares):
 
 
 @njit(**_LOOP)
-def descend(params, part, gradients, learning_rate):
-    """Take the update of one part."""
-    w, g = part_of(params, part), part_of(gradients[: params.shape[0]], part)
-    for k in range(w.shape[0]):
-        w[k] -= learning_rate * g[k]
+def descend(params, gradients, learning_rate):
+    """Take the update."""
+    for k in range(params.shape[0]):
+        params[k] -= learning_rate * gradients[k]
 
 
 def forward(params, sizes, x, n, tape):
@@ -290,9 +287,7 @@ def backward(params, sizes, x, y, n, tape, one, room, gradients):
             scale = (one + one) / count
             total += backward_block(params, sizes, x[k], y[k], here, tape[k], scale, one, fresh, g, product, partial)
         squares[c] = total
-    for part in prange((params.shape[0] + PART - 1) // PART):
-        add_up(room, part, params.shape[0])
-        copy(room[0], part, gradients)
+    copy(add_up(room, params.shape[0]), gradients)
     return sum_of(squares) / count
 
 
@@ -314,9 +309,7 @@ def train(params, sizes, x, y, n, learning_rate, one, room, losses):
                 total += backward_block(params, sizes, x[k], y[k], here, tape, scale, one, fresh, g, product, partial)
             squares[c] = total
         losses[s] = sum_of(squares) / count
-        for part in prange((params.shape[0] + PART - 1) // PART):
-            add_up(room, part, params.shape[0])
-            descend(params, part, room[0], learning_rate)
+        descend(params, add_up(room, params.shape[0]), learning_rate)
 
 
 @lru_cache

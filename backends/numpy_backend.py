@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from backends.base import Array, Backend, Capabilities, Layer, Network, Params
 from backends.blas import Blas
 from backends.layout import copy_feature_major
-from backends.threads import BlockThreads, rows_of_a_block
+from backends.threads import BlockThreads, even_rows, rows_of_a_block
 
 
 class Batch(NamedTuple):
@@ -87,8 +87,9 @@ class NumpyBackend(Backend):
         x, y = self.host_batch(inputs, targets)
         # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
         room = np.empty((x.shape[1] + 1) * len(x), self.dtype), np.empty(y.size, self.dtype)
-        starts = range(0, len(x), self.block_rows)
-        return Batch([_place_block(x, y, slice(k, min(k + self.block_rows, len(x))), *room) for k in starts], len(x))
+        rows = even_rows(len(x), self.block_rows, self._threads.threads)
+        blocks = [slice(k, min(k + rows, len(x))) for k in range(0, len(x), rows)]
+        return Batch([_place_block(x, y, block, *room) for block in blocks], len(x))
 
     def forward(self, params: Vector, batch: Batch) -> Tape:
         def run(blocks: range) -> Tape:

@@ -24,6 +24,19 @@ def rows_of_a_block(row_bytes: int) -> int:
     return max(MINIMUM_ROWS, BLOCK_BYTES // row_bytes // 16 * 16)
 
 
+def even_rows(n: int, most: int, threads: int) -> int:
+    """Return the rows of each block of ``n`` rows: about ``most`` at most, as many blocks for each thread, and no block
+    much shorter than the others.
+    """
+    if n <= most:
+        return n
+    blocks = max(2, -(-n // (most + most // 16)))  # a little longer costs less than one more
+    blocks += -blocks % threads
+    rows = -(-n // blocks)
+    rows += -rows % 16
+    return rows if rows % 512 else rows + 16  # rows a power of two apart share cache sets
+
+
 class BlockThreads:
     """A pool that starts its threads when it first has more than one block to work on.
 

@@ -41,6 +41,8 @@ LARGE_SHAPE = f"{LARGE_NETWORK}/n=2100"
 MANY_BLOCKS = 17
 """More than backends commonly have sums for, so that some blocks are added to what is there."""
 MOST_LARGE_ROWS = 1 << 16
+MOST_WORK = 1 << 29
+"""Rows times parameters of a named network that take seconds to judge."""
 
 TANH_POINTS = (4e-4, 0.1, 0.5, 1.0, 2.0, 4.0, 5.857, *np.linspace(7.9, 9.1, 13), *np.linspace(17.6, 22.0, 12))
 FORM = re.compile(r"(?P<network>[\d-]+)/n=(?P<rows>\d+)/(?P<values>\w+)(/seed=(?P<seed>\d+))?")
@@ -106,10 +108,15 @@ def fixed(backend_of: Callable[[Network], Backend], quick: bool = False) -> tupl
     return tuple(Case.parse(name) for name in dict.fromkeys(names))
 
 
-def fixed_for(network: Network, quick: bool = False) -> tuple[Case, ...]:
-    """Return the stated set for one network: few rows, some rows, and every kind of values."""
+def fixed_for(network: Network, backend_of: Callable[[Network], Backend], quick: bool = False) -> tuple[Case, ...]:
+    """Return the stated set for one network: few rows, some rows, every kind of values, and more than one and two
+    blocks of a backend that says its blocks, unless that takes too long.
+    """
     kinds = ["normal"] if quick else [kind for kind in KINDS if kind != "tutorial"]
     names = [f"{network}/n={rows}/normal" for rows in (1, 9)] + [f"{network}/n=64/{kind}" for kind in kinds]
+    block = None if quick else getattr(backend_of(network), "block_rows", None)
+    edges = [block + 1, 2 * block + 1] if block else []
+    names += [f"{network}/n={rows}/normal" for rows in edges if rows * network.parameter_count <= MOST_WORK]
     return tuple(Case.parse(name) for name in names)
 
 
@@ -132,8 +139,9 @@ def many_blocks(backend: Backend) -> tuple[str, ...]:
     """Return the case of `MANY_BLOCKS` and a row of a ``backend`` of `LARGE_NETWORK`; none where it does not say what
     its blocks are, or where they are so large that this would take too long.
     """
-    rows = MANY_BLOCKS * int(getattr(backend, "block_rows", None) or MOST_LARGE_ROWS) + 1
-    return (f"{LARGE_NETWORK}/n={rows}/normal",) if rows <= MOST_LARGE_ROWS else ()
+    said = getattr(backend, "block_rows", None)
+    rows = MANY_BLOCKS * said + 1 if said else 0
+    return (f"{LARGE_NETWORK}/n={rows}/normal",) if 0 < rows <= MOST_LARGE_ROWS else ()
 
 
 def _latin_square(k: int) -> str:

@@ -129,7 +129,7 @@ def plan_of(
     claims: tuple[str, ...] | None = None,
 ) -> list[tuple[str, tuple[Case, ...]]]:
     """Return the claims in order, each with its cases."""
-    given = fixed(subject.on, quick) if network is None else fixed_for(network, quick)
+    given = fixed(subject.on, quick) if network is None else fixed_for(network, subject.on, quick)
     plan = []
     for claim, rule in RULES.items():
         if claims is not None and claim not in claims:

@@ -22,7 +22,7 @@ PRODUCTS = {
     "4096x512 * 512x784 (dX)": (4096, 512, 784, False, False),
     "1024x1024 * 1024x1024": (1024, 1024, 1024, False, False),
     "512x784 * 784x4096 (columns)": (512, 784, 4096, False, False),
-    "512x4096 * 4096x784 (dW of columns)": (512, 4096, 784, False, True),
+    "512x4096 * 4096x784 (columns dW)": (512, 4096, 784, False, True),
     "64x64 * 64x16384": (64, 64, 16384, False, False),
 }
 """Rows, inner size, columns, and whether the left and the right factor are stored transposed."""

@@ -89,17 +89,26 @@ def test_reduced_precision_of_the_process_changes_no_bit(reduce, precision):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU is seen by torch")
-def test_recorded_steps_equal_launched_ones_bit_for_bit(monkeypatch):
-    """On a GPU, `train` by a CUDA graph returns the losses and parameters of single steps."""
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("sizes", "n"), [((3, 2, 1), 64), ((7, 9, 8, 2), 70)], ids=["one block", "blocks"])
+def test_recorded_steps_equal_launched_ones_bit_for_bit(monkeypatch, sizes, n, dtype):
+    """On a GPU, `train` by a CUDA graph returns the losses and parameters of single steps; again and again, for other
+    parameters, rates and numbers of rows, and in blocks of which the last is shorter.
+    """
+    monkeypatch.setattr(torch_backend, "LEAST_ROWS", 32 if n > 64 else 1 << 13)
+    monkeypatch.setitem(torch_backend.BLOCK_BYTES, "cuda", 1 if n > 64 else 1 << 29)
     random = np.random.default_rng(0)
-    network = Network((3, 2, 1))
-    backend = backends.load("torch", network, device="cuda")
-    start = [Layer(random.normal(size=(o, i)), random.normal(size=o)) for o, i in network.layer_shapes]
-    batch = backend.place_batch(random.normal(size=(64, 3)), random.normal(size=(64, 1)))
-    found = []
-    for captured in (1, 1 << 62):
-        monkeypatch.setattr(torch_backend, "CAPTURED_STEPS", captured)
-        params, losses = backend.train(backend.place_params(start), batch, 1e-3, 20)
-        found.append([losses, *(array for layer in backend.fetch(params) for array in layer)])
-    for recorded, launched in zip(*found, strict=True):
-        np.testing.assert_array_equal(recorded, launched)
+    network = Network(sizes)
+    backend = backends.load("torch", network, dtype, "cuda")
+    for rows, rate in ((n, 1e-3), (n - 5, 1e-2), (n, 1e-3)):
+        start = [Layer(random.normal(size=(o, i)), random.normal(size=o)) for o, i in network.layer_shapes]
+        batch = backend.place_batch(random.normal(size=(rows, sizes[0])), random.normal(size=(rows, sizes[-1])))
+        found = []
+        for captured in (1, 1 << 62):
+            backend.captured_steps = captured
+            params, losses = backend.train(backend.place_params(start), batch, rate, 20)
+            params, loss = backend.step(params, batch, rate)
+            arrays = (array for layer in backend.fetch(params) for array in layer)
+            found.append([losses, np.array(float(loss)), *arrays])
+        for recorded, launched in zip(*found, strict=True):
+            np.testing.assert_array_equal(recorded, launched)

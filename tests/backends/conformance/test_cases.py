@@ -73,7 +73,9 @@ def test_fixed_set_has_few_shapes_where_every_shape_compiles() -> None:
 
 def test_fixed_set_for_one_network_stays_with_it() -> None:
     """Every case asked of one network is of that network."""
-    assert {case.network for case in fixed_for(Network((5, 4, 3)))} == {Network((5, 4, 3))}
+    assert {case.network for case in fixed_for(Network((5, 4, 3)), Plain)} == {Network((5, 4, 3))}
+    assert {101, 201} <= {case.rows for case in fixed_for(Network((5, 4, 3)), DroppedRows)}
+    assert max(case.rows for case in fixed_for(Network((3000, 3000, 1)), DroppedRows)) == 64
 
 
 def test_tanh_case_meets_every_point() -> None:
