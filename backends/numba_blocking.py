@@ -31,7 +31,9 @@ CHUNKS = 16
 """Most runs of blocks whose gradients one thread adds up, each with gradients of its own."""
 LEAST_CHUNKS = 8
 SPLIT_WORK, SPLIT_ROWS, TANH_WORK = 800_000, 64, 20
-"""Two threads repay their start from so many rows x parameters on, where a tanh counts as so many, and so many rows."""
+"""Two threads repay their start from `SPLIT_WORK` rows x parameters, a tanh counting as `TANH_WORK` of these, and
+`SPLIT_ROWS` rows.
+"""
 ROOM_BYTES = 1 << 27
 """Most scratch of all chunks together. Where it does not hold `LEAST_CHUNKS`, all threads share each product."""
 
