@@ -24,6 +24,12 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
+def rows_each(n: int, blocks: int) -> int:
+    """Return how many rows each of several blocks has to have for ``n`` rows, a multiple of 16 for vectors' sake."""
+    rows = -(-n // blocks)
+    return rows + -rows % 16
+
+
 def copy_feature_major(rows_major: Array, feature_major: Array) -> None:
     """Copy ``[n, f]`` into ``[f, n]``, a wide table by tiles of rows that stay in cache."""
     n, features = rows_major.shape

@@ -51,13 +51,17 @@ class NumbaBackend(Backend):
     def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
         super().__init__(network, dtype, device)
         self._real = np.dtype(dtype).type
-        self._blocking = blocking(network.sizes, self._real)
+        self._blocking = blocking(network, self._real)
         self.block_rows = self._blocking.rows
         family = self._blocking.family
         if family == "huge":
             self.capabilities = replace(self.capabilities, deterministic=frozenset({"process", "processes"}))
-        kernels: Any = numba_registers if family == "registers" else _numba_blocks()
-        self._kernels: dict[str, Any] = kernels.bind(network.sizes, self._real)
+        self._kernels: dict[str, Any]
+        if family == "registers":
+            bind: Any = numba_registers.bind
+            self._kernels = bind(network.sizes, self._real)
+        else:
+            self._kernels = _numba_blocks().bind(network, self._real, self._blocking.chunks)
         self._step = None if family == "wide" else self._kernels["step"]
         self._update, self._place, self._place_parallel = _vector_kernels(dtype)
         self._blas = None if family in ("registers", "huge") else Blas()

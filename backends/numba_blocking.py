@@ -11,10 +11,12 @@ Wide layers in 1, 2, 4 and 8 blocks, each product on one thread, took 1.15, 0.80
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+from backends.base import Network
+from backends.layout import rows_each
 
 REGISTER_PARAMETERS = 36
 """Up to this size LLVM unrolls the register kernels; beyond it they spill and lose to the blocked ones."""
@@ -64,38 +66,34 @@ class Blocking(NamedTuple):
         blocks = max(-(-n // self.rows), min(LEAST_CHUNKS, -(-n // self.few_rows)), 1 + (n >= self.split_from))
         if blocks <= CHUNKS and self.chunks > 1:
             blocks = 1 << (blocks - 1).bit_length()
-        rows = -(-n // blocks)
-        return rows if blocks == 1 else rows + -rows % 16
+        return n if blocks == 1 else rows_each(n, blocks)
 
 
-def blocking(sizes: tuple[int, ...], real: Any) -> Blocking:
-    """Return how batches of a network of these sizes are best cut; ``real`` is the dtype's scalar type."""
-    if len(sizes) == 3 and parameters(sizes) <= REGISTER_PARAMETERS:
+def blocking(network: Network, real: Any) -> Blocking:
+    """Return how batches of a network are best cut; ``real`` is the dtype's scalar type."""
+    if len(network.sizes) == 3 and network.parameter_count <= REGISTER_PARAMETERS:
         return Blocking("registers", REGISTER_ROWS + 1, REGISTER_ROWS, REGISTER_ROWS, CHUNKS)
-    split_from = max(SPLIT_ROWS, SPLIT_WORK // (parameters(sizes) + TANH_WORK * sum(sizes[1:-1])))
-    rows = min(SMALL_PRODUCT // largest(sizes), MOST_ROWS) // 16 * 16
+    a_row = network.parameter_count + TANH_WORK * sum(network.sizes[1:-1])
+    split_from = max(SPLIT_ROWS, SPLIT_WORK // a_row)
+    rows = min(SMALL_PRODUCT // _largest(network), MOST_ROWS) // 16 * 16
     if rows >= LEAST_ROWS:
         return Blocking("blocks", split_from, rows, rows, CHUNKS)
-    room_bytes = room_length(sizes, MOST_WIDE_ROWS) * np.dtype(real).itemsize
+    room_bytes = room_length(network, MOST_WIDE_ROWS) * np.dtype(real).itemsize
     for chunks in (CHUNKS, LEAST_CHUNKS):
         if chunks * room_bytes <= ROOM_BYTES:
             return Blocking("wide", split_from, FEW_WIDE_ROWS, MOST_WIDE_ROWS, chunks)
     return Blocking("huge", HUGE_ROWS + 1, HUGE_ROWS, HUGE_ROWS, 1)
 
 
-def room_length(sizes: tuple[int, ...], rows: int) -> int:
+def room_length(network: Network, rows: int) -> int:
     """Return how many numbers one chunk needs as scratch, rounded up to whole cache lines: gradients, the product of
     the largest layer, and for each row its outputs and two error terms of the widest layer.
     """
-    length = parameters(sizes) + largest(sizes) + (sum(sizes[1:]) + 2 * max(sizes[1:])) * rows
+    outputs = network.sizes[1:]
+    length = network.parameter_count + _largest(network) + (sum(outputs) + 2 * max(outputs)) * rows
     return length + -length % 16
 
 
-def parameters(sizes: tuple[int, ...]) -> int:
-    """Return the number of weights and biases."""
-    return sum(o * (i + 1) for i, o in pairwise(sizes))
-
-
-def largest(sizes: tuple[int, ...]) -> int:
+def _largest(network: Network) -> int:
     """Return the number of weights of the largest layer."""
-    return max(o * i for i, o in pairwise(sizes))
+    return max(o * i for o, i in network.layer_shapes)

@@ -29,7 +29,7 @@ import numpy as np
 from numba import njit, prange
 
 from backends.layout import aligned_empty
-from backends.numba_blocking import blocking, room_length
+from backends.numba_blocking import room_length
 from backends.numba_compile import serial_and_parallel
 from backends.numba_tanh import tanh
 
@@ -318,11 +318,9 @@ def _compile(real):
     return tuple(serial_and_parallel(kernel, real.__name__, **_KERNEL) for kernel in (forward, backward, train))
 
 
-def bind(sizes, real):
-    """Return the kernels by name with the sizes of a network bound to them; ``real`` is the dtype's scalar type."""
-    dtype, one = np.dtype(real), real(1)
-    most_chunks = blocking(sizes, real).chunks
-    layers, sizes = sizes, np.array(sizes, np.int64)
+def bind(network, real, most_chunks):
+    """Return the kernels by name with a network bound to them; ``real`` is the dtype's scalar type."""
+    sizes, dtype, one = np.array(network.sizes, np.int64), np.dtype(real), real(1)
     forwards, backwards, trains = _compile(real)
     rooms = {}
     loss = np.empty(1, real)
@@ -332,7 +330,7 @@ def bind(sizes, real):
         if key not in rooms:
             chunks = min(most_chunks, x.shape[0]) if parallel else 1
             rooms.clear()  # that of the last batch alone is kept
-            rooms[key] = aligned_empty((chunks, room_length(layers, x.shape[2])), dtype)
+            rooms[key] = aligned_empty((chunks, room_length(network, x.shape[2])), dtype)
         return rooms[key]
 
     def forward_with(parallel):

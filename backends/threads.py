@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import TypeVar
 
+from backends.layout import rows_each
+
 T = TypeVar("T")
 
 BLOCK_BYTES = 1 << 22
@@ -32,8 +34,7 @@ def even_rows(n: int, most: int, threads: int) -> int:
         return n
     blocks = max(2, -(-n // (most + most // 16)))  # a little longer costs less than one more
     blocks += -blocks % threads
-    rows = -(-n // blocks)
-    rows += -rows % 16
+    rows = rows_each(n, blocks)
     return rows if rows % 512 else rows + 16  # rows a power of two apart share cache sets
 
 

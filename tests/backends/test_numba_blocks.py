@@ -14,6 +14,7 @@ import backends
 from backends import Layer, Network
 from backends.conformance import check
 from backends.conformance.cases import Case
+from backends.conformance.determinism import THREAD_VARIABLES
 from backends.numba_blocking import LEAST_CHUNKS, MOST_WIDE_ROWS, ROOM_BYTES, blocking, room_length
 
 pytest.importorskip("numba", reason="numba is not installed: pip install -e '.[numba]'")
@@ -31,16 +32,16 @@ pytest.importorskip("numba", reason="numba is not installed: pip install -e '.[n
 )
 def test_wider_layers_have_another_family_of_kernels(network: str, family: str, rows: int) -> None:
     """Registers, small products, products of one thread, and products that all threads share."""
-    cut = blocking(Network.parse(network).sizes, np.float32)
+    cut = blocking(Network.parse(network), np.float32)
     assert (cut.family, cut.rows) == (family, rows)
 
 
 @pytest.mark.parametrize("width", range(100, 3000, 100))
 def test_scratch_of_all_chunks_stays_within_its_room(width: int) -> None:
     """However wide the layers; and threads share the blocks wherever eight chunks fit."""
-    sizes = Network((width, width, 1)).sizes
-    cut = blocking(sizes, np.float64)
-    room_bytes = room_length(sizes, MOST_WIDE_ROWS) * 8
+    network = Network((width, width, 1))
+    cut = blocking(network, np.float64)
+    room_bytes = room_length(network, MOST_WIDE_ROWS) * 8
     assert (cut.family == "huge") == (LEAST_CHUNKS * room_bytes > ROOM_BYTES)
     assert cut.family == "huge" or cut.chunks * room_bytes <= ROOM_BYTES
 
@@ -49,7 +50,7 @@ def test_scratch_of_all_chunks_stays_within_its_room(width: int) -> None:
 @pytest.mark.parametrize("n", [1, 63, 64, 257, 480, 481, 513, 1024, 4097, 65_537])
 def test_blocks_are_even_and_hold_every_row(network: str, n: int) -> None:
     """No block is longer than the most, the last one is not empty, and little of it is filled up."""
-    cut = blocking(Network.parse(network).sizes, np.float32)
+    cut = blocking(Network.parse(network), np.float32)
     rows = cut.cut(n)
     blocks = -(-n // rows)
     assert rows <= cut.rows
@@ -107,13 +108,13 @@ print(hash(backend.train(backend.place_params(params), batch, 0.01, 2)[0].tobyte
 """
 
 
-@pytest.mark.parametrize("rows", [100, 300])
+@pytest.mark.parametrize("rows", [50, 100, 300])
 def test_large_products_do_not_depend_on_the_number_of_threads(rows: int) -> None:
     """Neither in one block nor in several."""
     root = str(Path(__file__).resolve().parents[2])
     bits = set()
     for threads in ("1", "2"):
-        variables = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), threads)
+        variables = dict.fromkeys(THREAD_VARIABLES, threads)
         environment = {**os.environ, **variables, "PYTHONHASHSEED": "0", "PYTHONPATH": root}
         command = [sys.executable, "-c", BITS, "784-512-10", str(rows)]
         bits.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
