@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.recommendation import Recommendation, recommend
+    from bench.advice.recommendation import Recommendation, recommend
 
 __all__ = ["Recommendation", "recommend"]
 
@@ -18,7 +18,7 @@ __all__ = ["Recommendation", "recommend"]
 def __getattr__(name: str) -> Any:
     """Load what this package offers when it is asked for."""
     if name in __all__:
-        from bench import recommendation
+        from bench.advice import recommendation
 
         return getattr(recommendation, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

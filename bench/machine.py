@@ -1,6 +1,6 @@
 """The machine's fingerprint, and what must match before two results may be compared.
 
-Only facts of the machine and its software stand here; what one process observed is in `bench.blocks.receipt`.
+Only facts of the machine and its software stand here; what one process observed is in `bench.measure.receipt`.
 """
 
 from __future__ import annotations

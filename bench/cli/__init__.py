@@ -97,7 +97,7 @@ def _run(args: argparse.Namespace) -> int:
     from backends import BackendUnavailable
     from bench.cli import messages
     from bench.errors import UsageError
-    from bench.journal import JournalFull
+    from bench.results.journal import JournalFull
 
     if logging.lastResort:
         logging.lastResort.setFormatter(messages.Warnings())

@@ -62,7 +62,7 @@ def _missing_device(kind: Any, device: str) -> str | None:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    from bench.report.terminal import console, table
+    from bench.terminal.terminal import console, table
 
     here = [row for row in rows if row["available"]]
     out = console()

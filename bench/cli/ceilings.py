@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.cli import document, flags, messages
 
 if TYPE_CHECKING:
-    from bench.ceilings import Ceiling, Ceilings
+    from bench.limits.ceilings import Ceiling, Ceilings
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +32,10 @@ def run(args: argparse.Namespace) -> int:
     """Measure, store, print."""
     from dataclasses import asdict
 
-    from bench import ceilings, machine, results
+    from bench import machine, results
     from bench.errors import UsageError
-    from bench.report import terminal
+    from bench.limits import ceilings
+    from bench.terminal import terminal
 
     root = args.results or results.results_root()
     found = ceilings.load(machine.machine_id(), root)
@@ -56,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
 def measured(args: argparse.Namespace, known: Ceilings | None, root: Path) -> tuple[Ceilings, Path]:
     """Return ceilings measured now, the better of them and what was known, and where they are kept."""
-    from bench import ceilings, probes
-    from bench.report import terminal
-    from bench.runs import neighbours
+    from bench.limits import ceilings, probes
+    from bench.measure import neighbours
+    from bench.terminal import terminal
 
     with neighbours.announced(f"ceilings {os.getpid()}") as others, terminal.progress("ceilings") as bar:
         if names := others.now():
@@ -69,7 +70,7 @@ def measured(args: argparse.Namespace, known: Ceilings | None, root: Path) -> tu
 
 def table(found: Ceilings) -> object:
     """Return a table with a row for each kind of work, a column for each number of threads."""
-    from bench.report import terminal
+    from bench.terminal import terminal
 
     rates: dict[tuple[str, str, str], dict[int, str]] = {}
     for ceiling in found.measured:
@@ -81,7 +82,7 @@ def table(found: Ceilings) -> object:
 
 def _on(ceiling: Ceiling) -> str:
     """Return the shape of a product, the size of memory; nothing for tanh."""
-    from bench.report import terminal
+    from bench.terminal import terminal
 
     if ceiling.working_set_bytes:
         return terminal.format_bytes(ceiling.working_set_bytes)
@@ -89,7 +90,7 @@ def _on(ceiling: Ceiling) -> str:
 
 
 def _rate(ceiling: Ceiling) -> str:
-    from bench.ceilings import UNITS
-    from bench.report import terminal
+    from bench.limits.ceilings import UNITS
+    from bench.terminal import terminal
 
     return terminal.format_rate(ceiling.per_second, UNITS[ceiling.kind])

@@ -22,9 +22,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Certify; return 1 where the block figure in use does not keep the promises."""
-    from bench import certify, results, statistics
-    from bench.report import certifying, terminal
-    from bench.runs import conditions
+    from bench import results
+    from bench.terminal import certifying, terminal
+    from bench.verdicts import certify, conditions, statistics
 
     certify.check(args.blocks, args.margin)
     if args.stored:

@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
     from backends import available, catalogue
     from bench.cli import CHECK_FAILED, SUCCESS
-    from bench.report.conformance import format_reports
-    from bench.report.terminal import console
+    from bench.terminal.conformance import format_reports
+    from bench.terminal.terminal import console
 
     begun_s = time.monotonic()
     named = tuple(dict.fromkeys(name for group in args.backend or () for name in group))
@@ -61,7 +61,7 @@ def _judge_all(names: tuple[str, ...], args: argparse.Namespace, skipped: dict[s
     from backends.conformance.determinism import prefetch
     from backends.conformance.subject import SMALLEST, Subject
     from bench.errors import UsageError
-    from bench.report.terminal import progress
+    from bench.terminal.terminal import progress
 
     cases, claims = _asked_cases(args), _asked_claims(args)
     subjects = []

@@ -11,8 +11,8 @@ from bench.cli import document, flags
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.compare import Comparison, LimitOf
     from bench.results import Run
+    from bench.verdicts.compare import Comparison, LimitOf
 
 PHASES = ("place", "forward", "backward", "update", "step", "train")
 
@@ -39,9 +39,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare and print; always 0, `gate` is the command that fails."""
-    from bench import compare, results
+    from bench import results
     from bench.errors import UsageError
-    from bench.runs import conditions
+    from bench.verdicts import compare, conditions
 
     if len(args.runs) > 2:
         raise UsageError(f"compare takes one run or two, got {len(args.runs)}: {' '.join(args.runs)}")
@@ -101,8 +101,9 @@ def select(frame: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
 def limits_of(run_: Run, root: Path | None) -> LimitOf | None:
     """Return the limits of a run's machine, ``None`` where its ceilings were not measured."""
     from backends import Network
-    from bench import ceilings, results
+    from bench import results
     from bench.errors import UsageError
+    from bench.limits import ceilings
 
     measured = ceilings.load(run_.machine, root or results.results_root())
     if measured is None:
@@ -118,7 +119,7 @@ def limits_of(run_: Run, root: Path | None) -> LimitOf | None:
 
 
 def _show(run_: Run, found: Comparison, brief: bool, warning: str) -> None:
-    from bench.report import comparing, terminal
+    from bench.terminal import comparing, terminal
 
     out = terminal.console()
     for part in comparing.one_run(found, brief, wide=out.width >= 72):
@@ -130,7 +131,7 @@ def _show(run_: Run, found: Comparison, brief: bool, warning: str) -> None:
 
 
 def _show_changes(chosen: list[Run], changed: pd.DataFrame, margin: float) -> None:
-    from bench.report import comparing, terminal
+    from bench.terminal import comparing, terminal
 
     out = terminal.console()
     for part in comparing.two_runs(changed, margin):

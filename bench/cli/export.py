@@ -22,8 +22,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the file."""
     from bench import results
     from bench.errors import UsageError
-    from bench.report import terminal
-    from bench.runs.export import write_csv, write_parquet
+    from bench.results.export import write_csv, write_parquet
+    from bench.terminal import terminal
 
     path: Path | None = args.parquet or args.csv
     if not (path or args.columns):

@@ -32,9 +32,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge; return 1 where something is proven slower or was lost."""
-    from bench import gate, results
+    from bench import results
     from bench.errors import UsageError
-    from bench.runs import conditions
+    from bench.verdicts import conditions, gate
 
     baseline, candidate = results.resolve(args.baseline, args.results), results.resolve(args.candidate, args.results)
     if baseline.path.resolve() == candidate.path.resolve():
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         summary = {"passed": judged.passed, "baseline": baseline.id, "candidate": candidate.id, **vars(judged)}
         document.show(summary)
     else:
-        from bench.report import gating, terminal
+        from bench.terminal import gating, terminal
 
         out = terminal.console()
         for part in gating.judgement(judged):

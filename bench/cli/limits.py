@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bench.cli import CHECK_FAILED, document, flags
 
 if TYPE_CHECKING:
-    from bench.ceilings import Ceilings
-    from bench.limits import Case, Standing
+    from bench.limits.ceilings import Ceilings
+    from bench.limits.standings import Case, Standing
     from bench.results import Run
 
 BLOCKS, QUICK_BLOCKS = 3, 2
@@ -47,8 +47,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure what the flags ask for, or read it; print. 1 where something failed."""
-    from bench import ceilings, limits, peers, results
-    from bench.runs import contenders
+    from bench import results
+    from bench.limits import ceilings, peers
+    from bench.limits import standings as limits
+    from bench.measure import contenders
 
     cases = _cases(args)
     if args.backends and not args.stored:
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 def _cases(args: argparse.Namespace) -> tuple[Case, ...]:
     from backends import Network
     from bench.errors import UsageError
-    from bench.limits import CASES, QUICK, Case
+    from bench.limits.standings import CASES, QUICK, Case
 
     if not args.case:
         return QUICK if args.quick and not args.stored else CASES
@@ -94,8 +96,9 @@ def _cases(args: argparse.Namespace) -> tuple[Case, ...]:
 
 def _ceilings(args: argparse.Namespace, root: Path) -> Ceilings:
     """Return the machine's ceilings, measured now; with ``--quick`` those that are stored, where they are."""
-    from bench import ceilings, machine, probes
-    from bench.report import terminal
+    from bench import machine
+    from bench.limits import ceilings, probes
+    from bench.terminal import terminal
 
     known = ceilings.load(machine.machine_id(), root)
     cores = len(machine.physical_cores())
@@ -109,9 +112,11 @@ def _ceilings(args: argparse.Namespace, root: Path) -> Ceilings:
 
 def _measure(args: argparse.Namespace, cases: tuple[Case, ...]) -> Run:
     """Carry out the campaign; return where it is kept."""
-    from bench import campaign, limits, peers
-    from bench.report import terminal
-    from bench.runs.budget import estimate_s
+    from bench.limits import peers
+    from bench.limits import standings as limits
+    from bench.measure import campaign
+    from bench.measure.budget import estimate_s
+    from bench.terminal import terminal
 
     err = terminal.console(stderr=True)
     names = args.backends or limits.contenders(not args.no_peers)
@@ -138,7 +143,7 @@ def _measure(args: argparse.Namespace, cases: tuple[Case, ...]) -> Run:
 
 def _short(text: str) -> str:
     """Return a text with each peer by its short name."""
-    from bench import peers
+    from bench.limits import peers
 
     for name, target in peers.installed().items():
         text = text.replace(target, name)
@@ -157,7 +162,7 @@ def _document(stored: Run, known: Ceilings | None, found: list[Standing], target
         "standings": rows,
     }
     if targets:
-        from bench.targets import judge
+        from bench.limits.targets import judge
 
         told["targets"] = [asdict(verdict) for verdict in judge(found)]
     return told
@@ -165,7 +170,7 @@ def _document(stored: Run, known: Ceilings | None, found: list[Standing], target
 
 def _show(stored: Run, known: Ceilings | None, found: list[Standing], args: argparse.Namespace) -> None:
     """Print a table a case, then what to know about it."""
-    from bench.report import standings, terminal
+    from bench.terminal import standings, terminal
 
     out = terminal.console()
     for part in standings.tables(found, args.all):

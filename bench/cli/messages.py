@@ -1,11 +1,11 @@
-"""Errors, warnings and notes for people, on stderr. Tables and colours are `bench.report.terminal`'s."""
+"""Errors, warnings and notes for people, on stderr. Tables and colours are `bench.terminal.terminal`'s."""
 
 from __future__ import annotations
 
 import logging
 import sys
 
-from bench.report.wrapping import wrap
+from bench.terminal.wrapping import wrap
 
 
 def error(text: object) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from bench.own_data.reading import TableFile
-    from bench.own_data.standardise import Floats
-    from bench.own_data.trained_model import TrainedModel
+    from bench.training.reading import TableFile
+    from bench.training.standardise import Floats
+    from bench.training.trained_model import TrainedModel
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +30,11 @@ def run(args: argparse.Namespace) -> int:
     """Read parameters and rows, predict, write; return the exit status."""
     from bench.cli import SUCCESS
     from bench.errors import UsageError
-    from bench.own_data.prediction import predict
-    from bench.own_data.reading import check_known, open_table, read_numbers
-    from bench.own_data.trained_model import check_writable, load_model
-    from bench.report.terminal import console, format_count
-    from bench.training import first_available, load_backend
+    from bench.terminal.terminal import console, format_count
+    from bench.training.prediction import predict
+    from bench.training.reading import check_known, open_table, read_numbers
+    from bench.training.trained_model import check_writable, load_model
+    from bench.training.training import first_available, load_backend
 
     if args.out and Path(args.out).suffix not in (".csv", ".parquet"):
         raise UsageError(f"--out must end in .csv or .parquet, got {args.out!r}")
@@ -101,9 +101,9 @@ def _score(model: TrainedModel, file: TableFile, predicted: Floats) -> None:
     import numpy as np
 
     from bench.errors import UsageError
-    from bench.own_data.prediction import score
-    from bench.own_data.reading import read_numbers
-    from bench.report.terminal import console, format_count, table
+    from bench.terminal.terminal import console, format_count, table
+    from bench.training.prediction import score
+    from bench.training.reading import read_numbers
 
     targets = model.targets.columns
     err = console(stderr=True)

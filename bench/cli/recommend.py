@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.cli import flags
 
 if TYPE_CHECKING:
-    from bench.recommendation import Recommendation
+    from bench.advice.recommendation import Recommendation
     from bench.results import Run
 
 
@@ -35,9 +35,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Say which backend, and why."""
+    from bench.advice.basis import beside, runs_for
+    from bench.advice.recommendation import recommend
     from bench.cli import document
-    from bench.recommendation import recommend
-    from bench.runs.basis import beside, runs_for
 
     chosen = runs_for(args.dtype, args.device, args.stored, args.results)
     if args.measure:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         document.show(_document(found))
     else:
-        from bench.report import recommending, terminal
+        from bench.terminal import recommending, terminal
 
         out = terminal.console()
         for part in recommending.answer(found, measured=args.measure):
@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _measured(args: argparse.Namespace) -> Run:
     """Time the case, with progress on stderr."""
-    from bench.measure_case import measure_case
-    from bench.report import terminal
+    from bench.measure.measure_case import measure_case
+    from bench.terminal import terminal
 
     with terminal.progress("measuring") as bar:
         return measure_case(

@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> int:
 def _write_report(args: argparse.Namespace, chosen: list[Run], vega: Vega) -> int:
     """Make the page while the scripts are bundled, write both, and say where."""
     import bench.results
-    from bench import ceilings
     from bench.errors import UsageError
+    from bench.limits import ceilings
     from bench.report import figures, html
     from bench.report.page import page
-    from bench.report.terminal import console, format_count
+    from bench.terminal.terminal import console, format_count
 
     root = bench.results.results_root()
     machines = {stored.machine for stored in chosen}

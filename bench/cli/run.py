@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
 
 if TYPE_CHECKING:
-    from bench.campaign import Outcome
+    from bench.measure.budget import Pace
+    from bench.measure.campaign import Outcome
+    from bench.measure.plan import Plan
     from bench.results import Run
-    from bench.runs.budget import Pace
-    from bench.runs.plan import Plan
 
 QUICK_S, DEFAULT_S = 85.0, 570.0
 QUICK_NETWORKS = ("3-2-1", "8-32-1", "784-512-10")
@@ -54,8 +54,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure; return 1 where a backend failed."""
-    from bench import campaign
-    from bench.runs.budget import estimate_s
+    from bench.measure import campaign
+    from bench.measure.budget import estimate_s
 
     pace = campaign.earlier_pace(args.results)
     if args.resume:
@@ -84,10 +84,10 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     from backends import Network
     from bench.errors import UsageError
     from bench.machine import physical_cores
+    from bench.measure import budget, contenders
+    from bench.measure import plan as plans
+    from bench.measure.timing import Effort
     from bench.results import PHASES
-    from bench.runs import budget, contenders
-    from bench.runs import plan as plans
-    from bench.timing import Effort
 
     dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
     if args.backends:
@@ -129,8 +129,9 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
 
 def _to_resume(args: argparse.Namespace) -> Run:
     """Return the run to go on with: the one named, or the latest that is not complete."""
-    from bench import campaign, results
+    from bench import results
     from bench.errors import UsageError
+    from bench.measure import campaign
 
     if args.resume != "latest":
         run_ = results.resolve(args.resume, args.results)
@@ -145,9 +146,9 @@ def _to_resume(args: argparse.Namespace) -> Run:
 
 def _carry_out(run_: Run, as_json: bool) -> int:
     """Run what is left of a run, with progress; report it."""
-    from bench import campaign
-    from bench.journal import JournalFull
-    from bench.report import terminal
+    from bench.measure import campaign
+    from bench.results.journal import JournalFull
+    from bench.terminal import terminal
 
     resume = f"go on with: python -m bench run --resume {run_.id}{_results_flag(run_)}"
     try:
@@ -184,7 +185,7 @@ def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
 
 def _show_plan(plan: Plan, estimate_s: float) -> None:
     """Say what will be measured, and how long it should take."""
-    from bench.report import terminal
+    from bench.terminal import terminal
 
     out = terminal.console()
     networks: dict[str, list[int]] = {}
@@ -217,11 +218,11 @@ def _show_plan(plan: Plan, estimate_s: float) -> None:
 
 def _show_outcome(outcome: Outcome) -> None:
     """Say what came of it."""
-    from bench.report import terminal
-    from bench.report.wrapping import wrap
     from bench.results import load
-    from bench.runs import conditions
-    from bench.runs.summary import step_table
+    from bench.terminal import terminal
+    from bench.terminal.summary import step_table
+    from bench.terminal.wrapping import wrap
+    from bench.verdicts import conditions
 
     out = terminal.console()
     frame = load(outcome.run)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.own_data.prediction import Score
-    from bench.train_job import Job
-    from bench.training import Training
+    from bench.training.prediction import Score
+    from bench.training.train_job import Job
+    from bench.training.training import Training
 
 JSON_LOSSES = 1000
 
@@ -45,11 +45,11 @@ def run(args: argparse.Namespace) -> int:
     """Read, split, train, score, save; return the exit status."""
     from backends import TrainingDiverged
     from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS
-    from bench.own_data.prediction import score_standardised
-    from bench.own_data.trained_model import check_writable
-    from bench.report.terminal import console
-    from bench.train_job import Request, prepare
-    from bench.training import default_learning_rate
+    from bench.terminal.terminal import console
+    from bench.training.prediction import score_standardised
+    from bench.training.train_job import Request, prepare
+    from bench.training.trained_model import check_writable
+    from bench.training.training import default_learning_rate
 
     save_to = check_writable(args.save, "--save") if args.save else None
     asked = (
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _introduce(args: argparse.Namespace, job: Job) -> None:
     """Say what is about to be trained, and what was done to the data."""
-    from bench.report.terminal import facts, format_count
+    from bench.terminal.terminal import facts, format_count
 
     parts, network = job.parts, job.network
     names = parts.inputs.columns
@@ -120,8 +120,8 @@ def _introduce(args: argparse.Namespace, job: Job) -> None:
 def _train(job: Job, seed: int) -> Training:
     """Train with progress on stderr; Ctrl-C ends it after the current chunk of steps."""
     from bench.cli.interrupts import ask_before_stopping
-    from bench.report.terminal import format_number, progress
-    from bench.training import start_params, train
+    from bench.terminal.terminal import format_number, progress
+    from bench.training.training import start_params, train
 
     with ask_before_stopping() as stop, progress("training") as shown:
 
@@ -134,15 +134,15 @@ def _train(job: Job, seed: int) -> Training:
 
 
 def _save(path: Path, dtype: str, job: Job, trained: Training, facts: dict[str, Any]) -> None:
-    from bench.own_data.trained_model import TrainedModel, save_model
+    from bench.training.trained_model import TrainedModel, save_model
 
     save_model(TrainedModel(job.network, dtype, trained.params, job.parts.inputs, job.parts.targets, facts), path)
 
 
 def _conclude(out: Console, job: Job, trained: Training, seen: Score, held: Score | None, save_to: Path | None) -> None:
     """Show the curve, the scores, what to try next and where the parameters are."""
-    from bench.report.terminal import curve, format_count, format_number, format_seconds
-    from bench.report.training import advice, explain_scores, scores
+    from bench.terminal.terminal import curve, format_count, format_number, format_seconds
+    from bench.terminal.training import advice, explain_scores, scores
 
     done = len(trained.losses)
     out.print()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backends import Backend
-    from bench.tutorial import Recovery, Walk
+    from bench.training.tutorial import Recovery, Walk
 
 ERRATUM_STEPS = (0, 1, 1000, 20_000)
 JSON_LOSSES = 1000
@@ -27,9 +27,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Walk, show the erratum, train; return the exit status."""
     from bench.cli import CHECK_FAILED, SUCCESS
-    from bench.training import first_available, load_backend
-    from bench.tutorial import DTYPE, NETWORK, load_all, recover, walk
-    from bench.tutorial_as_printed import mean_squared_errors
+    from bench.training.training import first_available, load_backend
+    from bench.training.tutorial import DTYPE, NETWORK, load_all, recover, walk
+    from bench.training.tutorial_as_printed import mean_squared_errors
 
     missing: dict[str, str] = {}
     if args.backend:
@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _show_walk(walks: Mapping[str, Walk], missing: Mapping[str, str]) -> None:
     """Print the problem, and each stage of one iteration with every backend's numbers."""
-    from bench.report import tutorial as text
-    from bench.report.terminal import console, format_number
-    from bench.tutorial import GOLDEN, NETWORK, TUTORIAL_STEP_RATE
+    from bench.terminal import tutorial as text
+    from bench.terminal.terminal import console, format_number
+    from bench.training.tutorial import GOLDEN, NETWORK, TUTORIAL_STEP_RATE
 
     out = console()
     out.print("THE TUTORIAL, ONE ITERATION ON EVERY BACKEND", style="bold")
@@ -92,8 +92,8 @@ def _show_walk(walks: Mapping[str, Walk], missing: Mapping[str, str]) -> None:
 
 def _show_erratum(printed: Mapping[int, float], mended: Mapping[int, float]) -> None:
     """Print what the tutorial's sign does."""
-    from bench.report import tutorial as text
-    from bench.report.terminal import console
+    from bench.terminal import tutorial as text
+    from bench.terminal.terminal import console
 
     out = console()
     out.print("\nERRATUM OF THE TUTORIAL", style="bold")
@@ -110,9 +110,9 @@ def _show_erratum(printed: Mapping[int, float], mended: Mapping[int, float]) -> 
 
 def _show_recovery(trainer: Backend, recovery: Recovery) -> None:
     """Print how training went and what the network knows now."""
-    from bench.report import tutorial as text
-    from bench.report.terminal import console, format_count
-    from bench.tutorial import TRAINING_RATE, TRAINING_STEPS
+    from bench.terminal import tutorial as text
+    from bench.terminal.terminal import console, format_count
+    from bench.training.tutorial import TRAINING_RATE, TRAINING_STEPS
 
     out = console()
     out.print("\nTRAINING UNTIL THE FUNCTION IS RECOVERED", style="bold")
@@ -139,7 +139,7 @@ def _document(
     recovery: Recovery,
 ) -> dict[str, object]:
     """Return everything shown, for JSON."""
-    from bench import tutorial
+    from bench.training import tutorial
 
     every = tutorial.TRAINING_STEPS // JSON_LOSSES
     return {

@@ -27,10 +27,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Validate; return 1 where fewer than nine recommendations in ten were within 10 % of the best."""
-    from bench import results, validate
+    from bench import results
+    from bench.advice import basis, validate
     from bench.errors import UsageError
-    from bench.report import terminal, validating
-    from bench.runs import basis, conditions
+    from bench.terminal import terminal, validating
+    from bench.verdicts import conditions
 
     known = basis.runs_for("float32", "cpu", args.stored, args.results)
     if not known:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from backends import Network
 from bench.formats import format_count, format_seconds
-from bench.report.palette import look_of
+from bench.terminal.palette import look_of
 
 Verdict = Literal["winner", "tie", "undecided", "none"]
 

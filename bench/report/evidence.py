@@ -17,7 +17,7 @@ from bench.report.outlook import CHANGE, LINE, STEPS, Outlook, change_row
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.ceilings import Ceilings
+    from bench.limits.ceilings import Ceilings
 
 AFTER = "state after timing"
 """The claim that stands for the whole proof once timing is over."""
@@ -38,8 +38,8 @@ def limits(cells: pd.DataFrame, ceilings: Mapping[str, Ceilings]) -> pd.DataFram
     import pandas as pd
 
     from backends import Network
-    from bench.ceilings import limit_s
     from bench.errors import UsageError
+    from bench.limits.ceilings import limit_s
 
     rows: list[dict[str, Any]] = []
     for known in cells[[*CASE, "machine"]].drop_duplicates().to_dict("records"):

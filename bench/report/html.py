@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report.answers import Card
 from bench.report.exhibits import DIMENSIONS, LOCAL, Exhibit, Part
-from bench.report.palette import BACKEND_COLOURS, look_of
 from bench.results import PHASES
+from bench.terminal.palette import BACKEND_COLOURS, look_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Intervals and verdicts by cell for the charts, phase by phase of each run, by `bench.statistics` and its pairs.
+"""Intervals and verdicts by cell for the charts, phase by phase of each run, by `bench.verdicts`.
 
 These are the rows that ``python -m bench compare --phases PHASE`` sees, so that page and command never differ. No
 statistics of its own.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench import pairs, statistics
-from bench.statistics import CASE as CASE_OF_ONE_RUN
+from bench.verdicts import pairs, statistics
+from bench.verdicts.statistics import CASE as CASE_OF_ONE_RUN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ def phases(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 
 def figures(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return `bench.statistics.cell_figures` of each run and phase, both arms, with ``run`` and ``machine``."""
+    """Return `bench.verdicts.statistics.cell_figures` of each run and phase, with ``run`` and ``machine``."""
     import pandas as pd
 
     found = [statistics.cell_figures(own).assign(run=run, machine=machine) for run, machine, own in phases(frame)]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import altair as alt
 from altair.utils.schemapi import debug_mode
 
-from bench.report.palette import look_of
+from bench.terminal.palette import look_of
 
 INK_LINE, INK_TEXT, SOFT_LINE, SOFT_TEXT, SOFT_AREA = "ink-line", "ink-text", "soft-line", "soft-text", "soft-area"
 """Styles whose colour the page gives, for dark and for light."""

@@ -1,4 +1,4 @@
-"""Totals, winners, crossovers and break-even points of everything that was measured, by `bench.jobs`.
+"""Totals, winners, crossovers and break-even points of everything that was measured, by `bench.advice`.
 
 What ``python -m bench recommend`` says of one case, for every measured case of a run at once. No statistics of its own.
 """
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.jobs import crossover, decision, ledger
-from bench.jobs.crossover import Change
-from bench.jobs.decision import Standing
-from bench.jobs.ledger import CompileTimes, Job
+from bench.advice import crossover, decision, ledger
+from bench.advice.crossover import Change
+from bench.advice.decision import Standing
+from bench.advice.ledger import CompileTimes, Job
 from bench.report.answers import MIDDLE_STEPS, Cell, Total, Verdict
-from bench.statistics import MARGIN
+from bench.verdicts.statistics import MARGIN
 
 if TYPE_CHECKING:
     import pandas as pd

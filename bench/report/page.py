@@ -14,12 +14,12 @@ from bench.report.answers import Card
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
 from bench.report.outlook import CHANGE, LINE, Outlook
-from bench.statistics import FASTER, MARGIN, SLOWER
+from bench.verdicts.statistics import FASTER, MARGIN, SLOWER
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.ceilings import Ceilings
+    from bench.limits.ceilings import Ceilings
 
 FIRST = {"dtype": "float32", "device": "cpu", "phase": "step", "cache": "warm", "reference": judged.NUMPY}
 """What the page shows first, where it was measured."""

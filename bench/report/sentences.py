@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from bench.advice.crossover import Change
 from bench.formats import format_count
-from bench.jobs.crossover import Change
 from bench.report.answers import MIDDLE_STEPS, Cell
 from bench.report.outlook import Outlook
 

@@ -8,8 +8,8 @@ import pytest
 
 from backends import Capabilities
 from bench import machine
-from bench.blocks import receipt
 from bench.machine import SAME_CONDITIONS, differences
+from bench.measure import receipt
 
 
 def test_the_machine_id_is_readable_and_stays():

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from bench import results
-from bench.ceilings import Ceiling, Ceilings
-from bench.journal import Journal
+from bench.limits.ceilings import Ceiling, Ceilings
+from bench.results.journal import Journal
 from tests.bench import synthetic
 
 HOSTILE = "<img src=x onerror=alert(1)>"

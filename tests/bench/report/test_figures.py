@@ -8,7 +8,7 @@ import pytest
 
 from bench.report import figures, page
 from bench.report.narrowed import levels
-from bench.report.palette import BACKEND_COLOURS
+from bench.terminal.palette import BACKEND_COLOURS
 from tests.bench.report import made_up
 
 

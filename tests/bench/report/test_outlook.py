@@ -3,9 +3,9 @@
 import pytest
 
 from backends import Network
-from bench import recommendation
+from bench.advice import recommendation
 from bench.report import evidence, judged, outlook, page, sentences
-from bench.statistics import cell_figures
+from bench.verdicts.statistics import cell_figures
 from tests.bench.report import made_up
 
 FRAME = made_up.frame((made_up.FIRST,), hostile=False)

@@ -2,7 +2,7 @@
 
 import math
 
-from bench.jobs.crossover import Change
+from bench.advice.crossover import Change
 from bench.report.answers import Cell, Total
 from bench.report.outlook import Outlook
 from bench.report.sentences import sentence

@@ -1,0 +1,101 @@
+"""Which of several jobs ends first, and how sure that is: totals with intervals, verdicts against the best. No rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.advice import ledger
+from bench.verdicts import statistics
+from bench.verdicts.pairs import outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS = ("import_s", "compile_s", "place_s", "call_s", "step_s")
+"""The parts of a total, as `bench.advice.ledger.Job` names them."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One backend's place among the others, for one case and number of steps.
+
+    Attributes:
+        job: its parts.
+        total_s, low_s, high_s: with a 95 % interval.
+        to_best: its total over the least one.
+        verdict: what is proven of it: ``fastest`` (or the outcome of the whole) for the first, else ``slower``,
+            ``tie`` or ``undecided``.
+    """
+
+    job: ledger.Job
+    total_s: float
+    low_s: float
+    high_s: float
+    to_best: float
+    verdict: str
+
+
+def standings(
+    found: Sequence[ledger.Job], steps: Sequence[int], margin: float
+) -> list[tuple[list[Standing], dict[str, Any]]]:
+    """Return for each number of steps the backends' standings, best first, and what
+    `bench.verdicts.pairs.outcome` says.
+
+    Args:
+        found: jobs of the backends, the case in question first.
+        steps: numbers of steps of the job.
+        margin: of equivalence.
+    """
+    totals = np.array([[job.total_s(count)[:, 0] for job in found] for count in steps])
+    middles = np.median(totals, axis=2)
+    order = np.argsort(middles, axis=1, kind="stable")
+    totals, middles = np.take_along_axis(totals, order[..., None], axis=1), np.take_along_axis(middles, order, axis=1)
+    low, high = np.quantile(totals, [0.025, 0.975], axis=2)
+    logs = np.log(totals)
+    gaps = logs[:, 1:] - logs[:, :1]
+    spread = np.maximum(gaps.std(axis=2), 1e-9)
+    against = statistics.weigh(np.median(gaps, axis=2), spread, np.full(spread.shape, 1e4), margin)
+    made = []
+    for place, ranks in enumerate(order.tolist()):
+        proven = statistics.verdicts(statistics.Ratios(*(field[place] for field in against)))
+        verdicts = [str(one) if one in ("slower", "tie") else "undecided" for one in proven]
+        ranked = [found[rank] for rank in ranks]
+        decided = outcome(dict(zip([job.backend for job in ranked], ["fastest", *verdicts], strict=True)))
+        figures = (middles, low, high, middles / middles[:, :1])
+        rows = zip(ranked, *(own[place].tolist() for own in figures), [str(decided["outcome"]), *verdicts], strict=True)
+        made.append(([Standing(*row) for row in rows], decided))
+    return made
+
+
+def decide(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the ledger of each backend, best first, and who won.
+
+    Args:
+        found: jobs of the backends, the case in question first.
+        steps: of the job.
+        margin: of equivalence.
+
+    Returns:
+        The rows of `bench.advice.recommendation.Recommendation`, and what `bench.verdicts.pairs.outcome` says of them.
+    """
+    import pandas as pd
+
+    ((ranked, decided),) = standings(found, [steps], margin)
+    rows = [
+        {"backend": one.job.backend, "total_s": one.total_s, "low_s": one.low_s, "high_s": one.high_s}
+        | parts_of(one.job)
+        | {"to_best": one.to_best, "verdict": one.verdict}
+        | {"basis": one.job.basis, "phase": one.job.phase, "cache": one.job.cache}
+        for one in ranked
+    ]
+    return pd.DataFrame(rows), decided
+
+
+def parts_of(job: ledger.Job) -> dict[str, float]:
+    """Return the middle of each of `PARTS`, in seconds, for the first case of a job."""
+    middles = np.median([getattr(job, name)[:, 0] for name in PARTS], axis=1)
+    return dict(zip(PARTS, middles.tolist(), strict=True))

@@ -1,0 +1,167 @@
+"""The time of one phase of one backend for any network and batch, learnt from the cells that were measured.
+
+    log time = log(overhead + work / throughput) + what the measured neighbours say
+
+The first term is a sum of kinds of work (`work_of`: calls, layers, tanh, products, bytes, ...), each with a cost of
+zero or more, fitted by relative error; sizes go in, never names. It carries over to networks and batches that were
+never measured. The second is a Gaussian process over the logarithms of batch and work a row: beside a measured cell it
+repeats what was measured, between two of them it blends, far from all it vanishes. Its amplitude is the error that the
+first term makes on a network left out of the fit, so that an interval far from all cells is as wide as that.
+
+No totals here (`bench.advice.ledger`), no files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from backends import Network
+from bench.advice.nnls import nnls
+from bench.work import product_flop, tanh_count
+
+Floats = NDArray[np.float64]
+Case = tuple[str, int]
+"""A network as text and the rows of a batch."""
+
+REACH = np.array([2.0, 1.5, 1.5, 1.0])
+"""How far a measured cell speaks: in natural logs of batch, of products a row and of tanh a row, and in layers."""
+
+LEAST_SCATTER, FEW_NETWORKS_SCATTER, MOST_SCATTER = 0.05, 0.35, 1.0
+
+USUAL_COST_S = np.array([1e-6, 1e-6, 0.5e-9, 2e-11, 0.3e-9, 0.3e-9, 0.2e-9])
+"""Seconds of a unit of each kind of work on a plain core: what is taken, to about a factor of two, for those kinds that
+the measured cells cannot tell apart."""
+
+TRUST_IN_USUAL = 1e-3
+"""Weight of a kind's usual cost beside that of one measured cell: (5 % error of a cell / 160 % error of a cost)^2."""
+NUGGET = 0.01
+"""Log scatter that stays even between neighbours that agree."""
+
+MEASURED, INTERPOLATED, EXTRAPOLATED = "measured here", "interpolated", "extrapolated"
+
+
+@lru_cache(maxsize=8192)
+def work_of(case: Case) -> tuple[float, ...]:
+    """Return the work of one step of a case, each kind of which costs its own time."""
+    network, batch = Network.parse(case[0]), case[1]
+    return (
+        1.0,
+        float(len(network.layer_shapes)),
+        float(tanh_count(network, batch)),
+        float(product_flop(network, batch)),
+        float(batch * (network.inputs + network.outputs)),
+        float(batch * sum(network.sizes[1:])),
+        float(network.parameter_count),
+    )
+
+
+@lru_cache(maxsize=8192)
+def place_of(case: Case) -> tuple[float, ...]:
+    """Return where a case lies: logs of batch, products a row and tanh a row, and its layers."""
+    network, batch = Network.parse(case[0]), case[1]
+    row = (product_flop(network, 1), tanh_count(network, 1))
+    return (math.log(batch), math.log(row[0]), math.log(row[1]), float(len(network.layer_shapes)))
+
+
+@dataclass(frozen=True)
+class TimeModel:
+    """A fitted model; make it with `fit`.
+
+    Attributes:
+        cases: that it was fitted to.
+        cost_s: seconds of a unit of each kind of work.
+        residual: log of measured / modelled time, one a case.
+        variance: of the measured log times.
+        scatter: log standard deviation of the first term on networks that it was not fitted to.
+    """
+
+    cases: tuple[Case, ...]
+    cost_s: Floats
+    residual: Floats
+    variance: Floats
+    scatter: float
+
+    @classmethod
+    def fit(cls, cases: Sequence[Case], log_s: ArrayLike, variance: ArrayLike) -> TimeModel:
+        """Fit to measured cases.
+
+        Args:
+            cases: networks and batches, one or more.
+            log_s: log of the measured seconds.
+            variance: of ``log_s``.
+        """
+        logs = np.asarray(log_s, float)
+        cost_s = _costs(cases, logs)
+        residual = logs - _log_work(cases, cost_s)
+        return cls(tuple(cases), cost_s, residual, np.nan_to_num(np.asarray(variance, float)), _scatter(cases, logs))
+
+    def predict(self, cases: Sequence[Case]) -> tuple[Floats, Floats]:
+        """Return mean and covariance of the log seconds of some cases."""
+        known = self.scatter**2 * _likeness(self.cases, self.cases)
+        known[np.diag_indices_from(known)] += self.variance + NUGGET**2
+        across = self.scatter**2 * _likeness(cases, self.cases)
+        gain = np.linalg.solve(known, across.T).T
+        mean = _log_work(cases, self.cost_s) + gain @ self.residual
+        covariance = self.scatter**2 * _likeness(cases, cases) - gain @ across.T
+        return mean, covariance
+
+    def basis(self, case: Case) -> str:
+        """Return what a prediction rests on: measured here, interpolated, extrapolated.
+
+        It is interpolated where batch, products and tanh a row and layers lie between those of measured cases.
+        """
+        if case in self.cases:
+            return MEASURED
+        places = np.array([place_of(one) for one in self.cases])
+        place = np.array(place_of(case))
+        inside = (place >= places.min(axis=0) - 1e-9) & (place <= places.max(axis=0) + 1e-9)
+        return INTERPOLATED if inside.all() else EXTRAPOLATED
+
+
+def draw(mean: Floats, covariance: Floats, count: int, rng: np.random.Generator) -> Floats:
+    """Return ``[count, cases]`` draws of log seconds."""
+    jitter = 1e-9 * max(float(np.trace(covariance)), 1e-6)
+    root = np.linalg.cholesky((covariance + covariance.T) / 2 + jitter * np.eye(len(mean)))
+    return np.asarray(mean + rng.standard_normal((count, len(mean))) @ root.T)
+
+
+def _costs(cases: Sequence[Case], log_s: Floats) -> Floats:
+    """Return the cost of each kind of work: relative errors as small as costs of zero or more can make them."""
+    work = np.array([work_of(case) for case in cases])
+    usual = math.sqrt(TRUST_IN_USUAL) * np.diag(1 / USUAL_COST_S)[1:]
+    rows = np.vstack([work * np.exp(-log_s)[:, None], usual])
+    return nnls(rows, np.concatenate([np.ones(len(cases)), np.full(len(usual), math.sqrt(TRUST_IN_USUAL))]))
+
+
+def _log_work(cases: Sequence[Case], cost_s: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(np.array([work_of(case) for case in cases]) @ cost_s, 1e-12)))
+
+
+def _scatter(cases: Sequence[Case], log_s: Floats) -> float:
+    """Return the log error on networks left out of the fit, one after the other."""
+    networks = np.array([network for network, _ in cases])
+    names = np.unique(networks)
+    if len(names) < 3:
+        return FEW_NETWORKS_SCATTER
+    errors = []
+    for name in names:
+        out = networks == name
+        rest = [case for case, left_out in zip(cases, out, strict=True) if not left_out]
+        own = [case for case, left_out in zip(cases, out, strict=True) if left_out]
+        errors.append(log_s[out] - _log_work(own, _costs(rest, log_s[~out])))
+    typical = math.sqrt(float(np.mean(np.concatenate(errors) ** 2)))
+    return min(max(typical, LEAST_SCATTER), MOST_SCATTER)
+
+
+def _likeness(one: Sequence[Case], other: Sequence[Case]) -> Floats:
+    """Return how much cases tell of each other, 0 to 1."""
+    a, b = (np.array([place_of(case) for case in cases]) / REACH for cases in (one, other))
+    distance = np.sqrt(((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2))
+    root = math.sqrt(3) * distance  # Matern 3/2: neighbours agree, without the ripples of a Gaussian
+    return np.asarray((1 + root) * np.exp(-root))

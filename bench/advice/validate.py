@@ -1,0 +1,129 @@
+"""How good recommendations are on cases that were never measured: draw cases, recommend, then measure, and compare.
+
+The *regret* of a case is how much longer the recommended backend's true total is than the true best one's (0.1: 10 %).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from backends import Network, available
+from bench import work
+from bench.advice import ledger, recommendation
+from bench.advice.time_model import MEASURED
+from bench.results import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.measure.campaign import Progress
+
+MOST_REGRET, LEAST_SHARE = 0.10, 0.90
+MOST_FLOP = 2e9
+"""Of one step: larger cases take long to prove and say little more."""
+
+MOST_TOTAL_STEPS = 1e6
+LABEL = "validate"
+
+
+class Held(NamedTuple):
+    """A case drawn: network, rows of the batch, steps."""
+
+    network: str
+    batch: int
+    steps: int
+
+
+def draw(count: int, seed: int = 0) -> list[Held]:
+    """Draw cases: one to three hidden layers, sizes, batch and steps even on log scales, products of a step bounded."""
+    rng = np.random.default_rng(seed)
+    cases: list[Held] = []
+    while len(cases) < count:
+        hidden = rng.integers(1, 4)
+        sizes = [
+            _log_uniform(rng, 1, 200),
+            *(_log_uniform(rng, 2, 300) for _ in range(hidden)),
+            _log_uniform(rng, 1, 20),
+        ]
+        network = Network(tuple(sizes))
+        batch = _log_uniform(rng, 1, 200_000)
+        if work.product_flop(network, batch) <= MOST_FLOP:
+            cases.append(Held(str(network), batch, _log_uniform(rng, 1, MOST_TOTAL_STEPS)))
+    return cases
+
+
+def measure(
+    cases: Sequence[Held],
+    budget_s: float,
+    root: Path | None = None,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Run:
+    """Measure the cases on every backend that is here, a process a block, with the compile caches of earlier runs."""
+    from bench.machine import physical_cores
+    from bench.measure import budget, campaign, plan
+
+    names = available()
+    groups = [
+        group
+        for case in cases
+        for group in plan.asked_groups([Network.parse(case.network)], [case.batch], ["float32"], ["cpu"], len(names))
+    ]
+    made = plan.Plan(plan.ordered(groups), ("step", "train"), names, threads=(len(physical_cores()),), own_cache=False)
+    made = replace(budget.fit(made, budget_s, campaign.earlier_pace(root)), budget_s=None)
+    run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
+    campaign.carry_out(run, report)
+    return run
+
+
+def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> pd.DataFrame:
+    """Return what each recommendation cost.
+
+    Args:
+        known: rows that the recommendations may rest on.
+        truth: rows of the cases themselves.
+        cases: what was drawn.
+
+    Returns:
+        One row a case that could be measured: ``network``, ``batch``, ``steps``, ``basis``, ``recommended``,
+        ``outcome``, ``best``, ``predicted_s``, ``true_s`` (of the recommended backend), ``best_s``, ``regret``,
+        ``step_error`` (median over the backends of predicted / true step time, as a log, without sign).
+    """
+    import pandas as pd
+
+    rows = []
+    alone = truth.assign(compile_s=ledger.compile_alone_s(truth))
+    for case in cases:
+        own = alone[(alone["network"] == case.network) & (alone["batch"] == case.batch)]
+        true = ledger.jobs(own, [(case.network, case.batch)])
+        true = [job for job in true if job.basis == MEASURED]
+        totals = {job.backend: float(np.median(job.total_s(case.steps))) for job in true}
+        if not totals:
+            continue
+        said = recommendation.from_rows(known, Network.parse(case.network), case.batch, case.steps)
+        best = min(totals, key=lambda name: totals[name])
+        steps = {job.backend: float(np.median(job.step_s)) for job in true}
+        errors = [
+            abs(np.log(row.step_s / steps[row.backend])) for row in said.rows.itertuples() if row.backend in steps
+        ]
+        true_s = totals.get(said.backend, float("inf"))  # one that failed where it was recommended
+        rows.append(
+            {**case._asdict(), "basis": said.basis, "recommended": said.backend, "outcome": said.outcome, "best": best}
+            | {"predicted_s": said.total_s, "true_s": true_s, "best_s": totals[best]}
+            | {"regret": true_s / totals[best] - 1, "step_error": float(np.median(errors))}
+        )
+    return pd.DataFrame(rows)
+
+
+def share_good(found: pd.DataFrame) -> float:
+    """Return the share of cases whose regret is 10 % or less."""
+    return float((found["regret"] <= MOST_REGRET).mean())
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> int:
+    return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))

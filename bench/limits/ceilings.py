@@ -1,0 +1,183 @@
+"""What this machine can do at best, and the time below which no implementation of a phase can run on it.
+
+A `Ceiling` is one measured rate; `Ceilings` are all of one machine. `limit_s` turns them and the work of a phase
+(`bench.work`) into a `Limit`. Measuring them is `bench.limits.probes`' work; nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from backends import Network
+from bench.errors import UsageError
+from bench.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
+
+__all__ = [
+    "Ceiling",
+    "Ceilings",
+    "Limit",
+    "flop",
+    "least_bytes",
+    "limit_s",
+    "load",
+    "product_flop",
+    "save",
+    "tanh_count",
+]
+
+SCHEMA = 1
+FILE = "ceilings.json"
+MEASURE = "python -m bench ceilings"
+
+Kind = Literal["read", "copy", "product", "tanh"]
+UNITS: dict[str, str] = {"read": "B/s", "copy": "B/s", "product": "FLOP/s", "tanh": "tanh/s"}
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The best rate that was measured for one kind of work on the CPU.
+
+    Attributes:
+        kind: ``read`` and ``copy`` memory, matrix ``product``, vectorised ``tanh``.
+        dtype: of the elements; bandwidth holds for every dtype and is stored under ``""``.
+        threads: cores at work.
+        shape: what it was measured on, for people: ``4096x784 * 784x512``.
+        working_set_bytes: memory touched, all threads together; bandwidth depends on it through the caches.
+        per_second: bytes (a copy counts those read and those written), FLOP, or elements a second.
+        by: the code that reached it.
+    """
+
+    kind: Kind
+    dtype: str
+    threads: int
+    shape: str
+    working_set_bytes: int
+    per_second: float
+    by: str
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """All ceilings of one machine, and when and where they were measured."""
+
+    machine: str
+    created: str
+    fingerprint: dict[str, Any]
+    measured: tuple[Ceiling, ...]
+
+    @property
+    def threads(self) -> tuple[int, ...]:
+        """The thread counts that were measured, fewest first."""
+        return tuple(sorted({ceiling.threads for ceiling in self.measured}))
+
+    def bandwidth(self, kinds: tuple[Kind, ...], working_set_bytes: int, threads: int) -> float:
+        """Return the best bytes a second for a working set: that of the nearest measured set which is no larger.
+
+        Smaller sets are faster, so a set between two measured ones gets the faster rate, and the limit stays a limit.
+        """
+        rates = [c for c in self._of(kinds, "", threads)]
+        fitting = max(
+            (c.working_set_bytes for c in rates if c.working_set_bytes <= working_set_bytes),
+            default=min(c.working_set_bytes for c in rates),
+        )
+        return max(c.per_second for c in rates if c.working_set_bytes >= fitting)
+
+    def product(self, dtype: str, threads: int) -> float:
+        """Return the best FLOP a second of any matrix product."""
+        return max(c.per_second for c in self._of(("product",), dtype, threads))
+
+    def tanh(self, dtype: str, threads: int) -> float:
+        """Return the most tanh a second."""
+        return max(c.per_second for c in self._of(("tanh",), dtype, threads))
+
+    def _of(self, kinds: tuple[Kind, ...], dtype: str, threads: int) -> list[Ceiling]:
+        found = [c for c in self.measured if c.kind in kinds and c.dtype == dtype and c.threads == threads]
+        if not found:
+            raise UsageError(
+                f"no ceiling of {' or '.join(kinds)} for {dtype or 'any dtype'} with {threads} threads; "
+                f"measured: {', '.join(map(str, self.threads)) or 'none'}; run: {MEASURE} --threads {threads}"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The least seconds of one call of a phase, what binds it, and the three times that it comes from."""
+
+    seconds: float
+    binds: Literal["bytes", "FLOPs", "tanh"]
+    bytes_s: float
+    flop_s: float
+    tanh_s: float
+
+
+def limit_s(
+    network: Network, batch: int, dtype: str, phase: str, ceilings: Ceilings, threads: int | None = None
+) -> Limit:
+    """Return the time below which no implementation can run one call of ``phase`` (one step of ``train``).
+
+        limit = max(bytes / bandwidth, FLOP / product rate + tanh / tanh rate)
+
+    Moving memory can hide behind arithmetic and the other way round, hence the maximum. Products and tanh keep the same
+    vector units busy, hence their sum. All elementwise operations are counted at the rate of a matrix product, the
+    fastest arithmetic there is. The bandwidth is that of a working set as large as the phase's least bytes: a batch
+    that stays in a cache between calls is read at that cache's speed. A phase that copies (``place``, ``update``) is
+    held against ``copy``, others against the better of ``read`` and ``copy``.
+
+    What binds is the largest term of the larger side. Overheads (a call from Python, a thread's wake-up, a chain of
+    dependent operations) are not in it: small batches stay far above their limit, whatever they are written in.
+
+    Args:
+        network: the layer sizes.
+        batch: rows.
+        dtype: ``"float32"`` or ``"float64"``.
+        phase: as in `bench.work`.
+        ceilings: of the machine that the time was measured on.
+        threads: cores that the implementation may use; by default the most that were measured.
+
+    Raises:
+        UsageError: nothing was measured for this dtype or number of threads.
+    """
+    cores = threads if threads is not None else max(ceilings.threads, default=1)
+    moved = sum(bytes_read_written(network, batch, dtype, phase))
+    copies = phase in ("place", "update")
+    bandwidth = ceilings.bandwidth(("copy",) if copies else ("read", "copy"), moved, cores)
+    bytes_s = moved / bandwidth
+    flop_s = flop(network, batch, phase) / ceilings.product(dtype, cores)
+    tanh_s = tanh_count(network, batch, phase) / ceilings.tanh(dtype, cores)
+    if bytes_s >= flop_s + tanh_s:
+        return Limit(bytes_s, "bytes", bytes_s, flop_s, tanh_s)
+    return Limit(flop_s + tanh_s, "FLOPs" if flop_s >= tanh_s else "tanh", bytes_s, flop_s, tanh_s)
+
+
+def save(ceilings: Ceilings, root: Path) -> Path:
+    """Write ``<root>/<machine>/ceilings.json``, whole or not at all; return its path."""
+    path = root / ceilings.machine / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False, encoding="utf-8") as file:
+        json.dump({"schema": SCHEMA, **asdict(ceilings)}, file, indent=1)
+        file.write("\n")
+    os.replace(file.name, path)
+    return path
+
+
+def load(machine: str, root: Path) -> Ceilings | None:
+    """Return the stored ceilings of a machine, ``None`` where none were measured.
+
+    Raises:
+        UsageError: the file is not one of ceilings.
+    """
+    path = root / machine / FILE
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        measured = tuple(Ceiling(**item) for item in stored["measured"])
+        return Ceilings(stored["machine"], stored["created"], stored["fingerprint"], measured)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} does not hold ceilings: {error!r}; measure them again with: {MEASURE}") from None

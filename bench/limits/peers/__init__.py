@@ -1,0 +1,36 @@
+"""The same step by packages that are not backends of this project, so that those can be held against someone.
+
+They are an extra of their own (``pip install -e '.[all,peers]'``, or ``nox -s peers``). What each is, and the work it
+does, stands in its module; all pass the same conformance as a backend before they are timed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+PEERS = {
+    "flax": ("flax", "bench.limits.peers.flax_peer:FlaxPeer"),
+    "tensorflow": ("tensorflow", "bench.limits.peers.tensorflow_peer:TensorFlowPeer"),
+    "keras-jax": ("keras", "bench.limits.peers.keras_on_jax:KerasOnJax"),
+    "keras-tensorflow": ("keras", "bench.limits.peers.keras_on_tensorflow:KerasOnTensorFlow"),
+    "scikit-learn": ("sklearn", "bench.limits.peers.sklearn_peer:SklearnPeer"),
+}
+"""Name, module that must be installed, and what `backends.load` takes."""
+
+BUILT_IN_PEERS = ("torch-idiom", "torch-compile", "jax-idiom")
+"""Idioms that are peers as well: what users of torch and of optax run today."""
+
+
+def installed() -> dict[str, str]:
+    """Return what `backends.load` takes for each peer that is installed, by name."""
+    return {name: target for name, (module, target) in PEERS.items() if importlib.util.find_spec(module)}
+
+
+def missing() -> dict[str, str]:
+    """Return the module that each of the other peers lacks."""
+    return {name: module for name, (module, _) in PEERS.items() if not importlib.util.find_spec(module)}
+
+
+def short_name(backend: str) -> str:
+    """Return the name of a peer for what `backends.load` takes; of any other backend, its own."""
+    return next((name for name, (_, target) in PEERS.items() if target == backend), backend)

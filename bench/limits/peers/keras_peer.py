@@ -1,0 +1,62 @@
+"""Keras: a `Sequential` of `Dense`, compiled with `SGD` and the mean squared error, one `train_on_batch` a step.
+
+Keras computes on another framework, which it chooses when it is first imported: import this module through
+`bench.limits.peers.keras_on_jax` or `bench.limits.peers.keras_on_tensorflow`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from backends import Layer, Params
+from backends.base import Array, Capabilities
+from bench.limits.peers.peer import Batch, Peer
+
+logging.getLogger("tensorflow").setLevel("ERROR")  # it warns of each new shape
+
+
+@dataclass
+class Training:
+    """A compiled model, and the rate that its optimizer was last given."""
+
+    model: Any
+    learning_rate: float = 0.0
+
+
+class KerasPeer(Peer):
+    """Keras, whatever it computes on."""
+
+    name = "keras"
+    capabilities = Capabilities(compiles=True)
+
+    def place_params(self, params: Sequence[Layer]) -> Training:
+        host = self.host_params(params)
+        keras.backend.set_floatx(self.dtype)  # of the loss and the inputs; the layers' own dtype is not enough
+        layers: list[Any] = [keras.layers.Input((self.network.inputs,), dtype=self.dtype)]
+        for k, (_, b) in enumerate(host, start=1):
+            activation = "tanh" if k < len(host) else None
+            layers.append(keras.layers.Dense(len(b), activation=activation, dtype=self.dtype))
+        model = keras.Sequential(layers)
+        model.set_weights([array for w, b in host for array in (w.T, b)])
+        model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mean_squared_error")
+        return Training(model)
+
+    def place_arrays(self, x: Array, y: Array) -> tuple[Any, Any]:
+        return keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
+
+    def step(self, params: Training, batch: Batch, learning_rate: float) -> tuple[Training, Any]:
+        if params.learning_rate != learning_rate:
+            params.model.optimizer.learning_rate = params.learning_rate = learning_rate
+        return params, params.model.train_on_batch(batch.x, batch.y)
+
+    def fetch_layers(self, params: Training) -> Params:
+        arrays = params.model.get_weights()
+        return tuple(Layer(w.T.copy(), b.copy()) for w, b in zip(arrays[::2], arrays[1::2], strict=True))
+
+    def describe(self) -> dict[str, str | int]:
+        return {**super().describe(), "framework": f"keras {keras.__version__} on {keras.backend.backend()}"}

@@ -1,0 +1,105 @@
+"""Measure the ceilings of this machine: memory bandwidth, matrix products and tanh, each by the best code there is.
+
+One fresh process for each library and number of threads, since thread pools disturb each other; the best rate of any
+library is the ceiling. What a probe does stands in the module of its library; how it is timed, in `child`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.limits.ceilings import Ceiling, Ceilings
+from bench.machine import cpus_for, fingerprint, machine_id, physical_cores
+from bench.measure.process import environment
+
+LIBRARIES = ("numpy", "numba", "torch", "jax")
+DTYPES = ("float32", "float64")
+SECONDS = 0.2
+"""How long each probe is repeated; its best time counts, so longer finds a quieter moment, never a slower rate."""
+
+
+def measure(
+    threads: Sequence[int] | None = None,
+    seconds: float = SECONDS,
+    libraries: Iterable[str] | None = None,
+    progress: Callable[[float, str], None] = lambda fraction, text: None,
+    known: Ceilings | None = None,
+) -> Ceilings:
+    """Return this machine's ceilings, measured now.
+
+    Args:
+        threads: thread counts; by default one and one for each core.
+        seconds: to repeat each probe.
+        libraries: out of `LIBRARIES`; by default those installed, numpy always.
+        progress: called with the fraction done and what comes next.
+        known: of this machine, measured before: what was faster then stays, since a busy machine only slows a probe.
+
+    Raises:
+        UsageError: more threads than cores, or a probe that cannot run.
+    """
+    cores = len(physical_cores())
+    counts = sorted(set(threads or (1, cores)))
+    if counts[0] < 1 or counts[-1] > cores:
+        raise UsageError(f"threads must be between 1 and the {cores} cores of this machine, got {counts}")
+    used = [name for name in libraries or LIBRARIES if importlib.util.find_spec(name)]
+    children = [(library, count) for count in counts for library in used]
+    found: list[Ceiling] = [*known.measured] if known else []
+    for k, (library, count) in enumerate(children):
+        progress(k / len(children), f"{library}, {count} {'thread' if count == 1 else 'threads'}")
+        found += _child(library, count, seconds)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return Ceilings(machine_id(), created, fingerprint(), best(found))
+
+
+def best(measured: Iterable[Ceiling]) -> tuple[Ceiling, ...]:
+    """Return the fastest of each kind, dtype, threads and shape, raised where a harder case was faster still.
+
+    A core can do in a small working set whatever it did in a larger one, and several cores whatever one did.
+    """
+    fastest: dict[tuple[object, ...], Ceiling] = {}
+    for ceiling in measured:
+        key = (ceiling.kind, ceiling.dtype, ceiling.threads, ceiling.shape, ceiling.working_set_bytes)
+        if key not in fastest or fastest[key].per_second < ceiling.per_second:
+            fastest[key] = ceiling
+    return tuple(_raised(ceiling, list(fastest.values())) for ceiling in fastest.values())
+
+
+def _raised(ceiling: Ceiling, others: list[Ceiling]) -> Ceiling:
+    """Return the ceiling with the best rate of the same work on no more threads and in no less memory."""
+    work = (ceiling.kind, ceiling.dtype, ceiling.shape)
+    harder = [
+        other
+        for other in others
+        if (other.kind, other.dtype, other.shape) == work
+        and other.threads <= ceiling.threads
+        and other.working_set_bytes >= ceiling.working_set_bytes
+    ]
+    top = max(harder, key=lambda other: other.per_second)
+    return replace(ceiling, per_second=top.per_second, by=top.by)
+
+
+def _child(library: str, threads: int, seconds: float) -> list[Ceiling]:
+    """Run the probes of one library in a process of its own."""
+    cpus = ",".join(map(str, cpus_for(threads)))
+    command = [sys.executable, "-m", "bench.limits.probes.child", library, str(threads), cpus, str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(threads), check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        others = ",".join(name for name in LIBRARIES if name != library)
+        raise UsageError(f"the probes of {library} failed: {last}; leave it out with --libraries {others}")
+    return [Ceiling(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Return a block's environment for a number of threads, where kernels are compiled once a machine."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backprop-bench"
+    return environment(threads, cache) | {"JAX_PLATFORMS": "cpu"}

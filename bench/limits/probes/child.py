@@ -1,0 +1,81 @@
+"""``python -m bench.limits.probes.child LIBRARY THREADS CPUS SECONDS``: time one library's probes, print them.
+
+A probe is repeated until its seconds are over, in several passes over all probes, and its best time counts: a ceiling
+is what the machine can do when nothing else disturbs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+from bench.limits.ceilings import Ceiling
+from bench.limits.probes.probe import Probe
+
+PASSES = 3
+LEAST_SAMPLES = 3
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure what the arguments name; return the exit status."""
+    library, threads, cpus, seconds = arguments
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(cpu) for cpu in cpus.split(",")})
+    probes: list[Probe] = list(importlib.import_module(f"bench.limits.probes.{library}_probes").probes(int(threads)))
+    for ceiling in measured(library, probes, int(threads), float(seconds)):
+        print(json.dumps(asdict(ceiling)), flush=True)
+    return 0
+
+
+def measured(library: str, probes: Sequence[Probe], threads: int, seconds: float) -> list[Ceiling]:
+    """Return the best rate of each probe."""
+    best_s = [float("inf")] * len(probes)
+    with ThreadPoolExecutor(threads) as pool:
+        for number in range(PASSES):
+            for k, probe in enumerate(probes):
+                end = time.perf_counter() + seconds / PASSES
+                samples = 0
+                while samples < (LEAST_SAMPLES if number == 0 else 1) or time.perf_counter() < end:
+                    best_s[k] = min(best_s[k], once_s(probe, threads, pool))
+                    samples += 1
+    return [
+        Ceiling(
+            kind=probe.kind,
+            dtype=probe.dtype,
+            threads=threads,
+            shape=probe.shape,
+            working_set_bytes=probe.working_set_bytes,
+            per_second=probe.work / elapsed_s,
+            by=library,
+        )
+        for probe, elapsed_s in zip(probes, best_s, strict=True)
+    ]
+
+
+def once_s(probe: Probe, threads: int, pool: ThreadPoolExecutor) -> float:
+    """Return the seconds of one call; of a spread probe, from the first thread's start to the last one's end."""
+    if not probe.spread or threads == 1:
+        begun_s = time.perf_counter()
+        probe.call(0)
+        return time.perf_counter() - begun_s
+    together = threading.Barrier(threads)
+
+    def work(thread: int) -> tuple[float, float]:
+        together.wait()
+        begun_s = time.perf_counter()
+        probe.call(thread)
+        return begun_s, time.perf_counter()
+
+    spans = list(pool.map(work, range(threads)))
+    return max(end for _, end in spans) - min(begun for begun, _ in spans)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""Compiled loops over memory, and the tanh of the numba backend: the best that LLVM makes of this machine.
+
+Each thread goes over its own arrays again and again, without the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+from numba import njit
+
+from backends.base import Array
+from backends.numba_tanh import tanh32, tanh64
+from bench.limits.probes.probe import Probe, memory, parts, random, repeats, working_sets
+
+TANH_BLOCK = 1024
+TANH_REPEATS = 4000
+
+
+@njit(nogil=True, cache=True)
+def read(x: Array, out: Array, times: int) -> None:
+    """Sum integers: their addition takes one cycle, so that loads alone are the limit."""
+    for _ in range(times):
+        s = 0
+        for j in range(x.shape[0]):
+            s += x[j]
+        out[0] = out[0] // 2 + s
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scale(x: Array, out: Array, times: int) -> None:
+    """Copy with a factor that changes, lest the compiler drop all copies but the last."""
+    for k in range(times):
+        factor = 1.0 / (k + 1)
+        for j in range(x.shape[0]):
+            out[j] = x[j] * factor
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def tanh_float32(x: Array, out: Array, times: int) -> None:
+    """Evaluate tanh over a block in the first cache."""
+    for _ in range(times):
+        for j in range(x.shape[0]):
+            out[j] = tanh32(x[j])
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def tanh_float64(x: Array, out: Array, times: int) -> None:
+    """Evaluate tanh over a block in the first cache."""
+    for _ in range(times):
+        for j in range(x.shape[0]):
+            out[j] = tanh64(x[j])
+
+
+def probes(threads: int) -> Iterator[Probe]:
+    """Yield reading and copying for each working set, and tanh for each dtype."""
+    whole = memory()
+    for size in working_sets():
+        x = parts(whole, size, threads, "int64")
+        sums = np.zeros((threads, 8), np.int64)
+        times = repeats(size)
+        yield Probe("read", "", "sum", size, size * times, partial(_on_row, read, x, sums, times), spread=True)
+    for size in working_sets():
+        source, copy = np.split(parts(whole, size, 2 * threads, "float64"), 2)
+        times = repeats(size)
+        yield Probe("copy", "", "copy", size, size * times, partial(_on_row, scale, source, copy, times), spread=True)
+    for dtype, kernel in (("float32", tanh_float32), ("float64", tanh_float64)):
+        z = random((threads, TANH_BLOCK), dtype)
+        call = partial(_on_row, kernel, z, np.empty_like(z), TANH_REPEATS)
+        yield Probe("tanh", dtype, "tanh", 0, float(z.size * TANH_REPEATS), call, spread=True)
+
+
+def _on_row(kernel: object, x: Array, out: Array, times: int, thread: int) -> None:
+    kernel(x[thread], out[thread], times)  # type: ignore[operator]

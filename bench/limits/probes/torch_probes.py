@@ -1,0 +1,41 @@
+"""PyTorch's matrix products, by its BLAS and by oneDNN, and its tanh on the CPU, with its own threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+
+from backends.torch_backend import has_onednn, onednn_linear
+from bench.limits.probes.probe import PRODUCTS, Probe, factors, random
+
+TANH_BLOCK = 131_072
+
+
+def probes(threads: int) -> Iterator[Probe]:
+    """Yield products and tanh for each dtype."""
+    torch.set_num_threads(threads)
+    for dtype in ("float32", "float64"):
+        for name in PRODUCTS:
+            left, right, flop = factors(name, dtype)
+            a, b = torch.from_numpy(left), torch.from_numpy(right)
+            out = a.new_empty(a.shape[0], b.shape[1])
+            yield Probe("product", dtype, name, 0, flop, partial(_product, a, b, out))
+            if has_onednn(dtype, "cpu"):
+                yield Probe("product", dtype, name, 0, flop, partial(_onednn_product, a, b, out))
+        x = torch.from_numpy(random((threads * TANH_BLOCK,), dtype))
+        yield Probe("tanh", dtype, "tanh", 0, float(x.numel()), partial(_tanh, x, torch.empty_like(x)))
+
+
+def _product(a: Any, b: Any, out: Any, thread: int) -> None:
+    torch.mm(a, b, out=out)
+
+
+def _onednn_product(a: Any, b: Any, out: Any, thread: int) -> None:
+    onednn_linear(a, b.T, None, "none", [], "")
+
+
+def _tanh(x: Any, out: Any, thread: int) -> None:
+    torch.tanh(x, out=out)

@@ -1,0 +1,184 @@
+"""How close each backend comes to the machine's limit, and how it stands to its framework's idiom and to peers.
+
+The cases are a handful from launch-bound to product-bound. They are measured as one campaign, so that tuned backends,
+idioms and peers meet the machine in the same minutes, isolated and proven alike; a `Standing` is what comes of one
+backend in one case. No formatting here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import backends
+from backends import Network
+from bench import machine
+from bench.limits import peers
+from bench.limits.ceilings import Ceilings, Limit, limit_s
+from bench.measure.plan import Group, Plan, ordered
+from bench.measure.timing import Effort
+from bench.memory import check_room
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHORTEST_LIMIT_S = 1e-6
+"""Below it a call's own overhead is all there is to see, and a share of the limit says nothing."""
+
+
+class Case(NamedTuple):
+    """A network, rows of a batch and a phase."""
+
+    network: str
+    batch: int
+    phase: str = "step"
+
+
+CASES = (
+    Case("3-2-1", 3, "train"),
+    Case("3-2-1", 3),
+    Case("3-2-1", 16_384),
+    Case("3-2-1", 1_048_576),
+    Case("32-64-1", 65_536),
+    Case("64-64-64-1", 16_384),
+    Case("784-512-10", 4_096),
+)
+QUICK = (Case("3-2-1", 3), Case("3-2-1", 1_048_576), Case("784-512-10", 4_096))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One backend in one case.
+
+    Attributes:
+        case: network, batch and phase.
+        dtype: of all arrays.
+        backend: its name; a peer's short one.
+        role: ``best``, ``idiom``, ``variant``, ``plugin`` or ``peer``.
+        seconds: of one call, of one step for ``train``; ``None`` where it failed.
+        reason: why it failed.
+        limit: what this machine allows; ``None`` where its ceilings are not known.
+        idiom_s: seconds of the same framework's idiom.
+        peer: the fastest peer, with its seconds.
+    """
+
+    case: Case
+    dtype: str
+    backend: str
+    role: str
+    seconds: float | None
+    reason: str = ""
+    limit: Limit | None = None
+    idiom_s: float | None = None
+    peer: tuple[str, float] | None = None
+
+    @property
+    def share(self) -> float | None:
+        """Limit / time; ``None`` where either is unknown or the limit too short to mean anything."""
+        if self.seconds is None or self.limit is None or self.limit.seconds < SHORTEST_LIMIT_S:
+            return None
+        return self.limit.seconds / self.seconds
+
+    @property
+    def times_idiom(self) -> float | None:
+        """How many times faster than the idiom."""
+        return None if self.seconds is None or self.idiom_s is None else self.idiom_s / self.seconds
+
+    @property
+    def times_peer(self) -> float | None:
+        """How many times faster than the fastest peer."""
+        return None if self.seconds is None or self.peer is None else self.peer[1] / self.seconds
+
+
+def make_plan(
+    cases: Sequence[Case], dtypes: Sequence[str], names: Sequence[str], blocks: int, timed_s: float, timeout_s: float
+) -> Plan:
+    """Return the campaign that measures some cases.
+
+    Args:
+        cases: what to measure; every phase asked for is timed in every case.
+        dtypes: each in every case.
+        names: what `backends.load` takes.
+        blocks: processes of each.
+        timed_s: seconds of rounds for each cell.
+        timeout_s: most seconds for one process.
+
+    Raises:
+        UsageError: a batch that does not fit in memory.
+    """
+    for case in cases:
+        for dtype in dtypes:
+            check_room(Network.parse(case.network), case.batch, dtype, arms=len(names))
+    groups = ordered([Group(case.network, case.batch, dtype, "cpu") for dtype in dtypes for case in cases])
+    return Plan(
+        groups=groups,
+        phases=tuple(phase for phase in ("step", "train") if any(case.phase == phase for case in cases)),
+        backends=tuple(names),
+        threads=(len(machine.physical_cores()),),
+        blocks=blocks,
+        effort=Effort(timed_s=timed_s, warm_up_s=timed_s),
+        timeout_s=timeout_s,
+        own_cache=False,
+    )
+
+
+def contenders(with_peers: bool = True) -> tuple[str, ...]:
+    """Return what `backends.load` takes for all that is here: tuned backends, idioms, variants and peers."""
+    here = backends.available("best", "plugin", "idiom", "variant")
+    return (*here, *(peers.installed().values() if with_peers else ()))
+
+
+def standings(frame: pd.DataFrame, cases: Sequence[Case], ceilings: Ceilings | None) -> list[Standing]:
+    """Return each backend's standing in each of some cases, fastest first within a case; those that failed last.
+
+    Args:
+        frame: one run as `bench.results.load` gives it; what was not measured is left out.
+        cases: in the order wanted.
+        ceilings: of the machine of that run.
+    """
+    roles = {entry.name: entry.role for entry in backends.catalogue()}
+    found = []
+    for dtype in sorted(frame["dtype"].unique()):
+        for case in cases:
+            of_case = (frame["network"] == case.network) & (frame["batch"] == case.batch)
+            cells = frame[of_case & (frame["phase"] == case.phase) & (frame["dtype"] == dtype) & (frame["arm"] == "")]
+            if not cells.empty:
+                found += _standings(cells, case, dtype, ceilings, roles)
+    return found
+
+
+def _standings(
+    cells: pd.DataFrame, case: Case, dtype: str, ceilings: Ceilings | None, roles: dict[str, str]
+) -> list[Standing]:
+    from bench.verdicts.statistics import cell_figures
+
+    threads = int(cells["threads"].max())
+    cells = cells[cells["threads"] == threads]
+    limit = None
+    if ceilings is not None:
+        limit = limit_s(Network.parse(case.network), case.batch, dtype, case.phase, ceilings, threads)
+    figures = cell_figures(cells)
+    seconds = {str(row.backend): float(row.seconds) for row in figures.itertuples()}
+    rivals = {name: seconds[name] for name in seconds if name in peers.BUILT_IN_PEERS or peers.short_name(name) != name}
+    fastest = min(rivals, key=lambda name: rivals[name], default=None)
+    made = []
+    for name, rows in cells.groupby("backend", sort=False):
+        failed = rows[rows["status"] != "ok"]
+        role = roles.get(str(name), "plugin" if peers.short_name(str(name)) == name else "peer")
+        if role == "peer" and set(failed["status"]) == {"unavailable"}:
+            continue  # one that does not have this dtype is no rival in it
+        made.append(
+            Standing(
+                case=case,
+                dtype=dtype,
+                backend=peers.short_name(str(name)),
+                role=role,
+                seconds=seconds.get(str(name)),
+                reason="" if failed.empty else f"{failed['status'].iloc[0]}: {failed['reason'].iloc[0]}",
+                limit=limit,
+                idiom_s=seconds.get(f"{name}-idiom"),
+                peer=(peers.short_name(fastest), rivals[fastest]) if fastest else None,
+            )
+        )
+    return sorted(made, key=lambda standing: (standing.seconds is None, standing.seconds or 0.0))

@@ -1,0 +1,114 @@
+"""What this project set its backends to reach, case by case, and whether they did: ratios, so that they hold anywhere.
+
+Figures in seconds are for two cores of 2023 with AVX-512; ratios to peers in float64 are less a fifth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.formats import format_count, format_percent, format_ratio, format_seconds
+from bench.limits.standings import Case, Standing
+
+Measure = Literal["seconds", "share", "times_peer", "times_idiom"]
+BEST, EVERY = "best", "every"
+FLOAT64_PART = 0.8
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line: in this case ``who`` should reach ``value``: at most so many seconds, or at least such a ratio.
+
+    ``who`` is ``best``, the fastest tuned backend; ``every``, each of them; or a name.
+    """
+
+    case: Case
+    who: str
+    measure: Measure
+    value: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target and what was reached, as text and as a number."""
+
+    case: str
+    dtype: str
+    backend: str
+    goal: str
+    reached: str
+    verdict: Literal["yes", "no", "not measured"]
+    value: float | None
+
+
+_TRAIN, _STEP = Case("3-2-1", 3, "train"), Case("3-2-1", 3)
+_MIDDLE, _LARGE = Case("3-2-1", 16_384), Case("3-2-1", 1_048_576)
+_HIDDEN, _DEEP, _WIDE = Case("32-64-1", 65_536), Case("64-64-64-1", 16_384), Case("784-512-10", 4_096)
+
+TARGETS = (
+    Target(_TRAIN, BEST, "seconds", 0.06e-6),
+    Target(_TRAIN, "numba", "seconds", 0.1e-6),
+    Target(_TRAIN, "jax", "seconds", 0.1e-6),
+    Target(_TRAIN, "numpy", "seconds", 15e-6),
+    Target(_TRAIN, "torch", "seconds", 30e-6),
+    Target(_STEP, BEST, "seconds", 0.8e-6),
+    Target(_STEP, "jax", "seconds", 12e-6),
+    Target(_MIDDLE, BEST, "times_peer", 8.0),
+    Target(_MIDDLE, EVERY, "times_idiom", 2.0),
+    Target(_LARGE, BEST, "times_peer", 10.0),
+    Target(_LARGE, BEST, "share", 0.5),
+    Target(_LARGE, EVERY, "times_idiom", 3.0),
+    Target(_HIDDEN, BEST, "times_peer", 2.0),
+    Target(_HIDDEN, BEST, "share", 0.6),
+    Target(_HIDDEN, EVERY, "times_idiom", 1.5),
+    Target(_DEEP, BEST, "times_peer", 1.5),
+    Target(_DEEP, EVERY, "times_idiom", 1.0),
+    Target(_WIDE, BEST, "share", 0.95),
+    Target(_WIDE, EVERY, "share", 0.8),
+)
+
+
+def judge(standings: Sequence[Standing]) -> Iterator[Verdict]:
+    """Yield a verdict for each target whose case was measured; for ``every``, one for each tuned backend."""
+    for dtype in dict.fromkeys(standing.dtype for standing in standings):
+        for target in TARGETS:
+            if dtype != "float32" and target.measure == "seconds":
+                continue
+            measured = [one for one in standings if (one.case, one.dtype, one.role) == (target.case, dtype, "best")]
+            for standing in _chosen(target, measured):
+                yield _verdict(target, standing)
+
+
+def _chosen(target: Target, measured: Sequence[Standing]) -> Sequence[Standing]:
+    if target.who == BEST:
+        return measured[:1]
+    return [one for one in measured if target.who in (EVERY, one.backend)]
+
+
+def _verdict(target: Target, standing: Standing) -> Verdict:
+    less_a_fifth = standing.dtype == "float64" and target.measure in ("times_peer", "times_idiom")
+    wanted = target.value * FLOAT64_PART if less_a_fifth else target.value
+    value: float | None = getattr(standing, target.measure)
+    met: Literal["yes", "no", "not measured"] = "not measured"
+    if value is not None:
+        met = "yes" if (value <= wanted if target.measure == "seconds" else value >= wanted) else "no"
+    return Verdict(
+        case=f"{target.case.network} n={format_count(target.case.batch)} {target.case.phase}",
+        dtype=standing.dtype,
+        backend=standing.backend,
+        goal=_text(target.measure, wanted),
+        reached=_text(target.measure, value, goal=False),
+        verdict=met,
+        value=value,
+    )
+
+
+def _text(measure: Measure, value: float | None, goal: bool = True) -> str:
+    if measure == "seconds":
+        return f"{'<= ' if goal else ''}{format_seconds(value)}"
+    if measure == "share":
+        return f"{'>= ' if goal else ''}{format_percent(value)}{' of limit' if goal else ''}"
+    against = {"times_idiom": " idiom", "times_peer": " best peer"}[measure]
+    return f">= {format_ratio(value)}{against}" if goal else format_ratio(value)

@@ -1,0 +1,139 @@
+"""The timed cases: for each phase of a backend, the loop that calls it, as a person would write it.
+
+State is threaded through (``params = step(params)``), so that a backend may reuse the memory of what it is given, and
+every loop ends by awaiting its work. No clock here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any
+
+from backends import Backend
+from bench.measure.timing import Work
+from bench.problem import Problem
+
+
+class Subject:
+    """A backend with a problem placed on it: what every case of one network, batch and dtype works on.
+
+    Attributes:
+        backend: the backend.
+        problem: its problem, on the host.
+        batch: the placed inputs and targets.
+        params: the parameters that the latest case returned, the backend's own; a case starts from fresh ones.
+    """
+
+    def __init__(self, backend: Backend, problem: Problem) -> None:
+        self.backend = backend
+        self.problem = problem
+        self.batch: Any = backend.place_batch(problem.inputs, problem.targets)
+        backend.synchronize()
+        self.params: Any = self.fresh_params()
+
+    def fresh_params(self) -> Any:
+        """Return the problem's parameters, newly placed."""
+        return self.backend.place_params(self.problem.params)
+
+
+def place(subject: Subject) -> Work:
+    """Copy the batch to the backend; what the call before placed is given up first."""
+    place_batch, synchronize = subject.backend.place_batch, subject.backend.synchronize
+    inputs, targets = subject.problem.inputs, subject.problem.targets
+
+    def work(calls: int) -> None:
+        for _ in repeat(None, calls):
+            place_batch(inputs, targets)
+        synchronize()
+
+    return work
+
+
+def forward(subject: Subject) -> Work:
+    """Every layer's output."""
+    call, synchronize = subject.backend.forward, subject.backend.synchronize
+    params, batch = subject.fresh_params(), subject.batch
+
+    def work(calls: int) -> None:
+        for _ in repeat(None, calls):
+            call(params, batch)
+        synchronize()
+
+    return work
+
+
+def backward(subject: Subject) -> Work:
+    """Loss and gradients from one tape."""
+    call, synchronize = subject.backend.backward, subject.backend.synchronize
+    params, batch = subject.fresh_params(), subject.batch
+    tape = subject.backend.forward(params, batch)
+    synchronize()
+
+    def work(calls: int) -> None:
+        for _ in repeat(None, calls):
+            call(params, batch, tape)
+        synchronize()
+
+    return work
+
+
+def update(subject: Subject) -> Work:
+    """One gradient applied again and again."""
+    backend, rate = subject.backend, subject.problem.learning_rate
+    call, synchronize = backend.update, backend.synchronize
+    subject.params = subject.fresh_params()
+    tape = backend.forward(subject.params, subject.batch)
+    _, gradients = backend.backward(subject.params, subject.batch, tape)
+    synchronize()
+
+    def work(calls: int) -> None:
+        params = subject.params
+        for _ in repeat(None, calls):
+            params = call(params, gradients, rate)
+        synchronize()
+        subject.params = params
+
+    return work
+
+
+def step(subject: Subject) -> Work:
+    """Forward, backward and update in one, step after step."""
+    call, synchronize = subject.backend.step, subject.backend.synchronize
+    batch, rate = subject.batch, subject.problem.learning_rate
+    subject.params = subject.fresh_params()
+
+    def work(calls: int) -> None:
+        params = subject.params
+        for _ in repeat(None, calls):
+            params, _loss = call(params, batch, rate)
+        synchronize()
+        subject.params = params
+
+    return work
+
+
+def train(subject: Subject, steps: int) -> Work:
+    """The whole loop inside the framework, ``steps`` steps a call, training on."""
+    call, synchronize = subject.backend.train, subject.backend.synchronize
+    batch, rate = subject.batch, subject.problem.learning_rate
+    subject.params = subject.fresh_params()
+
+    def work(calls: int) -> None:
+        params = subject.params
+        for _ in repeat(None, calls):
+            params, _losses = call(params, batch, rate, steps)
+        synchronize()
+        subject.params = params
+
+    return work
+
+
+SINGLE: dict[str, Callable[[Subject], Work]] = {
+    "place": place,
+    "forward": forward,
+    "backward": backward,
+    "update": update,
+    "step": step,
+}
+"""The cases whose call is one step or less; `train` has its number of steps beside."""

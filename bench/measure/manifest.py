@@ -1,0 +1,125 @@
+"""A run's manifest: made before anything is measured, replaced whole, and checked before a run is gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import machine
+from bench.errors import UsageError
+from bench.measure.budget import Pace, learn
+from bench.measure.plan import Plan
+from bench.results import MANIFEST, SCHEMA, Run, open_run, results_root, runs
+from bench.results.journal import read
+
+LATEST = 5
+
+
+def earlier_pace(root: Path | None = None) -> dict[str, float]:
+    """Return what a group took each backend in the latest runs on this machine."""
+    here = [run for run in runs(root) if run.machine == machine.machine_id()]
+    pace: dict[str, float] = {}
+    for run in here[-LATEST:]:  # what a later run shows stands for more
+        pace |= learn((stored_plan(run), record) for _, record in _records(run))
+    return pace
+
+
+def create(
+    plan: Plan, command: Sequence[str], label: str = "", root: Path | None = None, pace: Pace | None = None
+) -> Run:
+    """Make the folder of a new run, with its manifest.
+
+    Args:
+        plan: what it will measure.
+        command: the program's arguments, as in `sys.argv`.
+        label: what its author calls it.
+        root: the folder of all runs; `results_root` by default.
+        pace: what a group should take each backend.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    now = datetime.now(UTC)
+    run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    path = (root or results_root()) / machine.machine_id() / run_id
+    try:
+        (path / "benchmarks").mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write into {root or results_root()}: {error.strerror}; choose another folder with --results DIR"
+        ) from None
+    commit, dirty = machine.commit()
+    manifest = {
+        "schema": SCHEMA,
+        "run": run_id,
+        "machine": machine.machine_id(),
+        "created": now.isoformat(timespec="seconds"),
+        "label": label,
+        "command": copyable(command),
+        "commit": commit,
+        "dirty": dirty,
+        "complete": False,
+        "plan": plan.to_dict(),
+        "pace": dict(pace or {}),
+        "fingerprint": machine.fingerprint(),
+    }
+    write_manifest(path, manifest)
+    return open_run(path)
+
+
+def copyable(command: Sequence[str]) -> str:
+    """Return a command line that does the same elsewhere, from arguments as in `sys.argv`: no path of this checkout."""
+    if not command:
+        return ""
+    program, *arguments = command
+    path = Path(program)
+    if path.name == "__main__.py":
+        words = ["python", "-m", path.parent.name]
+    elif path.suffix == ".py" or program == "-c":
+        words = ["python", path.name]
+    else:
+        words = [path.name]
+    checkout = f"{Path(__file__).resolve().parents[2]}{os.sep}"
+    return shlex.join([*words, *(argument.replace(checkout, "") for argument in arguments)])
+
+
+def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """Replace a run's manifest in one go: a crash leaves the old one or the new one."""
+    partial = path / f"{MANIFEST}.partial"
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path / MANIFEST)
+
+
+def check_resumable(run: Run) -> None:
+    """Make sure that going on with a run would not mix machines or commits.
+
+    Raises:
+        UsageError: it was begun elsewhere, or with other code.
+    """
+    now = {"machine": machine.machine_id(), "commit": machine.commit()[0], "schema": SCHEMA}
+    for what, value in now.items():
+        if run.manifest.get(what) != value:
+            raise UsageError(
+                f"run {run.id} was begun with {what} {run.manifest.get(what)!r}, here it is {value!r}; "
+                "start a new one: python -m bench run"
+            )
+
+
+def _records(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the records of a run, none where it has no rows yet."""
+    if run.rows_path.exists():
+        yield from read(run.rows_path)
+
+
+def stored_plan(run: Run) -> Plan:
+    """Return the plan of a run."""
+    return Plan.from_dict(run.manifest["plan"])

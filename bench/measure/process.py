@@ -1,0 +1,247 @@
+"""Run blocks, each in a fresh process, in turns: their environment, their specs, their pipes, their ends.
+
+Nothing is written to the store here; `run_round` yields what happened, and `bench.measure.campaign` keeps it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.measure.failures import classify_exit
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NPROC",  # XLA's
+)
+CACHE_VARIABLES = {
+    "NUMBA_CACHE_DIR": "numba",
+    "JAX_COMPILATION_CACHE_DIR": "jax",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TRITON_CACHE_DIR": "triton",
+    "XDG_CACHE_HOME": "xdg",
+}
+KEEP_EVERY_COMPILATION = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # its default keeps only what took a second to compile
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+SHARE_THE_ACCELERATOR = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # its default takes three quarters of the memory
+POLL_S = 0.5
+
+Event = dict[str, Any]
+
+
+def environment(threads: int, cache: Path) -> dict[str, str]:
+    """Return the environment of a block: threads, set before anything is imported, and a compile cache."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    own |= {name: str(threads) for name in THREAD_VARIABLES}
+    own |= {name: str(cache / folder) for name, folder in CACHE_VARIABLES.items()}
+    own |= KEEP_EVERY_COMPILATION | SHARE_THE_ACCELERATOR
+    checkout = str(Path(__file__).resolve().parents[2])
+    path = [checkout, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return own | {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTHONHASHSEED": "0",
+    }
+
+
+class Job(NamedTuple):
+    """A block to run: the spec of the process, where it is put, what the process prints, its compile cache."""
+
+    spec: Mapping[str, Any]
+    spec_path: Path
+    log_path: Path
+    cache: Path
+
+
+def run_round(jobs: Sequence[Job], timeout_s: float) -> Generator[tuple[int, Event], None, None]:
+    """Run some blocks side by side, a fresh process each, of which one at a time works; yield what they tell.
+
+    A process works until it asks to wait for its turn (`Channel.wait`), and the turn goes to the one that is furthest
+    behind: all prepare a cell before any is timed at it, and then its rounds are timed in short turns, there and back
+    (A B C, C B A), until all have theirs. So whatever the machine does meanwhile, a neighbour on the same core say,
+    hits all alike, and their ratio hardly feels it; and no two ever compute at once: who waits is stopped, with all
+    its threads.
+
+    Args:
+        jobs: the blocks, in the order in which they start.
+        timeout_s: seconds of work after which a process is ended; waiting does not count.
+
+    Yields:
+        The position of a job and an event: ``begin`` (a cell is about to be measured), ``row`` (a cell's record), and
+        at the end either ``end``, or ``lost`` with status and reason where the process crashed, was killed or had to
+        be; both with ``seconds`` of work.
+    """
+    children: list[_Child] = []
+    try:
+        for position, job in enumerate(jobs):
+            children.append(_Child(position, job, timeout_s))
+            yield from children[-1].work()
+        while waiting := [child for child in children if child.waits_for]:
+            child = min(waiting, key=_Child.behind)
+            child.grant()
+            yield from child.work()
+    finally:
+        for child in children:
+            child.close()
+
+
+class _Child:
+    """The process of one block."""
+
+    def __init__(self, position: int, job: Job, timeout_s: float) -> None:
+        job.spec_path.write_text(json.dumps(job.spec), encoding="utf-8")
+        self.waits_for: tuple[int, int, int] | None = None
+        self._position, self._log_path, self._timeout_s = position, job.log_path, timeout_s
+        self._worked_s = 0.0
+        self._pending = b""
+        self._socket, theirs = socket.socketpair()
+        with theirs, job.log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bench.measure.child", str(job.spec_path), str(theirs.fileno())],
+                env=environment(job.spec["threads"], job.cache),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._watch = _Watch(process)
+
+    def behind(self) -> tuple[int, ...]:
+        """Return what the least of comes first: how far this process is, then its place in turn, there and back."""
+        assert self.waits_for
+        back = self.waits_for[-1] % 2
+        return (*self.waits_for, -self._position if back else self._position)
+
+    def grant(self) -> None:
+        """Let the process go on."""
+        self.waits_for = None
+        with contextlib.suppress(OSError):  # it is gone; `work` will say how
+            self._watch.signal(signal.SIGCONT)
+            self._socket.sendall(b"\n")
+
+    def work(self) -> Iterator[tuple[int, Event]]:
+        """Yield events until the process waits for its turn or is over."""
+        begun_s = time.monotonic()
+        for line in self._lines(begun_s + self._timeout_s - self._worked_s):
+            event: Event = json.loads(line)
+            if event["event"] in ("waits", "end", "lost"):
+                self._worked_s += time.monotonic() - begun_s
+            if event["event"] == "waits":
+                self.waits_for = (event["cell"], event["stage"], event["turn"])
+                self._watch.stop()
+                return
+            if event["event"] in ("end", "lost"):
+                yield self._position, event | {"seconds": self._worked_s}
+                self.close()  # whatever it still has to tidy up is of no use
+                return
+            yield self._position, event
+        self._worked_s += time.monotonic() - begun_s
+        status, reason = self._watch.verdict(self._timeout_s)
+        reason += _last_words(self._log_path)
+        yield self._position, {"event": "lost", "status": status, "reason": reason, "seconds": self._worked_s}
+        self.close()
+
+    def close(self) -> None:
+        """End the process, if it has not ended."""
+        self._socket.close()
+        self._watch.kill()
+
+    def _lines(self, deadline_s: float) -> Iterator[bytes]:
+        """Yield whole lines until the process closes its end or the deadline has passed; one cut short is dropped."""
+        while True:
+            *whole, self._pending = self._pending.split(b"\n")
+            yield from whole
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                self._watch.time_out()
+                return
+            if not select.select([self._socket], [], [], min(left_s, POLL_S))[0]:
+                self._watch.look()
+                continue
+            try:
+                data = self._socket.recv(1 << 16)
+            except ConnectionResetError:
+                return
+            if not data:
+                return
+            self._pending += data
+
+
+class _Watch:
+    """One child process: what memory it was seen to use, and how it ended."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._peak_share = 0.0
+        self._timed_out = False
+
+    def look(self) -> None:
+        """Note the memory in use."""
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            self._peak_share = max(self._peak_share, psutil.Process(self._process.pid).memory_percent() / 100)
+
+    def time_out(self) -> None:
+        """End the process because its time is up."""
+        self._timed_out = self._process.poll() is None
+        self.kill()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and all that it started; nothing happens where it has ended."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def stop(self) -> None:
+        """Stop all its threads, and see them stopped: idle ones of OpenBLAS and OpenMP spin on for milliseconds."""
+        self.signal(signal.SIGSTOP)
+        if hasattr(os, "waitid"):
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            return
+        import psutil  # macOS has waitid from Python 3.13
+
+        with contextlib.suppress(psutil.Error):
+            while psutil.Process(self._process.pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                time.sleep(1e-4)
+
+    def kill(self) -> None:
+        """End the process and all that it started."""
+        self.signal(signal.SIGKILL)
+        self._process.wait()
+
+    def verdict(self, timeout_s: float) -> tuple[str, str]:
+        """Return status and reason of a process that closed its pipe without a farewell."""
+        if self._timed_out:
+            return "timeout", f"the block took over {timeout_s:g} s; allow more with --timeout"
+        try:
+            returncode = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            return "crashed", "the process closed its pipe and went on"
+        return classify_exit(returncode, self._peak_share)
+
+
+def _last_words(log_path: Path) -> str:
+    """Return the last line that a process printed, before any dump of its stack, as the end of a sentence."""
+    printed = log_path.read_text(errors="replace").partition("Fatal Python error")[0]
+    lines = [line.strip(". ") for line in printed.splitlines() if line.strip(". ")]
+    return f"; its last words: {lines[-1][:200]}" if lines else ""

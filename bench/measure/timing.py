@@ -1,0 +1,180 @@
+"""Time one piece of work: first call, warm-up until steady, calibration after that, rounds that await their work.
+
+What is timed is a `Work`: a function that makes a number of calls and returns when all of them are done, so that its
+loop costs what a hand-written one would, and asynchronous calls are paid for inside the timed region. The order
+matters: sizing rounds by a first call that compiles would be wrong by orders of magnitude.
+
+No backend and no file here; the rule for spoiled rounds is in `bench.measure.interference`.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.measure.interference import Round, spoiled
+
+Work = Callable[[int], None]
+"""Makes that many calls, one after the other, and returns when their results are there."""
+
+ROUND_S = 0.5e-3  # long beside the clock's 50 ns, short beside a time slice of 3 ms: most rounds meet no other process
+TURN_S = 2e-3  # of rounds before another process has its turn: a noisy neighbour stays for 10 ms to some seconds
+SETTLE_S = 0.5e-3  # at the beginning of a turn: caches are someone else's, clocks and thread pools asleep
+LONG_S = 20e-3  # of a call: the first of a turn was seen to take 0.1 to 0.4 ms longer than the others, 2 % at most
+STEADY = 1.25
+KEPT_ROUNDS = 200
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to look at one cell.
+
+    Attributes:
+        timed_s: wall time to spend in timed rounds.
+        warm_up_s: most to spend on the warm-up; one call at least is made.
+        least_rounds: rounds even where a call is longer than ``timed_s``.
+        most_rounds: rounds even where a call is short.
+        check_s: about how long one check of conformance may take; a larger batch is checked on its first rows.
+        recheck_s: likewise, in blocks after a backend's first.
+    """
+
+    timed_s: float = 0.2
+    warm_up_s: float = 0.2
+    least_rounds: int = 5
+    most_rounds: int = 10_000
+    check_s: float = 1.0
+    recheck_s: float = 0.02
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What the calibration chose.
+
+    Attributes:
+        iterations: calls in a round.
+        rounds: of a cell, all turns together.
+        in_a_turn: rounds in one turn.
+        call_s: seconds of a call, about.
+    """
+
+    iterations: int
+    rounds: int
+    in_a_turn: int
+    call_s: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Kept rounds in figures: seconds of one call, unless said."""
+
+    median_s: float
+    lower_quartile_s: float
+    minimum_s: float
+    rounds: int
+    set_aside: int
+    round_s: list[float]
+    turn_s: list[float | None]
+    cpu_per_wall: float
+    involuntary_switches: int
+
+
+def timed_round(work: Work, calls: int) -> Round:
+    """Run one round and return what it took."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    cpu_ns, wall_ns = time.process_time_ns(), time.perf_counter_ns()
+    work(calls)
+    wall_ns = time.perf_counter_ns() - wall_ns
+    cpu_ns = time.process_time_ns() - cpu_ns
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - before
+    return Round(max(wall_ns, 1) * 1e-9, cpu_ns * 1e-9, switches)
+
+
+def warm_up(work: Work, limit_s: float) -> float:
+    """Call until three calls in a row are within a quarter of the fastest, or ``limit_s`` is spent; return the fastest.
+
+    At least one call is made. Short calls go on for a few milliseconds, so that caches and clocks settle as well.
+    """
+    recent: deque[float] = deque(maxlen=3)
+    best_s, spent_s, settle_s = math.inf, 0.0, min(5e-3, limit_s)
+    while True:
+        call_s = timed_round(work, 1).wall_s
+        spent_s += call_s
+        best_s = min(best_s, call_s)
+        recent.append(call_s)
+        steady = len(recent) == recent.maxlen and max(recent) <= STEADY * best_s
+        if (steady and spent_s >= settle_s) or spent_s >= limit_s:
+            return best_s
+
+
+def calibrate(work: Work, call_s: float, effort: Effort) -> Schedule:
+    """Return how many calls make a round of `ROUND_S`, and how many such rounds fill ``effort.timed_s`` and a turn.
+
+    Args:
+        work: warmed up.
+        call_s: seconds of a steady call, as `warm_up` returns them.
+        effort: how long to look.
+    """
+    calls, round_s = 1, call_s
+    while round_s < ROUND_S:
+        calls = min(10 * calls, math.ceil(1.2 * calls * ROUND_S / round_s))
+        # The faster of two: one that was interrupted would make rounds too short.
+        round_s = min(timed_round(work, calls).wall_s for _ in range(2))
+    rounds = int(effort.timed_s / round_s)
+    rounds = min(max(rounds, effort.least_rounds), effort.most_rounds)
+    return Schedule(calls, rounds, max(1, round(TURN_S / round_s)), round_s / calls)
+
+
+def settle(work: Work, call_s: float) -> None:
+    """Call for `SETTLE_S`, once at least, so that a turn's first round is like the others; long calls hardly differ."""
+    spent_s = 0.0
+    while call_s < LONG_S and spent_s < SETTLE_S:
+        spent_s += timed_round(work, 1).wall_s
+
+
+def settling_s(call_s: float) -> float:
+    """Return about how long `settle` takes."""
+    return max(SETTLE_S, call_s) if call_s < LONG_S else 0.0
+
+
+def summarise(rounds: Sequence[Round], calls: int, in_a_turn: int) -> Summary:
+    """Return the figures of the rounds that the machine did not spoil.
+
+    Args:
+        rounds: as they were timed, in order.
+        calls: calls, or steps, in one round.
+        in_a_turn: rounds in each turn.
+    """
+    aside = spoiled(rounds)
+    kept = [one for one, spoilt in zip(rounds, aside, strict=True) if not spoilt]
+    call_s = np.array([one.wall_s for one in kept]) / calls
+    turns: list[list[float]] = [[] for _ in range(0, len(rounds), in_a_turn)]
+    for place, (one, spoilt) in enumerate(zip(rounds, aside, strict=True)):
+        if not spoilt:
+            turns[place // in_a_turn].append(one.wall_s / calls)
+    thinned = call_s[np.unique(np.linspace(0, len(call_s) - 1, min(len(call_s), KEPT_ROUNDS)).round().astype(int))]
+    return Summary(
+        median_s=float(np.median(call_s)),
+        lower_quartile_s=float(np.quantile(call_s, 0.25)),
+        minimum_s=float(call_s.min()),
+        rounds=len(kept),
+        set_aside=sum(aside),
+        round_s=[_short(one) for one in thinned],
+        turn_s=[_median(turn_s) for turn_s in turns],
+        cpu_per_wall=sum(one.cpu_s for one in kept) / sum(one.wall_s for one in kept),
+        involuntary_switches=sum(one.switches for one in rounds),
+    )
+
+
+def _median(seconds: Sequence[float]) -> float | None:
+    return _short(float(np.median(seconds))) if seconds else None
+
+
+def _short(seconds: float) -> float:
+    """Return seconds with six digits: enough, and short in a file."""
+    return float(f"{seconds:.6g}")

@@ -1,0 +1,44 @@
+"""What a run leaves on disk, and how to read it back: rows, manifests, journal, export.
+
+    frame = bench.results.load()
+
+No statistics here, and no formatting.
+"""
+
+from bench.results.rows import (
+    COLUMNS,
+    MANIFEST,
+    PHASES,
+    ROWS,
+    SCHEMA,
+    STATUSES,
+    Column,
+    Run,
+    cells,
+    latest,
+    load,
+    open_run,
+    resolve,
+    results_root,
+    runs,
+    table,
+)
+
+__all__ = [
+    "COLUMNS",
+    "MANIFEST",
+    "PHASES",
+    "ROWS",
+    "SCHEMA",
+    "STATUSES",
+    "Column",
+    "Run",
+    "cells",
+    "latest",
+    "load",
+    "open_run",
+    "resolve",
+    "results_root",
+    "runs",
+    "table",
+]

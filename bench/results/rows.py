@@ -1,0 +1,257 @@
+"""Rows on disk <-> one tidy pandas table.
+
+A run is a folder ``results/<machine>/<run>/``::
+
+    run.json              the manifest: schema, run id, when, command, plan, fingerprint of the machine
+    rows.jsonl            one record a cell and block, and one record when a block has ended
+    benchmarks/*.json     pytest-benchmark's own files, one a block, for its ``compare``
+
+A *cell* is a backend, network, batch, dtype, device, number of threads and phase; a *block* is one fresh process of
+one backend that measured its cells. `load` gives one row a cell and block, with the columns of `COLUMNS`; their units
+stand there. Figures of a phase are seconds of one call; those of ``train`` are seconds of one step.
+
+No statistics here, and no formatting.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.errors import UsageError
+from bench.results.journal import Fault, read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+ROWS, MANIFEST = "rows.jsonl", "run.json"
+PHASES = ("place", "forward", "backward", "update", "step", "train")
+STATUSES = ("ok", "failed", "crashed", "timeout", "out of memory", "unavailable", "nonconformant")
+
+logger = logging.getLogger(__name__)
+
+
+class Column(NamedTuple):
+    """A column of the table: its name, pandas dtype, unit ('' where it has none) and meaning."""
+
+    name: str
+    dtype: str
+    unit: str
+    doc: str
+
+
+COLUMNS = (
+    Column("run", "str", "", "id of the run"),
+    Column("machine", "str", "", "id of the machine: readable name and short hash"),
+    Column("created", "datetime64[us, UTC]", "UTC", "when the run began"),
+    Column("block", "int64", "", "which of the backend's blocks, from 0"),
+    Column("order", "int64", "", "position of the block in the campaign, from 0"),
+    Column("backend", "str", "", "name as asked for"),
+    Column("arm", "str", "", "'A/A' for the second copy of one backend, else ''"),
+    Column("network", "str", "", "layer sizes, as 3-2-1"),
+    Column("batch", "int64", "rows", "rows of one batch"),
+    Column("dtype", "str", "", "float32 or float64"),
+    Column("device", "str", "", "cpu or cuda"),
+    Column("threads", "int64", "threads", "threads asked for"),
+    Column("phase", "str", "", "place, forward, backward, update, step or train"),
+    Column("steps", "int64", "steps", "steps in one call of train, else 1"),
+    Column("status", "str", "", "ok, failed, crashed, timeout, out of memory, unavailable or nonconformant"),
+    Column("reason", "str", "", "why the status is not ok"),
+    Column("median_s", "float64", "s", "median over the kept rounds, of one call; of one step for train"),
+    Column("lower_quartile_s", "float64", "s", "lower quartile over the kept rounds, likewise"),
+    Column("minimum_s", "float64", "s", "fastest kept round, likewise"),
+    Column("rounds", "int64", "rounds", "kept rounds"),
+    Column("iterations", "int64", "calls", "calls in one round"),
+    Column("set_aside", "int64", "rounds", "rounds set aside because the machine spoiled them"),
+    Column("round_s", "object", "s", "list: up to 200 kept rounds, evenly thinned, in order, seconds a call or step"),
+    Column(
+        "turn_s", "object", "s", "list: median over the kept rounds of each turn, in order, likewise; null where none"
+    ),
+    Column("first_call_s", "float64", "s", "the first call of this phase in this process: compile and run"),
+    Column("compile_s", "float64", "s", "first call less a steady one, never below 0"),
+    Column("cache", "str", "", "'cold' or 'warm': the compile cache when the process started"),
+    Column("import_s", "float64", "s", "loading the framework and starting its runtime"),
+    Column("place_s", "float64", "s", "placing this batch once, the first time"),
+    Column("peak_bytes", "float64", "bytes", "peak resident memory of the process up to here"),
+    Column("flop", "float64", "FLOP", "floating-point operations of one call; of one step for train"),
+    Column("bytes_moved", "float64", "bytes", "least bytes to move for one call; for one step of train"),
+    Column("cpu_per_wall", "float64", "", "CPU time / wall time over the kept rounds: cores kept busy"),
+    Column("involuntary_switches", "int64", "", "times the machine took a core away while rounds were timed"),
+    Column("steal_s", "float64", "s", "time that the hypervisor gave to others while rounds were timed, all cores"),
+    Column("load_average", "float64", "", "load of the machine over one minute when the cell ended"),
+    Column("conformance_ratio", "float64", "", "worst error / bound before timing; above 1 the maths is wrong"),
+    Column("conformance_claim", "str", "", "the claim with that worst ratio"),
+    Column("conformance_claims", "str", "", "JSON: worst error / bound before timing, by claim; null: not judged"),
+    Column("final_ratio", "float64", "", "worst error / bound of the state after timing"),
+    Column("conformance_rows", "int64", "rows", "first rows of the batch that were checked, all where time allows"),
+)
+"""The columns of `load`, in order; behind them come the receipt's, ``receipt_<field>``."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stored campaign.
+
+    Attributes:
+        path: its folder.
+        id: its name, which a command line may shorten.
+        machine: id of the machine that it ran on.
+        created: UTC, ISO 8601.
+        manifest: all of ``run.json``.
+    """
+
+    path: Path
+    id: str
+    machine: str
+    created: str
+    manifest: dict[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def rows_path(self) -> Path:
+        """The JSON Lines file with its rows."""
+        return self.path / ROWS
+
+    @property
+    def label(self) -> str:
+        """What its author called it; '' where nothing was said."""
+        return str(self.manifest.get("label", ""))
+
+
+def results_root() -> Path:
+    """Return the folder of all runs: ``$BACKPROP_BENCH_RESULTS``, else ``results`` where the command is run."""
+    return Path(os.environ.get("BACKPROP_BENCH_RESULTS") or "results")
+
+
+def open_run(path: Path) -> Run:
+    """Read a run's manifest.
+
+    Raises:
+        UsageError: the folder holds no run, or one of an unknown schema.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        schema, run = manifest["schema"], Run(path, manifest["run"], manifest["machine"], manifest["created"], manifest)
+    except OSError as error:
+        raise UsageError(f"no run at {path}: {error.strerror}; list folders with 'ls {results_root()}/*'") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path / MANIFEST} is not the manifest of a run: {error!r}") from None
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise UsageError(f"{path / MANIFEST} has schema {schema}, this version reads up to {SCHEMA}; update it")
+    return run
+
+
+def runs(root: Path | None = None) -> list[Run]:
+    """Return every stored run, oldest first; a folder that cannot be read is logged and passed over."""
+    found = []
+    for manifest in sorted((root or results_root()).glob(f"*/*/{MANIFEST}")):
+        try:
+            found.append(open_run(manifest.parent))
+        except UsageError as error:
+            logger.warning("%s", error)
+    return sorted(found, key=lambda run: (run.created, run.id))
+
+
+def latest(root: Path | None = None) -> Run:
+    """Return the newest stored run that has rows.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for run in reversed(runs(root)):
+        if run.rows_path.exists() and run.rows_path.stat().st_size:
+            return run
+    raise UsageError(f"no stored run in {root or results_root()}; measure one with: python -m bench run --quick")
+
+
+def resolve(text: str | Path, root: Path | None = None) -> Run:
+    """Return the run that a command line means: ``latest``, a folder, or a run id or a unique beginning of it.
+
+    Raises:
+        UsageError: none or several fit.
+    """
+    if str(text) == "latest":
+        return latest(root)
+    path = Path(text)
+    if (path / MANIFEST).exists():
+        return open_run(path)
+    if path.name in (ROWS, MANIFEST) and path.exists():
+        return open_run(path.parent)
+    stored = runs(root)
+    fits = [run for run in stored if run.id == str(text)] or [run for run in stored if run.id.startswith(str(text))]
+    if len(fits) == 1:
+        return fits[0]
+    known = ", ".join(run.id for run in (fits or stored[-5:])) or "none"
+    what = "several runs begin with" if fits else "no run"
+    raise UsageError(f"{what} {str(text)!r} in {root or results_root()}; give a folder, 'latest' or one of: {known}")
+
+
+def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
+    """Return the rows of some runs, the latest by default, as one tidy table.
+
+    One row a cell and block. Where a block measured a cell again after a crash, only its last attempt counts. Lines
+    that cannot be read are logged with file and line, listed in ``frame.attrs["faults"]``, and passed over.
+
+    Args:
+        chosen: runs, or texts that `resolve` takes.
+        root: the folder of all runs; `results_root` by default.
+
+    Raises:
+        UsageError: a run that is not there.
+    """
+    faults: list[Fault] = []
+    rows: list[dict[str, Any]] = []
+    for item in chosen or (latest(root),):
+        run = item if isinstance(item, Run) else resolve(item, root)
+        rows += [{**row, "run": run.id, "machine": run.machine, "created": run.created} for row in cells(run, faults)]
+    for fault in faults:
+        logger.warning("passed over %s", fault)
+    frame = table(rows)
+    frame.attrs["faults"] = [str(fault) for fault in faults]
+    return frame
+
+
+def cells(run: Run, faults: list[Fault] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the records of measured cells of one run; of a cell that a block measured again, the last attempt only."""
+    if not run.rows_path.exists():
+        return
+    found = faults if faults is not None else []
+    latest_of: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for number, record in read(run.rows_path, found):
+        if record.get("record") not in ("cell", "block"):
+            found.append(Fault(run.rows_path, number, f"neither a cell nor a block: record={record.get('record')!r}"))
+        elif record["record"] == "cell":
+            key = tuple(record.get(name) for name in ("order", "network", "batch", "dtype", "device", "phase"))
+            latest_of[key] = record
+    yield from latest_of.values()
+
+
+def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Return records as a table with all of `COLUMNS`, in order and typed, then the receipt's columns."""
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows))
+    receipt = sorted(str(name) for name in frame.columns if str(name).startswith("receipt_"))
+    frame = frame.reindex(columns=[column.name for column in COLUMNS] + receipt)
+    for column in COLUMNS:
+        frame[column.name] = _typed(frame[column.name], column.dtype)
+    return frame
+
+
+def _typed(values: pd.Series[Any], dtype: str) -> pd.Series[Any]:
+    """Return a column in its dtype: numbers that are missing are 0 for counts, NaN for figures, texts ''."""
+    import pandas as pd
+
+    if dtype.startswith("datetime"):
+        return pd.to_datetime(values, utc=True, format="ISO8601").astype(dtype)
+    if dtype == "str":
+        return values.astype(object).where(values.notna(), "").astype("str")
+    if dtype == "object":
+        return values.map(lambda item: item if isinstance(item, list) else []).astype(object)
+    numbers = pd.to_numeric(values, errors="coerce")
+    return numbers.fillna(0).astype(dtype) if dtype == "int64" else numbers.astype(dtype)

@@ -1,0 +1,1 @@
+"""Text for a terminal: the console, tables, curves, one module a command. `bench.cli` prints what it returns."""

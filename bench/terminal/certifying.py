@@ -1,0 +1,52 @@
+"""What `bench.verdicts.certify` found, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bench.formats import format_count, format_percent
+from bench.terminal.terminal import Column, table
+from bench.verdicts import certify, statistics
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+
+def certificate(
+    found: pd.DataFrame, figure: str, kept: bool, margin: float, needed: int | None
+) -> Iterator[Table | str]:
+    """Yield the verdict on the block figure in use, then each figure's rates, and how many blocks would do."""
+    used = found[found["figure"] == figure].iloc[0]
+    yield (
+        f"{'passed' if kept else 'FAILED'}: {format_count(int(used['comparisons']))} comparisons of "
+        f"{int(used['blocks'])} blocks with {int(used['blocks'])}, block figure {_name(figure)}."
+    )
+    yield ""
+    columns: list[Column] = ["block figure", ("A/A false", "right"), ("95 % holds truth", "right")]
+    columns += [("10 % found", "right"), ("found, Holm", "right"), ("+-", "right")]
+    rows = [
+        (
+            _name(str(row.figure)) + (" *" if row.figure == figure else ""),
+            format_percent(row.false_positives),
+            format_percent(row.covered),
+            format_percent(row.found),
+            format_percent(row.found_together),
+            format_percent(row.half_width),
+        )
+        for row in found.itertuples()
+    ]
+    targets = (f"<= {100 * certify.MOST_FALSE:.0f} %", f">= {100 * certify.LEAST_COVERED:.0f} %")
+    rows.append(("wanted", *targets, f">= {100 * certify.LEAST_FOUND:.0f} %", "", ""))
+    yield table(columns, rows, caption="* in use; +-: half an interval, median")
+    if used["found"] < certify.LEAST_FOUND:
+        do = f"{needed} blocks find it" if needed else "more rounds than were recorded are needed to find it"
+        yield (
+            f"Noise as recorded hides a slow-down of 10 % beyond the margin of {100 * margin:.3g} %:\n"
+            f"{do} in nine cases of ten; a quieter machine needs fewer."
+        )
+
+
+def _name(figure: str) -> str:
+    return "turn by turn" if figure == statistics.FIGURE else figure.removesuffix("_s").replace("_", " ")

@@ -1,0 +1,198 @@
+"""What `bench.verdicts.compare` found, as tables and sentences for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.text import Text
+
+from bench.formats import (
+    format_count,
+    format_number,
+    format_percent,
+    format_ratio,
+    format_seconds,
+)
+from bench.terminal.terminal import Column, named, table
+from bench.terminal.versus import versus
+from bench.verdicts.compare import Comparison
+from bench.verdicts.pairs import FASTEST
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+WHERE = ["dtype", "device", "threads", "phase"]
+
+
+def one_run(found: Comparison, brief: bool = False, wide: bool = True) -> Iterator[Table | Text | str]:
+    """Yield the map from batch to backend, then for each network its table and chart."""
+    for where, winners in found.winners.groupby(WHERE, sort=False):
+        yield batch_map(winners, where)
+        yield ""
+        if brief:
+            continue
+        rows = found.rows[(found.rows[WHERE] == list(where)).all(axis=1)]
+        for network, own in rows.groupby("network", sort=False):
+            yield _network_table(str(network), own, where)
+            yield ""
+            if wide and own["batch"].nunique() > 2:
+                lines = {
+                    str(name): dict(zip(line["batch"], line["to_fastest"], strict=True))
+                    for name, line in own.groupby("backend", sort=False)
+                }
+                yield versus(lines, f"{network}: {_call(where)}, ratio to the fastest, by batch (log scales)")
+                yield ""
+
+
+def batch_map(winners: pd.DataFrame, where: Any) -> Table:
+    """Return the short map: for each network, the backend of each range of batches."""
+    rows = []
+    for network, own in winners.groupby("network", sort=False):
+        name = str(network)
+        for first, last, text in _ranges(own.sort_values("batch")):
+            span = format_count(first) if first == last else f"{format_count(first)} to {format_count(last)}"
+            rows.append((name, span, text))
+            name = ""
+    return table(
+        ["network", ("rows of a batch", "right"), "fastest backend"], rows, title=f"{_call(where)}, {_on(where)}"
+    )
+
+
+def trust(found: Comparison) -> str:
+    """Return what to hold of the verdicts: margin, comparisons, the run's own A/A rate; then what has no time."""
+    lines = [
+        f"tie: within {100 * found.margin:.3g} %. Intervals and ties hold at 95 % each, differences at",
+        f"95 % for all {found.pairs} comparisons together (Holm).",
+        _precision(found.rows),
+    ]
+    if (chance := found.chance) is None:
+        lines.append("No A/A arm in this run, so chance was not measured; add one with run --aa BACKEND.")
+    else:
+        lines.append(
+            f"A/A: {chance.backend} against itself was called different in {chance.different} of "
+            f"{chance.comparisons} comparisons ({format_percent(chance.rate)})."
+        )
+    lines += [f"FAILED {line}" for line in found.failures]
+    return "\n".join(lines)
+
+
+def _precision(rows: pd.DataFrame) -> str:
+    """Return how sure times are and how sure ratios: half an interval of the middle cell."""
+    behind = rows[rows["to_fastest_high"] > rows["to_fastest_low"]]
+    times = float(np.sqrt(rows["high_s"] / rows["low_s"]).median() - 1)
+    ratios = float(np.sqrt(behind["to_fastest_high"] / behind["to_fastest_low"]).median() - 1)
+    return f"Times are sure to {format_percent(times)}, ratios to {format_percent(ratios)} (half an interval, median)."
+
+
+def two_runs(changed: pd.DataFrame, margin: float) -> Iterator[Table | str]:
+    """Yield what became slower, what became faster, and how many cells did neither."""
+    counts = changed["verdict"].value_counts()
+    said = [f"{int(counts.get(name, 0))} {name}" for name in ("slower", "faster")]
+    yield (
+        f"{', '.join(said)}, {int(counts.get('tie', 0))} unchanged within {100 * margin:.3g} %, "
+        f"{int(counts.get('undecided', 0))} undecided, of {len(changed)} cells"
+    )
+    for verdict in ("slower", "faster"):
+        own = changed[changed["verdict"] == verdict].sort_values("ratio", ascending=verdict == "faster")
+        if len(own):
+            yield ""
+            yield changes_table(own, verdict)
+    yield ""
+    if note := shift_note(changed, margin):
+        yield note
+
+
+def shift_note(changed: pd.DataFrame, margin: float) -> str:
+    """Return a warning where all cells together became slower or faster, '' where they did not."""
+    shift = float(np.exp(np.median(np.log(changed["ratio"]))))
+    if len(changed) < 5 or abs(np.log(shift)) <= np.log1p(margin) / 2:
+        return ""
+    return (
+        f"Over all cells the time changed by {format_ratio(shift)} (median): a shift of everything\n"
+        "suggests the machine rather than the code. Measure both again, close together."
+    )
+
+
+def changes_table(rows: pd.DataFrame, title: str) -> Table:
+    """Return cells with time before and after, their ratio and its interval."""
+    several = [key for key in ("dtype", "device", "threads") if rows[key].nunique() > 1]
+    columns: list[Column] = ["backend", "network", ("batch", "right"), "phase", *several]
+    columns += [("before", "right"), ("after", "right")]
+    return table(
+        [*columns, ("ratio", "right"), ("95 %", "right")],
+        [
+            (
+                named(row.backend),
+                row.network,
+                format_count(row.batch),
+                row.phase,
+                *(str(getattr(row, key)) for key in several),
+                format_seconds(row.before_s),
+                format_seconds(row.after_s),
+                format_ratio(row.ratio),
+                interval(row.low, row.high),
+            )
+            for row in rows.itertuples()
+        ],
+        title=title,
+    )
+
+
+def interval(low: float, high: float) -> str:
+    """Return an interval of ratios: ``1.02..1.10``."""
+    return f"{format_number(low)}..{format_number(high)}"
+
+
+def _network_table(network: str, rows: pd.DataFrame, where: Any) -> Table:
+    limits = rows["share_of_limit"].notna().any()
+    columns: list[Column] = [("batch", "right"), "backend", ("time", "right"), ("/fastest", "right"), ("95 %", "right")]
+    columns += [("/numpy", "right"), "verdict", *([("limit", "right")] if limits else [])]
+    cells, last = [], None
+    for row in rows.sort_values(["batch", "seconds"]).itertuples():
+        share = [format_percent(row.share_of_limit)] if limits else []
+        cells.append(
+            (
+                format_count(row.batch) if row.batch != last else "",
+                named(row.backend),
+                format_seconds(row.seconds),
+                format_number(row.to_fastest),
+                interval(row.to_fastest_low, row.to_fastest_high) if row.to_fastest_high > 1 else "",
+                format_number(row.to_numpy),
+                row.verdict,
+                *share,
+            )
+        )
+        last = row.batch
+    return table(columns, cells, title=f"{network}, {_call(where)}, {_on(where)}")
+
+
+def _ranges(winners: pd.DataFrame) -> Iterator[tuple[int, int, Text]]:
+    """Yield first and last batch of each stretch with one outcome, and the outcome in words."""
+    stretch: list[Any] = []
+    for row in winners.itertuples():
+        text = named(row.backends[0])
+        if row.outcome != FASTEST:
+            text = Text.assemble(f"{row.outcome}: ", named(*row.backends))
+        if row.compared == 1:
+            text = Text.assemble(named(row.backends[0]), " (alone)")
+        if stretch and stretch[2] == text:
+            stretch[1] = row.batch
+            continue
+        if stretch:
+            yield tuple(stretch)
+        stretch = [row.batch, row.batch, text]
+    if stretch:
+        yield tuple(stretch)
+
+
+def _call(where: Any) -> str:
+    phase = where[WHERE.index("phase")]
+    return {"step": "one step", "train": "one step inside train"}.get(str(phase), str(phase))
+
+
+def _on(where: Any) -> str:
+    dtype, device, threads, _ = where
+    return f"{dtype}, {device}, {threads} {'thread' if threads == 1 else 'threads'}"

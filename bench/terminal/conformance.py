@@ -1,0 +1,110 @@
+"""Conformance reports as text: claims x backends, the worst cases, and how to see one again. No judging here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from backends.conformance import Claim, Report
+from backends.conformance.checks import RULES
+from bench.formats import format_number, format_seconds
+from bench.terminal.terminal import table
+
+
+def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: float) -> Iterator[RenderableType]:
+    """Yield the parts to print: the table, the worst cases, failures with a command for each, and the verdict."""
+    if reports:
+        dtypes = list(dict.fromkeys(report.dtype for report in reports))
+        yield f"Worst error / proven bound, {' then '.join(dtypes)}: at most 1 is right."
+        yield ""
+        yield _claims_table(reports, dtypes)
+        yield ""
+        yield "ok: equal bit for bit, or refused as documented.  -: nothing to judge."
+        yield "The case closest to its bound; --case NAME judges one again:"
+        yield ""
+        yield _worst_table(reports)
+        yield ""
+    for report in reports:
+        for claim in report.claims:
+            if claim.status == "warn":
+                yield f"warning: {report.backend} {report.dtype}, {claim.name}: {claim.warning} of the quality tier"
+    for report in reports:
+        if report.failures:
+            yield _failures_table(report)
+            yield "the first of these again:"
+            yield Text(f"  {command_for(report, report.failures[0])}", no_wrap=True, overflow="ignore")
+            yield ""
+    for name, reason in skipped.items():
+        yield f"skipped: {name}: {reason}"
+    yield _verdict(reports, seconds)
+
+
+def command_for(report: Report, claim: Claim) -> str:
+    """Return the command that judges this claim again, on the case alone where it has a name."""
+    device = "" if report.device == "cpu" else f" --device {report.device}"
+    by_name = not RULES[claim.name].own_cases and "/n=" in claim.case
+    what = f"--case {claim.case}" if by_name else f"--claim {claim.name!r}"
+    return f"python -m bench check --backend {report.backend} --dtype {report.dtype}{device} {what}"
+
+
+def _claims_table(reports: Sequence[Report], dtypes: Sequence[str]) -> RenderableType:
+    """One row a claim, one column a backend, one number a dtype."""
+    names = list(dict.fromkeys(report.backend for report in reports))
+    by_column = {(report.backend, report.dtype): {claim.name: claim for claim in report.claims} for report in reports}
+    claims = list(dict.fromkeys(claim.name for report in reports for claim in report.claims))
+    rows = []
+    for claim in claims:
+        cells = [
+            " ".join(_cell(by_column[name, dtype].get(claim)) for dtype in dtypes if (name, dtype) in by_column)
+            for name in names
+        ]
+        rows.append([claim, *cells])
+    return table([("claim", "left"), *((name.rpartition(":")[2], "right") for name in names)], rows)
+
+
+def _cell(claim: Claim | None) -> str:
+    """Return five characters: a ratio, ``ok`` for a claim of equality that holds, ``warn`` or ``FAIL``."""
+    if claim is None or claim.status == "skip":
+        text = "-"
+    elif claim.status == "fail":
+        text = "FAIL"
+    elif claim.status == "warn":
+        text = "warn"
+    elif RULES[claim.name].exact:
+        text = "ok"
+    else:
+        text = f"{claim.ratio:.3f}"
+    return f"{text:>5}"
+
+
+def _worst_table(reports: Sequence[Report]) -> RenderableType:
+    rows = []
+    for report in reports:
+        worst = report.worst
+        ratio = "FAIL" if worst.status == "fail" else f"{worst.ratio:.3f}"
+        rows.append([f"{report.backend.rpartition(':')[2]} {report.dtype}", ratio, worst.name, worst.case])
+    columns = [("backend", "left"), ("worst", "right"), ("claim", "left"), ("case", "left")]
+    return table(columns, rows)
+
+
+def _failures_table(report: Report) -> RenderableType:
+    """In the order of the mathematics: the first that fails is the likeliest cause of the others."""
+    rows = [
+        [claim.name, format_number(claim.ratio), claim.case, claim.where.removeprefix(f"{claim.case}, ")]
+        for claim in report.failures
+    ]
+    columns = [("claim", "left"), ("error/bound", "right"), ("worst case", "left"), ("where", "left")]
+    return table(columns, rows, title=f"FAIL: {report.backend} {report.dtype}")
+
+
+def _verdict(reports: Sequence[Report], seconds: float) -> str:
+    failed = [f"{report.backend} {report.dtype}" for report in reports if not report.passed]
+    took = f"({format_seconds(seconds)})"
+    if not reports:
+        return f"No backend to judge {took}."
+    judged = sum(claim.cases for report in reports for claim in report.claims)
+    if failed:
+        return f"{', '.join(failed)}: not right {took}."
+    return f"All right: {judged:,} judgements, none beyond its bound {took}."

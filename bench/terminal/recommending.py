@@ -1,0 +1,136 @@
+"""A recommendation as text: the answer first, then the ledger, where it changes, and what it rests on."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bench.advice.crossover import Change
+from bench.formats import TIME_UNITS, format_count, format_number, format_seconds, interval_s
+from bench.terminal.terminal import Column, named, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bench.advice.recommendation import Recommendation
+
+WIDTH = 80
+
+
+def answer(found: Recommendation, measured: bool = False) -> Iterator[Table | str]:
+    """Yield the parts of the answer, the backend in the first line."""
+    yield headline(found)
+    yield ""
+    yield ledger_table(found)
+    yield ""
+    steps = _steps(found.steps)
+    yield _lines(f"By batch, at {steps}: ", along(found.batch_changes, found.backend, "rows"))
+    where = f"batch {format_count(found.batch)}"
+    yield _lines(f"By steps, at {where}: ", along(found.step_changes, found.backend, "steps"))
+    yield ""
+    yield _lines("Rests on: ", rests_on(found))
+    for note in found.notes:
+        yield _lines("Note: ", note)
+    if not measured:
+        yield "To time exactly this case, add --measure (under 30 s)."
+
+
+def headline(found: Recommendation) -> str:
+    """Return the answer in one line or two."""
+    total = f"{format_seconds(found.total_s)} ({interval_s(found.low_s, found.high_s)})"
+    others = ", ".join(name for name in found.candidates if name != found.backend)
+    said = {
+        "fastest": f"Use {found.backend}: {total} in all, every other is slower.",
+        "tie": f"Use {found.backend}: {total} in all; a tie with {others}.",
+        "undecided": f"Use {found.backend}, probably: {total} in all; not decided against {others}.",
+    }[found.outcome]
+    if len(found.rows) == 1:
+        said = f"Use {found.backend}: {total} in all; nothing else was measured."
+    job = f"{found.network}, {format_count(found.batch)} rows, {_steps(found.steps)}"
+    return f"{textwrap.fill(said, WIDTH)}\n{job}, {found.dtype}, {found.device}, threads {found.threads}"
+
+
+def ledger_table(found: Recommendation) -> Table:
+    """Return what each backend costs, part by part."""
+    columns: list[Column] = [
+        "backend",
+        ("total", "right"),
+        ("95 %", "right"),
+        ("import", "right"),
+        ("compile", "right"),
+    ]
+    columns += [("place", "right"), ("a step", "right"), "verdict"]
+    cells = [
+        (
+            named(row.backend),
+            format_seconds(row.total_s),
+            _alike(row.low_s, row.high_s, row.total_s),
+            _short(row.import_s),
+            _short(row.compile_s),
+            _short(row.place_s + row.call_s),
+            format_seconds(row.step_s),
+            row.verdict,
+        )
+        for row in found.rows.itertuples()
+    ]
+    return table(columns, cells)
+
+
+def along(changes: Sequence[Change], alone: str, unit: str) -> str:
+    """Return in words which backend is the best along the batch or the steps, with the intervals of the changes."""
+    if not changes:
+        return f"{alone} all the way."
+    words = [changes[0].before]
+    for change in changes:
+        words.append(f" up to {_count(change.at)} {unit} ({_range(change)}), then {change.after}")
+    return "".join(words) + "."
+
+
+def rests_on(found: Recommendation) -> str:
+    """Return what the prediction was made from."""
+    bases: dict[str, list[str]] = {}
+    for row in found.rows.itertuples():
+        bases.setdefault(row.basis, []).append(row.backend)
+    several = len(bases) > 1
+    kinds = "; ".join(basis + (f" ({', '.join(names)})" if several else "") for basis, names in bases.items())
+    runs = f"run{'s' if len(found.runs) > 1 else ''} {', '.join(found.runs)}"
+    return f"times of a step {kinds}; {runs}; compile cache {found.cache}."
+
+
+def _lines(label: str, text: str) -> str:
+    return textwrap.fill(label + text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _range(change: Change) -> str:
+    if change.low <= 1 and math.isinf(change.high):
+        return "anywhere"
+    if change.low <= 1:
+        return f"below {_count(change.high)}"
+    if math.isinf(change.high):
+        return f"above {_count(change.low)}"
+    return f"{_count(change.low)}..{_count(change.high)}"
+
+
+def _count(value: float) -> str:
+    """Return rows or steps with three significant digits, thousands separated."""
+    if value >= 1e7:
+        return format_number(value)
+    digits = max(0, math.floor(math.log10(max(value, 1.0))) - 2)
+    return format_count(round(value / 10**digits) * 10**digits)
+
+
+def _alike(low_s: float, high_s: float, total_s: float) -> str:
+    """Return an interval in the unit in which its total is shown, without saying it again."""
+    shown = format_seconds(total_s).split(" ")[1]
+    unit_s = next(scale for scale, unit in TIME_UNITS if unit == shown)
+    return f"{format_number(low_s / unit_s)}..{format_number(high_s / unit_s)}"
+
+
+def _short(seconds: float) -> str:
+    return "-" if seconds <= 0 else format_seconds(seconds)
+
+
+def _steps(steps: int) -> str:
+    return f"{format_count(steps)} {'step' if steps == 1 else 'steps'}"

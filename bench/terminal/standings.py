@@ -1,0 +1,79 @@
+"""Standings against limit, idiom and peers as tables for a terminal, 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from rich.table import Table
+
+from bench.limits.ceilings import MEASURE, Ceilings
+from bench.limits.standings import SHORTEST_LIMIT_S, Standing
+from bench.terminal import terminal
+
+OWN_ROLES = ("best", "plugin")
+
+
+def tables(found: Sequence[Standing], everyone: bool = False) -> Iterator[Table]:
+    """Yield a table for each case: time, share of the limit, ratio to the idiom and to the best peer."""
+    for _, group in groupby(found, key=lambda standing: (standing.dtype, standing.case)):
+        yield _table(list(group), everyone)
+
+
+def _table(found: Sequence[Standing], everyone: bool) -> Table:
+    case, dtype, limit, peer = found[0].case, found[0].dtype, found[0].limit, found[0].peer
+    title = f"{case.network}, {terminal.format_count(case.batch)} rows, {dtype}, {case.phase}"
+    if limit is not None:
+        title += f": limit {terminal.format_seconds(limit.seconds)} ({limit.binds})"
+    shown = [standing for standing in found if everyone or standing.role in OWN_ROLES or standing.seconds is None]
+    rows = [
+        (
+            terminal.named(standing.backend),
+            terminal.format_seconds(standing.seconds) if standing.seconds is not None else "failed",
+            _percent(standing.share),
+            terminal.format_seconds(standing.idiom_s),
+            terminal.format_ratio(standing.times_idiom),
+            terminal.format_ratio(standing.times_peer) if standing.role in OWN_ROLES else "-",
+        )
+        for standing in shown
+    ]
+    names = ("time", "of limit", "idiom", "vs idiom", "vs best peer")
+    columns = [("backend", "left"), *((name, "right") for name in names)]
+    caption = f"best peer: {peer[0]}, {terminal.format_seconds(peer[1])}" if peer else ""
+    return terminal.table(columns, rows, title=title, caption=caption)
+
+
+def remarks(found: Sequence[Standing], ceilings: Ceilings | None) -> Iterator[str]:
+    """Yield what a reader must know: failures, limits that cannot be right, limits that are not known."""
+    told = set()
+    for standing in found:
+        if standing.seconds is None and (line := f"{standing.backend}: {standing.reason}") not in told:
+            told.add(line)
+            yield f"FAILED {line}"
+    for standing in found:
+        if standing.share is not None and standing.share > 1:
+            yield (
+                f"{standing.backend} at {standing.case.network}, {terminal.format_count(standing.case.batch)} rows, "
+                f"beats its limit: a ceiling was measured while the machine was busy; again: {MEASURE}"
+            )
+    if ceilings is None:
+        yield f"limits are not known: no ceilings of this machine are stored; {MEASURE}"
+    elif any(standing.limit and standing.limit.seconds < SHORTEST_LIMIT_S for standing in found):
+        shortest = terminal.format_seconds(SHORTEST_LIMIT_S)
+        yield f"no share of a limit below {shortest}: a call's own cost is all there is to see"
+    yield "idiom: the same framework as its documentation writes it; 2x: twice as fast"
+
+
+def targets(found: Sequence[Standing]) -> Table:
+    """Return the table of what was set and what was reached."""
+    from bench.limits.targets import judge
+
+    rows = [
+        (verdict.case, verdict.dtype, verdict.backend, verdict.goal, verdict.reached, verdict.verdict)
+        for verdict in judge(found)
+    ]
+    return terminal.table(["case", "dtype", "backend", "target", ("reached", "right"), "met"], rows, title="targets")
+
+
+def _percent(share: float | None) -> str:
+    return terminal.format_percent(share)

@@ -1,0 +1,182 @@
+"""Text for people in a terminal or a pipe: console, tables and progress, 80 columns at most. Data stay elsewhere.
+
+`format_seconds` and its like, and `curve`, are offered here as well, so that a command needs this one import.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from rich import box
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from bench.formats import (
+    format_bytes,
+    format_count,
+    format_number,
+    format_percent,
+    format_rate,
+    format_ratio,
+    format_seconds,
+)
+from bench.terminal.curve import curve
+from bench.terminal.palette import colour_of
+from bench.terminal.wrapping import wrap
+
+__all__ = [
+    "Reporter",
+    "console",
+    "curve",
+    "facts",
+    "format_bytes",
+    "format_count",
+    "format_number",
+    "format_percent",
+    "format_rate",
+    "format_ratio",
+    "format_seconds",
+    "named",
+    "progress",
+    "table",
+]
+
+WIDTH = 80
+NUMBER = re.compile(r"[<>~+-]?\d[\d,.]*(e[+-]?\d+)?( ?[A-Za-z/%]+)?|-|")
+REDRAW_S = 0.2
+PLAIN_LINE_S = 10.0
+
+Cell = RenderableType | float | int | np.generic | None
+Column = str | tuple[str, str]
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console at most 80 columns wide: no colour in a pipe or under ``NO_COLOR``, and ``[text]`` is text."""
+    width = min(WIDTH, shutil.get_terminal_size().columns)
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str = "", caption: str = "") -> Table:
+    """Return a table with a rule under its header, aligned in a terminal and in a pipe alike.
+
+    Args:
+        columns: a heading, or a heading and its side (``"left"``, ``"right"``, ``"center"``); without a side, columns
+            of numbers go to the right.
+        rows: one cell a column; a float is shown with three significant digits, an int exactly, ``None`` as ``-``.
+        title: the line above, to the left.
+        caption: the line below, to the left.
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
+    made = Table(
+        title=title or None,
+        caption=caption or None,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        caption_style="",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    for position, column in enumerate(columns):
+        heading, side = column if isinstance(column, tuple) else (column, _side(row[position] for row in cells))
+        if side not in ("left", "right", "center"):
+            raise ValueError(f"column {heading!r} goes 'left', 'right' or 'center', got {side!r}")
+        made.add_column(heading, justify=side, overflow="fold")  # type: ignore[arg-type]
+    for row in cells:
+        made.add_row(*row)
+    return made
+
+
+def named(*backends: str) -> Text:
+    """Return names of backends, each in the colour that it has everywhere."""
+    return Text(", ").join(Text(name, colour_of(name)) for name in backends)
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return lines of ``name  text``, the texts aligned and wrapped beside their names; a path is never broken."""
+    named = list(pairs)
+    width = max(len(name) for name, _ in named) + 2
+    return "\n".join(wrap(text, f"{name:<{width}}") for name, text in named)
+
+
+class Reporter:
+    """Shows how far a piece of work has come, and the time left, on stderr."""
+
+    def __init__(self, description: str) -> None:
+        """Begin the clock; draw an empty bar in a terminal."""
+        self._description = description
+        self._console = console(stderr=True)
+        self._begun_s = time.monotonic()
+        self._shown_s = self._begun_s
+        self._bar: Progress | None = None
+        if self._console.is_terminal:
+            # Redrawn by `update` alone: a thread that redraws would disturb whatever is being timed.
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[text]}"),
+                console=self._console,
+                transient=True,
+                auto_refresh=False,
+            )
+            self._bar.add_task(description, total=1.0, text="")
+            self._bar.start()
+            self._bar.refresh()
+
+    def update(self, fraction: float, text: str = "") -> None:
+        """Say that ``fraction`` of the work is done (0 to 1), with a short note such as the current loss."""
+        now_s = time.monotonic()
+        if now_s - self._shown_s < (REDRAW_S if self._bar else PLAIN_LINE_S):
+            return
+        self._shown_s = now_s
+        state = ", ".join(part for part in (f"{fraction:.0%}", self._time_left(fraction, now_s), text) if part)
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=fraction, text=state)
+            self._bar.refresh()
+        elif fraction < 1:
+            self._console.print(f"{self._description}: {state}")
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar:
+            self._bar.stop()
+
+    def _time_left(self, fraction: float, now_s: float) -> str:
+        if fraction <= 0:
+            return ""
+        left_s = (now_s - self._begun_s) * (1 - fraction) / fraction
+        return f"{format_seconds(left_s) if left_s >= 1 else '0 s'} left"
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Reporter]:
+    """Give a `Reporter`; in a pipe it writes one plain line every ten seconds instead of a bar."""
+    reporter = Reporter(description)
+    try:
+        yield reporter
+    finally:
+        reporter.close()
+
+
+def _cell(given: Cell) -> RenderableType:
+    value: RenderableType | float | int | None = given.item() if isinstance(given, np.generic) else given
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return format_count(value)
+    return format_number(value) if value is None or isinstance(value, float) else value
+
+
+def _side(cells: Iterable[RenderableType]) -> str:
+    """Return ``"right"`` where every cell is a number, with or without a unit."""
+    texts = [cell.plain if isinstance(cell, Text) else cell for cell in cells]
+    return "right" if all(isinstance(text, str) and NUMBER.fullmatch(text) for text in texts) else "left"

@@ -1,0 +1,69 @@
+"""Predictions of a trained network in original units, and how well they fit. No training here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backends import Backend, Params
+from bench.training.standardise import Floats, Standardisation, is_constant
+
+BLOCK_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well predictions fit.
+
+    Attributes:
+        loss: mean squared error in standardised units, comparable with the training loss.
+        r2: share of each target's variance explained, NaN where that target does not vary; by column.
+        rmse: root mean squared error in each target's own unit; by column.
+    """
+
+    loss: float
+    r2: dict[str, float]
+    rmse: dict[str, float]
+
+
+def predict(backend: Backend, params: Params, inputs: Standardisation, targets: Standardisation, x: Floats) -> Floats:
+    """Return predictions ``[n, targets]`` in original units for ``x [n, inputs]`` in original units, block by block."""
+    placed = backend.place_params(params)
+    predicted = np.empty((len(x), backend.network.outputs))
+    for start in range(0, len(x), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        predicted[block] = targets.undo(_outputs(backend, placed, inputs.apply(x[block])))
+    return predicted
+
+
+def score_standardised(backend: Backend, params: Params, targets: Standardisation, x: Floats, y: Floats) -> Score:
+    """Return the score of ``params`` on standardised ``x`` and ``y``."""
+    placed = backend.place_params(params)
+    blocks = [_outputs(backend, placed, x[start : start + BLOCK_ROWS]) for start in range(0, len(x), BLOCK_ROWS)]
+    return score(targets, targets.undo(np.concatenate(blocks)), targets.undo(y))
+
+
+def score(targets: Standardisation, predicted: Floats, observed: Floats) -> Score:
+    """Return the score of predictions ``[n, targets]`` in original units."""
+    error = predicted - observed
+    squared = (error**2).mean(axis=0)
+    spread = ((observed - observed.mean(axis=0)) ** 2).mean(axis=0)
+    scales = np.array(targets.scales)
+    loss = float(np.mean(squared / np.where(scales == 0, 1, scales) ** 2))
+    r2 = [
+        float("nan") if is_constant(column) else 1 - s / v
+        for s, v, column in zip(squared, spread, observed.T, strict=True)
+    ]
+    return Score(
+        loss,
+        {name: float(value) for name, value in zip(targets.columns, r2, strict=True)},
+        {name: float(value) for name, value in zip(targets.columns, np.sqrt(squared), strict=True)},
+    )
+
+
+def _outputs(backend: Backend, placed: Any, x: Floats) -> Floats:
+    """Return standardised predictions; a batch needs targets, and forward does not look at them."""
+    batch = backend.place_batch(x, np.zeros((len(x), backend.network.outputs)))
+    return np.asarray(backend.outputs(backend.forward(placed, batch))[-1], np.float64)

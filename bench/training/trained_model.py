@@ -1,0 +1,147 @@
+"""A trained network on disk: safetensors with its columns and their standardisation, enough to predict."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from backends import DTYPES, Layer, Network, Params
+from bench.errors import UsageError
+from bench.training.standardise import Standardisation
+
+FORMAT = "backprop-bench 1"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Parameters and what they were trained on.
+
+    Attributes:
+        network: its first size is the number of input columns, its last that of target columns.
+        dtype: of the parameters.
+        params: host arrays.
+        inputs: names, order and standardisation of the input columns.
+        targets: the same for the target columns.
+        training: what else is worth keeping: backend, steps, learning rate, seed, scores.
+    """
+
+    network: Network
+    dtype: str
+    params: Params
+    inputs: Standardisation
+    targets: Standardisation
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def check_writable(path: str | Path, flag: str) -> Path:
+    """Return ``path``, refused before long work rather than after it.
+
+    Raises:
+        UsageError: it is a folder, or its folder is not there or not writable.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{flag} {path} is a folder; give the path of a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{flag} {path}: there is no folder {str(path.parent)!r}; make it: mkdir -p {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{flag} {path}: folder {str(path.parent)!r} cannot be written to; choose another")
+    return path
+
+
+def save_model(model: TrainedModel, path: Path) -> None:
+    """Write ``model`` to ``path``, whole or not at all."""
+    tensors = {}
+    for number, layer in enumerate(model.params, start=1):
+        for what, array in zip(Layer._fields, layer, strict=True):
+            tensors[f"layer{number}.{what}"] = np.ascontiguousarray(array)
+    metadata = {
+        "format": FORMAT,
+        "network": str(model.network),
+        "dtype": model.dtype,
+        "inputs": _written(model.inputs),
+        "targets": _written(model.targets),
+        "training": json.dumps(model.training),
+    }
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        temporary.write_bytes(save(tensors, metadata))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_model(path: str | Path) -> TrainedModel:
+    """Read what `save_model` wrote.
+
+    Raises:
+        UsageError: no such file, or not one that ``train --save`` made; says what is wrong.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"no file {str(path)!r}; train --data FILE --target COLUMN --save {path} makes it")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise UsageError(_refused(path, f"not a safetensors file ({error})")) from error
+    if metadata.get("format") != FORMAT:
+        raise UsageError(_refused(path, f"its format is {metadata.get('format')!r}, expected {FORMAT!r}"))
+    try:
+        return _checked(metadata, tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+        raise UsageError(_refused(path, reason)) from error
+
+
+def _checked(metadata: dict[str, str], tensors: dict[str, Any]) -> TrainedModel:
+    """Return the model, or raise `KeyError`, `TypeError` or `ValueError` where the parts do not fit."""
+    network, dtype = Network.parse(metadata["network"]), metadata["dtype"]
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype!r}, expected one of {', '.join(DTYPES)}")
+    inputs, targets = _read(metadata["inputs"], "inputs"), _read(metadata["targets"], "targets")
+    if (len(inputs.columns), len(targets.columns)) != (network.inputs, network.outputs):
+        raise ValueError(
+            f"network {network} does not fit {len(inputs.columns)} input and {len(targets.columns)} target columns"
+        )
+    params = []
+    for number, (o, i) in enumerate(network.layer_shapes, start=1):
+        layer = Layer(tensors[f"layer{number}.weights"], tensors[f"layer{number}.biases"])
+        for what, array, shape in zip(Layer._fields, layer, ((o, i), (o,)), strict=True):
+            if array.shape != shape or str(array.dtype) != dtype:
+                raise ValueError(
+                    f"layer{number}.{what} is {array.dtype} {array.shape}, expected {dtype} {shape} for {network}"
+                )
+            if not np.isfinite(array).all():
+                raise ValueError(f"layer{number}.{what} holds values that are not finite")
+        params.append(layer)
+    training = json.loads(metadata.get("training", "{}"))
+    return TrainedModel(network, dtype, tuple(params), inputs, targets, training)
+
+
+def _written(columns: Standardisation) -> str:
+    """Return JSON; its floats are written with as many digits as give the same float64 back."""
+    triples = zip(columns.columns, columns.means, columns.scales, strict=True)
+    return json.dumps([{"name": name, "mean": mean, "scale": scale} for name, mean, scale in triples])
+
+
+def _read(text: str, what: str) -> Standardisation:
+    columns = json.loads(text)
+    names = tuple(str(column["name"]) for column in columns)
+    means, scales = (tuple(float(column[key]) for column in columns) for key in ("mean", "scale"))
+    if not all(map(math.isfinite, (*means, *scales))) or min(scales, default=0.0) < 0:
+        raise ValueError(f"the standardisation of its {what} is not finite numbers")
+    return Standardisation(names, means, scales)
+
+
+def _refused(path: Path, reason: str) -> str:
+    return f"{path} holds no trained network: {reason}; give a file that python -m bench train --save wrote"

@@ -1,0 +1,139 @@
+"""Backends side by side within one run, and one run against another. Rows in, rows out; no formatting, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.verdicts import statistics
+from bench.verdicts.pairs import against_fastest, outcome
+from bench.verdicts.statistics import CASE, MARGIN, SLOWER
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCE = "numpy"
+LimitOf = Callable[[str, int, str, str, int], float | None]
+"""Network, batch, dtype, phase, threads -> seconds below which the machine cannot go, ``None`` where unknown."""
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A run's own A/A arm: how often two copies of one backend were called different, each comparison by itself."""
+
+    backend: str
+    comparisons: int
+    different: int
+
+    @property
+    def rate(self) -> float:
+        """False positives per comparison; NaN where there was none."""
+        return self.different / self.comparisons if self.comparisons else float("nan")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one run says.
+
+    Attributes:
+        rows: one a case and backend, the fastest first: those of `bench.verdicts.statistics.cell_figures`, and
+            ``to_fastest``, ``to_fastest_low``, ``to_fastest_high``, ``to_numpy`` (ratios of times; NaN without numpy),
+            ``verdict`` (fastest, tie, slower, undecided), ``limit_s``, ``share_of_limit`` (NaN where not measured).
+        winners: one a case: ``CASE``, ``outcome`` (fastest, tie, undecided), ``backends`` (list; one where it is the
+            fastest), ``compared`` (how many backends).
+        failures: one line for each distinct cell without a time, and why.
+        chance: the A/A arm; ``None`` where the run has none.
+        margin: of equivalence.
+        pairs: comparisons that Holm's method held together.
+    """
+
+    rows: pd.DataFrame
+    winners: pd.DataFrame
+    failures: tuple[str, ...]
+    chance: Chance | None
+    margin: float
+    pairs: int
+
+
+def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | None = None) -> Comparison:
+    """Compare the backends of one run.
+
+    Args:
+        frame: rows of one run, as `bench.results.load` gives them, of the phases wanted.
+        margin: of equivalence.
+        limit_of: the machine's limit, where it was measured.
+    """
+    import pandas as pd
+
+    figures = statistics.cell_figures(frame)
+    main, pairs = against_fastest(figures[figures["arm"] == ""], margin)
+    winners = []
+    for _, case in main.groupby(CASE, sort=False):
+        won = outcome(dict(zip(case["backend"], case["verdict"], strict=True)))
+        winners.append({key: case.iloc[0][key] for key in CASE} | won)
+        numpy_s = case.loc[case["backend"] == REFERENCE, "seconds"].mean()
+        main.loc[case.index, "to_numpy"] = case["seconds"] / numpy_s
+    main["limit_s"] = [_limit_s(row, limit_of) for _, row in main.iterrows()]
+    main["share_of_limit"] = main["limit_s"] / main["seconds"]
+    chance = a_against_a(figures, margin)
+    rows = main.drop(columns="block_logs")
+    return Comparison(rows, pd.DataFrame(winners), failures(frame), chance, margin, pairs)
+
+
+def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
+    """Compare two runs cell by cell.
+
+    Returns:
+        One row a cell that both have: ``CASE``, ``backend``, ``before_s``, ``after_s``, ``ratio``, ``low``, ``high``
+        (after / before, 95 %), ``p_value`` (of a difference, after Holm), ``verdict`` (faster, slower,
+        tie, undecided).
+    """
+    keys = [*CASE, "backend"]
+    one, two = (
+        figures[figures["arm"] == ""].set_index(keys, drop=False)
+        for figures in (statistics.cell_figures(before), statistics.cell_figures(after))
+    )
+    both = one.index.intersection(two.index, sort=False)
+    one, two = one.loc[both], two.loc[both]
+    found = statistics.ratios(one, two, margin)
+    made = both.to_frame(index=False)
+    made["before_s"], made["after_s"] = one["seconds"].to_numpy(), two["seconds"].to_numpy()
+    made["ratio"], made["low"], made["high"] = found.ratio, found.low, found.high
+    made["p_value"] = statistics.holm(found.p_difference)
+    made["verdict"] = statistics.verdicts(found)
+    return made
+
+
+def a_against_a(figures: pd.DataFrame, margin: float = MARGIN) -> Chance | None:
+    """Return how often the two arms of one backend were called different."""
+    twin = figures[figures["arm"] != ""]
+    if twin.empty:
+        return None
+    keys = [*CASE, "backend"]
+    second = twin.set_index(keys, drop=False)
+    first = figures[figures["arm"] == ""].set_index(keys, drop=False)
+    both = second.index.intersection(first.index)
+    found = statistics.verdicts(statistics.ratios(first.loc[both], second.loc[both], margin), together=False)
+    different = int(np.isin(found, (statistics.FASTER, SLOWER)).sum())
+    return Chance(str(twin["backend"].iloc[0]), len(both), different)
+
+
+def failures(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return one line for each distinct cell without a time, with its status and reason."""
+    bad = frame[frame["status"] != "ok"]
+    lines = (
+        f"{row.backend}{' ' + row.arm if row.arm else ''}, {row.network} n={row.batch} {row.dtype} {row.phase}: "
+        f"{row.status}{': ' + row.reason if row.reason else ''}"
+        for row in bad.itertuples()
+    )
+    return tuple(dict.fromkeys(lines))
+
+
+def _limit_s(row: pd.Series[float], limit_of: LimitOf | None) -> float:
+    if row["device"] != "cpu":
+        return float("nan")  # ceilings are those of the processor
+    limit_s = limit_of(*(row[key] for key in ("network", "batch", "dtype", "phase", "threads"))) if limit_of else None
+    return float("nan") if limit_s is None else limit_s

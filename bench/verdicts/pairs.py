@@ -1,0 +1,64 @@
+"""Each backend of a case against the fastest of it, every pair of the grid weighed together. No files, no formatting.
+
+Which backend is the fastest was chosen by the figures that are then compared; Holm's method over all pairs, also those
+without the fastest, pays for that choice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.verdicts import statistics
+from bench.verdicts.statistics import CASE, MARGIN, SLOWER, TIE, UNDECIDED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FASTEST = "fastest"
+
+
+def against_fastest(figures: pd.DataFrame, margin: float = MARGIN) -> tuple[pd.DataFrame, int]:
+    """Return each cell beside the fastest of its case, and how many pairs were weighed together.
+
+    Args:
+        figures: rows of `bench.verdicts.statistics.cell_figures`, one a case and backend.
+        margin: of equivalence.
+
+    Returns:
+        The rows, case by case, the fastest first, with ``case`` (its number), ``to_fastest``, ``to_fastest_low``,
+        ``to_fastest_high`` (ratios of times, 95 %) and ``verdict``: slower, tie or undecided, and for the first of a
+        case its `outcome`; the number.
+    """
+    case = figures.groupby(CASE, sort=False).ngroup()
+    rows = figures.assign(case=case).sort_values(["case", "log_s"], ignore_index=True)
+    first = (~rows["case"].duplicated()).to_numpy()
+    spans = list(itertools.pairwise([*np.flatnonzero(first).tolist(), len(rows)]))
+    pairs = [pair for span in spans for pair in itertools.combinations(range(*span), 2)]
+    base, other = np.array(pairs, int).reshape(-1, 2).T
+    found = statistics.ratios(rows.iloc[base], rows.iloc[other], margin)
+    judged = statistics.verdicts(found)
+    lead = first[base]
+    behind = other[lead]
+    to_fastest, verdict = np.ones((3, len(rows))), np.full(len(rows), FASTEST, object)
+    to_fastest[:, behind] = found.ratio[lead], found.low[lead], found.high[lead]
+    verdict[behind] = np.where(np.isin(judged, (SLOWER, TIE)), judged, UNDECIDED)[lead]
+    for start, end in spans:
+        verdict[start] = outcome(dict(zip(rows["backend"].iloc[start:end], verdict[start:end], strict=True)))["outcome"]
+    rows["to_fastest"], rows["to_fastest_low"], rows["to_fastest_high"] = to_fastest
+    return rows.assign(verdict=verdict), len(pairs)
+
+
+def outcome(verdicts: dict[str, str]) -> dict[str, object]:
+    """Return who won a case, from the verdict of each backend against the fastest.
+
+    It is ``fastest`` where every other is proven slower, ``tie`` where the rest of those are proven equal, and
+    ``undecided`` where one is neither; ``backends`` are those that may be the best.
+    """
+    candidates = [name for name, verdict in verdicts.items() if verdict != SLOWER]
+    kind = FASTEST if len(candidates) == 1 else TIE
+    if any(verdict == UNDECIDED for verdict in verdicts.values()):
+        kind = UNDECIDED
+    return {"outcome": kind, "backends": candidates, "compared": len(verdicts)}

@@ -1,0 +1,268 @@
+"""From rows of blocks to intervals and verdicts. No files, no formatting.
+
+A block is one fresh process; what it says of a cell is one *block figure*, taken as a logarithm. The blocks of one
+round of a campaign were measured side by side, in turns of milliseconds, and what the machine did in a turn is in all
+of them: `side_by_side` tells it from what is each arm's own. Two arms are compared by the mean of the differences of
+their block figures, round by round, which is the log of a ratio of times. Arms without rounds in common, of two runs
+say, are compared by the difference of their means.
+
+The spread of such a mean is that of a bootstrap over blocks, rounds being drawn again inside each block that was drawn:
+what the rounds add is in the scatter of the block figures already, so nothing is added for it, and no draw is made, for
+the bootstrap's variance has a closed form. Two to six blocks are too few for its percentiles, which cover the truth in
+82 to 92 % of cases where 95 % are promised. Three things mend that:
+
+1. The sum of squares of ``K`` block figures is divided by ``K - 1``, not by ``K``.
+2. Student's t takes the place of the normal distribution.
+3. The variance of a cell is drawn towards that of the other cells of the run (`moderate`), which brings degrees of
+   freedom that three blocks alone do not have. Source: Smyth, Statistical Applications in Genetics 3 (2004) 3.
+
+Verdicts weigh three claims about a ratio against a margin of equivalence: *faster* and *slower*, the ratio lies beyond
+the margin; *tie*, inside it. A claim is made only where the whole 95 % interval says so; what supports no claim is
+*undecided*. Claims of a difference must hold for a whole grid together (`holm`): one false alarm in a grid is one too
+many. A tie raises no alarm, and holds at 95 % for its own cell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bench.verdicts.student import digamma, inverse_trigamma, quantile, trigamma, upper_tail
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+
+FIGURES = ("minimum_s", "lower_quartile_s", "median_s", "turn_s")
+"""Columns that can give the block figure: as they are, or `side_by_side`."""
+
+FIGURE = "turn_s"
+MARGIN = 0.05
+CONFIDENCE = 0.95
+MOST_PASSES, CONVERGED = 50, 1e-6
+
+CASE = ["network", "batch", "dtype", "device", "threads", "phase"]
+"""What the backends of one comparison have in common."""
+
+FASTER, SLOWER, TIE, UNDECIDED = "faster", "slower", "tie", "undecided"
+
+
+class Ratios(NamedTuple):
+    """Ratios of times, other / base, elementwise: estimate, 95 % interval, two-sided p-values of the claims.
+
+    ``difference`` is the claim of a difference that the ratio supports better, *faster* or *slower*.
+    """
+
+    ratio: Floats
+    low: Floats
+    high: Floats
+    p_difference: Floats
+    p_tie: Floats
+    difference: NDArray[np.str_]
+
+
+def cell_figures(frame: pd.DataFrame, figure: str = FIGURE) -> pd.DataFrame:
+    """Return one row a cell and arm: its time, and how sure that is.
+
+    Args:
+        frame: as `bench.results.load` gives it; rows that are not ``ok`` are passed over.
+        figure: a key of `FIGURES`.
+
+    Returns:
+        ``CASE``, ``backend``, ``arm``, then ``seconds``, ``low_s``, ``high_s`` (95 %), ``log_s`` (mean of the blocks),
+        ``variance`` (of ``log_s``), ``dof``, ``blocks``, ``block_logs`` (the log figure of each block, by run and
+        number of the block).
+    """
+    import pandas as pd
+
+    good = frame[frame["status"] == "ok"]
+    keys = [*CASE, "backend", "arm"]
+    rows: list[dict[str, Any]] = []
+    good = good.assign(log_figure=block_figures(good, figure))
+    for key, cell in good.groupby(keys, sort=False, observed=True):
+        logs = dict(zip(zip(cell["run"], cell["block"], strict=True), cell["log_figure"].tolist(), strict=True))
+        rows.append(dict(zip(keys, key, strict=True)) | {"log_s": cell["log_figure"].mean(), "block_logs": logs})
+    made = pd.DataFrame(rows, columns=[*keys, "log_s", "block_logs"])
+    made["blocks"] = [len(logs) for logs in made["block_logs"]]
+    most = float((made.groupby(["backend", "arm"])["blocks"].max() - 1).sum())
+    _, variance, dof = means([list(logs.values()) for logs in made["block_logs"]], most)
+    half = quantile((1 + CONFIDENCE) / 2, dof) * np.sqrt(variance)
+    log_s = made["log_s"].to_numpy(float)
+    made["seconds"], made["low_s"], made["high_s"] = np.exp(log_s), np.exp(log_s - half), np.exp(log_s + half)
+    made["variance"], made["dof"] = variance, dof
+    return made
+
+
+def block_figures(rows: pd.DataFrame, figure: str = FIGURE) -> Floats:
+    """Return the log block figure of each row.
+
+    Args:
+        rows: that are ``ok``.
+        figure: of `FIGURES`.
+    """
+    if figure != FIGURE:
+        return np.asarray(np.log(rows[figure].to_numpy(float)))
+    found = np.empty(len(rows))
+    # Runs of earlier versions did not keep their turns: each is one turn then.
+    kept = rows["turn_s"] if "turn_s" in rows else [None] * len(rows)
+    turns = [
+        own if isinstance(own, list) and any(own) else [median]
+        for own, median in zip(kept, rows["median_s"], strict=True)
+    ]
+    for places in rows.groupby(["run", "block", *CASE], sort=False, observed=True).indices.values():
+        found[places] = side_by_side([turns[place] for place in places])
+    return found
+
+
+def side_by_side(turns: Sequence[Sequence[float | None]]) -> Floats:
+    """Return the log seconds of some arms whose turns were timed one after the other, turn by turn.
+
+    A turn's log seconds are the arm's own plus what the machine added to all arms in that turn. The two are found by
+    turns, each from what the other leaves; of what is an arm's own, the middle half counts, since a machine changes
+    its speed between two arms of a turn as well.
+
+    Args:
+        turns: seconds of each arm's turns, in order; ``None`` or NaN where a turn was spoiled. An arm may have fewer.
+    """
+    logs = np.full((len(turns), max(map(len, turns))), np.nan)
+    for arm, seconds in zip(logs, turns, strict=True):
+        arm[: len(seconds)] = np.log(np.asarray(seconds, float))
+    known = np.isfinite(logs)
+    shared = known & (known.sum(axis=0) > 1)
+    use = np.where(shared.any(axis=1, keepdims=True), shared, known)
+    added, own = np.zeros(logs.shape[1]), np.zeros(len(logs))
+    for _ in range(MOST_PASSES if shared.any() else 1):
+        before, own = own, np.array([_middle((arm - added)[mask]) for arm, mask in zip(logs, use, strict=True)])
+        added = np.where(shared, logs - own[:, None], 0.0).sum(axis=0) / np.maximum(shared.sum(axis=0), 1)
+        # What all arms gain in a pass their turns lose, pass after pass: how arms differ is what settles.
+        if np.ptp(own - before) < CONVERGED:
+            break
+    return own + (_middle(added[shared.any(axis=0)]) if shared.any() else 0.0)
+
+
+def _middle(values: Floats) -> float:
+    """Return the mean of the middle half, NaN of nothing."""
+    if not len(values):
+        return math.nan
+    cut = len(values) // 4
+    return float(np.sort(values)[cut : len(values) - cut].mean())
+
+
+def means(values: Sequence[Sequence[float]], most_dof: float) -> tuple[Floats, Floats, Floats]:
+    """Return the mean of each cell's values, the variance of that mean, and its degrees of freedom.
+
+    Args:
+        values: of each cell, one a block: log figures, or differences of two.
+        most_dof: as in `moderate`.
+    """
+    counts = np.array([len(own) for own in values], float)
+    middle = np.array([np.mean(own) if len(own) else math.nan for own in values], float)
+    scatter = np.array([np.var(own, ddof=1) if len(own) > 1 else math.nan for own in values], float)
+    spread, dof = moderate(scatter, counts - 1, most_dof)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return middle, spread / counts, dof
+
+
+def moderate(variances: ArrayLike, dof: ArrayLike, most_dof: float) -> tuple[Floats, Floats]:
+    """Draw variances towards their common value, the more the less they differ beyond chance.
+
+    Args:
+        variances: of single blocks, one a cell; NaN where a cell has one block alone.
+        dof: degrees of freedom of each.
+        most_dof: most degrees of freedom that the common value may count for. Cells of one process share its luck, so
+            this is the number of processes less that of backends, however many cells there are; 0: no moderation.
+
+    Returns:
+        The moderated variances and their degrees of freedom, NaN where nothing is known.
+    """
+    s2, d = np.asarray(variances, float), np.asarray(dof, float)
+    common, prior_dof = _common_variance(s2, d, most_dof)
+    known = np.where(np.isfinite(s2) & (d > 0), d, 0.0)
+    total = prior_dof + known
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = (prior_dof * common + known * np.nan_to_num(s2)) / total
+    return np.maximum(spread, 1e-12), np.where(total > 0, total, np.nan)
+
+
+def _common_variance(s2: Floats, d: Floats, most_dof: float) -> tuple[float, float]:
+    """Return the variance that the cells share and the degrees of freedom that it counts for."""
+    usable = np.isfinite(s2) & (s2 > 0) & (d > 0)
+    if usable.sum() < 3 or most_dof <= 0:
+        return 0.0, 0.0
+    log_s2, d = np.log(s2[usable]), d[usable]
+    offset = {float(x): digamma(x / 2) - math.log(x / 2) for x in np.unique(d)}
+    chance = {float(x): trigamma(x / 2) for x in np.unique(d)}
+    centred = log_s2 - np.array([offset[float(x)] for x in d])
+    excess = float(centred.var(ddof=1)) - float(np.mean([chance[float(x)] for x in d]))
+    if excess <= 0:
+        return float(np.average(s2[usable], weights=d)), most_dof
+    prior_dof = 2 * inverse_trigamma(excess)
+    common = math.exp(float(centred.mean()) + digamma(prior_dof / 2) - math.log(prior_dof / 2))
+    return common, min(prior_dof, most_dof)
+
+
+def ratios(base: pd.DataFrame, other: pd.DataFrame, margin: float = MARGIN) -> Ratios:
+    """Return the ratios of times, other / base, row by row: from their common rounds where there are two or more.
+
+    Args:
+        base: rows of `cell_figures`.
+        other: as many rows of it, each to be divided by the row of ``base`` in the same place.
+        margin: of equivalence; 0.05 makes ratios between 1 / 1.05 and 1.05 equivalent.
+    """
+    one, two = base["variance"].to_numpy(float), other["variance"].to_numpy(float)
+    log_ratio, variance = other["log_s"].to_numpy(float) - base["log_s"].to_numpy(float), one + two
+    with np.errstate(invalid="ignore"):
+        dof = (one + two) ** 2 / (one**2 / base["dof"].to_numpy(float) + two**2 / other["dof"].to_numpy(float))
+    differences = [
+        [after[block] - before[block] for block in before.keys() & after.keys()]
+        for before, after in zip(base["block_logs"], other["block_logs"], strict=True)
+    ]
+    paired = np.array([len(own) > 1 for own in differences], bool)
+    if paired.any():
+        arms = {arm for side in (base, other) for arm in zip(side["backend"], side["arm"], strict=True)}
+        most = (max(map(len, differences)) - 1) * max(len(arms) - 1, 1)
+        found = means([own for own in differences if len(own) > 1], float(most))
+        log_ratio[paired], variance[paired], dof[paired] = found
+    return weigh(log_ratio, np.sqrt(variance), dof, margin)
+
+
+def weigh(log_ratio: ArrayLike, error: ArrayLike, dof: ArrayLike, margin: float = MARGIN) -> Ratios:
+    """Return ratios with interval and p-values, from log ratios, their standard errors and degrees of freedom."""
+    estimate, spread = np.asarray(log_ratio, float), np.asarray(error, float)
+    edge = math.log1p(margin)
+    half = quantile((1 + CONFIDENCE) / 2, dof) * spread
+    faster = upper_tail((-edge - estimate) / spread, dof)
+    slower = upper_tail((estimate - edge) / spread, dof)
+    tie = upper_tail((edge - np.abs(estimate)) / spread, dof)
+    p_difference = np.minimum(2 * np.minimum(faster, slower), 1.0)
+    difference = np.where(estimate < 0, FASTER, SLOWER)
+    ends = np.exp(estimate - half), np.exp(estimate + half)
+    return Ratios(np.exp(estimate), *ends, p_difference, np.minimum(2 * tie, 1.0), difference)
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Return p-values adjusted by Holm's method; NaN stays NaN and does not count."""
+    p = np.asarray(p_values, float)
+    adjusted = np.full(p.shape, np.nan)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known])]
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
+    return adjusted
+
+
+def verdicts(found: Ratios, together: bool = True) -> NDArray[np.str_]:
+    """Return faster, slower, tie or undecided for each ratio.
+
+    Args:
+        found: ratios.
+        together: whether differences are claimed for all of them together (`holm`) or for each alone.
+    """
+    p = holm(found.p_difference) if together else found.p_difference
+    rate = 1 - CONFIDENCE
+    tie = np.where(np.nan_to_num(found.p_tie, nan=1.0) <= rate, TIE, UNDECIDED)
+    return np.where(np.nan_to_num(p, nan=1.0) <= rate, found.difference, tie)

@@ -1,0 +1,87 @@
+"""Ctrl-C while a campaign measures: it ends at once and cleanly, and says how to go on."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+
+from bench import cli, results
+
+SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`
+GRID = ["--networks", "1-1-1", "--dtypes", "float64", "--phases", "step", "--threads", "1", "--blocks", "2"]
+ENDLESS = ["--backends", "specimens:Exact,specimens:Hangs", "--batches", "1,7", "--cell-time", "20ms"]
+SOON_S = 2.0
+
+
+@pytest.fixture
+def environment(monkeypatch, tmp_path):
+    """Return the environment in which the processes find the specimens."""
+    monkeypatch.chdir(tmp_path)
+    path = os.pathsep.join([str(SPECIMENS.parents[1]), str(SPECIMENS)])
+    return os.environ | {"PYTHONPATH": path, "COLUMNS": "80", "NO_COLOR": "1", "TMPDIR": str(tmp_path)}
+
+
+def children_of(folder):
+    """Return the ids of the processes of blocks whose specs are below a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:  # it has just ended
+            continue
+        if b"bench.measure.child" in words and any(str(folder).encode() in word for word in words):
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("to", ["the group", "the parent alone"])
+def test_an_interrupt_ends_every_process_and_says_how_to_go_on(environment, tmp_path, to):
+    """With three blocks alive, one of them hung: status 130 within two seconds, no traceback, no process left."""
+    command = [sys.executable, "-m", "bench", "run", *GRID, *ENDLESS, "--results", str(tmp_path / "kept")]
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline_s = time.monotonic() + 60
+    while not rows_of(tmp_path / "kept") and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    time.sleep(1.0)  # the first rows are there: the batch that hangs comes next
+    assert len(children_of(tmp_path)) == 3
+    begun_s = time.monotonic()
+    send = os.killpg if to == "the group" else os.kill
+    send(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - begun_s < SOON_S
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert children_of(tmp_path) == []
+    assert [line for line in err.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
+    run = results.runs(tmp_path / "kept")[0]
+    resume = re.search(r"go on with:\s+(python -m bench run --resume .*)", err)[1]
+    assert resume == f"python -m bench run --resume {run.id} --results {tmp_path / 'kept'}"
+    assert not run.manifest["complete"]
+
+
+def rows_of(root):
+    """Return the lines of the rows below a folder."""
+    return [line for path in root.glob("*/*/rows.jsonl") for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("moment", ["add_flags", "run"])
+def test_an_interrupt_while_a_command_starts_leaves_no_traceback(monkeypatch, capsys, moment):
+    """Whatever is being imported or planned, Ctrl-C ends it with status 130 and one word."""
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    command = types.SimpleNamespace(add_flags=lambda parser: None, run=lambda args: 0)
+    setattr(command, moment, interrupt)
+    monkeypatch.setitem(sys.modules, "bench.cli.run", command)
+    assert cli.main(["run"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

@@ -1,0 +1,164 @@
+"""The probes do the work that they claim, and measure rates that no arithmetic on this machine beats."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.cli import main
+from bench.errors import UsageError
+from bench.limits import probes
+from bench.limits.ceilings import Ceiling, load
+from bench.limits.probes import child, probe
+from bench.limits.probes.probe import Probe
+from bench.machine import machine_id, physical_cores
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probe little memory and small products."""
+    monkeypatch.setattr(probe, "WORKING_SETS", (16 << 10, 64 << 10))
+    products = {name: (m // 16, k // 16, n // 16, *rest) for name, (m, k, n, *rest) in probe.PRODUCTS.items()}
+    monkeypatch.setattr(probe, "PRODUCTS", products)
+
+
+def test_probe_rate_is_work_over_the_best_time() -> None:
+    """A call of 2 ms that claims 1,000 units gives 500,000 a second; spread, it counts the slowest thread."""
+    lone = Probe("tanh", "float32", "sleep", 0, 1000.0, lambda thread: time.sleep(0.002))
+    spread = Probe("tanh", "float32", "spread", 0, 1000.0, lambda thread: time.sleep(0.001 + 0.002 * thread), True)
+    slept, together = child.measured("x", [lone, spread], 2, 0.05)
+    assert 0.8 * 500_000 < slept.per_second <= 500_000
+    assert 0.8 * 333_333 < together.per_second <= 1.01 * 333_333
+
+
+def test_probe_keeps_its_best_time() -> None:
+    """Calls that something held up do not count, whether they come first or last."""
+    waits = iter([0.02, 0.002] + [0.02] * 100)
+    held_up = Probe("tanh", "float32", "sleep", 0, 1000.0, lambda thread: time.sleep(next(waits)))
+    (found,) = child.measured("x", [held_up], 1, 0.05)
+    assert found.per_second > 300_000
+
+
+def test_probe_that_is_spread_runs_on_every_thread_at_once() -> None:
+    """Each thread makes its own part, the parts overlapping."""
+    seen = []
+    with ThreadPoolExecutor(3) as pool:
+        slept = Probe("read", "", "", 0, 1.0, lambda thread: (seen.append(thread), time.sleep(0.05)), True)
+        assert child.once_s(slept, 3, pool) < 0.14
+    assert sorted(seen) == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("library", ["numpy", "numba"])
+def test_probes_cover_every_kind(library: str) -> None:
+    """Each yields reading and copying of each working set and tanh of each dtype, and every one of them runs."""
+    pytest.importorskip(library)
+    made = list(importlib.import_module(f"bench.limits.probes.{library}_probes").probes(2))
+    for one in made:
+        assert one.work > 0
+        for thread in range(2 if one.spread else 1):
+            one.call(thread)
+    kinds = [(one.kind, one.dtype, one.working_set_bytes) for one in made if one.kind != "product"]
+    sizes = [16 << 10, 64 << 10]
+    expected = [("read", "", size) for size in sizes] + [("copy", "", size) for size in sizes]
+    assert kinds == [*expected, ("tanh", "float32", 0), ("tanh", "float64", 0)]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_products_are_computed_in_their_dtype(library: str) -> None:
+    """Each product's factors have the shapes and the FLOP of its name."""
+    pytest.importorskip(library)
+    made = [
+        one
+        for one in importlib.import_module(f"bench.limits.probes.{library}_probes").probes(1)
+        if one.kind == "product"
+    ]
+    for dtype in ("float32", "float64"):
+        assert {one.shape for one in made if one.dtype == dtype} == set(probe.PRODUCTS)
+    for one in made:
+        m, k, n, *_ = probe.PRODUCTS[one.shape]
+        assert one.work == 2 * m * k * n
+        one.call(0)
+        a, b = one.call.args[-3:-1] if library == "torch" else one.call.args[-2:]  # type: ignore[attr-defined]
+        if library == "numpy":
+            a, b = one.call.args[:2]  # type: ignore[attr-defined]
+            np.testing.assert_array_equal(one.call.args[2], a @ b)  # type: ignore[attr-defined]
+        assert str(a.dtype).endswith(one.dtype)
+        assert str(b.dtype).endswith(one.dtype)
+
+
+def test_compiled_probes_compute_what_they_name() -> None:
+    """Tanh within 4 ulp of the exact one; the sum adds every element; the copy holds what was copied, scaled."""
+    numba_probes = pytest.importorskip("bench.limits.probes.numba_probes")
+    for dtype, kernel in (("float32", numba_probes.tanh_float32), ("float64", numba_probes.tanh_float64)):
+        x = np.linspace(-10, 10, 2001).astype(dtype)
+        out = np.empty_like(x)
+        kernel(x, out, 1)
+        exact = np.tanh(x.astype(np.longdouble))
+        assert float(np.max(np.abs(out - exact) / np.spacing(np.abs(exact).astype(dtype)).clip(1e-40))) <= 4
+    total = np.zeros(1, np.int64)
+    numba_probes.read(np.arange(100), total, 1)
+    assert total[0] == 4950
+    copy = np.empty(10)
+    numba_probes.scale(np.arange(10.0), copy, 4)
+    np.testing.assert_array_equal(copy, np.arange(10.0) / 4)
+
+
+def test_known_ceilings_are_never_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second look keeps what was faster before, takes what is faster now, and tells when it was."""
+    slow, fast = (Ceiling("tanh", "float32", 1, "tanh", 0, rate, "numpy") for rate in (1e9, 2e9))
+    other = Ceiling("tanh", "float64", 1, "tanh", 0, 1e8, "numpy")
+    looks = iter([[fast], [slow, other]])
+    monkeypatch.setattr(probes, "_child", lambda library, threads, seconds: next(looks))
+    first = probes.measure([1], libraries=["numpy"])
+    second = probes.measure([1], libraries=["numpy"], known=first)
+    assert second.measured == (fast, other)
+    assert second.machine == machine_id()
+
+
+def test_ceilings_command_measures_stores_and_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One library, one thread: a table within 80 columns, a file of the machine, and both again from what is stored."""
+    where = ["--results", str(tmp_path)]
+    assert main(["ceilings", "--libraries", "numpy", "--threads", "1", "--seconds", "1ms", *where]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert all(text in shown for text in ("4096x784 * 784x512 (forward)", "GFLOP/s", "GB/s", "tanh/s", "16.0 KiB"))
+    stored = load(machine_id(), tmp_path)
+    assert stored is not None
+    assert stored.threads == (1,)
+    assert main(["ceilings", "--show", "--json", *where]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [Ceiling(**item) for item in document["measured"]] == list(stored.measured)
+    assert main(["ceilings", "--show", *where]) == 0
+    assert shown == capsys.readouterr().out
+
+
+def test_parts_are_rows_of_the_same_memory() -> None:
+    """A working set of 64 bytes for two threads: two rows of eight float32 or four float64, nothing copied."""
+    whole = np.ones(16)
+    for dtype, columns in (("float32", 8), ("float64", 4)):
+        rows = probe.parts(whole, 64, 2, dtype)
+        assert rows.shape == (2, columns)
+        assert np.shares_memory(rows, whole)
+
+
+def test_ceilings_refuses_what_the_machine_has_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """More threads than cores is wrong usage, as is showing what was never measured."""
+    with pytest.raises(UsageError, match="threads must be between 1 and the"):
+        probes.measure([len(physical_cores()) + 1])
+    assert main(["ceilings", "--show", "--results", str(tmp_path)]) == 2
+    assert "measure them: python -m bench ceilings" in capsys.readouterr().err
+
+
+def test_probe_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library whose probes raise is told with its last words and the way around it."""
+    monkeypatch.setattr(probes, "LIBRARIES", ("json", "numpy"))
+    with pytest.raises(UsageError, match=r"the probes of json failed: .*json_probes.*--libraries numpy"):
+        probes.measure([1], libraries=["json"])

@@ -1,0 +1,59 @@
+"""What a manifest keeps of the command that made a run."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.measure import campaign, manifest
+from bench.measure.plan import Group, Plan
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ([f"{CHECKOUT}/bench/__main__.py", "run", "--quick"], "python -m bench run --quick"),
+        (["/srv/me/venv/bin/backprop-bench", "run", "--label", "a b"], "backprop-bench run --label 'a b'"),
+        (["/srv/me/my script.py", "3"], "python 'my script.py' 3"),
+        (["-c"], "python -c"),
+        (
+            [f"{CHECKOUT}/bench/__main__.py", "run", "--results", f"{CHECKOUT}/mine"],
+            "python -m bench run --results mine",
+        ),
+        (["x", "run", f"--results={CHECKOUT}/mine", "--label", "/tmp/x"], "x run --results=mine --label /tmp/x"),
+        ([], ""),
+    ],
+)
+def test_the_command_can_be_copied(arguments, command):
+    """Words as a shell reads them, without the path of interpreter, script or checkout."""
+    assert manifest.copyable(arguments) == command
+
+
+def test_the_stored_command_makes_the_same_plan(tmp_path):
+    """What a real run stores is its own command line, names no folder of the checkout, and can be run again."""
+    flags = ["--networks", "1-1-1", "--batches", "1,7", "--dtypes", "float64", "--phases", "step", "--blocks", "1"]
+    flags += ["--cell-time", "20ms", "--backends", "specimens:Exact", "--aa", "none", "--label", "two words"]
+    environment = os.environ | {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'tests' / 'bench'}"}
+    command = [sys.executable, "-m", "bench", "run", *flags]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    (path,) = tmp_path.glob("results/*/*/run.json")
+    stored = json.loads(path.read_text())
+    assert str(CHECKOUT) not in json.dumps(stored)
+    assert stored["command"] == f"python -m bench run {shlex.join(flags)}"
+    again = [sys.executable, *shlex.split(stored["command"])[1:], "--dry-run", "--json"]
+    said = subprocess.run(again, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
+    assert json.loads(said)["plan"] == stored["plan"]
+
+
+def test_a_run_stored_without_a_command_can_be_resumed(tmp_path):
+    """What was typed plays no part in going on with a run."""
+    plan = Plan((Group("1-1-1", 1, "float64", "cpu"),), ("step",), ("no_such_module:Backend",), blocks=1)
+    run = campaign.create(plan, [], root=tmp_path)
+    campaign.check_resumable(run)
+    assert campaign.carry_out(run).blocks == 1

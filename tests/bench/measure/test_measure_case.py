@@ -1,0 +1,38 @@
+"""`recommend --measure`: exactly one case, timed for real in fresh processes."""
+
+import json
+import time
+
+import pytest
+
+from backends import Network
+from bench import results
+from bench.cli import main
+from bench.errors import UsageError
+from bench.measure import measure_case
+from tests.bench import synthetic
+
+
+def test_the_case_is_measured_and_the_answer_rests_on_it(tmp_path, monkeypatch, capsys):
+    """A case that no run holds is timed on what is here, in under 30 s; the answer then says that it was measured."""
+    monkeypatch.setattr(measure_case.contenders, "present", lambda *_: (("numpy",), []))
+    monkeypatch.setattr(measure_case, "BUDGET_S", 4.0)
+    synthetic.store(synthetic.frame(phases=("step", "train"), failed=None), tmp_path)
+    begun_s = time.monotonic()
+    arguments = ["--network", "1-2-1", "--batch", "7", "--steps", "10", "--measure", "--results", str(tmp_path)]
+    main(["recommend", *arguments, "--threads", "2", "--json"])
+    assert time.monotonic() - begun_s < 30
+    found = json.loads(capsys.readouterr().out)
+    measured = results.resolve(found["runs"][-1], tmp_path)
+    assert measured.label == measure_case.LABEL
+    assert {row["backend"]: row["basis"] for row in found["rows"]}["numpy"] == "measured here"
+    assert {(row.network, row.batch) for row in results.load(measured).itertuples()} == {("1-2-1", 7)}
+
+
+def test_what_takes_too_long_or_too_many_threads_is_refused_before_it_starts(tmp_path):
+    """The error says how long it would take, and which command takes that long."""
+    with pytest.raises(UsageError, match=r"should take \d+ s.*python -m bench run --networks 784-512-10 --batches 2"):
+        measure_case.measure_case(Network((784, 512, 10)), 200_000, root=tmp_path)
+    with pytest.raises(UsageError, match="this process may use"):
+        measure_case.measure_case(Network((3, 2, 1)), 1, threads=4096, root=tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,158 @@
+"""The store: what is read back, what is reported, what a crash may cost."""
+
+import json
+import logging
+import os
+
+import pytest
+
+from bench import results
+from bench.errors import UsageError
+from bench.results.journal import Fault, Journal, JournalFull, read
+
+
+def make_run(root, name="20260101-000000-aaaa", created="2026-01-01T00:00:00+00:00", machine="box-1", rows=()):
+    """Write a run's folder by hand and return its path."""
+    path = root / machine / name
+    path.mkdir(parents=True)
+    manifest = {"schema": results.SCHEMA, "run": name, "machine": machine, "created": created}
+    (path / "run.json").write_text(json.dumps(manifest))
+    with Journal(path / "rows.jsonl") as journal:
+        for row in rows:
+            journal.append(row)
+    return path
+
+
+def cell(**fields):
+    """Return one record of a measured cell."""
+    return {"record": "cell", "order": 0, "attempt": 0, "backend": "mine", "phase": "step", "status": "ok", **fields}
+
+
+def test_load_has_every_documented_column(tmp_path):
+    """The table has all of COLUMNS, in order and typed, then the receipt, however little the rows hold."""
+    path = make_run(tmp_path, rows=[cell(median_s=1e-6, rounds=7, round_s=[1e-6, 2e-6], receipt_python="3.11")])
+    frame = results.load(path)
+    assert list(frame.columns) == [column.name for column in results.COLUMNS] + ["receipt_python"]
+    assert {column.name: column.dtype for column in results.COLUMNS} == {
+        name: str(dtype) for name, dtype in frame.dtypes.items() if not name.startswith("receipt_")
+    }
+    row = frame.iloc[0]
+    assert (row.run, row.machine, row.median_s, row.rounds, row.round_s) == (
+        "20260101-000000-aaaa",
+        "box-1",
+        1e-6,
+        7,
+        [1e-6, 2e-6],
+    )
+    assert row.created.isoformat() == "2026-01-01T00:00:00+00:00"
+
+
+def test_every_column_is_documented():
+    """Each column has a meaning, and a name with a unit in it agrees with its unit."""
+    for column in results.COLUMNS:
+        assert column.doc
+        assert not column.name.endswith("_s") or column.unit == "s"
+        assert not column.name.endswith("_bytes") or column.unit == "bytes"
+
+
+def test_load_of_an_empty_run_is_an_empty_table(tmp_path):
+    """A run without rows is a table without rows, not an error."""
+    assert results.load(make_run(tmp_path)).empty
+
+
+def test_load_keeps_the_last_attempt_of_a_block(tmp_path):
+    """The rows of a block that was begun again after a crash replace those of the first attempt."""
+    rows = [cell(median_s=1.0), cell(order=1, median_s=2.0), cell(order=1, attempt=1, median_s=3.0)]
+    assert results.load(make_run(tmp_path, rows=rows)).median_s.tolist() == [1.0, 3.0]
+
+
+def test_truncated_and_foreign_lines_are_named_and_the_rest_is_read(tmp_path, caplog):
+    """A line that is cut short, not JSON, or of another program is reported by file and line; the rest counts."""
+    path = make_run(tmp_path, rows=[cell(median_s=1.0)])
+    rows = path / "rows.jsonl"
+    with rows.open("a") as file:
+        file.write(
+            'not json\n[1]\n\n{"record":"alien"}\n' + json.dumps(cell(phase="train", median_s=2.0)) + '\n{"record":"ce'
+        )
+    with caplog.at_level(logging.WARNING):
+        frame = results.load(path)
+    assert frame.median_s.tolist() == [1.0, 2.0]
+    assert [fault.split(": ")[0] for fault in frame.attrs["faults"]] == [f"{rows}:{k}" for k in (2, 3, 5, 7)]
+    assert f"{rows}:7: cut short" in caplog.text
+
+
+def test_journal_closes_a_line_cut_short_before_it_appends(tmp_path):
+    """A record appended after a crash in mid-line is read; only the broken line is lost."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a":1}\n{"a":')
+    with Journal(path) as journal:
+        journal.append({"a": 3})
+    faults: list[Fault] = []
+    assert [record["a"] for _, record in read(path, faults)] == [1, 3]
+    assert [fault.line for fault in faults] == [2]
+
+
+def test_journal_writes_no_number_that_json_lacks(tmp_path):
+    """NaN and infinities are stored as null, also deep inside."""
+    with Journal(tmp_path / "rows.jsonl") as journal:
+        journal.append({"a": float("nan"), "b": [float("inf"), 1.0]})
+    assert (tmp_path / "rows.jsonl").read_text() == '{"a":null,"b":[null,1.0]}\n'
+
+
+def test_journal_on_a_full_disk_keeps_what_is_there(tmp_path, monkeypatch):
+    """Out of space in the middle of a record is an error; the file ends after the last whole record."""
+    path = tmp_path / "rows.jsonl"
+    write = os.write
+    with Journal(path) as journal:
+        journal.append({"a": 1})
+
+        def full(descriptor, data):
+            if len(data) < 8:
+                raise OSError(28, "No space left on device")
+            return write(descriptor, bytes(data)[: len(data) // 2])
+
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(JournalFull, match=r"no space left for .*rows\.jsonl; earlier records are kept"):
+            journal.append({"a": "long enough to be written in two parts"})
+    monkeypatch.undo()
+    assert path.read_text() == '{"a":1}\n'
+
+
+def test_resolve_takes_paths_ids_and_unique_beginnings(tmp_path):
+    """A run is named by its folder, its rows, its id, a unique beginning of it, or 'latest'."""
+    old = make_run(tmp_path, "20260101-1", "2026-01-01T00:00:00+00:00", rows=[cell()])
+    new = make_run(tmp_path, "20260102-2", "2026-01-02T00:00:00+00:00", machine="box-2", rows=[cell()])
+    make_run(tmp_path, "20260103-3", "2026-01-03T00:00:00+00:00")  # no rows: never the latest
+    assert [run.id for run in results.runs(tmp_path)] == ["20260101-1", "20260102-2", "20260103-3"]
+    for text in (old, str(old / "rows.jsonl"), "20260101-1", "20260101"):
+        assert results.resolve(text, tmp_path).path == old
+    assert results.resolve("latest", tmp_path).path == new == results.latest(tmp_path).path
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("2026", "several runs begin with '2026'"), ("nothing", "no run 'nothing'"), ("", "several")]
+)
+def test_resolve_of_a_doubtful_name_lists_the_candidates(tmp_path, text, says):
+    """A name that fits no run, or several, is refused with the ids that there are."""
+    for day in "12":
+        make_run(tmp_path, f"2026010{day}-x", f"2026-01-0{day}T00:00:00+00:00")
+    with pytest.raises(UsageError, match=says) as error:
+        results.resolve(text, tmp_path)
+    assert "20260101-x, 20260102-x" in str(error.value)
+
+
+def test_a_newer_schema_is_refused_and_passed_over(tmp_path, caplog):
+    """A run of a schema to come is refused by name, and does not hide the others."""
+    path = make_run(tmp_path, "20260102-2")
+    (path / "run.json").write_text(json.dumps({"schema": 99, "run": "x", "machine": "m", "created": "2027"}))
+    make_run(tmp_path, "20260101-1")
+    with pytest.raises(UsageError, match="schema 99"):
+        results.open_run(path)
+    assert [run.id for run in results.runs(tmp_path)] == ["20260101-1"]
+    assert "schema 99" in caplog.text
+
+
+def test_no_stored_run_says_what_to_do(tmp_path):
+    """With nothing stored, the error names the command that measures."""
+    with pytest.raises(UsageError, match=r"python -m bench run --quick"):
+        results.load(root=tmp_path)
