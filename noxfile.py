@@ -162,10 +162,11 @@ def bench_command(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Rules and format of the source, by ruff."""
+    """Rules and format of the source, by ruff; the direction of imports, by import-linter."""
     python = shared(session)
     session.run(python, "-m", "ruff", "check", ".")
     session.run(python, "-m", "ruff", "format", "--check", ".")
+    session.run(python, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache")
 
 
 @nox.session
