@@ -118,7 +118,7 @@ def check(
         if progress:
             progress(k / len(plan), claim)
         judged.append(check_claim(claim, subject, chosen))
-    return Report(backend_name, dtype, device, tuple(judged))
+    return Report(backend_name, dtype, device, tuple(judged), subject.products)
 
 
 def plan_of(

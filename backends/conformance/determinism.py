@@ -14,10 +14,11 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from backends.base import TrainingDiverged
+from backends.base import Backend, TrainingDiverged
 from backends.conformance.cases import BLOCK_NETWORK, LARGE_NETWORK, VALUES_SHAPE, Case, many_blocks, rows_around_blocks
 from backends.conformance.report import Finding
 from backends.conformance.subject import Subject
@@ -77,14 +78,18 @@ def digest(subject: Subject) -> dict[str, str]:
         loss, gradients = backend.backward(params, batch, tape)
         found[f"{name} forward"] = _hash(*backend.outputs(tape))
         found[f"{name} loss"] = float(loss).hex()
-        found[f"{name} backward"] = _hash(*(array for layer in backend.fetch(gradients) for array in layer))
-        stepped, _ = backend.step(params, batch, problem.learning_rate)
-        found[f"{name} step"] = _hash(*(array for layer in backend.fetch(stepped) for array in layer))
+        found[f"{name} backward"] = _hash_params(backend, gradients)
+        updated = backend.update(params, gradients, problem.learning_rate)
+        found[f"{name} update"] = _hash_params(backend, updated)
+        stepped, loss = backend.step(backend.place_params(problem.params), batch, problem.learning_rate)
+        found[f"{name} loss of step"] = float(loss).hex()
+        found[f"{name} step"] = _hash_params(backend, stepped)
         try:
-            trained, _ = backend.train(backend.place_params(problem.params), batch, problem.learning_rate, STEPS)
+            trained, losses = backend.train(backend.place_params(problem.params), batch, problem.learning_rate, STEPS)
         except TrainingDiverged as diverged:  # another claim judges that
-            trained = diverged.params
-        found[f"{name} train"] = _hash(*(array for layer in backend.fetch(trained) for array in layer))
+            trained, losses = diverged.params, diverged.losses
+        found[f"{name} losses of train"] = _hash(losses)
+        found[f"{name} train"] = _hash_params(backend, trained)
     return found
 
 
@@ -105,6 +110,10 @@ def _digests_of_child(name: str, device: str, dtypes: str, threads: int | None) 
 def _compared(how: str, one: dict[str, str], other: dict[str, str]) -> Finding:
     differing = [stage for stage in one if one[stage] != other[stage]]
     return Finding("determinism", differing[0] if differing else SMALL, math.inf if differing else 0.0, how)
+
+
+def _hash_params(backend: Backend, params: Any) -> str:
+    return _hash(*(array for layer in backend.fetch(params) for array in layer))
 
 
 def _hash(*arrays: np.ndarray) -> str:

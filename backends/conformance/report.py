@@ -68,12 +68,15 @@ class Report:
         dtype: ``"float32"`` or ``"float64"``.
         device: ``"cpu"`` or ``"cuda"``.
         claims: one `Claim` each.
+        products: the precision of matrix products that the backend declares, and its bounds allow: ``"ieee"`` (that of
+            the dtype), ``"tf32"`` or ``"bf16"``.
     """
 
     backend: str
     dtype: str
     device: str
     claims: tuple[Claim, ...]
+    products: str = "ieee"
 
     @property
     def passed(self) -> bool:
@@ -90,6 +93,11 @@ class Report:
         """The claims that failed."""
         return tuple(claim for claim in self.claims if claim.status == "fail")
 
+    @property
+    def warnings(self) -> tuple[Claim, ...]:
+        """The claims that hold, with errors larger than random roundings amount to."""
+        return tuple(claim for claim in self.claims if claim.status == "warn")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report for JSON; ratios that are not finite become text."""
         claims = [asdict(claim) for claim in self.claims]
@@ -100,6 +108,7 @@ class Report:
             "backend": self.backend,
             "dtype": self.dtype,
             "device": self.device,
+            "products": self.products,
             "passed": self.passed,
             "claims": claims,
         }

@@ -79,6 +79,12 @@ class Subject:
             self._instances[network] = self.fresh(network)
         return self._instances[network]
 
+    @property
+    def products(self) -> str:
+        """The precision of products that its instances declared; the coarsest where they differ."""
+        declared = {backend.capabilities.products for backend in self._instances.values() if self.dtype == "float32"}
+        return max(declared, key=PRODUCT_UNITS.__getitem__, default="ieee")
+
 
 def precision_of(backend: Backend, work: int) -> Precision:
     """Return what is known of the arithmetic of ``backend``: declared, or observed by computing.

@@ -27,9 +27,13 @@ def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: 
         yield _worst_table(reports)
         yield ""
     for report in reports:
-        for claim in report.claims:
-            if claim.status == "warn":
-                yield f"warning: {report.backend} {report.dtype}, {claim.name}: {claim.warning} of the quality tier"
+        for claim in report.warnings:
+            yield f"warning: {report.backend} {report.dtype}, {claim.name}: {claim.warning} of the quality tier"
+        if report.products != "ieee":
+            yield (
+                f"declared: {report.backend} {report.dtype} rounds the factors of its products to {report.products}; "
+                "its bounds allow that"
+            )
     for report in reports:
         if report.failures:
             yield _failures_table(report)
@@ -107,4 +111,10 @@ def _verdict(reports: Sequence[Report], seconds: float) -> str:
     judged = sum(claim.cases for report in reports for claim in report.claims)
     if failed:
         return f"{', '.join(failed)}: not right {took}."
+    if warnings := sum(len(report.warnings) for report in reports):
+        counted = f"{warnings} warning{'s' if warnings > 1 else ''}"
+        return (
+            f"Right, with {counted}: {judged:,} judgements, none beyond its bound, but some errors are larger than "
+            f"random roundings add up to: summation in long chains, or a coarse function {took}."
+        )
     return f"All right: {judged:,} judgements, none beyond its bound {took}."

@@ -7,7 +7,7 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike
 
-from backends.base import Array
+from backends.base import Array, Layer, Params
 from backends.conformance.plain import Batch, Plain
 
 
@@ -29,6 +29,35 @@ class OtherInOtherProcess(Plain):
         return super().product(a[:, order], b[order])
 
 
+class RandomUpdate(Plain):
+    """Rounds an update up or down by chance; the rest gives equal bits."""
+
+    def update(self, params: Params, gradients: Params, learning_rate: float) -> Params:
+        """Move by one unit in the last place, or not."""
+        new = super().update(params, gradients, learning_rate)
+        return tuple(Layer(_perhaps_next(w), b) for w, b in new)
+
+    def step(self, params: Params, batch: Batch, learning_rate: float) -> tuple[Params, float]:
+        """Step as `Plain` does."""
+        loss, gradients = self.backward(params, batch, self.forward(params, batch))
+        return super().update(params, gradients, learning_rate), loss
+
+
+class RandomLosses(Plain):
+    """Sums the losses of `train` in a new order each time; its params give equal bits."""
+
+    def train(self, params: Params, batch: Batch, learning_rate: float, steps: int) -> tuple[Params, Array]:
+        """Move each loss by one unit in the last place, or not."""
+        params, losses = super().train(params, batch, learning_rate, steps)
+        return params, _perhaps_next(losses)
+
+
+def _perhaps_next(values: Array) -> Array:
+    """Return ``values``, each moved by one unit in the last place or not."""
+    moved = np.random.default_rng().random(values.shape) < 0.5
+    return np.asarray(np.where(moved, np.nextafter(values, values.dtype.type(np.inf)), values))
+
+
 class AcceptsAnything(Plain):
     """Places complex numbers by dropping half of them."""
 
@@ -40,6 +69,8 @@ class AcceptsAnything(Plain):
 MUTANTS: dict[type[Plain], str] = {
     Random: "determinism",
     OtherInOtherProcess: "determinism",
+    RandomUpdate: "determinism",
+    RandomLosses: "determinism",
     AcceptsAnything: "refusals",
 }
 """Each fault, and the claim that must reject it."""
