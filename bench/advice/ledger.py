@@ -84,7 +84,7 @@ def jobs(frame: pd.DataFrame, cases: Sequence[Case], cache: str = "warm", seed: 
         seed: of the draws.
     """
     good = frame[(frame["status"] == "ok") & (frame["arm"] == "")]
-    figures = statistics.cell_figures(good[good["phase"].isin(["step", "train"])])
+    figures = statistics.cell_estimates(good[good["phase"].isin(["step", "train"])])
     found = []
     for number, (backend, own) in enumerate(good.groupby("backend", sort=False)):
         rng = np.random.default_rng([seed, number])
@@ -106,7 +106,7 @@ def _job(
     compiling_s, state = compile_s(compile_times(rows), cases[0], cache, rng)
     return Job(
         backend,
-        _scattered(rows.groupby(["run", "block"])["import_s"].first().to_numpy(float), rng),
+        _scattered(rows.groupby(["run", "process"])["import_s"].first().to_numpy(float), rng),
         compiling_s,
         _place_s(rows, cases, rng),
         call_s,
@@ -121,7 +121,7 @@ def phase_s(figures: pd.DataFrame, cases: Sequence[Case], rng: np.random.Generat
     """Return draws ``[DRAWS, cases]`` of a phase's seconds, and what the first case rests on.
 
     Args:
-        figures: rows of `bench.verdicts.statistics.cell_figures` of one backend and phase.
+        figures: rows of `bench.verdicts.statistics.cell_estimates` of one backend and phase.
         cases: any; measured ones keep their times, others are predicted.
         rng: of the draws.
     """
@@ -158,7 +158,7 @@ def compile_times(rows: pd.DataFrame) -> CompileTimes:
     """
     rows = rows[rows["phase"].isin(["step", "train"])]
     dearer = rows.assign(compile_s=compile_alone_s(rows))
-    process = ["network", "batch", "cache", "run", "block"]
+    process = ["network", "batch", "cache", "run", "process"]
     worst = dearer.groupby(process, sort=False)["compile_s"].max()
     found: CompileTimes = {}
     for (cache, network, batch), seconds in worst.groupby(["cache", "network", "batch"], sort=False):
@@ -175,7 +175,9 @@ def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
     """
     import pandas as pd
 
-    parts = [_alone_in_process(own) for _, own in rows.groupby(["run", "backend", "arm", "block", "cache"], sort=False)]
+    parts = [
+        _alone_in_process(own) for _, own in rows.groupby(["run", "backend", "arm", "process", "cache"], sort=False)
+    ]
     return pd.concat(parts).reindex(rows.index) if parts else rows["compile_s"]
 
 

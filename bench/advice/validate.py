@@ -64,7 +64,7 @@ def measure(
     root: Path | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Run:
-    """Measure the cases on every backend that is here, a process a block, with the compile caches of earlier runs."""
+    """Measure the cases on every backend that is here, in fresh processes, with the compile caches of earlier runs."""
     from bench.machine import physical_cores
     from bench.measure import budget, campaign, plan
 

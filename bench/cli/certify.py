@@ -12,7 +12,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
     parser.add_argument("--run", dest="stored", metavar="RUN", help="noise of a stored run instead of recording some")
     parser.add_argument("--backend", type=flags.name, default="numpy", metavar="NAME", help="(numpy)")
-    parser.add_argument("--blocks", type=flags.positive, default=5, metavar="N", help="in each arm of a trial (5)")
+    parser.add_argument("--processes", type=flags.positive, default=5, metavar="N", help="in each arm of a trial (5)")
+    flags.alias(parser, "--blocks", "processes", flags.positive)
     parser.add_argument("--trials", type=flags.positive, default=300, metavar="N", help="draws of two arms (300)")
     parser.add_argument("--budget", type=flags.seconds, default=150.0, metavar="TIME", help="for recording (150 s)")
     parser.add_argument("--margin", type=flags.fraction, default=0.05, metavar="M", help="of equivalence (5%%)")
@@ -21,35 +22,41 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Certify; return 1 where the block figure in use does not keep the promises."""
+    """Certify; return 1 where the process estimate in use does not keep the promises."""
     from bench import results
     from bench.terminal import certifying, terminal
     from bench.verdicts import certify, conditions, statistics
 
-    certify.check(args.blocks, args.margin)
+    certify.check(args.processes, args.margin)
     if args.stored:
         stored = results.resolve(args.stored, args.results)
     else:
         with terminal.progress("recording noise") as bar:
             stored = certify.record(
                 args.backend,
-                args.blocks,
+                args.processes,
                 budget_s=args.budget,
                 root=args.results,
                 report=lambda state: bar.update(state.fraction, state.text),
             )
     frame = results.load(stored)
-    found = certify.certify(frame, args.blocks, args.trials, args.margin)
-    used = found[found["figure"] == statistics.FIGURE].iloc[0]
+    found = certify.certify(frame, args.processes, args.trials, args.margin)
+    used = found[found["estimate"] == statistics.ESTIMATE].iloc[0]
     kept = certify.passed(used)
-    needed = None if kept else certify.blocks_needed(frame, args.blocks, args.trials, args.margin)
+    needed = None if kept else certify.processes_needed(frame, args.processes, args.trials, args.margin)
     if args.json:
         document.show(
-            {"run": stored.id, "passed": kept, "figure": statistics.FIGURE, "blocks_needed": needed, "rows": found}
+            {
+                "run": stored.id,
+                "passed": kept,
+                "estimate": statistics.ESTIMATE,
+                "processes_needed": needed,
+                "rows": found,
+            }
         )
     else:
         out = terminal.console()
-        for part in certifying.certificate(found, statistics.FIGURE, kept, args.margin, needed):
+        for part in certifying.certificate(found, statistics.ESTIMATE, kept, args.margin, needed):
             out.print(part)
         if warning := conditions.busy(frame):
             out.print(warning)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from backends import Network
@@ -73,6 +73,11 @@ def several(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
         return values
 
     return read_all
+
+
+def alias(parser: argparse._ActionsContainer, flag: str, dest: str, read: Callable[[str], Any]) -> None:
+    """Accept the old name of a flag; ``--help`` does not show it."""
+    parser.add_argument(flag, dest=dest, type=read, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def fraction(text: str) -> float:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.limits.standings import Case, Standing
     from bench.results import Run
 
-BLOCKS, QUICK_BLOCKS = 3, 2
+PROCESSES, QUICK_PROCESSES = 3, 2
 TIMED_S, QUICK_TIMED_S = 0.3, 0.15
 TIMEOUT_S = 600.0
 
@@ -33,7 +33,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--no-peers", action="store_true", help="without TensorFlow, Keras, scikit-learn and flax")
     care = parser.add_argument_group("how long")
     care.add_argument("--quick", action="store_true", help="three cases, two processes each, stored ceilings")
-    care.add_argument("--blocks", type=flags.positive, metavar="N", help=f"processes for each backend ({BLOCKS})")
+    care.add_argument("--processes", type=flags.positive, metavar="N", help=f"of each backend ({PROCESSES})")
+    flags.alias(care, "--blocks", "processes", flags.positive)
     care.add_argument("--cell-time", type=flags.seconds, metavar="TIME", help="of timed rounds for each case")
     keep = parser.add_argument_group("what to show")
     keep.add_argument(
@@ -127,11 +128,11 @@ def _measure(args: argparse.Namespace, cases: tuple[Case, ...]) -> Run:
         cases,
         args.dtypes or ("float32",),
         names,
-        args.blocks or (QUICK_BLOCKS if args.quick else BLOCKS),
+        args.processes or (QUICK_PROCESSES if args.quick else PROCESSES),
         args.cell_time or (QUICK_TIMED_S if args.quick else TIMED_S),
         TIMEOUT_S,
     )
-    count = plan.blocks * len(plan.arms)
+    count = plan.processes * len(plan.arms)
     pace = campaign.earlier_pace(args.results)
     expected = terminal.format_seconds(estimate_s(plan, pace))
     err.print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")

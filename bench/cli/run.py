@@ -40,9 +40,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     care = parser.add_argument_group("how long")
     care.add_argument("--quick", action="store_true", help="a small grid, in under 90 s")
     care.add_argument("--budget", type=flags.seconds, metavar="TIME", help="for all of it, such as 3min")
-    care.add_argument("--blocks", type=flags.positive, metavar="N", help="processes for each backend")
+    care.add_argument("--processes", type=flags.positive, metavar="N", help="fresh processes of each backend")
+    flags.alias(care, "--blocks", "processes", flags.positive)
     care.add_argument("--cell-time", type=flags.seconds, metavar="TIME", help="of timed rounds for each cell")
-    care.add_argument("--timeout", type=flags.seconds, default=300.0, metavar="TIME", help="for one block (300 s)")
+    care.add_argument("--timeout", type=flags.seconds, default=300.0, metavar="TIME", help="for one process (300 s)")
     care.add_argument("--warm", action="store_true", help="use the compile caches of earlier runs, as --quick does")
     care.add_argument("--dry-run", action="store_true", help="show the plan and what it should take")
     keep = parser.add_argument_group("where it is kept")
@@ -124,7 +125,7 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         own_cache=not warm,
     )
     budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
-    return budget.fit(plan, budget_s, pace, args.blocks, args.cell_time, whole=bool(args.batches or args.phases))
+    return budget.fit(plan, budget_s, pace, args.processes, args.cell_time, whole=bool(args.batches or args.phases))
 
 
 def _to_resume(args: argparse.Namespace) -> Run:
@@ -176,7 +177,8 @@ def _results_flag(run_: Run) -> str:
 
 def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
     return {
-        "blocks": outcome.blocks,
+        "processes": outcome.processes,
+        "blocks": outcome.processes,  # its old name
         "seconds": outcome.seconds,
         "stopped": outcome.stopped,
         "failures": outcome.failures,
@@ -204,8 +206,8 @@ def _show_plan(plan: Plan, estimate_s: float) -> None:
         ("on", f"{dtypes}; {devices}; threads {', '.join(map(str, plan.threads))}"),
         (
             "each in",
-            f"{plan.blocks} processes, {terminal.format_seconds(plan.effort.timed_s)} of rounds a cell; "
-            f"{plan.blocks * len(plan.arms)} processes in all",
+            f"{plan.processes} processes, {terminal.format_seconds(plan.effort.timed_s)} of rounds a cell; "
+            f"{plan.processes * len(plan.arms)} processes in all",
         ),
     ]
     reasons: dict[str, list[str]] = {}
@@ -233,7 +235,7 @@ def _show_outcome(outcome: Outcome) -> None:
     aside, rounds = int(frame["set_aside"].sum()), int(frame["rounds"].sum() + frame["set_aside"].sum())
     print(
         wrap(
-            f"{outcome.blocks} blocks in {terminal.format_seconds(outcome.seconds)}; {rounds:,} rounds, "
+            f"{outcome.processes} processes in {terminal.format_seconds(outcome.seconds)}; {rounds:,} rounds, "
             f"{aside:,} of them spoiled by the machine and set aside"
         )
     )

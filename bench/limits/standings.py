@@ -92,7 +92,7 @@ class Standing:
 
 
 def make_plan(
-    cases: Sequence[Case], dtypes: Sequence[str], names: Sequence[str], blocks: int, timed_s: float, timeout_s: float
+    cases: Sequence[Case], dtypes: Sequence[str], names: Sequence[str], processes: int, timed_s: float, timeout_s: float
 ) -> Plan:
     """Return the campaign that measures some cases.
 
@@ -100,7 +100,7 @@ def make_plan(
         cases: what to measure; every phase asked for is timed in every case.
         dtypes: each in every case.
         names: what `backends.load` takes.
-        blocks: processes of each.
+        processes: processes of each.
         timed_s: seconds of rounds for each cell.
         timeout_s: most seconds for one process.
 
@@ -116,7 +116,7 @@ def make_plan(
         phases=tuple(phase for phase in ("step", "train") if any(case.phase == phase for case in cases)),
         backends=tuple(names),
         threads=(len(machine.physical_cores()),),
-        blocks=blocks,
+        processes=processes,
         effort=Effort(timed_s=timed_s, warm_up_s=timed_s),
         timeout_s=timeout_s,
         own_cache=False,
@@ -151,14 +151,14 @@ def standings(frame: pd.DataFrame, cases: Sequence[Case], ceilings: Ceilings | N
 def _standings(
     cells: pd.DataFrame, case: Case, dtype: str, ceilings: Ceilings | None, roles: dict[str, str]
 ) -> list[Standing]:
-    from bench.verdicts.statistics import cell_figures
+    from bench.verdicts.statistics import cell_estimates
 
     threads = int(cells["threads"].max())
     cells = cells[cells["threads"] == threads]
     limit = None
     if ceilings is not None:
         limit = limit_s(Network.parse(case.network), case.batch, dtype, case.phase, ceilings, threads)
-    figures = cell_figures(cells)
+    figures = cell_estimates(cells)
     seconds = {str(row.backend): float(row.seconds) for row in figures.itertuples()}
     rivals = {name: seconds[name] for name in seconds if name in peers.BUILT_IN_PEERS or peers.short_name(name) != name}
     fastest = min(rivals, key=lambda name: rivals[name], default=None)

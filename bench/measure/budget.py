@@ -1,7 +1,7 @@
-"""Fit a plan into the time that there is: how long its blocks should take, and what is given up to fit.
+"""Fit a plan into the time that there is: how long its processes should take, and what is given up to fit.
 
-A block is a process, plus for each group a *pace* (load, first calls, proof), plus its timed rounds. The pace of a
-backend on this machine is learned from the blocks of earlier runs; until then it is a guess.
+A process takes its start, plus for each group a *pace* (load, first calls, proof), plus its timed rounds. The pace of a
+backend on this machine is learned from the processes of earlier runs; until then it is a guess.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.measure.estimate import phase_s
 from bench.measure.plan import Group, Plan
 from bench.measure.timing import TURN_S, settling_s
 
-LEAST_BLOCKS, MOST_BLOCKS = 3, 6
+LEAST_PROCESSES, MOST_PROCESSES = 3, 6
 LEAST_TIMED_S, MOST_TIMED_S = 0.05, 0.3
 FEWER_PHASES = ("place", "step", "train")
 MARGIN = 0.9
@@ -40,8 +40,8 @@ def timed_s(plan: Plan, group: Group) -> float:
     return total_s
 
 
-def block_s(plan: Plan, backend: str, first: bool, pace: Pace) -> float:
-    """Return the seconds that one block should take; the ``first`` of a run compiles with a cold cache."""
+def process_s(plan: Plan, backend: str, first: bool, pace: Pace) -> float:
+    """Return the seconds that one process should take; the ``first`` of a run compiles with a cold cache."""
     never_run = f"{backend} warm" not in pace
     cache = "cold" if first and (plan.own_cache or never_run) else "warm"
     group_s = pace.get(f"{backend} {cache}", PACE_S[cache])
@@ -51,17 +51,17 @@ def block_s(plan: Plan, backend: str, first: bool, pace: Pace) -> float:
 def estimate_s(plan: Plan, pace: Pace) -> float:
     """Return the seconds that the whole campaign should take."""
     return sum(
-        block_s(plan, backend, True, pace) + (plan.blocks - 1) * block_s(plan, backend, False, pace)
+        process_s(plan, backend, True, pace) + (plan.processes - 1) * process_s(plan, backend, False, pace)
         for backend, _, _ in plan.arms
     )
 
 
 def learn(records: Iterable[tuple[Plan, Mapping[str, Any]]]) -> dict[str, float]:
-    """Return the pace of each backend from records of blocks that ended well, with the plans they belong to."""
+    """Return the pace of each backend from records of processes that ended well, with the plans they belong to."""
     found: dict[str, list[float]] = {}
     for plan, record in records:
-        if record.get("record") == "block" and record.get("status") == "ok" and record.get("seconds"):
-            cache = "cold" if record["block"] == 0 and plan.own_cache else "warm"
+        if record.get("record") == "process" and record.get("status") == "ok" and record.get("seconds"):
+            cache = "cold" if record["process"] == 0 and plan.own_cache else "warm"
             rest_s = record["seconds"] - PROCESS_S - sum(timed_s(plan, group) for group in plan.groups)
             found.setdefault(f"{record['backend']} {cache}", []).append(max(rest_s / len(plan.groups), 0.05))
     # The lower middle: a first run with the kept caches compiles like a cold one, and is the exception.
@@ -69,31 +69,36 @@ def learn(records: Iterable[tuple[Plan, Mapping[str, Any]]]) -> dict[str, float]
 
 
 def fit(
-    plan: Plan, budget_s: float, pace: Pace, blocks: int | None = None, cell_s: float | None = None, whole: bool = True
+    plan: Plan,
+    budget_s: float,
+    pace: Pace,
+    processes: int | None = None,
+    cell_s: float | None = None,
+    whole: bool = True,
 ) -> Plan:
     """Return the plan that the budget should hold.
 
-    As many blocks as fit, at least three, then as much time a cell. Where not even three blocks of the shortest fit and
-    the grid was not asked for, phases and then the costliest batches are left out, and the plan says which.
+    As many processes as fit, at least three, then as much time a cell. Where not even three of the shortest fit and the
+    grid was not asked for, phases and then the costliest batches are left out, and the plan says which.
 
     Args:
         plan: what to measure.
         budget_s: seconds for all of it.
         pace: as `learn` returns it.
-        blocks: where they were asked for.
+        processes: where they were asked for.
         cell_s: seconds of rounds for each cell, where they were asked for.
         whole: whether groups and phases were asked for, and must stay.
     """
     room_s = MARGIN * budget_s
     plan = replace(plan, budget_s=budget_s, effort=replace(plan.effort, timed_s=cell_s or LEAST_TIMED_S))
     if not whole:
-        plan = thin(replace(plan, blocks=blocks or LEAST_BLOCKS), room_s, pace)
+        plan = thin(replace(plan, processes=processes or LEAST_PROCESSES), room_s, pace)
     spare_s = 0.0
-    for count in [blocks] if blocks else range(MOST_BLOCKS, LEAST_BLOCKS - 1, -1):
-        plan = replace(plan, blocks=count)
+    for count in [processes] if processes else range(MOST_PROCESSES, LEAST_PROCESSES - 1, -1):
+        plan = replace(plan, processes=count)
         if (spare_s := room_s - estimate_s(plan, pace)) >= 0:
             break
-    share_s = max(spare_s, 0.0) / (len(plan.cells) * len(plan.arms) * plan.blocks)
+    share_s = max(spare_s, 0.0) / (len(plan.cells) * len(plan.arms) * plan.processes)
     cell_s = cell_s or min(round(LEAST_TIMED_S + share_s, 3), MOST_TIMED_S)
     return replace(plan, effort=replace(plan.effort, timed_s=cell_s, warm_up_s=cell_s))
 

@@ -1,6 +1,6 @@
-"""Carry out a plan: one round of blocks after the other, every record on disk at once, from wherever it was left.
+"""Carry out a plan: one lap of processes after the other, every record on disk at once, from wherever it was left.
 
-What a block is stands in `bench.measure.plan`; how it is run, in `bench.measure.process`. Nothing is printed here:
+What a process is stands in `bench.measure.plan`; how it is run, in `bench.measure.process`. Nothing is printed here:
 `Progress` tells the caller how far things are, and another campaign on this machine is logged as a warning and kept in
 the rows.
 """
@@ -20,14 +20,14 @@ from filelock import FileLock, Timeout
 
 from bench import machine, results
 from bench.errors import UsageError
-from bench.measure.budget import block_s
+from bench.measure.budget import process_s
 from bench.measure.compile_cache import CompileCache
 from bench.measure.manifest import check_resumable, create, earlier_pace, stored_plan, write_manifest
 from bench.measure.neighbours import Neighbours, announced, warning
-from bench.measure.plan import Block, Cell, Group
-from bench.measure.process import Job, run_round
+from bench.measure.plan import Cell, Group, Process
+from bench.measure.process import Launch, run_lap
 from bench.results import ROWS, Run
-from bench.results.journal import Journal, read
+from bench.results.journal import Journal
 
 __all__ = ["Outcome", "Progress", "carry_out", "check_resumable", "create", "earlier_pace", "stored_plan"]
 
@@ -51,23 +51,23 @@ class Outcome:
 
     Attributes:
         run: where it is kept.
-        blocks: blocks that ended, of all that were planned.
-        failures: one line for each cell or block that failed and its reason, without repetition.
-        stopped: why it ended before all blocks were run; '' where it did not.
+        processes: processes that ended, of all that were planned.
+        failures: one line for each cell or process that failed and its reason, without repetition.
+        stopped: why it ended before all processes were run; '' where it did not.
         seconds: what it took, this time.
     """
 
     run: Run
-    blocks: int = 0
+    processes: int = 0
     failures: list[str] = field(default_factory=list)
     stopped: str = ""
     seconds: float = 0.0
 
 
 def carry_out(run: Run, report: Callable[[Progress], None] = lambda _: None) -> Outcome:
-    """Run every block of a run that has not ended yet; return what it came to.
+    """Run every process of a run that has not ended yet; return what it came to.
 
-    A block that was begun and did not end is run again, less the groups of which its whole round has rows already; its
+    A process that was begun and did not end is run again, less the groups of which its whole lap has rows already; its
     new rows replace the old.
 
     Raises:
@@ -88,9 +88,9 @@ def carry_out(run: Run, report: Callable[[Progress], None] = lambda _: None) -> 
 
 @dataclass
 class _Flight:
-    """One block while it is measured: its cells, those whose rows came, the one it is at, who else measured so far."""
+    """One process while it measures: its cells, those whose rows came, the present one, who else measured so far."""
 
-    block: Block
+    process: Process
     attempt: int
     cache: CompileCache
     cells: list[Cell] = field(default_factory=list)
@@ -100,8 +100,9 @@ class _Flight:
 
     @property
     def base(self) -> dict[str, Any]:
-        """What every record of the block begins with."""
-        return {**self.block._asdict(), "attempt": self.attempt}
+        """What every record of the process begins with."""
+        place = self.process._asdict()
+        return {"order": place.pop("order"), "process": place.pop("lap"), **place, "attempt": self.attempt}
 
     def cell_record(self, cell: Cell) -> dict[str, Any]:
         """Return the beginning of a cell's record."""
@@ -122,28 +123,28 @@ class _Campaign:
         self.steps: dict[str, dict[str, int]] = {}
         self.lost: dict[str, dict[Group, str]] = {}
         self.begun_s = time.monotonic()
-        self.blocks = [block for round_ in self.plan.rounds() for block in round_]
+        self.processes = [process for lap in self.plan.laps() for process in lap]
         pace = run.manifest.get("pace", {})
         self.expected_s = {
-            block.order: block_s(self.plan, block.backend, block.block == 0, pace) for block in self.blocks
+            process.order: process_s(self.plan, process.backend, process.lap == 0, pace) for process in self.processes
         }
-        for _, record in read(run.path / ROWS):
+        for _, record in results.records(run):
             self._learn(record)
 
     def carry_out(self) -> Outcome:
         self._look_around()
-        for round_ in self.plan.rounds():
-            left = [block for block in round_ if block.order not in self.ended]
+        for lap in self.plan.laps():
+            left = [process for process in lap if process.order not in self.ended]
             if left:  # with those that ended well before the run was cut off: arms are compared turn by turn
-                left = [block for block in round_ if self.ended.get(block.order, "ok") == "ok"]
-            if left and (why := self._must_stop(round_)):
+                left = [process for process in lap if self.ended.get(process.order, "ok") == "ok"]
+            if left and (why := self._must_stop(lap)):
                 self.outcome.stopped = why
                 break
             if left:
                 self._measure(left)
         if not self.outcome.stopped:
             shutil.rmtree(self.run.path / CACHES, ignore_errors=True)
-        self.outcome.blocks = len(self.ended)
+        self.outcome.processes = len(self.ended)
         self.outcome.failures = self._failures()
         self.outcome.seconds = time.monotonic() - self.begun_s
         self.run.manifest.update(complete=True, stopped=self.outcome.stopped)
@@ -159,10 +160,10 @@ class _Campaign:
         return now
 
     def _learn(self, record: dict[str, Any]) -> None:
-        """Take from a stored record what the blocks to come need to know."""
+        """Take from a stored record what the processes to come need to know."""
         order = record.get("order", -1)
         self.attempts[order] = max(self.attempts.get(order, 0), record.get("attempt", 0))
-        if record.get("record") == "block":
+        if record.get("record") == "process":
             self.ended[order] = record["status"]
             if record.get("group"):
                 lost = self.lost.setdefault(record["backend"], {})
@@ -173,48 +174,48 @@ class _Campaign:
             if record["phase"] == "train" and record["status"] == "ok":
                 self.steps.setdefault(record["backend"], {}).setdefault(str(group), record["steps"])
 
-    def _must_stop(self, round_: Sequence[Block]) -> str:
-        """Return why the next round should not begin: it would not fit in the budget, and enough are done."""
-        budget_s, done = self.plan.budget_s, round_[0].block
+    def _must_stop(self, lap: Sequence[Process]) -> str:
+        """Return why the next lap should not begin: it would not fit in the budget, and enough are done."""
+        budget_s, done = self.plan.budget_s, lap[0].lap
         if budget_s is None or done < 2:
             return ""
-        spent_s, next_s = time.monotonic() - self.begun_s, sum(self._left_s(block) for block in round_)
+        spent_s, next_s = time.monotonic() - self.begun_s, sum(self._left_s(process) for process in lap)
         if spent_s + next_s <= 1.05 * budget_s:
             return ""
-        return f"the budget of {budget_s:g} s holds {done} of {self.plan.blocks} blocks of each backend"
+        return f"the budget of {budget_s:g} s holds {done} of {self.plan.processes} processes of each backend"
 
-    def _measure(self, blocks: Sequence[Block]) -> None:
-        """Run the blocks of a round that are left, and keep what they give."""
-        measured = self._measured(blocks[0].block)
+    def _measure(self, processes: Sequence[Process]) -> None:
+        """Run the processes of a lap that are left, and keep what they give."""
+        measured = self._measured(processes[0].lap)
         flights = []
-        for block in blocks:
-            avoided = self.lost.get(block.backend, {})
-            flight = _Flight(block, self.attempts.get(block.order, -1) + 1, self._cache(block))
+        for process in processes:
+            avoided = self.lost.get(process.backend, {})
+            flight = _Flight(process, self.attempts.get(process.order, -1) + 1, self._cache(process))
             for cell in self.plan.cells:
                 if cell.group in measured:
                     continue
                 if cell.group not in avoided:
                     flight.cells.append(cell)
                     continue
-                why = f"left out: an earlier block of {block.backend} was lost here"
+                why = f"left out: an earlier process of {process.backend} was lost here"
                 self._keep({**flight.cell_record(cell), "status": avoided[cell.group], "reason": why})
             if flight.cells:
                 flights.append(flight)
             else:
                 self._end(flight, {"event": "end"})
-        jobs = [self._job(flight) for flight in flights]
-        with closing(run_round(jobs, self.plan.timeout_s)) as events:
+        launches = [self._launch(flight) for flight in flights]
+        with closing(run_lap(launches, self.plan.timeout_s)) as events:
             for position, event in events:
                 self._take(flights[position], event, flights)
 
-    def _measured(self, block: int) -> set[Group]:
-        """Return the groups of which every arm of a round has all rows already, from before it was cut off."""
-        orders = [other.order for other in self.blocks if other.block == block]
+    def _measured(self, lap: int) -> set[Group]:
+        """Return the groups of which every arm of a lap has all rows already, from before it was cut off."""
+        orders = [other.order for other in self.processes if other.lap == lap]
         whole = set.intersection(*(self.kept.get(order, set()) for order in orders))
         return {group for group in self.plan.groups if whole >= {Cell(*group, phase) for phase in self.plan.phases}}
 
     def _take(self, flight: _Flight, event: dict[str, Any], flights: Sequence[_Flight]) -> None:
-        """Keep what a block tells."""
+        """Keep what a process tells."""
         if event["event"] == "begin":
             flight.current = Cell(**event["cell"])
             flight.beside |= self._look_around()
@@ -229,7 +230,7 @@ class _Campaign:
             self._end(flight, event)
 
     def _end(self, flight: _Flight, last: dict[str, Any]) -> None:
-        """Record the end of a block, and the cells that it did not reach."""
+        """Record the end of a process, and the cells that it did not reach."""
         flight.cache.add(str(cell.group) for cell in flight.done)
         lost = last["event"] == "lost"
         if lost:
@@ -239,21 +240,21 @@ class _Campaign:
                     where = "" if here else f"not reached, lost at {flight.current}: "
                     row = flight.cell_record(cell)
                     self._keep({**row, "status": last["status"], "reason": where + last["reason"]})
-        end = {"record": "block", **flight.base, "status": last.get("status", "ok"), "reason": last.get("reason", "")}
+        end = {"record": "process", **flight.base, "status": last.get("status", "ok"), "reason": last.get("reason", "")}
         end["group"] = list(flight.current.group) if lost and flight.current else None
         self._keep({**end, "seconds": last.get("seconds", 0.0), "spent_s": last.get("spent_s", {})})
-        self.expected_s[flight.block.order] = last.get("seconds", 0.0)
+        self.expected_s[flight.process.order] = last.get("seconds", 0.0)
 
-    def _cache(self, block: Block) -> CompileCache:
-        """Return the compile cache of a block's arm: this run's own, or the one kept between runs."""
+    def _cache(self, process: Process) -> CompileCache:
+        """Return the compile cache of a process's arm: this run's own, or the one kept between runs."""
         root = self.run.path if self.plan.own_cache else self.run.path.parent
-        name = f"{block.backend}{block.arm}-{block.threads}".replace("/", "").replace(":", ".")
+        name = f"{process.backend}{process.arm}-{process.threads}".replace("/", "").replace(":", ".")
         return CompileCache((root / CACHES / name).resolve())
 
-    def _job(self, flight: _Flight) -> Job:
-        """Return what the process of a block is told."""
-        folder, block = self.run.path, flight.block
-        name = f"{block.order:03d}-{block.backend.replace(':', '.')}{block.arm.replace('/', '')}"
+    def _launch(self, flight: _Flight) -> Launch:
+        """Return what a process is told."""
+        folder, process = self.run.path, flight.process
+        name = f"{process.order:03d}-{process.backend.replace(':', '.')}{process.arm.replace('/', '')}"
         (folder / "logs").mkdir(exist_ok=True)
         places = {cell: place for place, cell in enumerate(self.plan.cells)}
         spec = {
@@ -264,33 +265,33 @@ class _Campaign:
             "cells": [cell._asdict() for cell in flight.cells],
             "positions": [places[cell] for cell in flight.cells],
             "cached": sorted(flight.cache.groups),
-            "cpus": list(machine.cpus_for(block.threads)),
+            "cpus": list(machine.cpus_for(process.threads)),
             "effort": vars(self.plan.effort),
-            "steps": self.steps.get(block.backend, {}),
+            "steps": self.steps.get(process.backend, {}),
             "benchmarks": str((folder / "benchmarks" / f"{name}.json").resolve()),
         }
-        return Job(spec, folder / "logs" / f"{name}.spec.json", folder / "logs" / f"{name}.txt", flight.cache.path)
+        return Launch(spec, folder / "logs" / f"{name}.spec.json", folder / "logs" / f"{name}.txt", flight.cache.path)
 
     def _keep(self, record: dict[str, Any]) -> None:
         self.journal.append(record)
         self._learn(record)
 
-    def _left_s(self, block: Block) -> float:
-        """Return what a block should take, by its backend's blocks that have ended, or by the estimate."""
-        alike = [other for other in self.blocks if other[2:] == block[2:] and other.order in self.ended]
+    def _left_s(self, process: Process) -> float:
+        """Return what a process should take, by its backend's processes that have ended, or by the estimate."""
+        alike = [other for other in self.processes if other[2:] == process[2:] and other.order in self.ended]
         if alike:
             return self.expected_s[alike[-1].order]
-        return self.expected_s[block.order]
+        return self.expected_s[process.order]
 
     def _tell(self, flight: _Flight, flights: Sequence[_Flight]) -> None:
-        left_s = sum(self._left_s(block) for block in self.blocks if block.order not in self.ended)
+        left_s = sum(self._left_s(process) for process in self.processes if process.order not in self.ended)
         left_s -= sum(
-            len(other.done) / len(other.cells) * self._left_s(other.block)
+            len(other.done) / len(other.cells) * self._left_s(other.process)
             for other in flights
-            if other.block.order not in self.ended
+            if other.process.order not in self.ended
         )
         spent_s = time.monotonic() - self.begun_s
-        name = f"{flight.block.backend}{' ' + flight.block.arm if flight.block.arm else ''}"
+        name = f"{flight.process.backend}{' ' + flight.process.arm if flight.process.arm else ''}"
         self.report(Progress(spent_s / max(spent_s + left_s, 1e-9), left_s, f"{name}: {flight.current}"))
 
     def _failures(self) -> list[str]:

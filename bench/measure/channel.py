@@ -1,4 +1,4 @@
-"""The line between a block's process and its parent: records up, turns down. Standard library alone."""
+"""The line between a process that measures and its parent: records up, turns down. Standard library alone."""
 
 from __future__ import annotations
 

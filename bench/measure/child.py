@@ -1,4 +1,4 @@
-"""``python -m bench.measure.child SPEC DESCRIPTOR``: one block, in a process of its own, working when it is its turn.
+"""``python -m bench.measure.child SPEC DESCRIPTOR``: measure one backend, whenever it is the turn of this process.
 
 It binds itself to its processors before anything heavy is imported, times the import of the framework, and hands over
 to pytest, which runs the cells of `bench.measure.core_benchmarks`. What it finds goes to its parent, one JSON record a
@@ -22,7 +22,7 @@ from bench.measure.channel import Channel
 
 
 def main(arguments: list[str]) -> int:
-    """Measure the block of the spec file; return the exit status."""
+    """Measure what the spec file says; return the exit status."""
     spec = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     channel = Channel(int(arguments[1]))
     isolate(spec["cpus"])
@@ -39,9 +39,9 @@ def main(arguments: list[str]) -> int:
     import pytest
 
     from bench.measure import core_benchmarks
-    from bench.measure.block import BlockPlugin
+    from bench.measure.worker import WorkerPlugin
 
-    plugin = BlockPlugin(spec, channel, import_s)
+    plugin = WorkerPlugin(spec, channel, import_s)
     options = ["-q", "--noconftest", "--rootdir", str(Path(core_benchmarks.__file__).parent), "-c", os.devnull]
     options += ["-p", "no:cacheprovider", "-p", "pytest_benchmark.plugin", "--tb=short", "--no-header", "--capture=no"]
     options += ["--benchmark-storage", f"file://{Path(spec['benchmarks']).parent}"]

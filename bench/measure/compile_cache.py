@@ -1,6 +1,6 @@
-"""Where a block's framework keeps what it compiled, and which groups it has compiled there already.
+"""Where the framework of a process keeps what it compiled, and which groups it has compiled there already.
 
-A campaign's caches start empty, so that the first block of a backend shows what compiling costs cold and the later ones
+A campaign's caches start empty, so that the first process of a backend shows what compiling costs cold, later ones
 warm. A quick campaign keeps them from one run to the next instead; a change of the code or of Python empties them.
 """
 

@@ -1,4 +1,4 @@
-"""The timed cases, under pytest-benchmark; ``python -m bench run`` starts this file in one process a block.
+"""The timed cases, under pytest-benchmark; ``python -m bench run`` starts this file in each of its processes.
 
 Each test is one cell. The rounds are driven by pytest-benchmark, whose JSON is kept; its clock here is `awaited_s`,
 which advances by the seconds of *one* awaited call, as measured inside the round (`timing`): so its figures are
@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.measure.block import Measurement, plugin_of
 from bench.measure.plan import Cell
+from bench.measure.worker import Measurement, plugin_of
 
 
 class Clock:
@@ -28,7 +28,7 @@ def awaited_s() -> float:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test of every cell of the block."""
+    """Make one test of every cell of the process."""
     cells = plugin_of(metafunc.config).cells
     metafunc.parametrize("cell", cells, ids=[str(cell).replace(" ", "-") for cell in cells])
 

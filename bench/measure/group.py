@@ -1,4 +1,4 @@
-"""One group of a block: a network, a batch, a dtype, a device on one backend, its phases, and what is known of them."""
+"""One group in one process: a network, rows, a dtype, a device on one backend, its phases, what is known of them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ CHECK_UNIT_S, CHECK_PARAMETER_S = 1.6e-6, 10e-9
 
 
 class GroupRun:
-    """What one block does with one group.
+    """What one process does with one group.
 
     Attributes:
-        block: the block's spec.
+        process: what the process was told.
         group: the group.
         phases: those to measure, in order.
         first_s: seconds of each phase's first call.
@@ -44,8 +44,8 @@ class GroupRun:
         after: conformance of the final state.
     """
 
-    def __init__(self, block: Mapping[str, Any], group: Group, phases: Sequence[str]) -> None:
-        self.block = block
+    def __init__(self, process: Mapping[str, Any], group: Group, phases: Sequence[str]) -> None:
+        self.process = process
         self.group = group
         self.phases = tuple(phases)
         self.network = Network.parse(group.network)
@@ -56,7 +56,7 @@ class GroupRun:
         self.after: Report | None = None
         self.backend: Backend | None = None
         self.place_s: float | None = None
-        self.train_steps = int(block["steps"].get(f"{group}", 0))
+        self.train_steps = int(process["steps"].get(f"{group}", 0))
         self.problem: Problem
         self.subject: cases.Subject
 
@@ -64,12 +64,12 @@ class GroupRun:
     def checked_rows(self) -> int:
         """First rows of the batch that a check of conformance takes, all of them where its time allows."""
         row_s = CHECK_UNIT_S * sum(self.network.sizes[1:]) + CHECK_PARAMETER_S * self.network.parameter_count
-        check_s = self.block["effort"]["recheck_s" if self.block["block"] else "check_s"]
+        check_s = self.process["effort"]["recheck_s" if self.process["process"] else "check_s"]
         return min(self.group.batch, max(16, int(check_s / row_s)))
 
     def load(self) -> None:
         """Make the problem, load the backend and place the batch, whose time is kept."""
-        kind = find(self.block["backend"])
+        kind = find(self.process["backend"])
         if self.group.dtype not in kind.capabilities.dtypes:
             raise BackendUnavailable(
                 f"it has no dtype {self.group.dtype!r}, only {', '.join(kind.capabilities.dtypes)}"
@@ -111,7 +111,7 @@ class GroupRun:
             status, reason = self.failures[phase]
             return row | {"status": status, "reason": reason}
         if phase not in self.figures:
-            return row | {"status": "failed", "reason": "it was not timed; the block's log says why"}
+            return row | {"status": "failed", "reason": "it was not timed; the process's log says why"}
         return row | {"first_call_s": self.first_s[phase]} | self.figures[phase]
 
 

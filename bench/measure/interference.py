@@ -13,7 +13,7 @@ the faster half. A round is set aside when one of these holds:
 
 The rule looks at slow rounds only, and it keeps at least the faster half, so that a backend whose times scatter of
 their own keeps its scatter. A disturbance that lasts through all rounds cannot be seen in them; it shows in the row's
-``cpu_per_wall`` and ``involuntary_switches``, and between blocks.
+``cpu_per_wall`` and ``involuntary_switches``, and between processes.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from bench import machine
 from bench.errors import UsageError
 from bench.measure.budget import Pace, learn
 from bench.measure.plan import Plan
-from bench.results import MANIFEST, SCHEMA, Run, open_run, results_root, runs
-from bench.results.journal import read
+from bench.results import MANIFEST, SCHEMA, Run, open_run, records, results_root, runs
 
 LATEST = 5
 
@@ -26,7 +25,7 @@ def earlier_pace(root: Path | None = None) -> dict[str, float]:
     here = [run for run in runs(root) if run.machine == machine.machine_id()]
     pace: dict[str, float] = {}
     for run in here[-LATEST:]:  # what a later run shows stands for more
-        pace |= learn((stored_plan(run), record) for _, record in _records(run))
+        pace |= learn((stored_plan(run), record) for _, record in records(run))
     return pace
 
 
@@ -112,12 +111,6 @@ def check_resumable(run: Run) -> None:
                 f"run {run.id} was begun with {what} {run.manifest.get(what)!r}, here it is {value!r}; "
                 "start a new one: python -m bench run"
             )
-
-
-def _records(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the records of a run, none where it has no rows yet."""
-    if run.rows_path.exists():
-        yield from read(run.rows_path)
 
 
 def stored_plan(run: Run) -> Plan:

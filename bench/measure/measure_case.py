@@ -34,7 +34,7 @@ def measure_case(
     root: Path | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Run:
-    """Measure a case in as many blocks as the time allows, with the compile caches of earlier runs.
+    """Measure a case in as many processes as the time allows, with the compile caches of earlier runs.
 
     Raises:
         UsageError: the device or the threads are not here, the batch does not fit in memory or not in the time.
@@ -47,7 +47,7 @@ def measure_case(
     pace = campaign.earlier_pace(root)
     made = budget.fit(replace(made, timeout_s=BUDGET_S), BUDGET_S, pace)
     if budget.estimate_s(made, pace) > BUDGET_S:
-        made = budget.fit(made, BUDGET_S, pace, blocks=1)
+        made = budget.fit(made, BUDGET_S, pace, processes=1)
     if (needed_s := budget.estimate_s(made, pace)) > MOST_ESTIMATE_S:
         raise UsageError(
             f"timing {network} with {batch:,} rows once on {len(names)} backends should take {needed_s:.0f} s, while "

@@ -1,9 +1,9 @@
-"""What a campaign will measure: cells, the blocks that hold them, their order, what it should take. Nothing runs here.
+"""What a campaign will measure: its cells and the processes that measure them, in order. Nothing runs here.
 
-A *block* is one fresh process of one backend, one number of threads. Every round of the campaign runs one block of each
-arm, side by side and in turns (`bench.measure.process`), so that what the machine does meanwhile hits all alike;
-every other round starts them in the reverse order. One backend runs twice, the second time as arm ``A/A``: what a
-comparison finds between the two is chance.
+A *process* is a fresh interpreter that measures one backend with one number of threads. A *lap* runs one process of
+each arm, side by side and in turns (`bench.measure.process`), so that what the machine does meanwhile hits all alike;
+every other lap starts them in the reverse order. One backend runs twice, the second time as arm ``A/A``: what a
+comparison sees between the two is chance.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Group(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A group and a phase of it; the backend is the block's."""
+    """A group and a phase of it, without a backend."""
 
     network: str
     batch: int
@@ -61,18 +61,18 @@ class Cell(NamedTuple):
         return f"{self.group} {self.phase}"
 
 
-class Block(NamedTuple):
-    """One process: position in the campaign, which of its arm's blocks, backend, arm, threads."""
+class Process(NamedTuple):
+    """One process: its position in the campaign, its lap, its backend, arm and threads."""
 
     order: int
-    block: int
+    lap: int
     backend: str
     arm: str
     threads: int
 
     def __str__(self) -> str:
         arm = f" {self.arm}" if self.arm else ""
-        return f"{self.backend}{arm}, {self.threads} {'thread' if self.threads == 1 else 'threads'}, block {self.block}"
+        return f"{self.backend}{arm}, {self.threads} {'thread' if self.threads == 1 else 'threads'}, lap {self.lap}"
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,14 @@ class Plan:
     Attributes:
         groups: what is placed, smaller first, so that what crashes by size crashes last.
         phases: measured of each group, out of `bench.results.PHASES`.
-        backends: names, each run in every round.
+        backends: names, each run in every lap.
         aa: the backend that runs twice; '' for none.
-        threads: thread counts, each a block of its own.
-        blocks: rounds of the campaign: blocks of each arm.
+        threads: thread counts, each a process of its own.
+        processes: of each arm, one a lap.
         effort: how long to look at one cell.
-        timeout_s: most seconds that one block may take.
-        budget_s: seconds for the whole campaign; it stops after a whole round when the next would not fit.
-        seed: of the order of blocks.
+        timeout_s: most seconds that one process may take.
+        budget_s: seconds for the whole campaign; it stops after a whole lap when the next would not fit.
+        seed: of the order of processes.
         left_out: groups of the default grid that were left out, and why.
         own_cache: whether compile caches start empty; else those of earlier runs on this machine are used.
     """
@@ -99,7 +99,7 @@ class Plan:
     backends: tuple[str, ...]
     aa: str = ""
     threads: tuple[int, ...] = (1,)
-    blocks: int = 5
+    processes: int = 5
     effort: Effort = field(default_factory=Effort)
     timeout_s: float = 300.0
     budget_s: float | None = None
@@ -109,23 +109,23 @@ class Plan:
 
     @property
     def arms(self) -> tuple[tuple[str, str, int], ...]:
-        """Backend, arm and threads of each block of a round."""
+        """Backend, arm and threads of each process of a lap."""
         names = [(name, "") for name in self.backends] + ([(self.aa, AA)] if self.aa else [])
         return tuple((name, arm, threads) for threads in self.threads for name, arm in names)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell of a block, in the order in which it is measured."""
+        """Every cell of a process, in the order in which it is measured."""
         return tuple(Cell(*group, phase) for group in self.groups for phase in self.phases)
 
-    def rounds(self) -> Iterator[tuple[Block, ...]]:
-        """Yield the blocks of each round: shuffled once, then there and back."""
+    def laps(self) -> Iterator[tuple[Process, ...]]:
+        """Yield the processes of each lap: shuffled once, then there and back."""
         arms = list(self.arms)
         random.Random(self.seed).shuffle(arms)
-        for block in range(self.blocks):
-            ordered = arms if block % 2 == 0 else arms[::-1]
+        for lap in range(self.processes):
+            ordered = arms if lap % 2 == 0 else arms[::-1]
             yield tuple(
-                Block(block * len(arms) + k, block, backend, arm, threads)
+                Process(lap * len(arms) + k, lap, backend, arm, threads)
                 for k, (backend, arm, threads) in enumerate(ordered)
             )
 
@@ -136,6 +136,7 @@ class Plan:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Plan:
         """Return the plan that `to_dict` stored."""
+        stored = {"processes" if key == "blocks" else key: value for key, value in stored.items()}  # of schema 1
         lists = {key: tuple(value) for key, value in stored.items() if isinstance(value, list)}
         groups = tuple(Group(*group) for group in stored["groups"])
         return cls(**{**stored, **lists, "groups": groups, "effort": Effort(**stored["effort"])})
@@ -157,7 +158,7 @@ def default_groups(
         batches: rows, in increasing order.
         dtypes: of the grid.
         devices: of the grid.
-        arms: processes of a round, which are alive at the same time.
+        arms: processes of a lap, which are alive at the same time.
         longest_s: seconds that a step may take.
         room: bytes free; by default `bench.memory.room_bytes`.
 

@@ -1,6 +1,6 @@
-"""Run blocks, each in a fresh process, in turns: their environment, their specs, their pipes, their ends.
+"""Run the processes of a lap in turns: their environment, their specs, their pipes, their ends.
 
-Nothing is written to the store here; `run_round` yields what happened, and `bench.measure.campaign` keeps it.
+Nothing is written to the store here; `run_lap` yields what happened, and `bench.measure.campaign` keeps it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Event = dict[str, Any]
 
 
 def environment(threads: int, cache: Path) -> dict[str, str]:
-    """Return the environment of a block: threads, set before anything is imported, and a compile cache."""
+    """Return the environment of a process: threads, set before anything is imported, and a compile cache."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     own |= {name: str(threads) for name in THREAD_VARIABLES}
     own |= {name: str(cache / folder) for name, folder in CACHE_VARIABLES.items()}
@@ -62,8 +62,8 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
     }
 
 
-class Job(NamedTuple):
-    """A block to run: the spec of the process, where it is put, what the process prints, its compile cache."""
+class Launch(NamedTuple):
+    """A process to start: what it is told, where it is put, what the process prints, its compile cache."""
 
     spec: Mapping[str, Any]
     spec_path: Path
@@ -71,8 +71,8 @@ class Job(NamedTuple):
     cache: Path
 
 
-def run_round(jobs: Sequence[Job], timeout_s: float) -> Generator[tuple[int, Event], None, None]:
-    """Run some blocks side by side, a fresh process each, of which one at a time works; yield what they tell.
+def run_lap(launches: Sequence[Launch], timeout_s: float) -> Generator[tuple[int, Event], None, None]:
+    """Run some fresh processes side by side, of which one at a time works; yield what they tell.
 
     A process works until it asks to wait for its turn (`Channel.wait`), and the turn goes to the one that is furthest
     behind: all prepare a cell before any is timed at it, and then its rounds are timed in short turns, there and back
@@ -81,18 +81,18 @@ def run_round(jobs: Sequence[Job], timeout_s: float) -> Generator[tuple[int, Eve
     its threads.
 
     Args:
-        jobs: the blocks, in the order in which they start.
+        launches: the processes, in the order in which they start.
         timeout_s: seconds of work after which a process is ended; waiting does not count.
 
     Yields:
-        The position of a job and an event: ``begin`` (a cell is about to be measured), ``row`` (a cell's record), and
-        at the end either ``end``, or ``lost`` with status and reason where the process crashed, was killed or had to
-        be; both with ``seconds`` of work.
+        The position of a launch and an event: ``begin`` (a cell is about to be measured), ``row`` (a cell's record),
+        and at the end either ``end``, or ``lost`` with status and reason where the process crashed or was killed; both
+        with ``seconds`` of work.
     """
     children: list[_Child] = []
     try:
-        for position, job in enumerate(jobs):
-            children.append(_Child(position, job, timeout_s))
+        for position, launch in enumerate(launches):
+            children.append(_Child(position, launch, timeout_s))
             yield from children[-1].work()
         while waiting := [child for child in children if child.waits_for]:
             child = min(waiting, key=_Child.behind)
@@ -104,19 +104,19 @@ def run_round(jobs: Sequence[Job], timeout_s: float) -> Generator[tuple[int, Eve
 
 
 class _Child:
-    """The process of one block."""
+    """One process."""
 
-    def __init__(self, position: int, job: Job, timeout_s: float) -> None:
-        job.spec_path.write_text(json.dumps(job.spec), encoding="utf-8")
+    def __init__(self, position: int, launch: Launch, timeout_s: float) -> None:
+        launch.spec_path.write_text(json.dumps(launch.spec), encoding="utf-8")
         self.waits_for: tuple[int, int, int] | None = None
-        self._position, self._log_path, self._timeout_s = position, job.log_path, timeout_s
+        self._position, self._log_path, self._timeout_s = position, launch.log_path, timeout_s
         self._worked_s = 0.0
         self._pending = b""
         self._socket, theirs = socket.socketpair()
-        with theirs, job.log_path.open("wb") as log:
+        with theirs, launch.log_path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bench.measure.child", str(job.spec_path), str(theirs.fileno())],
-                env=environment(job.spec["threads"], job.cache),
+                [sys.executable, "-m", "bench.measure.child", str(launch.spec_path), str(theirs.fileno())],
+                env=environment(launch.spec["threads"], launch.cache),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -232,7 +232,7 @@ class _Watch:
     def verdict(self, timeout_s: float) -> tuple[str, str]:
         """Return status and reason of a process that closed its pipe without a farewell."""
         if self._timed_out:
-            return "timeout", f"the block took over {timeout_s:g} s; allow more with --timeout"
+            return "timeout", f"the process took over {timeout_s:g} s; allow more with --timeout"
         try:
             returncode = self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The fairness receipt of one block: what the process observed of itself, not what was declared.
+"""The fairness receipt of one process: what the process observed of itself, not what was declared.
 
 No timing here; `bench.measure.timing` gives CPU time and switches of the rounds.
 """

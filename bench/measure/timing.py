@@ -41,7 +41,7 @@ class Effort:
         least_rounds: rounds even where a call is longer than ``timed_s``.
         most_rounds: rounds even where a call is short.
         check_s: about how long one check of conformance may take; a larger batch is checked on its first rows.
-        recheck_s: likewise, in blocks after a backend's first.
+        recheck_s: likewise, in processes after a backend's first.
     """
 
     timed_s: float = 0.2

@@ -48,7 +48,7 @@ def speed(theme: Theme, rows: dict[str, pd.DataFrame]) -> Part:
                     Column("seconds", "time", "seconds"),
                     *INTERVAL,
                     Column("verdict", "against the fastest"),
-                    Column("blocks", "processes", "count"),
+                    Column("processes", "processes", "count"),
                     Column("rounds", "rounds", "count"),
                 ),
                 GRID,

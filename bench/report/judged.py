@@ -32,10 +32,10 @@ def phases(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 
 def figures(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return `bench.verdicts.statistics.cell_figures` of each run and phase, with ``run`` and ``machine``."""
+    """Return `bench.verdicts.statistics.cell_estimates` of each run and phase, with ``run`` and ``machine``."""
     import pandas as pd
 
-    found = [statistics.cell_figures(own).assign(run=run, machine=machine) for run, machine, own in phases(frame)]
+    found = [statistics.cell_estimates(own).assign(run=run, machine=machine) for run, machine, own in phases(frame)]
     return pd.concat(found, ignore_index=True).rename(columns={"low_s": "low", "high_s": "high"})
 
 

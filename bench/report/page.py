@@ -73,7 +73,7 @@ def tables(
     cells = judged.cells(slim, every)
     limit = evidence.limits(cells, ceilings)
     return {
-        "cells": cells.drop(columns="block_logs"),
+        "cells": cells.drop(columns="process_logs"),
         "limits": limit,
         "crossovers": pd.DataFrame(outlook.phase_changes(cells), columns=[*LINE, "phase", "batch", *CHANGE]),
         "ratios": judged.ratios(cells),
@@ -163,7 +163,7 @@ def run_rows(frame: pd.DataFrame, commands: Mapping[str, str]) -> pd.DataFrame:
         machine=("machine", "first"),
         created=("created", "first"),
         cells=("status", "size"),
-        blocks=("order", "nunique"),
+        processes=("order", "nunique"),
     )
     rows["created"] = rows["created"].map("{:%Y-%m-%d %H:%M:%S UTC}".format)
     rows["command"] = [commands.get(run, "") for run in rows["run"]]

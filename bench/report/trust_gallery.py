@@ -130,7 +130,7 @@ def runs(rows: dict[str, pd.DataFrame]) -> Part:
                 Column("machine", "machine"),
                 Column("created", "measured"),
                 Column("cells", "cells", "count"),
-                Column("blocks", "processes", "count"),
+                Column("processes", "processes", "count"),
                 Column("command", "command"),
             ),
         )

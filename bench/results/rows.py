@@ -3,11 +3,11 @@
 A run is a folder ``results/<machine>/<run>/``::
 
     run.json              the manifest: schema, run id, when, command, plan, fingerprint of the machine
-    rows.jsonl            one record a cell and block, and one record when a block has ended
-    benchmarks/*.json     pytest-benchmark's own files, one a block, for its ``compare``
+    rows.jsonl            one record a cell and process, and one record when a process has ended
+    benchmarks/*.json     pytest-benchmark's own files, one a process, for its ``compare``
 
-A *cell* is a backend, network, batch, dtype, device, number of threads and phase; a *block* is one fresh process of
-one backend that measured its cells. `load` gives one row a cell and block, with the columns of `COLUMNS`; their units
+A *cell* is a network, batch, dtype, device and phase; a *process* is a fresh interpreter that measured one backend with
+one number of threads. `load` gives one row a cell and process, with the columns of `COLUMNS`; their units
 stand there. Figures of a phase are seconds of one call; those of ``train`` are seconds of one step.
 
 No statistics here, and no formatting.
@@ -29,7 +29,9 @@ from bench.results.journal import Fault, read
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
+SCHEMA = 2
+"""1 called a process a block; its rows are read all the same (`records`)."""
+
 ROWS, MANIFEST = "rows.jsonl", "run.json"
 PHASES = ("place", "forward", "backward", "update", "step", "train")
 STATUSES = ("ok", "failed", "crashed", "timeout", "out of memory", "unavailable", "nonconformant")
@@ -50,8 +52,8 @@ COLUMNS = (
     Column("run", "str", "", "id of the run"),
     Column("machine", "str", "", "id of the machine: readable name and short hash"),
     Column("created", "datetime64[us, UTC]", "UTC", "when the run began"),
-    Column("block", "int64", "", "which of the backend's blocks, from 0"),
-    Column("order", "int64", "", "position of the block in the campaign, from 0"),
+    Column("process", "int64", "", "which of the backend's processes, from 0"),
+    Column("order", "int64", "", "position of the process in the campaign, from 0"),
     Column("backend", "str", "", "name as asked for"),
     Column("arm", "str", "", "'A/A' for the second copy of one backend, else ''"),
     Column("network", "str", "", "layer sizes, as 3-2-1"),
@@ -194,7 +196,7 @@ def resolve(text: str | Path, root: Path | None = None) -> Run:
 def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
     """Return the rows of some runs, the latest by default, as one tidy table.
 
-    One row a cell and block. Where a block measured a cell again after a crash, only its last attempt counts. Lines
+    One row a cell and process. Where a process measured a cell again after a crash, only its last attempt counts. Lines
     that cannot be read are logged with file and line, listed in ``frame.attrs["faults"]``, and passed over.
 
     Args:
@@ -217,18 +219,31 @@ def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
 
 
 def cells(run: Run, faults: list[Fault] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the records of measured cells of one run; of a cell that a block measured again, the last attempt only."""
-    if not run.rows_path.exists():
-        return
+    """Yield the records of the cells of one run; of a cell that a process measured again, the last attempt only."""
     found = faults if faults is not None else []
     latest_of: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for number, record in read(run.rows_path, found):
-        if record.get("record") not in ("cell", "block"):
-            found.append(Fault(run.rows_path, number, f"neither a cell nor a block: record={record.get('record')!r}"))
+    for number, record in records(run, found):
+        if record.get("record") not in ("cell", "process"):
+            found.append(Fault(run.rows_path, number, f"neither a cell nor a process: record={record.get('record')!r}"))
         elif record["record"] == "cell":
             key = tuple(record.get(name) for name in ("order", "network", "batch", "dtype", "device", "phase"))
             latest_of[key] = record
     yield from latest_of.values()
+
+
+def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield line numbers and records of a run in the words of the present schema; none where it has no rows yet.
+
+    Schema 1 called a process a block, and so its rows and the records of their ends.
+    """
+    if not run.rows_path.exists():
+        return
+    for number, record in read(run.rows_path, faults):
+        if "block" in record:
+            record["process"] = record.pop("block")
+        if record.get("record") == "block":
+            record["record"] = "process"
+        yield number, record
 
 
 def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 def certificate(
-    found: pd.DataFrame, figure: str, kept: bool, margin: float, needed: int | None
+    found: pd.DataFrame, estimate: str, kept: bool, margin: float, needed: int | None
 ) -> Iterator[Table | str]:
-    """Yield the verdict on the block figure in use, then each figure's rates, and how many blocks would do."""
-    used = found[found["figure"] == figure].iloc[0]
+    """Yield the verdict on the process estimate in use, then each estimate's rates, and how many processes would do."""
+    used = found[found["estimate"] == estimate].iloc[0]
     yield (
         f"{'passed' if kept else 'FAILED'}: {format_count(int(used['comparisons']))} comparisons of "
-        f"{int(used['blocks'])} blocks with {int(used['blocks'])}, block figure {_name(figure)}."
+        f"{int(used['processes'])} processes with {int(used['processes'])}, process estimate {_name(estimate)}."
     )
     yield ""
-    columns: list[Column] = ["block figure", ("A/A false", "right"), ("95 % holds truth", "right")]
+    columns: list[Column] = ["process estimate", ("A/A false", "right"), ("95 % holds truth", "right")]
     columns += [("10 % found", "right"), ("found, Holm", "right"), ("+-", "right")]
     rows = [
         (
-            _name(str(row.figure)) + (" *" if row.figure == figure else ""),
+            _name(str(row.estimate)) + (" *" if row.estimate == estimate else ""),
             format_percent(row.false_positives),
             format_percent(row.covered),
             format_percent(row.found),
@@ -41,12 +41,12 @@ def certificate(
     rows.append(("wanted", *targets, f">= {100 * certify.LEAST_FOUND:.0f} %", "", ""))
     yield table(columns, rows, caption="* in use; +-: half an interval, median")
     if used["found"] < certify.LEAST_FOUND:
-        do = f"{needed} blocks find it" if needed else "more rounds than were recorded are needed to find it"
+        do = f"{needed} processes find it" if needed else "more laps than were recorded are needed to find it"
         yield (
             f"Noise as recorded hides a slow-down of 10 % beyond the margin of {100 * margin:.3g} %:\n"
             f"{do} in nine cases of ten; a quieter machine needs fewer."
         )
 
 
-def _name(figure: str) -> str:
-    return "turn by turn" if figure == statistics.FIGURE else figure.removesuffix("_s").replace("_", " ")
+def _name(estimate: str) -> str:
+    return "turn by turn" if estimate == statistics.ESTIMATE else estimate.removesuffix("_s").replace("_", " ")

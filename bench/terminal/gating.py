@@ -37,6 +37,6 @@ def judgement(judged: Gate) -> Iterator[Table | str]:
         yield f"LOST {line}"
     if judged.undecided:
         half = float(np.median(np.sqrt(judged.cells["high"] / judged.cells["low"]))) - 1
-        yield f"Half the intervals are wider than +-{100 * half:.2g} %; more --blocks or a quieter machine narrow them."
+        yield f"Half the intervals are wider than +-{100 * half:.2g} %; more --processes or a quieter machine help."
     if note := shift_note(judged.cells, judged.margin):
         yield note

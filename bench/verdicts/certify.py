@@ -1,12 +1,12 @@
 """Whether the verdicts keep what they promise, tried on noise that was recorded on this machine.
 
-`record` runs one backend and its own copy side by side in many rounds, each of two fresh processes. `certify` draws
-some of the rounds, again and again, and in each round drawn lets a coin say which arm is which: two arms that differ by
+`record` runs one backend and its own copy side by side in many laps, each of two fresh processes. `certify` draws
+some of the laps, again and again, and in each lap drawn lets a coin say which arm is which: two arms that differ by
 nothing. An interval that misses the ratio 1 is wrong, a verdict faster or slower is a false positive. Then it plants a
 slow-down, by multiplying the times of one arm, and sees how often it is found. Everything else is what
 `bench.verdicts.statistics` does for every comparison.
 
-The coin would hide an arm that is always the slower one; `compare.a_against_a` of the same rounds would show it.
+The coin would hide an arm that is always the slower one; `compare.a_against_a` of the same laps would show it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bench.errors import UsageError
 from bench.measure.plan import AA
 from bench.verdicts import statistics
-from bench.verdicts.statistics import CASE, FIGURES, MARGIN
+from bench.verdicts.statistics import CASE, ESTIMATES, MARGIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +36,12 @@ Floats = NDArray[np.float64]
 PLANTED = 1.10
 MOST_FALSE, LEAST_FOUND, LEAST_COVERED = 0.05, 0.90, 0.90
 LABEL = "certify"
-ROUNDS = 24
+LAPS = 24
 """That are recorded at least."""
 
 
 class Noise(NamedTuple):
-    """Rounds of one backend and its copy: ``[cells, rounds]`` of the differences of their log block figures."""
+    """Laps of one backend and its copy: ``[cells, laps]`` of the differences of their log process estimates."""
 
     backend: str
     differences: Floats
@@ -59,12 +59,12 @@ class Trial(NamedTuple):
 
 def record(
     backend: str = "numpy",
-    blocks: int = 5,
+    processes: int = 5,
     budget_s: float = 150.0,
     root: Path | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Run:
-    """Measure the same few cells in rounds of two fresh processes, enough to draw ``blocks`` of them; return the run.
+    """Measure the same few cells in laps of two fresh processes, enough to draw ``processes`` of them; return the run.
 
     Raises:
         UsageError: no such backend.
@@ -78,20 +78,20 @@ def record(
     groups = plan.asked_groups(networks, (1, 1_024, 16_384), ("float32",), ("cpu",), arms=2)
     cores = (len(physical_cores()),)
     made = plan.Plan(groups, ("step", "train"), (backend,), aa=backend, threads=cores, own_cache=False)
-    made = budget.fit(made, budget_s, campaign.earlier_pace(root), blocks=max(ROUNDS, 2 * blocks))
+    made = budget.fit(made, budget_s, campaign.earlier_pace(root), processes=max(LAPS, 2 * processes))
     run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
     campaign.carry_out(run, report)
     return run
 
 
-def check(blocks: int, margin: float) -> None:
-    """Return quietly when a trial of so many blocks at this margin can find anything.
+def check(processes: int, margin: float) -> None:
+    """Return quietly when a trial of so many processes at this margin can find anything.
 
     Raises:
         UsageError: it cannot.
     """
-    if blocks < 2:
-        raise UsageError(f"--blocks {blocks}: two or more are needed to see how blocks scatter")
+    if processes < 2:
+        raise UsageError(f"--processes {processes}: two or more are needed to see how processes scatter")
     if margin >= 0.9 * (PLANTED - 1):
         raise UsageError(
             f"--margin {margin:.0%}: a planted slow-down of {PLANTED - 1:.0%} is no slow-down beyond it; "
@@ -99,44 +99,47 @@ def check(blocks: int, margin: float) -> None:
         )
 
 
-def certify(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: float = MARGIN, seed: int = 0) -> pd.DataFrame:
-    """Try every block figure of `FIGURES` on recorded noise.
+def certify(
+    frame: pd.DataFrame, processes: int, trials: int = 400, margin: float = MARGIN, seed: int = 0
+) -> pd.DataFrame:
+    """Try every process estimate of `ESTIMATES` on recorded noise.
 
     Args:
-        frame: rows of a run whose A/A arm has at least twice as many rounds as ``blocks``.
-        blocks: in each arm of a trial.
+        frame: rows of a run whose A/A arm has at least twice as many laps as ``processes``.
+        processes: in each arm of a trial.
         trials: draws of two arms.
         margin: of equivalence.
         seed: of the draws.
 
     Returns:
-        One row a figure: ``figure``, ``blocks``, ``comparisons``, ``false_positives`` (share called different where
-        nothing differs, each comparison by itself), ``covered`` (share of 95 % intervals that hold the truth),
+        One row an estimate: ``estimate``, ``processes``, ``comparisons``, ``false_positives`` (share called different
+        where nothing differs, each comparison by itself), ``covered`` (share of 95 % intervals that hold the truth),
         ``found`` (share of planted slow-downs called slower, each by itself), ``found_together`` (under Holm's method
         over the cells of one backend), ``half_width`` (median, as a share).
 
     Raises:
-        UsageError: too few rounds.
+        UsageError: too few laps.
     """
     import pandas as pd
 
     rows = []
-    for figure in FIGURES:
+    for estimate in ESTIMATES:
         rng = np.random.default_rng(seed)
-        recordings = list(recorded(frame, figure))
-        noises = [noise for noise in recordings if noise.differences.shape[1] >= 2 * blocks]
+        recordings = list(recorded(frame, estimate))
+        noises = [noise for noise in recordings if noise.differences.shape[1] >= 2 * processes]
         if not noises:
             most = max((noise.differences.shape[1] for noise in recordings), default=0)
             raise UsageError(
-                f"draws of {blocks} rounds need {2 * blocks} rounds of one backend and its copy, this run has {most}; "
-                f"ask for fewer with --blocks, or record again: python -m bench certify --blocks {blocks} --budget 300s"
+                f"draws of {processes} laps need {2 * processes} laps of one backend and its copy, this run has "
+                f"{most}; ask for fewer with --processes, or record again: "
+                f"python -m bench certify --processes {processes} --budget 300s"
             )
-        tried = [trial for _ in range(trials) for trial in _draws(noises, blocks, margin, rng)]
+        tried = [trial for _ in range(trials) for trial in _draws(noises, processes, margin, rng)]
         joined = Trial(*(np.concatenate(part) for part in zip(*tried, strict=True)))
         rows.append(
             {
-                "figure": figure,
-                "blocks": blocks,
+                "estimate": estimate,
+                "processes": processes,
                 "comparisons": len(joined.covered),
                 "false_positives": float(joined.different.mean()),
                 "covered": float(joined.covered.mean()),
@@ -148,12 +151,12 @@ def certify(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: float =
     return pd.DataFrame(rows)
 
 
-def recorded(frame: pd.DataFrame, figure: str) -> Iterator[Noise]:
-    """Yield the noise of each backend with an A/A arm: the cells that both arms have in every round."""
+def recorded(frame: pd.DataFrame, estimate: str) -> Iterator[Noise]:
+    """Yield the noise of each backend with an A/A arm: the cells that both arms have in every lap."""
     good = frame[frame["status"] == "ok"]
-    good = good.assign(log_figure=statistics.block_figures(good, figure))
+    good = good.assign(log_estimate=statistics.process_estimates(good, estimate))
     for (_, backend), own in good.groupby(["run", "backend"], sort=False):
-        logs = own.set_index([*CASE, "arm", "block"])["log_figure"].unstack("block").dropna()
+        logs = own.set_index([*CASE, "arm", "process"])["log_estimate"].unstack("process").dropna()
         arms = [logs[logs.index.get_level_values("arm") == arm].droplevel("arm") for arm in ("", AA)]
         both = arms[0].index.intersection(arms[1].index)
         if len(both):
@@ -167,20 +170,20 @@ def passed(row: pd.Series[float]) -> bool:
     )
 
 
-def blocks_needed(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: float = MARGIN) -> int | None:
-    """Return how many blocks find the planted slow-down often enough, tried on the same rounds.
+def processes_needed(frame: pd.DataFrame, processes: int, trials: int = 400, margin: float = MARGIN) -> int | None:
+    """Return how many processes find the planted slow-down often enough, tried on the same laps.
 
     Args:
         frame: as `certify` takes it.
-        blocks: that were too few.
-        trials: draws of two arms for each number of blocks tried.
+        processes: that were too few.
+        trials: draws of two arms for each number of processes tried.
         margin: of equivalence.
 
     Returns:
-        A number of blocks, ``None`` where half of the rounds recorded are too few.
+        A number of processes, ``None`` where half of the laps recorded are too few.
     """
-    (noise, *_) = recorded(frame, statistics.FIGURE)
-    for more in range(blocks + 1, noise.differences.shape[1] // 2 + 1):
+    (noise, *_) = recorded(frame, statistics.ESTIMATE)
+    for more in range(processes + 1, noise.differences.shape[1] // 2 + 1):
         rng = np.random.default_rng(0)
         found = [trial.found for _ in range(trials) for trial in _draws([noise], more, margin, rng)]
         if np.concatenate(found).mean() >= LEAST_FOUND:
@@ -188,12 +191,12 @@ def blocks_needed(frame: pd.DataFrame, blocks: int, trials: int = 400, margin: f
     return None
 
 
-def _draws(noises: list[Noise], blocks: int, margin: float, rng: np.random.Generator) -> Iterator[Trial]:
+def _draws(noises: list[Noise], processes: int, margin: float, rng: np.random.Generator) -> Iterator[Trial]:
     """Draw two arms of each backend and yield what the comparison of one with the other gives."""
     for noise in noises:
-        drawn = rng.permutation(noise.differences.shape[1])[:blocks]
-        differences = noise.differences[:, drawn] * rng.choice([-1.0, 1.0], blocks)
-        mean, variance, dof = statistics.means(list(differences), float(blocks - 1))
+        drawn = rng.permutation(noise.differences.shape[1])[:processes]
+        differences = noise.differences[:, drawn] * rng.choice([-1.0, 1.0], processes)
+        mean, variance, dof = statistics.means(list(differences), float(processes - 1))
         same = statistics.weigh(mean, np.sqrt(variance), dof, margin)
         planted = statistics.weigh(mean + math.log(PLANTED), np.sqrt(variance), dof, margin)
         alone = statistics.verdicts(same, together=False)

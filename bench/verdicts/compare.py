@@ -39,7 +39,7 @@ class Comparison:
     """What one run says.
 
     Attributes:
-        rows: one a case and backend, the fastest first: those of `bench.verdicts.statistics.cell_figures`, and
+        rows: one a case and backend, the fastest first: those of `bench.verdicts.statistics.cell_estimates`, and
             ``to_fastest``, ``to_fastest_low``, ``to_fastest_high``, ``to_numpy`` (ratios of times; NaN without numpy),
             ``verdict`` (fastest, tie, slower, undecided), ``limit_s``, ``share_of_limit`` (NaN where not measured).
         winners: one a case: ``CASE``, ``outcome`` (fastest, tie, undecided), ``backends`` (list; one where it is the
@@ -68,8 +68,8 @@ def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | Non
     """
     import pandas as pd
 
-    figures = statistics.cell_figures(frame)
-    main, pairs = against_fastest(figures[figures["arm"] == ""], margin)
+    estimates = statistics.cell_estimates(frame)
+    main, pairs = against_fastest(estimates[estimates["arm"] == ""], margin)
     winners = []
     for _, case in main.groupby(CASE, sort=False):
         won = outcome(dict(zip(case["backend"], case["verdict"], strict=True)))
@@ -78,8 +78,8 @@ def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | Non
         main.loc[case.index, "to_numpy"] = case["seconds"] / numpy_s
     main["limit_s"] = [_limit_s(row, limit_of) for _, row in main.iterrows()]
     main["share_of_limit"] = main["limit_s"] / main["seconds"]
-    chance = a_against_a(figures, margin)
-    rows = main.drop(columns="block_logs")
+    chance = a_against_a(estimates, margin)
+    rows = main.drop(columns="process_logs")
     return Comparison(rows, pd.DataFrame(winners), failures(frame), chance, margin, pairs)
 
 
@@ -93,8 +93,8 @@ def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -
     """
     keys = [*CASE, "backend"]
     one, two = (
-        figures[figures["arm"] == ""].set_index(keys, drop=False)
-        for figures in (statistics.cell_figures(before), statistics.cell_figures(after))
+        estimates[estimates["arm"] == ""].set_index(keys, drop=False)
+        for estimates in (statistics.cell_estimates(before), statistics.cell_estimates(after))
     )
     both = one.index.intersection(two.index, sort=False)
     one, two = one.loc[both], two.loc[both]
@@ -107,14 +107,14 @@ def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -
     return made
 
 
-def a_against_a(figures: pd.DataFrame, margin: float = MARGIN) -> Chance | None:
+def a_against_a(estimates: pd.DataFrame, margin: float = MARGIN) -> Chance | None:
     """Return how often the two arms of one backend were called different."""
-    twin = figures[figures["arm"] != ""]
+    twin = estimates[estimates["arm"] != ""]
     if twin.empty:
         return None
     keys = [*CASE, "backend"]
     second = twin.set_index(keys, drop=False)
-    first = figures[figures["arm"] == ""].set_index(keys, drop=False)
+    first = estimates[estimates["arm"] == ""].set_index(keys, drop=False)
     both = second.index.intersection(first.index)
     found = statistics.verdicts(statistics.ratios(first.loc[both], second.loc[both], margin), together=False)
     different = int(np.isin(found, (statistics.FASTER, SLOWER)).sum())

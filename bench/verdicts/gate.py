@@ -1,7 +1,7 @@
 """Whether a candidate run is slower than a baseline, proven: the question that continuous integration asks.
 
 Only a proven slow-down fails: the ratio lies beyond the margin, with Holm's method holding the error rate for the whole
-grid at 5 %. What is undecided is counted, not failed; more blocks decide it. A cell that the baseline timed and the
+grid at 5 %. What is undecided is counted, not failed; more processes decide it. A cell that the baseline timed and the
 candidate could not is named as well, and fails: a backend that broke is no faster.
 """
 

@@ -1,7 +1,7 @@
 """Each backend of a case against the fastest of it, every pair of the grid weighed together. No files, no formatting.
 
-Which backend is the fastest was chosen by the figures that are then compared; Holm's method over all pairs, also those
-without the fastest, pays for that choice.
+Which backend is the fastest was chosen by the estimates that are then compared; Holm's method over all pairs, also
+those without the fastest, pays for that choice.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 FASTEST = "fastest"
 
 
-def against_fastest(figures: pd.DataFrame, margin: float = MARGIN) -> tuple[pd.DataFrame, int]:
+def against_fastest(estimates: pd.DataFrame, margin: float = MARGIN) -> tuple[pd.DataFrame, int]:
     """Return each cell beside the fastest of its case, and how many pairs were weighed together.
 
     Args:
-        figures: rows of `bench.verdicts.statistics.cell_figures`, one a case and backend.
+        estimates: rows of `bench.verdicts.statistics.cell_estimates`, one a case and backend.
         margin: of equivalence.
 
     Returns:
@@ -32,8 +32,8 @@ def against_fastest(figures: pd.DataFrame, margin: float = MARGIN) -> tuple[pd.D
         ``to_fastest_high`` (ratios of times, 95 %) and ``verdict``: slower, tie or undecided, and for the first of a
         case its `outcome`; the number.
     """
-    case = figures.groupby(CASE, sort=False).ngroup()
-    rows = figures.assign(case=case).sort_values(["case", "log_s"], ignore_index=True)
+    case = estimates.groupby(CASE, sort=False).ngroup()
+    rows = estimates.assign(case=case).sort_values(["case", "log_s"], ignore_index=True)
     first = (~rows["case"].duplicated()).to_numpy()
     spans = list(itertools.pairwise([*np.flatnonzero(first).tolist(), len(rows)]))
     pairs = [pair for span in spans for pair in itertools.combinations(range(*span), 2)]

@@ -1,20 +1,20 @@
-"""From rows of blocks to intervals and verdicts. No files, no formatting.
+"""From rows of processes to intervals and verdicts. No files, no formatting.
 
-A block is one fresh process; what it says of a cell is one *block figure*, taken as a logarithm. The blocks of one
-round of a campaign were measured side by side, in turns of milliseconds, and what the machine did in a turn is in all
+What one fresh process says of a cell is one *process estimate*, taken as a logarithm. The processes of one
+lap of a campaign were measured side by side, in turns of milliseconds, and what the machine did in a turn is in all
 of them: `side_by_side` tells it from what is each arm's own. Two arms are compared by the mean of the differences of
-their block figures, round by round, which is the log of a ratio of times. Arms without rounds in common, of two runs
+their process estimates, lap by lap, which is the log of a ratio of times. Arms without laps in common, of two runs
 say, are compared by the difference of their means.
 
-The spread of such a mean is that of a bootstrap over blocks, rounds being drawn again inside each block that was drawn:
-what the rounds add is in the scatter of the block figures already, so nothing is added for it, and no draw is made, for
-the bootstrap's variance has a closed form. Two to six blocks are too few for its percentiles, which cover the truth in
+The spread of such a mean is that of a bootstrap over processes, with rounds drawn again inside each process: what the
+rounds add is in the scatter of the process estimates already, so nothing is added for it. No draw is made, because the
+bootstrap's variance has a closed form. Two to six processes are too few for its percentiles, which cover the truth in
 82 to 92 % of cases where 95 % are promised. Three things mend that:
 
-1. The sum of squares of ``K`` block figures is divided by ``K - 1``, not by ``K``.
+1. The sum of squares of ``K`` process estimates is divided by ``K - 1``, not by ``K``.
 2. Student's t takes the place of the normal distribution.
 3. The variance of a cell is drawn towards that of the other cells of the run (`moderate`), which brings degrees of
-   freedom that three blocks alone do not have. Source: Smyth, Statistical Applications in Genetics 3 (2004) 3.
+   freedom that three processes alone do not have. Source: Smyth, Statistical Applications in Genetics 3 (2004) 3.
 
 Verdicts weigh three claims about a ratio against a margin of equivalence: *faster* and *slower*, the ratio lies beyond
 the margin; *tie*, inside it. A claim is made only where the whole 95 % interval says so; what supports no claim is
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-FIGURES = ("minimum_s", "lower_quartile_s", "median_s", "turn_s")
-"""Columns that can give the block figure: as they are, or `side_by_side`."""
+ESTIMATES = ("minimum_s", "lower_quartile_s", "median_s", "turn_s")
+"""Columns that can give the process estimate: as they are, or `side_by_side`."""
 
-FIGURE = "turn_s"
+ESTIMATE = "turn_s"
 MARGIN = 0.05
 CONFIDENCE = 0.95
 MOST_PASSES, CONVERGED = 50, 1e-6
@@ -66,31 +66,31 @@ class Ratios(NamedTuple):
     difference: NDArray[np.str_]
 
 
-def cell_figures(frame: pd.DataFrame, figure: str = FIGURE) -> pd.DataFrame:
+def cell_estimates(frame: pd.DataFrame, estimate: str = ESTIMATE) -> pd.DataFrame:
     """Return one row a cell and arm: its time, and how sure that is.
 
     Args:
         frame: as `bench.results.load` gives it; rows that are not ``ok`` are passed over.
-        figure: a key of `FIGURES`.
+        estimate: one of `ESTIMATES`.
 
     Returns:
-        ``CASE``, ``backend``, ``arm``, then ``seconds``, ``low_s``, ``high_s`` (95 %), ``log_s`` (mean of the blocks),
-        ``variance`` (of ``log_s``), ``dof``, ``blocks``, ``block_logs`` (the log figure of each block, by run and
-        number of the block).
+        ``CASE``, ``backend``, ``arm``, then ``seconds``, ``low_s``, ``high_s`` (95 %), ``log_s`` (mean of the
+        processes), ``variance`` (of ``log_s``), ``dof``, ``processes``, ``process_logs`` (the log estimate of each
+        process, by run and number of the process).
     """
     import pandas as pd
 
     good = frame[frame["status"] == "ok"]
     keys = [*CASE, "backend", "arm"]
     rows: list[dict[str, Any]] = []
-    good = good.assign(log_figure=block_figures(good, figure))
+    good = good.assign(log_estimate=process_estimates(good, estimate))
     for key, cell in good.groupby(keys, sort=False, observed=True):
-        logs = dict(zip(zip(cell["run"], cell["block"], strict=True), cell["log_figure"].tolist(), strict=True))
-        rows.append(dict(zip(keys, key, strict=True)) | {"log_s": cell["log_figure"].mean(), "block_logs": logs})
-    made = pd.DataFrame(rows, columns=[*keys, "log_s", "block_logs"])
-    made["blocks"] = [len(logs) for logs in made["block_logs"]]
-    most = float((made.groupby(["backend", "arm"])["blocks"].max() - 1).sum())
-    _, variance, dof = means([list(logs.values()) for logs in made["block_logs"]], most)
+        logs = dict(zip(zip(cell["run"], cell["process"], strict=True), cell["log_estimate"].tolist(), strict=True))
+        rows.append(dict(zip(keys, key, strict=True)) | {"log_s": cell["log_estimate"].mean(), "process_logs": logs})
+    made = pd.DataFrame(rows, columns=[*keys, "log_s", "process_logs"])
+    made["processes"] = [len(logs) for logs in made["process_logs"]]
+    most = float((made.groupby(["backend", "arm"])["processes"].max() - 1).sum())
+    _, variance, dof = means([list(logs.values()) for logs in made["process_logs"]], most)
     half = quantile((1 + CONFIDENCE) / 2, dof) * np.sqrt(variance)
     log_s = made["log_s"].to_numpy(float)
     made["seconds"], made["low_s"], made["high_s"] = np.exp(log_s), np.exp(log_s - half), np.exp(log_s + half)
@@ -98,15 +98,15 @@ def cell_figures(frame: pd.DataFrame, figure: str = FIGURE) -> pd.DataFrame:
     return made
 
 
-def block_figures(rows: pd.DataFrame, figure: str = FIGURE) -> Floats:
-    """Return the log block figure of each row.
+def process_estimates(rows: pd.DataFrame, estimate: str = ESTIMATE) -> Floats:
+    """Return the log process estimate of each row.
 
     Args:
         rows: that are ``ok``.
-        figure: of `FIGURES`.
+        estimate: of `ESTIMATES`.
     """
-    if figure != FIGURE:
-        return np.asarray(np.log(rows[figure].to_numpy(float)))
+    if estimate != ESTIMATE:
+        return np.asarray(np.log(rows[estimate].to_numpy(float)))
     found = np.empty(len(rows))
     # Runs of earlier versions did not keep their turns: each is one turn then.
     kept = rows["turn_s"] if "turn_s" in rows else [None] * len(rows)
@@ -114,7 +114,7 @@ def block_figures(rows: pd.DataFrame, figure: str = FIGURE) -> Floats:
         own if isinstance(own, list) and any(own) else [median]
         for own, median in zip(kept, rows["median_s"], strict=True)
     ]
-    for places in rows.groupby(["run", "block", *CASE], sort=False, observed=True).indices.values():
+    for places in rows.groupby(["run", "process", *CASE], sort=False, observed=True).indices.values():
         found[places] = side_by_side([turns[place] for place in places])
     return found
 
@@ -157,7 +157,7 @@ def means(values: Sequence[Sequence[float]], most_dof: float) -> tuple[Floats, F
     """Return the mean of each cell's values, the variance of that mean, and its degrees of freedom.
 
     Args:
-        values: of each cell, one a block: log figures, or differences of two.
+        values: of each cell, one a process: log estimates, or differences of two.
         most_dof: as in `moderate`.
     """
     counts = np.array([len(own) for own in values], float)
@@ -172,7 +172,7 @@ def moderate(variances: ArrayLike, dof: ArrayLike, most_dof: float) -> tuple[Flo
     """Draw variances towards their common value, the more the less they differ beyond chance.
 
     Args:
-        variances: of single blocks, one a cell; NaN where a cell has one block alone.
+        variances: of single processes, one a cell; NaN where a cell has one process alone.
         dof: degrees of freedom of each.
         most_dof: most degrees of freedom that the common value may count for. Cells of one process share its luck, so
             this is the number of processes less that of backends, however many cells there are; 0: no moderation.
@@ -207,10 +207,10 @@ def _common_variance(s2: Floats, d: Floats, most_dof: float) -> tuple[float, flo
 
 
 def ratios(base: pd.DataFrame, other: pd.DataFrame, margin: float = MARGIN) -> Ratios:
-    """Return the ratios of times, other / base, row by row: from their common rounds where there are two or more.
+    """Return the ratios of times, other / base, row by row: from their common laps where there are two or more.
 
     Args:
-        base: rows of `cell_figures`.
+        base: rows of `cell_estimates`.
         other: as many rows of it, each to be divided by the row of ``base`` in the same place.
         margin: of equivalence; 0.05 makes ratios between 1 / 1.05 and 1.05 equivalent.
     """
@@ -219,8 +219,8 @@ def ratios(base: pd.DataFrame, other: pd.DataFrame, margin: float = MARGIN) -> R
     with np.errstate(invalid="ignore"):
         dof = (one + two) ** 2 / (one**2 / base["dof"].to_numpy(float) + two**2 / other["dof"].to_numpy(float))
     differences = [
-        [after[block] - before[block] for block in before.keys() & after.keys()]
-        for before, after in zip(base["block_logs"], other["block_logs"], strict=True)
+        [after[process] - before[process] for process in before.keys() & after.keys()]
+        for before, after in zip(base["process_logs"], other["process_logs"], strict=True)
     ]
     paired = np.array([len(own) > 1 for own in differences], bool)
     if paired.any():

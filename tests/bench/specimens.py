@@ -240,6 +240,7 @@ class KillsItsParent(Exact):
         if len(batch[0]) == 5 and not os.path.exists(flag):
             with open(flag, "w") as file:
                 file.write("done")
+            time.sleep(0.5)  # the parent has kept the rows of the batch before
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(60)
         return super().step(params, batch, learning_rate)

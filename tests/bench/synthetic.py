@@ -50,12 +50,12 @@ SPEEDS: Mapping[str, Speed] = {
 
 @dataclass(frozen=True)
 class Noise:
-    """Scatter of a figure: log standard deviation between blocks and between rounds, and rounds hit by the machine.
+    """Scatter of a figure: log standard deviation between processes and between rounds, and rounds hit by the machine.
 
     A hit round takes ``1 + exponential(hit)`` times as long; ``drift`` is the log change over the whole campaign.
     """
 
-    block: float = 0.015
+    process: float = 0.015
     round: float = 0.02
     hit_share: float = 0.03
     hit: float = 0.5
@@ -79,9 +79,9 @@ def true_s(backend: str, network: str, batch: int, phase: str = "step", dtype: s
     return SHARE_OF_STEP[phase] * (overhead + throughput)
 
 
-def draw_rounds(truth_s: float, rounds: int, block: float, noise: Noise, rng: np.random.Generator) -> list[float]:
-    """Return ``rounds`` seconds of one block whose log offset is ``block``."""
-    scatter = np.exp(block + noise.round * rng.standard_normal(rounds))
+def draw_rounds(truth_s: float, rounds: int, process: float, noise: Noise, rng: np.random.Generator) -> list[float]:
+    """Return ``rounds`` seconds of one process whose log offset is ``process``."""
+    scatter = np.exp(process + noise.round * rng.standard_normal(rounds))
     hit = rng.random(rounds) < noise.hit_share
     scatter[hit] *= 1.0 + rng.exponential(noise.hit, hit.sum())
     return [float(second) for second in truth_s * scatter]
@@ -93,7 +93,7 @@ def frame(
     batches: Sequence[int] = BATCHES,
     phases: Sequence[str] = PHASES,
     dtypes: Sequence[str] = ("float32",),
-    blocks: int = 4,
+    processes: int = 4,
     rounds: int = 30,
     noise: Noise | None = None,
     slower: Mapping[tuple[str, str, int], float] | None = None,
@@ -102,7 +102,7 @@ def frame(
     run: str = "made-up",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return one tidy row a cell and block.
+    """Return one tidy row a cell and process.
 
     Args:
         noise: scatter; the default resembles a shared two-core machine.
@@ -115,25 +115,27 @@ def frame(
     rng = np.random.default_rng(seed)
     arms = [(name, "") for name in backends] + ([(twin, "A/A")] if twin in backends else [])
     rows: list[dict[str, Any]] = []
-    for block in range(blocks):
+    for process in range(processes):
         for position in rng.permutation(len(arms)):
             backend, arm = arms[position]
-            order = block * len(arms) + position
-            offset = noise.block * rng.standard_normal() + noise.drift * order / (blocks * len(arms))
+            order = process * len(arms) + position
+            offset = noise.process * rng.standard_normal() + noise.drift * order / (processes * len(arms))
             for network in networks:
                 for batch in batches:
                     for dtype in dtypes:
-                        local = offset + 0.5 * noise.block * rng.standard_normal()
+                        local = offset + 0.5 * noise.process * rng.standard_normal()
                         for phase in phases:
                             truth = true_s(backend, network, batch, phase, dtype)
                             truth *= slower.get((backend, network, batch), 1.0)
                             seconds = draw_rounds(truth, rounds, local, noise, rng)
                             rows.append(
-                                _row(run, block, int(order), backend, arm, network, batch, dtype, phase, seconds)
+                                _row(run, process, int(order), backend, arm, network, batch, dtype, phase, seconds)
                             )
         if failed is not None:
-            order = blocks * len(arms) + block
-            rows.extend(_failed_row(run, block, order, failed, network, batches[0], dtypes[0]) for network in networks)
+            order = processes * len(arms) + process
+            rows.extend(
+                _failed_row(run, process, order, failed, network, batches[0], dtypes[0]) for network in networks
+            )
     return pd.DataFrame(rows)
 
 
@@ -142,7 +144,7 @@ def store(made: pd.DataFrame, root: Path) -> Path:
     run, machine, created = (str(made[name].iloc[0]) for name in ("run", "machine", "created"))
     path = root / machine / run
     path.mkdir(parents=True)
-    manifest = {"schema": 1, "run": run, "machine": machine, "created": created, "complete": True}
+    manifest = {"schema": 2, "run": run, "machine": machine, "created": created, "complete": True}
     (path / "run.json").write_text(json.dumps(manifest))
     rows = made.drop(columns=["run", "machine", "created"]).to_dict("records")
     with (path / "rows.jsonl").open("w") as file:
@@ -153,17 +155,17 @@ def store(made: pd.DataFrame, root: Path) -> Path:
 
 
 def _row(
-    run: str, block: int, order: int, backend: str, arm: str, network: str, batch: int, dtype: str, phase: str,
+    run: str, process: int, order: int, backend: str, arm: str, network: str, batch: int, dtype: str, phase: str,
     seconds: list[float],
 ) -> dict[str, Any]:  # fmt: skip
     speed = SPEEDS[backend]
     tanh, flop, size = work(network)
     median = float(np.median(seconds))
     compile_s = speed.compile_s if phase in ("step", "train") else 0.3 * speed.compile_s
-    cold = block == 0
+    cold = process == 0
     compile_s = compile_s if cold else 0.15 * compile_s
     width = 8 if dtype == "float64" else 4
-    return _receipt(run, block) | {
+    return _receipt(run, process) | {
         "order": order,
         "backend": backend,
         "arm": arm,
@@ -196,8 +198,10 @@ def _row(
     }
 
 
-def _failed_row(run: str, block: int, order: int, backend: str, network: str, batch: int, dtype: str) -> dict[str, Any]:
-    return _receipt(run, block) | {
+def _failed_row(
+    run: str, process: int, order: int, backend: str, network: str, batch: int, dtype: str
+) -> dict[str, Any]:
+    return _receipt(run, process) | {
         "order": order,
         "backend": backend,
         "arm": "",
@@ -222,13 +226,13 @@ def _failed_row(run: str, block: int, order: int, backend: str, network: str, ba
     }
 
 
-def _receipt(run: str, block: int) -> dict[str, Any]:
+def _receipt(run: str, process: int) -> dict[str, Any]:
     """Return what every row of a run carries: where, when and under which conditions."""
     return {
         "run": run,
         "machine": "made-up-machine",
         "created": pd.Timestamp("2025-01-02T03:04:05Z"),
-        "block": block,
+        "process": process,
         "device": "cpu",
         "threads": 2,
         "cpu_per_wall": 1.9,

@@ -100,6 +100,6 @@ def _child(library: str, threads: int, seconds: float) -> list[Ceiling]:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Return a block's environment for a number of threads, where kernels are compiled once a machine."""
+    """Return a process's environment for a number of threads, where kernels are compiled once a machine."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backprop-bench"
     return environment(threads, cache) | {"JAX_PLATFORMS": "cpu"}

@@ -23,12 +23,12 @@ KNOWN = {"networks": ("3-2-1", "8-32-1", "64-64-64-1"), "phases": ("step", "trai
 @pytest.fixture(scope="module")
 def known():
     """Return rows of a run over three networks."""
-    return synthetic.frame(noise=Noise(block=0.01), **KNOWN)
+    return synthetic.frame(noise=Noise(process=0.01), **KNOWN)
 
 
 def fitted(known, backend, phase="train"):
     """Return the time model of one backend."""
-    figures = statistics.cell_figures(known)
+    figures = statistics.cell_estimates(known)
     own = figures[(figures["backend"] == backend) & (figures["phase"] == phase) & (figures["arm"] == "")]
     cases = list(zip(own["network"], own["batch"], strict=True))
     return TimeModel.fit(cases, own["log_s"], own["variance"])
@@ -111,7 +111,7 @@ def test_a_warm_cache_costs_less_than_a_cold_one(known):
 def test_compiling_costs_what_the_first_cell_of_a_process_costs(known):
     """Later cells of a process reuse what the first one compiled: alone, each would pay it."""
     shared = known.copy()
-    later = shared.duplicated(["backend", "arm", "block", "phase"])
+    later = shared.duplicated(["backend", "arm", "process", "phase"])
     shared.loc[later, "compile_s"] = 0.0
     jobs = {job.backend: job for job in ledger.jobs(shared, [("64-64-64-1", 65_536)], "cold")}
     assert np.median(jobs["numba"].compile_s) == pytest.approx(1.5, rel=0.3)
@@ -121,7 +121,7 @@ def test_code_shared_by_shapes_is_paid_by_the_first_of_its_network(known):
     """What compiled next to nothing found it done: in its own network, or where that has nothing, at the dearest."""
     measured = [("3-2-1", 1, 0.4), ("3-2-1", 32, 0.0), ("8-32-1", 1, 1.3), ("8-32-1", 32, 0.02), ("4-4-1", 1, 0.0)]
     rows = pd.DataFrame(measured, columns=["network", "batch", "compile_s"])
-    process = {"run": "r", "backend": "numba", "arm": "", "block": 0, "cache": "cold", "dtype": "float32"}
+    process = {"run": "r", "backend": "numba", "arm": "", "process": 0, "cache": "cold", "dtype": "float32"}
     found = ledger.compile_alone_s(rows.assign(**process, device="cpu", phase="step"))
     assert found.tolist() == [0.4, 0.4, 1.3, 1.3, 1.3]
 
@@ -213,7 +213,7 @@ def test_a_close_race_is_a_tie_or_undecided_and_never_a_win():
 
 def test_compiling_counts_whichever_of_step_and_train_bore_it(known):
     """A step called first compiles for the loop as well: the job pays it all the same."""
-    cold = synthetic.frame(noise=Noise(block=0.01), **KNOWN)
+    cold = synthetic.frame(noise=Noise(process=0.01), **KNOWN)
     cold.loc[cold["phase"] == "train", "compile_s"] = 1e-4
     (job,) = (job for job in ledger.jobs(cold, [("3-2-1", 256)], "cold") if job.backend == "numba")
     assert np.median(job.compile_s) == pytest.approx(synthetic.SPEEDS["numba"].compile_s, rel=0.2)
@@ -283,7 +283,7 @@ def test_held_out_cases_are_recommended_with_little_regret():
     seen = synthetic.frame(networks=("3-2-1", "8-32-1", "64-64-64-1", "256-128-10"), **options)
     cases = validate.draw(12, seed=1)
     held = [
-        synthetic.frame(networks=(case.network,), batches=(case.batch,), blocks=2, twin=None, seed=k, **options)
+        synthetic.frame(networks=(case.network,), batches=(case.batch,), processes=2, twin=None, seed=k, **options)
         for k, case in enumerate(cases)
     ]
     found = validate.regrets(seen, pd.concat(held, ignore_index=True), cases)

@@ -14,7 +14,7 @@ from bench.verdicts import certify
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise
 
-OPTIONS = {"noise": Noise(block=0.01), "networks": ("3-2-1", "8-32-1", "64-64-64-1"), "rounds": 15}
+OPTIONS = {"noise": Noise(process=0.01), "networks": ("3-2-1", "8-32-1", "64-64-64-1"), "rounds": 15}
 DECISIONS = ("compare", "recommend", "gate", "certify", "validate")
 
 
@@ -152,7 +152,7 @@ def test_gate_returns_1_on_a_proven_slow_down_alone(bench):
         (("compare", "--margin", "500%"), "expected a share such as 5% or 0.05, got '500%'"),
         ((*JOB, "--dtype", "float64"), "python -m bench run --quick --dtypes float64"),
         (("gate", "--baseline", "latest"), "the same run"),
-        (("certify", "--run", "latest", "--blocks", "50"), "100 rounds of one backend and its copy, this run has 4"),
+        (("certify", "--run", "latest", "--processes", "50"), "100 laps of one backend and its copy, this run has 4"),
         (("validate", "--truth", "latest", "--cases", "2"), "none of the drawn cases was measured"),
     ],
 )
@@ -182,10 +182,10 @@ def test_unlike_conditions_are_refused_unless_forced(bench, stored, tmp_path):
 
 
 def test_certify_says_whether_the_promises_are_kept(bench, tmp_path):
-    """On stored noise: passed with status 0 where it is quiet, failed with 1 and the blocks needed where it is loud."""
-    cells = {"networks": ("3-2-1",), "batches": (1, 64, 4_096), "phases": ("step", "train"), "blocks": 10}
-    for name, block in (("quiet", 0.01), ("loud", 0.1)):
-        made = synthetic.frame(("numpy",), noise=Noise(block=block), run=name, twin="numpy", failed=None, **cells)
+    """On stored noise: status 0 where it is quiet, 1 and the processes needed where it is loud."""
+    cells = {"networks": ("3-2-1",), "batches": (1, 64, 4_096), "phases": ("step", "train"), "processes": 10}
+    for name, process in (("quiet", 0.01), ("loud", 0.1)):
+        made = synthetic.frame(("numpy",), noise=Noise(process=process), run=name, twin="numpy", failed=None, **cells)
         synthetic.store(made, tmp_path)
     status, out, _ = bench("certify", "--run", "quiet", "--trials", "50", "--results", str(tmp_path))
     assert (status, out.split(":")[0]) == (0, "passed")

@@ -14,7 +14,7 @@ import pytest
 from bench import cli, results
 
 SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`
-GRID = ["--networks", "1-1-1", "--dtypes", "float64", "--phases", "step", "--threads", "1", "--blocks", "2"]
+GRID = ["--networks", "1-1-1", "--dtypes", "float64", "--phases", "step", "--threads", "1", "--processes", "2"]
 ENDLESS = ["--backends", "specimens:Exact,specimens:Hangs", "--batches", "1,7", "--cell-time", "20ms"]
 SOON_S = 2.0
 
@@ -28,7 +28,7 @@ def environment(monkeypatch, tmp_path):
 
 
 def children_of(folder):
-    """Return the ids of the processes of blocks whose specs are below a folder."""
+    """Return the ids of the processes of processes whose specs are below a folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -43,7 +43,7 @@ def children_of(folder):
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("to", ["the group", "the parent alone"])
 def test_an_interrupt_ends_every_process_and_says_how_to_go_on(environment, tmp_path, to):
-    """With three blocks alive, one of them hung: status 130 within two seconds, no traceback, no process left."""
+    """With three processes alive, one of them hung: status 130 within two seconds, no traceback, no process left."""
     command = [sys.executable, "-m", "bench", "run", *GRID, *ENDLESS, "--results", str(tmp_path / "kept")]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.measure import contenders
 
 SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`
-TINY = ["--networks", "1-1-1", "--batches", "1,7", "--dtypes", "float64", "--phases", "step", "--blocks", "1"]
+TINY = ["--networks", "1-1-1", "--batches", "1,7", "--dtypes", "float64", "--phases", "step", "--processes", "1"]
 TINY += ["--cell-time", "20ms", "--threads", "1"]
 
 
@@ -56,7 +56,7 @@ def test_a_failing_backend_ends_with_status_one(capsys):
     """A campaign goes on beside a backend that fails, ends with status 1 and names what failed."""
     assert main(["run", *TINY, "--backends", "specimens:Exact,specimens:Raises", "--aa", "none", "--json"]) == 1
     document = json.loads(said_json(capsys))
-    assert document["blocks"] == 2
+    assert document["processes"] == 2
     assert document["failures"] == [
         "specimens:Raises, 1-1-1 n=7 float64 cpu step: failed: RuntimeError: seven is too many"
     ]
@@ -121,7 +121,7 @@ def test_only_backends_that_have_the_device_take_part(monkeypatch):
         (["--budget", "soon"], "expected a duration such as 90, 90s or 3min, got 'soon'"),
         (["--phases", "run"], "expected some of place, forward, backward, update, step, train, got 'run'"),
         (["--batches", "0"], "expected a whole number of 1 or more, got '0'"),
-        (["--blocks", "0"], "expected a whole number of 1 or more, got '0'"),
+        (["--processes", "0"], "expected a whole number of 1 or more, got '0'"),
         (["--cell-time", "-1s"], "expected a duration such as 90, 90s or 3min, got '-1s'"),
         (["--threads", "-2"], "expected a whole number of 1 or more, got '-2'"),
         (["--phases", ","], "expected values joined by commas"),

@@ -38,11 +38,11 @@ CEILINGS = Ceilings(
 
 
 def frame(seconds: dict[str, float], case: Case = LARGE, **columns: Any) -> pd.DataFrame:
-    """Return two blocks of each backend in one case, a tenth apart to both sides of its time."""
+    """Return two processes of each backend in one case, a tenth apart to both sides of its time."""
     rows = [
         {
             "backend": name,
-            "block": block,
+            "process": process,
             "network": case.network,
             "batch": case.batch,
             "phase": case.phase,
@@ -57,13 +57,13 @@ def frame(seconds: dict[str, float], case: Case = LARGE, **columns: Any) -> pd.D
             **columns,
         }
         for name, time_s in seconds.items()
-        for block, factor in enumerate((1 / 1.1, 1.1))
+        for process, factor in enumerate((1 / 1.1, 1.1))
     ]
     return results.table(rows)
 
 
 def test_standing_is_time_limit_share_and_ratios() -> None:
-    """The mean of blocks over the limit, over the same framework's idiom, and over the fastest peer by name."""
+    """The mean of processes over the limit, over the same framework's idiom, and over the fastest peer by name."""
     found = {standing.backend: standing for standing in standings(frame(SECONDS), CASES, CEILINGS)}
     numba = found["numba"]
     assert numba.limit is not None
@@ -201,7 +201,7 @@ def test_limits_command_measures_and_shows_again(tmp_path: Path, capsys: pytest.
     )
     save(Ceilings(here, CEILINGS.created, {}, measured), tmp_path)
     flags = ["limits", "--case", "3-2-1:2000", "--results", str(tmp_path)]
-    names = ["--backends", "numpy,numpy-idiom", "--blocks", "1", "--cell-time", "10ms"]
+    names = ["--backends", "numpy,numpy-idiom", "--processes", "1", "--cell-time", "10ms"]
     assert main([*flags, *names, "--quick", "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
     rows = {row["backend"]: row for row in first["standings"]}

@@ -26,7 +26,7 @@ QUICK = Effort(timed_s=0.03, warm_up_s=0.03)
 
 @pytest.fixture(autouse=True)
 def specimens(monkeypatch):
-    """Let the processes of blocks find the specimens."""
+    """Let the processes of processes find the specimens."""
     checkout = str(SPECIMENS.parents[1])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([checkout, str(SPECIMENS)]))
 
@@ -36,9 +36,11 @@ def groups(*batches):
     return tuple(Group("1-1-1", batch, "float64", "cpu") for batch in batches)
 
 
-def measure(root, *names, batches=(1,), phases=("step",), blocks=1, effort=QUICK, **fields):
+def measure(root, *names, batches=(1,), phases=("step",), processes=1, effort=QUICK, **fields):
     """Run a campaign over specimens; return its outcome and its rows."""
-    plan = Plan(groups(*batches), phases, tuple(f"specimens:{name}" for name in names), blocks=blocks, effort=effort)
+    plan = Plan(
+        groups(*batches), phases, tuple(f"specimens:{name}" for name in names), processes=processes, effort=effort
+    )
     plan = Plan(**{**vars(plan), **fields})
     outcome = campaign.carry_out(campaign.create(plan, ["test"], root=root))
     return outcome, results.load(outcome.run)
@@ -67,7 +69,7 @@ def test_compile_time_of_a_loop_survives_the_search_for_its_length(tmp_path):
     assert row.compile_s == pytest.approx(0.3, rel=0.1)
 
 
-def test_loading_counts_what_the_largest_network_of_a_block_needs(monkeypatch):
+def test_loading_counts_what_the_largest_network_of_a_process_needs(monkeypatch):
     """A backend may load more for a larger network: it is asked for that one while the import is timed."""
     asked, load = [], backends.load
     monkeypatch.setattr(
@@ -80,10 +82,17 @@ def test_loading_counts_what_the_largest_network_of_a_block_needs(monkeypatch):
 
 def test_a_fault_that_a_resumed_run_mends_is_no_failure(tmp_path):
     """Of a cell that is measured again, since its group was cut off before its other phase, the last attempt counts."""
-    plan = Plan(groups(1), ("step", "update"), ("specimens:Exact",), blocks=1, effort=QUICK)
+    plan = Plan(groups(1), ("step", "update"), ("specimens:Exact",), processes=1, effort=QUICK)
     run = campaign.create(plan, ["test"], root=tmp_path)
-    (block,) = next(iter(plan.rounds()))
-    failed = {"record": "cell", **block._asdict(), "attempt": 0, **plan.cells[0]._asdict(), "status": "failed"}
+    (process,) = next(iter(plan.laps()))
+    failed = {
+        "record": "cell",
+        **process._asdict(),
+        "process": process.lap,
+        "attempt": 0,
+        **plan.cells[0]._asdict(),
+        "status": "failed",
+    }
     with Journal(run.path / results.ROWS) as journal:
         journal.append({**failed, "reason": "it was the weather"})
     outcome = campaign.carry_out(run)
@@ -109,7 +118,7 @@ def test_a_backend_that_does_not_wait_for_its_work_is_not_timed(tmp_path):
 
 
 def test_every_phase_gives_a_row_with_its_ledger(tmp_path):
-    """One block gives a row for each phase, with import, place, work, memory, conformance and the receipt."""
+    """One process gives a row for each phase, with import, place, work, memory, conformance and the receipt."""
     _, frame = measure(tmp_path, "Exact", batches=(3,), phases=results.PHASES)
     assert frame.phase.tolist() == list(results.PHASES)
     assert (frame.status == "ok").all()
@@ -139,8 +148,8 @@ def test_every_phase_gives_a_row_with_its_ledger(tmp_path):
 
 
 def test_the_arms_alternate_and_one_runs_twice(tmp_path):
-    """Blocks go there and back, the A/A arm is a backend of its own, the first block is cold and the second warm."""
-    _, frame = measure(tmp_path, "Exact", "SlowFirstCall", blocks=2, aa="specimens:Exact")
+    """Laps go there and back, the A/A arm is a backend of its own, the first process is cold and the second warm."""
+    _, frame = measure(tmp_path, "Exact", "SlowFirstCall", processes=2, aa="specimens:Exact")
     frame = frame.sort_values("order")
     arms = [f"{row.backend}{row.arm}" for row in frame.itertuples()]
     assert arms == arms[::-1]
@@ -148,7 +157,7 @@ def test_the_arms_alternate_and_one_runs_twice(tmp_path):
     assert frame.cache.tolist() == ["cold"] * 3 + ["warm"] * 3
 
 
-def test_a_fault_costs_only_the_block_in_which_it_happens(tmp_path):
+def test_a_fault_costs_only_the_process_in_which_it_happens(tmp_path):
     """Whatever a backend does, the others and its own smaller cells are measured, and each fault has its status."""
     faults = {
         "Raises": "failed",
@@ -176,12 +185,12 @@ def test_a_fault_costs_only_the_block_in_which_it_happens(tmp_path):
 
 
 def test_a_group_that_was_lost_is_not_tried_again(tmp_path):
-    """After a crash, later blocks of that backend leave the group out, and measure what the crash kept from being."""
-    _, frame = measure(tmp_path, "Segfaults", batches=(7, 9), blocks=2)
-    rows = {(row.block, row.batch): (row.status, row.reason) for row in frame.itertuples()}
+    """After a crash, later processes of that backend leave the group out, and measure what was not reached."""
+    _, frame = measure(tmp_path, "Segfaults", batches=(7, 9), processes=2)
+    rows = {(row.process, row.batch): (row.status, row.reason) for row in frame.itertuples()}
     assert rows[(0, 7)][0] == rows[(1, 7)][0] == "crashed"
     assert rows[(0, 9)][1].startswith("not reached, lost at 1-1-1 n=7 float64 cpu step: ")
-    assert rows[(1, 7)][1].startswith("left out: an earlier block")
+    assert rows[(1, 7)][1].startswith("left out: an earlier process")
     assert rows[(1, 9)] == ("ok", "")
 
 
@@ -196,14 +205,14 @@ def test_a_state_that_went_wrong_while_timed_is_found_afterwards(tmp_path):
 
 def test_a_backend_that_is_not_there_is_recorded_with_the_reason(tmp_path):
     """A module that cannot be imported is 'unavailable' in every cell, with the words of the import."""
-    plan = Plan(groups(1), ("step",), ("no_such_module:Backend",), blocks=1, effort=QUICK)
+    plan = Plan(groups(1), ("step",), ("no_such_module:Backend",), processes=1, effort=QUICK)
     outcome = campaign.carry_out(campaign.create(plan, [], root=tmp_path))
     frame = results.load(outcome.run)
     assert frame.status.tolist() == ["unavailable"]
     assert "No module named 'no_such_module'" in outcome.failures[0]
 
 
-def test_a_block_has_the_threads_that_were_asked_for(tmp_path):
+def test_a_process_has_the_threads_that_were_asked_for(tmp_path):
     """The number of threads and the processors are set before anything is imported."""
     _, frame = measure(tmp_path, "Exact", threads=(1,))
     assert frame.receipt_threads_observed.tolist() == [1]
@@ -211,7 +220,7 @@ def test_a_block_has_the_threads_that_were_asked_for(tmp_path):
 
 
 def test_every_thread_variable_and_cache_is_set_before_the_start(tmp_path, monkeypatch):
-    """The environment of a block says its threads in every library's words, whatever was set outside."""
+    """The environment of a process says its threads in every library's words, whatever was set outside."""
     monkeypatch.setenv("OMP_NUM_THREADS", "99")
     own = process.environment(3, tmp_path)
     names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
@@ -221,9 +230,9 @@ def test_every_thread_variable_and_cache_is_set_before_the_start(tmp_path, monke
         assert own[name].startswith(str(tmp_path))
 
 
-def test_pytest_benchmark_reads_what_a_block_leaves(tmp_path):
+def test_pytest_benchmark_reads_what_a_process_leaves(tmp_path):
     """pytest-benchmark's own compare reads the files, and they hold seconds of one call."""
-    outcome, frame = measure(tmp_path, "SlowFirstCall", blocks=2)
+    outcome, frame = measure(tmp_path, "SlowFirstCall", processes=2)
     files = sorted((outcome.run.path / "benchmarks").glob("*.json"))
     assert len(files) == 2
     stored = json.loads(files[0].read_text())["benchmarks"][0]
@@ -237,10 +246,10 @@ def test_pytest_benchmark_reads_what_a_block_leaves(tmp_path):
 
 
 def test_a_killed_campaign_goes_on_and_loses_only_the_group_in_flight(tmp_path, monkeypatch):
-    """After SIGKILL in the middle of a block, a resumed run has every cell of every block once."""
+    """After SIGKILL in the middle of a process, a resumed run has every cell of every process once."""
     monkeypatch.setenv("SPECIMEN_FLAG", str(tmp_path / "flag"))
     backends = ("specimens:Exact", "specimens:KillsItsParent")
-    plan = Plan(groups(1, 5), ("step",), backends, blocks=2, effort=QUICK)
+    plan = Plan(groups(1, 5), ("step",), backends, processes=2, effort=QUICK)
     run = campaign.create(plan, [], root=tmp_path / "results")
     go = (
         "import pathlib; from bench import results; from bench.measure import campaign; "
@@ -253,10 +262,10 @@ def test_a_killed_campaign_goes_on_and_loses_only_the_group_in_flight(tmp_path, 
     assert not results.open_run(run.path).manifest["complete"]
     outcome = campaign.carry_out(results.open_run(run.path))
     after = results.load(run)
-    assert outcome.blocks == 4
+    assert outcome.processes == 4
     assert (after.status == "ok").all()
-    assert sorted(zip(after.backend, after.block, after.batch, strict=True)) == [
-        (name, block, batch) for name in backends for block in (0, 1) for batch in (1, 5)
+    assert sorted(zip(after.backend, after.process, after.batch, strict=True)) == [
+        (name, process, batch) for name in backends for process in (0, 1) for batch in (1, 5)
     ]
     kept = before.merge(after, on=["order", "backend", "batch", "median_s"])
     assert sorted(kept.backend) == list(backends)  # of the first batch, which both had ended
@@ -330,13 +339,13 @@ def test_a_full_disk_is_an_error_that_keeps_what_is_there(tmp_path, monkeypatch)
 
 
 def test_the_budget_ends_a_campaign_after_a_whole_round(tmp_path):
-    """A campaign that would outlast its budget stops when every arm has the same number of blocks."""
-    outcome, frame = measure(tmp_path, "Exact", "SlowFirstCall", blocks=6, budget_s=0.5)
-    assert outcome.stopped == "the budget of 0.5 s holds 2 of 6 blocks of each backend"
-    assert frame.groupby("backend").block.nunique().tolist() == [2, 2]
+    """A campaign that would outlast its budget stops when every arm has the same number of processes."""
+    outcome, frame = measure(tmp_path, "Exact", "SlowFirstCall", processes=6, budget_s=0.5)
+    assert outcome.stopped == "the budget of 0.5 s holds 2 of 6 processes of each backend"
+    assert frame.groupby("backend").process.nunique().tolist() == [2, 2]
 
 
-def test_interrupting_ends_the_process_of_the_block(tmp_path):
+def test_interrupting_ends_the_process_of_the_process(tmp_path):
     """On Ctrl-C no process is left behind, and what was measured is kept."""
     plan = Plan(groups(1, 7), ("step",), ("specimens:Hangs",), effort=QUICK)
     run = campaign.create(plan, [], root=tmp_path)

@@ -37,7 +37,7 @@ def test_the_command_can_be_copied(arguments, command):
 
 def test_the_stored_command_makes_the_same_plan(tmp_path):
     """What a real run stores is its own command line, names no folder of the checkout, and can be run again."""
-    flags = ["--networks", "1-1-1", "--batches", "1,7", "--dtypes", "float64", "--phases", "step", "--blocks", "1"]
+    flags = ["--networks", "1-1-1", "--batches", "1,7", "--dtypes", "float64", "--phases", "step", "--processes", "1"]
     flags += ["--cell-time", "20ms", "--backends", "specimens:Exact", "--aa", "none", "--label", "two words"]
     environment = os.environ | {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'tests' / 'bench'}"}
     command = [sys.executable, "-m", "bench", "run", *flags]
@@ -53,7 +53,7 @@ def test_the_stored_command_makes_the_same_plan(tmp_path):
 
 def test_a_run_stored_without_a_command_can_be_resumed(tmp_path):
     """What was typed plays no part in going on with a run."""
-    plan = Plan((Group("1-1-1", 1, "float64", "cpu"),), ("step",), ("no_such_module:Backend",), blocks=1)
+    plan = Plan((Group("1-1-1", 1, "float64", "cpu"),), ("step",), ("no_such_module:Backend",), processes=1)
     run = campaign.create(plan, [], root=tmp_path)
     campaign.check_resumable(run)
-    assert campaign.carry_out(run).blocks == 1
+    assert campaign.carry_out(run).processes == 1

@@ -9,32 +9,32 @@ from bench.errors import UsageError
 from bench.measure import plan
 from bench.measure.plan import AA, Group, Plan
 
-SMALL = Plan((Group("3-2-1", 16, "float32", "cpu"),), ("step", "train"), ("a", "b", "c"), aa="b", blocks=4)
+SMALL = Plan((Group("3-2-1", 16, "float32", "cpu"),), ("step", "train"), ("a", "b", "c"), aa="b", processes=4)
 
 
-def test_rounds_go_there_and_back():
-    """Each round has every arm once; every other runs in the reverse order, so that drift hits all alike."""
-    rounds = list(SMALL.rounds())
-    arms = [[(block.backend, block.arm) for block in round_] for round_ in rounds]
+def test_laps_go_there_and_back():
+    """Each lap has every arm once; every other runs in the reverse order, so that drift hits all alike."""
+    laps = list(SMALL.laps())
+    arms = [[(process.backend, process.arm) for process in lap] for lap in laps]
     assert sorted(arms[0]) == [("a", ""), ("b", ""), ("b", AA), ("c", "")]
     assert arms[1] == arms[0][::-1]
     assert arms[2:] == arms[:2]
-    assert [block.order for round_ in rounds for block in round_] == list(range(16))
-    assert {block.block for block in rounds[2]} == {2}
+    assert [process.order for lap in laps for process in lap] == list(range(16))
+    assert {process.lap for process in laps[2]} == {2}
 
 
 def test_each_arm_has_the_same_mean_position():
-    """With an even number of rounds no arm comes earlier than another on the whole."""
-    blocks = [block for round_ in SMALL.rounds() for block in round_]
-    means = {sum(block.order for block in blocks if block[2:] == arm) / 4 for arm in SMALL.arms}
+    """With an even number of laps no arm comes earlier than another on the whole."""
+    processes = [process for lap in SMALL.laps() for process in lap]
+    means = {sum(process.order for process in processes if process[2:] == arm) / 4 for arm in SMALL.arms}
     assert means == {7.5}
 
 
 def test_thread_counts_are_blocks_of_their_own():
-    """Each number of threads is one more block in a round."""
+    """Each number of threads is one more process in a lap."""
     wide = Plan(**{**vars(SMALL), "threads": (1, 2)})
     assert len(wide.arms) == 8
-    assert {block.threads for block in next(wide.rounds())} == {1, 2}
+    assert {process.threads for process in next(wide.laps())} == {1, 2}
 
 
 def test_a_plan_survives_json():

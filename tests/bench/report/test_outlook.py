@@ -5,7 +5,7 @@ import pytest
 from backends import Network
 from bench.advice import recommendation
 from bench.report import evidence, judged, outlook, page, sentences
-from bench.verdicts.statistics import cell_figures
+from bench.verdicts.statistics import cell_estimates
 from tests.bench.report import made_up
 
 FRAME = made_up.frame((made_up.FIRST,), hostile=False)
@@ -52,10 +52,10 @@ def test_totals_and_ledger_hold_the_map(found):
 
 
 def test_cells_are_those_of_the_statistics():
-    """Time and interval of a phase are exactly those of `cell_figures` over the rows of that phase."""
+    """Time and interval of a phase are exactly those of `cell_estimates` over the rows of that phase."""
     every = judged.figures(page.without_receipts(FRAME))
     rows = judged.cells(page.without_receipts(FRAME), every)
-    expected = cell_figures(FRAME[FRAME["phase"] == "step"]).query("arm == ''")
+    expected = cell_estimates(FRAME[FRAME["phase"] == "step"]).query("arm == ''")
     keys = ["backend", "network", "batch", "dtype"]
     joined = rows[rows["phase"] == "step"].merge(expected, on=keys, suffixes=("", "_expected"))
     assert len(joined) == len(expected)

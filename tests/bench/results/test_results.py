@@ -60,8 +60,22 @@ def test_load_of_an_empty_run_is_an_empty_table(tmp_path):
     assert results.load(make_run(tmp_path)).empty
 
 
-def test_load_keeps_the_last_attempt_of_a_block(tmp_path):
-    """The rows of a block that was begun again after a crash replace those of the first attempt."""
+def test_rows_of_schema_1_are_read_in_present_words(tmp_path):
+    """What schema 1 called a block is the column process, and its record of an end is the end of a process."""
+    path = tmp_path / "m" / "old"
+    path.mkdir(parents=True)
+    (path / "run.json").write_text(json.dumps({"schema": 1, "run": "old", "machine": "m", "created": "2026-01-01"}))
+    lines = [{"record": "cell", "order": 3, "block": 1, "status": "ok"}, {"record": "block", "order": 3, "block": 1}]
+    (path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    frame = results.load("old", root=tmp_path)
+    assert frame["process"].tolist() == [1]
+    assert "block" not in frame
+    assert frame.attrs["faults"] == []
+    assert [record["record"] for _, record in results.records(results.resolve("old", tmp_path))] == ["cell", "process"]
+
+
+def test_load_keeps_the_last_attempt_of_a_process(tmp_path):
+    """The rows of a process that was begun again after a crash replace those of the first attempt."""
     rows = [cell(median_s=1.0), cell(order=1, median_s=2.0), cell(order=1, attempt=1, median_s=3.0)]
     assert results.load(make_run(tmp_path, rows=rows)).median_s.tolist() == [1.0, 3.0]
 

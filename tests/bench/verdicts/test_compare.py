@@ -9,7 +9,7 @@ from bench.verdicts.statistics import FASTER, SLOWER, TIE, UNDECIDED
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise
 
-QUIET = Noise(block=0.008)
+QUIET = Noise(process=0.008)
 GRID = {"networks": ("3-2-1",), "batches": (1, 4_096, 1_048_576), "phases": ("step",)}
 
 
@@ -48,9 +48,9 @@ def test_equals_are_a_tie_and_what_is_unclear_is_undecided():
         ("jax", "3-2-1", 4_096): synthetic.true_s("numba", "3-2-1", 4_096) / synthetic.true_s("jax", "3-2-1", 4_096)
     }
     options = {"networks": ("3-2-1",), "batches": (4_096,), "phases": ("step",), "backends": names, "slower": slower}
-    quiet = compare.compare(synthetic.frame(noise=QUIET, blocks=6, **options)).winners.iloc[0]
+    quiet = compare.compare(synthetic.frame(noise=QUIET, processes=6, **options)).winners.iloc[0]
     assert (quiet["outcome"], set(quiet["backends"])) == (TIE, set(names))
-    loud = compare.compare(synthetic.frame(noise=Noise(block=0.2), **options)).winners.iloc[0]
+    loud = compare.compare(synthetic.frame(noise=Noise(process=0.2), **options)).winners.iloc[0]
     assert (loud["outcome"], set(loud["backends"])) == (UNDECIDED, set(names))
 
 
@@ -70,9 +70,9 @@ def test_an_arm_that_does_differ_is_counted(made):
 
 def test_chance_is_counted_comparison_by_comparison(made):
     """A difference that one comparison in fifty shows by chance is counted, though Holm's method would excuse it."""
-    figures = statistics.cell_figures(made)
-    pair = figures[figures["backend"] == "numba"].assign(log_s=0.0, variance=1e-4, dof=20.0)
-    pair["block_logs"] = [{} for _ in range(len(pair))]
+    estimates = statistics.cell_estimates(made)
+    pair = estimates[estimates["backend"] == "numba"].assign(log_s=0.0, variance=1e-4, dof=20.0)
+    pair["process_logs"] = [{} for _ in range(len(pair))]
     last = pair["batch"] == pair["batch"].max()
     pair.loc[last & (pair["arm"] == "A/A"), "log_s"] = 0.05 + 2.3 * 0.0141
     assert compare.a_against_a(pair, margin=0.05).different == 1
@@ -121,7 +121,7 @@ def test_unlike_conditions_within_a_run_are_refused_by_name(made, field):
 
 
 def test_a_busy_machine_is_said(made):
-    """A load beyond what the run itself needed is a warning with both figures; an idle machine gets none."""
+    """A load beyond what the run itself needed is a warning with both estimates; an idle machine gets none."""
     assert conditions.busy(made) == ""
     assert "load 5.6 where this run needed 2" in conditions.busy(made.assign(load_average=5.6))
 

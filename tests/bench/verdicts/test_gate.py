@@ -13,7 +13,7 @@ GRID = {"networks": ("3-2-1", "32-64-1"), "batches": (1, 256, 65_536), "phases":
 def run(seed, **options):
     """Return rows of a run."""
     return synthetic.frame(
-        seed=seed, run=f"run-{seed}", **{"noise": Noise(block=0.01), "rounds": 12, **GRID, **options}
+        seed=seed, run=f"run-{seed}", **{"noise": Noise(process=0.01), "rounds": 12, **GRID, **options}
     )
 
 
@@ -38,8 +38,8 @@ def test_a_slow_down_within_the_margin_passes():
 
 
 def test_noise_leaves_cells_undecided_rather_than_failed():
-    """Where blocks scatter by 30 %, a slow-down of 20 % is not proven: it passes, and undecided cells are counted."""
-    loud = {"noise": Noise(block=0.3), "blocks": 3}
+    """Where processes scatter by 30 %, a slow-down of 20 % is not proven: it passes, and undecided cells count."""
+    loud = {"noise": Noise(process=0.3), "processes": 3}
     judged = gate.judge(run(1, **loud), run(2, slower={("jax", "3-2-1", 1): 1.2}, **loud))
     assert judged.passed
     assert judged.undecided > 40

@@ -1,4 +1,4 @@
-"""Block figures, intervals and verdicts: closed forms against draws, and what is promised against simulation."""
+"""Process estimates, intervals and verdicts: closed forms against draws, and what is promised against simulation."""
 
 import math
 
@@ -14,31 +14,31 @@ SMALL = {"networks": ("3-2-1",), "batches": (1, 4_096), "phases": ("step", "trai
 
 
 def test_a_cell_has_its_time_and_an_interval_about_it():
-    """Without noise between blocks the time is the block figure itself, and the interval holds it."""
-    figures = statistics.cell_figures(synthetic.frame(noise=Noise(0.01, 0.0, 0.0, 0.0, 0.0), **SMALL))
-    for row in figures.itertuples():
+    """Without noise between processes the time is the process estimate itself, and the interval holds it."""
+    estimates = statistics.cell_estimates(synthetic.frame(noise=Noise(0.01, 0.0, 0.0, 0.0, 0.0), **SMALL))
+    for row in estimates.itertuples():
         truth = synthetic.true_s(row.backend, row.network, row.batch, row.phase)
         assert row.seconds == pytest.approx(truth, rel=0.03)
         assert row.low_s < row.seconds < row.high_s
-    assert set(figures["blocks"]) == {4}
+    assert set(estimates["processes"]) == {4}
 
 
 def test_rows_that_failed_have_no_figure():
     """A cell that failed is no cell of the comparison, even where it was timed before."""
     made = synthetic.frame(**{**SMALL, "failed": "broken"})
     made.loc[made["backend"] == "torch", "status"] = "nonconformant"
-    assert set(statistics.cell_figures(made)["backend"]) == {"numpy", "numba", "jax"}
+    assert set(statistics.cell_estimates(made)["backend"]) == {"numpy", "numba", "jax"}
 
 
-@pytest.mark.parametrize("blocks", [3, 4, 6])
-def test_intervals_of_few_blocks_hold_the_truth(blocks):
-    """The 95 % interval of a ratio holds the true one in at least 90 % of 600 cases of three to six blocks."""
+@pytest.mark.parametrize("processes", [3, 4, 6])
+def test_intervals_of_few_blocks_hold_the_truth(processes):
+    """The 95 % interval of a ratio holds the true one in at least 90 % of 600 cases of three to six processes."""
     held = []
     for seed in range(25):
-        made = synthetic.frame(blocks=blocks, rounds=12, seed=seed, **SMALL)
-        figures = statistics.cell_figures(made).set_index([*CASE, "backend", "arm"], drop=False)
+        made = synthetic.frame(processes=processes, rounds=12, seed=seed, **SMALL)
+        estimates = statistics.cell_estimates(made).set_index([*CASE, "backend", "arm"], drop=False)
         for one, other in (("numpy", "jax"), ("numba", "torch"), ("jax", "torch")):
-            pair = [figures.xs((name, ""), level=("backend", "arm")) for name in (one, other)]
+            pair = [estimates.xs((name, ""), level=("backend", "arm")) for name in (one, other)]
             found = statistics.ratios(pair[0], pair[1].loc[pair[0].index])
             for case, low, high in zip(pair[0].index, found.low, found.high, strict=True):
                 where = dict(zip(CASE, case, strict=True))
@@ -53,12 +53,12 @@ def test_rounds_in_common_are_compared_round_by_round():
     """What slows both arms of a round says nothing of their ratio: its interval stays narrow, its times grow."""
     quiet = synthetic.frame(("numpy", "jax"), twin=None, noise=Noise(0.002, 0.01, 0.0, 0.0, 0.0), **SMALL)
     loud = quiet.copy()
-    state = loud["block"].map({0: 1.0, 1: 1.7, 2: 1.1, 3: 1.4})
+    state = loud["process"].map({0: 1.0, 1: 1.7, 2: 1.1, 3: 1.4})
     loud["turn_s"] = [[factor * one for one in turns] for factor, turns in zip(state, loud["turn_s"], strict=True)]
     halves = []
     for made in (quiet, loud):
-        figures = statistics.cell_figures(made)
-        one, other = (figures[figures["backend"] == name].reset_index() for name in ("numpy", "jax"))
+        estimates = statistics.cell_estimates(made)
+        one, other = (estimates[estimates["backend"] == name].reset_index() for name in ("numpy", "jax"))
         found = statistics.ratios(one, other)
         halves.append((np.log(found.high / found.low).max(), np.log(one["high_s"] / one["low_s"]).min()))
     (ratio, _), (ratio_loud, time_loud) = halves
@@ -96,20 +96,20 @@ def test_arms_with_fewer_turns_or_spoiled_ones_are_compared_by_the_turns_they_sh
 def test_runs_without_a_round_in_common_are_compared_by_their_means():
     """Blocks of two runs are no pairs, even where their numbers agree: the variances add."""
     made = [synthetic.frame(run=name, seed=seed, **SMALL) for seed, name in enumerate(("before", "after"))]
-    before, after = (statistics.cell_figures(own) for own in made)
+    before, after = (statistics.cell_estimates(own) for own in made)
     found = statistics.ratios(before, after)
     expected = statistics.quantile(0.975, [1e4])[0] * np.sqrt(before["variance"] + after["variance"])
     assert (np.log(found.high / found.ratio) >= expected.to_numpy() * 0.999).all()
 
 
-def test_one_block_alone_leans_on_the_others():
-    """A cell with a single block takes its scatter from the other cells; where nothing is known, nothing is decided."""
+def test_one_process_alone_leans_on_the_others():
+    """A cell with a single process takes its scatter from the others; where nothing is known, nothing is decided."""
     made = synthetic.frame(**SMALL)
-    single = made[(made["backend"] != "numpy") | (made["block"] == 0)]
-    row = statistics.cell_figures(single).query("backend == 'numpy'").iloc[0]
-    assert row["blocks"] == 1
+    single = made[(made["backend"] != "numpy") | (made["process"] == 0)]
+    row = statistics.cell_estimates(single).query("backend == 'numpy'").iloc[0]
+    assert row["processes"] == 1
     assert row["low_s"] < row["seconds"] < row["high_s"]
-    alone = statistics.cell_figures(made[made["block"] == 0])
+    alone = statistics.cell_estimates(made[made["process"] == 0])
     assert alone["low_s"].isna().all()
     found = statistics.ratios(alone.iloc[:2], alone.iloc[2:4])
     assert list(statistics.verdicts(found)) == [UNDECIDED, UNDECIDED]

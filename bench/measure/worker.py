@@ -1,4 +1,4 @@
-"""One block from inside its process: which cell is next, and what is sent of it.
+"""A process from the inside: which cell is next, and what is sent of it.
 
 Of each group (network, batch, dtype, device) the first calls of every phase come first, while nothing is compiled;
 then conformance; then the cells, under pytest-benchmark; then conformance of the state that the timed steps left. The
@@ -27,7 +27,7 @@ from bench.measure.timing import Effort, Schedule, Work, calibrate, settle, summ
 PREPARE, TIME = 0, 1
 """The stages of a cell, as the parent process tells them apart: all arms prepare it before any is timed at it."""
 
-PLUGIN = pytest.StashKey["BlockPlugin"]()
+PLUGIN = pytest.StashKey["WorkerPlugin"]()
 
 
 class Measurement:
@@ -60,11 +60,11 @@ class Measurement:
 
     def facts(self) -> dict[str, Any]:
         """Return what a reader of pytest-benchmark's file needs to know beside its figures."""
-        block = self._group.block
+        process = self._group.process
         return {
-            "backend": block["backend"],
-            "arm": block["arm"],
-            "threads": block["threads"],
+            "backend": process["backend"],
+            "arm": process["arm"],
+            "threads": process["threads"],
             "calls_in_a_round": self.schedule.iterations,
             "steps_in_a_call": self._steps,
         }
@@ -84,8 +84,8 @@ class Measurement:
         }
 
 
-class BlockPlugin:
-    """The block as a pytest plugin.
+class WorkerPlugin:
+    """The process as a pytest plugin.
 
     Args:
         spec: what `bench.measure.process` wrote for this process.
@@ -105,7 +105,7 @@ class BlockPlugin:
         self.spent_s = {"load": 0.0, "first calls": 0.0, "conformance": 0.0}
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Let the benchmarks find this block."""
+        """Let the benchmarks find this process."""
         config.stash[PLUGIN] = self
 
     def pytest_benchmark_generate_machine_info(self) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class BlockPlugin:
 
     @contextmanager
     def _spend(self, what: str) -> Iterator[None]:
-        """Count the seconds of a part of the block."""
+        """Count the seconds of a part of the process."""
         begun_s = time.perf_counter()
         try:
             yield
@@ -191,8 +191,8 @@ class BlockPlugin:
             self._channel.send("row", row={**group.row(phase), **shared})
 
 
-def plugin_of(config: pytest.Config) -> BlockPlugin:
-    """Return the block that a pytest session measures.
+def plugin_of(config: pytest.Config) -> WorkerPlugin:
+    """Return the process that a pytest session measures.
 
     Raises:
         pytest.UsageError: the benchmarks were started by hand.
