@@ -12,6 +12,7 @@ import numpy as np
 from backends.base import Network
 from backends.conformance import arrays, determinism, laws, refusals, sign, state, trajectory
 from backends.conformance.cases import Case, fixed, fixed_for
+from backends.conformance.drawn import DRAWS, DRAWS_THAT_COMPILE, drawn
 from backends.conformance.report import Claim, Finding, Report, summarise
 from backends.conformance.stages import judge_stages, judge_step
 from backends.conformance.subject import Subject
@@ -92,6 +93,8 @@ def check(
     cases: tuple[Case, ...] | None = None,
     claims: tuple[str, ...] | None = None,
     progress: Callable[[float, str], None] | None = None,
+    draws: int | None = None,
+    seed: int | None = None,
 ) -> Report:
     """Judge every claim on one backend.
 
@@ -104,12 +107,16 @@ def check(
         cases: exactly these cases instead, and of the claims only those that are judged case by case.
         claims: only these claims.
         progress: told the fraction done and what comes next.
+        draws: cases of shapes that are drawn; ``None`` for the stated number, none of them where ``quick``.
+        seed: of the drawn cases, which ``report.seed`` tells; ``None`` for a new one.
 
     Raises:
         BackendUnavailable: the framework or the device is not there.
         ValueError: no backend of that name, or it lacks the dtype or the device.
     """
-    subject = Subject(backend_name, dtype, device)
+    subject = Subject(backend_name, dtype, device, draws=draws)
+    if seed is not None:
+        subject.seed = seed
     plan = plan_of(subject, network, quick, cases, claims)
     if any(claim == "determinism" for claim, _ in plan):
         determinism.prefetch(subject)
@@ -118,7 +125,7 @@ def check(
         if progress:
             progress(k / len(plan), claim)
         judged.append(check_claim(claim, subject, chosen))
-    return Report(backend_name, dtype, device, tuple(judged), subject.products)
+    return Report(backend_name, dtype, device, tuple(judged), subject.products, subject.seed)
 
 
 def plan_of(
@@ -130,6 +137,7 @@ def plan_of(
 ) -> list[tuple[str, tuple[Case, ...]]]:
     """Return the claims in order, each with its cases."""
     given = fixed(subject.on, quick) if network is None else fixed_for(network, subject.on, quick)
+    given = tuple(dict.fromkeys((*given, *drawn(subject.seed, _draws(subject, quick), network))))
     plan = []
     for claim, rule in RULES.items():
         if claims is not None and claim not in claims:
@@ -142,3 +150,12 @@ def plan_of(
         elif not (quick and rule.own_cases and claim == "determinism"):
             plan.append((claim, given))
     return plan
+
+
+def _draws(subject: Subject, quick: bool) -> int:
+    """Return how many cases are drawn."""
+    if subject.draws is not None:
+        return subject.draws
+    if quick:
+        return 0
+    return DRAWS_THAT_COMPILE if subject.kind.capabilities.compiles else DRAWS

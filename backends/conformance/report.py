@@ -70,6 +70,7 @@ class Report:
         claims: one `Claim` each.
         products: the precision of matrix products that the backend declares, and its bounds allow: ``"ieee"`` (that of
             the dtype), ``"tf32"`` or ``"bf16"``.
+        seed: of the drawn cases, with which they are drawn again; ``None`` where none are.
     """
 
     backend: str
@@ -77,6 +78,7 @@ class Report:
     device: str
     claims: tuple[Claim, ...]
     products: str = "ieee"
+    seed: int | None = None
 
     @property
     def passed(self) -> bool:
@@ -109,6 +111,7 @@ class Report:
             "dtype": self.dtype,
             "device": self.device,
             "products": self.products,
+            "seed": self.seed,
             "passed": self.passed,
             "claims": claims,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -55,12 +56,16 @@ class Subject:
         name: what `backends.load` takes.
         dtype: ``"float32"`` or ``"float64"``.
         device: ``"cpu"`` or ``"cuda"``.
+        seed: of the drawn cases.
+        draws: how many cases are drawn; ``None`` for as many as the backend's compile time allows.
         judged: what was found on each case that several claims share.
     """
 
     name: str
     dtype: str
     device: str
+    seed: int = field(default_factory=lambda: secrets.randbelow(10**9))
+    draws: int | None = None
     judged: dict[str, list[Finding]] = field(default_factory=dict)
     _instances: dict[Network, Backend] = field(default_factory=dict)
 
