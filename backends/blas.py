@@ -6,19 +6,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
-
 
 class Blas:
-    """The BLAS libraries that this process has loaded so far; finding them takes milliseconds, so find them once."""
+    """The BLAS libraries that this process has loaded so far; finding them takes milliseconds, so find them once.
+
+    Without threadpoolctl none are found: `threads` is 1, and the BLAS uses its own threads inside each product.
+    """
 
     def __init__(self) -> None:
-        self._libraries: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+        try:
+            from threadpoolctl import ThreadpoolController
+        except ImportError:
+            self._libraries: list[Any] = []
+        else:
+            self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
 
     @property
     def threads(self) -> int:
         """Threads that the BLAS uses, 1 where it cannot be asked."""
         return max((library.get_num_threads() or 1 for library in self._libraries), default=1)
+
+    def use(self, threads: int) -> None:
+        """Let the BLAS use so many threads from now on, in the whole process."""
+        for library in self._libraries:
+            library.set_num_threads(threads)
 
     @contextmanager
     def held_to_one_thread(self) -> Iterator[None]:

@@ -35,7 +35,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
 
-from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
+from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params, State
 from backends.layout import aligned_empty, copy_feature_major
 
 BLOCK_BYTES = 6 << 20
@@ -65,6 +65,7 @@ class JaxBackend(Backend):
     """JAX on CPU or CUDA."""
 
     name = "jax"
+    block_rows: int
     capabilities = Capabilities(devices=("cpu", "cuda"), compiles=True)
 
     def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
@@ -86,7 +87,8 @@ class JaxBackend(Backend):
         self._rate: tuple[float, Any] = (float("nan"), None)
         self._pending: Any = ()
 
-    def place_params(self, params: Sequence[Layer]) -> jax.Array:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> jax.Array:
+        self.host_state(state)
         flat = np.concatenate([array.ravel() for layer in self.host_params(params) for array in layer])
         with self._scope():
             return self._start(jax.device_put(flat, self._device, may_alias=False))
@@ -123,7 +125,10 @@ class JaxBackend(Backend):
         self._pending = loss
         return params, loss
 
-    def train(self, params: jax.Array, batch: Batch, learning_rate: float, steps: int) -> tuple[jax.Array, Array]:
+    def train(
+        self, params: jax.Array, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[jax.Array, Array]:
+        self.capabilities.require(self.name, self.network, minibatches=rows_per_step is not None)
         room = 1 << max(self.checked_steps(steps) - 1, 0).bit_length()  # a power of two: few lengths to compile for
         with self._scope():
             rate = self._placed_rate(learning_rate)

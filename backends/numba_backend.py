@@ -18,7 +18,7 @@ from numba import prange
 from numpy.typing import ArrayLike
 
 from backends import numba_registers
-from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
+from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params, State
 from backends.blas import Blas
 from backends.numba_blocking import blocking
 from backends.numba_compile import compile_as, serial_and_parallel
@@ -66,7 +66,8 @@ class NumbaBackend(Backend):
         self._update, self._place, self._place_parallel = _vector_kernels(dtype)
         self._blas = None if family in ("registers", "huge") else Blas()
 
-    def place_params(self, params: Sequence[Layer]) -> Array:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Array:
+        self.host_state(state)
         return np.concatenate([array.ravel() for layer in self.host_params(params) for array in layer])
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
@@ -99,7 +100,10 @@ class NumbaBackend(Backend):
         self._run("train", batch, params, x, y, n, learning_rate, loss)
         return params, loss[0]
 
-    def train(self, params: Array, batch: Batch, learning_rate: float, steps: int) -> tuple[Array, Array]:
+    def train(
+        self, params: Array, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Array, Array]:
+        self.capabilities.require(self.name, self.network, minibatches=rows_per_step is not None)
         losses = np.empty(self.checked_steps(steps), self.dtype)
         self._run("train", batch, params, batch.x, batch.y, batch.n, learning_rate, losses)
         return self.trained(params, losses, learning_rate)

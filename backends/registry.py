@@ -7,8 +7,9 @@ import importlib
 import importlib.util
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
-from backends.base import Backend, BackendUnavailable, Network
+from backends.base import Backend, BackendUnavailable, Descent, Network, Optimizer
 
 ENTRY_POINT_GROUP = "backprop_bench.backends"
 
@@ -105,21 +106,38 @@ def find(name: str) -> type[Backend]:
     return found
 
 
-def load(name: str, network: Network, dtype: str = "float32", device: str = "cpu") -> Backend:
+def load(
+    name: str,
+    network: Network,
+    dtype: str = "float32",
+    device: str = "cpu",
+    optimizer: Optimizer | None = None,
+    threads: int | None = None,
+) -> Backend:
     """Return a backend for one network.
 
     Args:
         name: a built-in name, an entry point of the group ``backprop_bench.backends``, or ``package.module:Class``.
-        network: the layer sizes.
+        network: layer sizes, activation and loss.
         dtype: ``"float32"`` or ``"float64"``.
         device: ``"cpu"`` or ``"cuda"``.
+        optimizer: what `update`, `step` and `train` do with the gradients; gradient descent by default.
+        threads: how many threads it uses, the framework's own choice by default; see `Backend` for its reach.
 
     Raises:
         BackendUnavailable: the framework is not installed or the device is not there; says which command helps.
-        ValueError: an unknown name, or a dtype or device that the backend does not have.
+        ValueError: an unknown name, or something that the backend does not have; says what it offers.
         TypeError: the name leads to something that is not a `Backend`.
     """
-    return find(name)(network, dtype, device)
+    kind = find(name)
+    kind.capabilities.require(getattr(kind, "name", name), network, dtype, device, optimizer, threads)
+    # A backend need not know of these to work without them: its constructor may be `(network, dtype, device)`.
+    chosen: dict[str, Any] = {}
+    if optimizer not in (None, Descent()):
+        chosen["optimizer"] = optimizer
+    if threads is not None:
+        chosen["threads"] = threads
+    return kind(network, dtype, device, **chosen)
 
 
 def _from_entry_point(point: EntryPoint) -> Entry:

@@ -37,7 +37,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
+from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params, State
 from backends.layout import copy_feature_major
 
 BLOCK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 29}
@@ -145,6 +145,8 @@ class TorchBackend(Backend):
     """PyTorch on CPU or CUDA."""
 
     name = "torch"
+    block_rows: int
+    captured_steps: int
     capabilities = Capabilities(devices=("cpu", "cuda"))
 
     def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
@@ -163,7 +165,8 @@ class TorchBackend(Backend):
             self.captured_steps = CAPTURED_STEPS
         self._total = self._empty_vector()
 
-    def place_params(self, params: Sequence[Layer]) -> Vector:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Vector:
+        self.host_state(state)
         vector = self._empty_vector()
         for view, (w, b) in zip(vector.layers, self.host_params(params), strict=True):
             view[:, :-1] = torch.from_numpy(w)
@@ -196,7 +199,10 @@ class TorchBackend(Backend):
         params.flat.sub_(gradients.flat, alpha=learning_rate)
         return params, loss
 
-    def train(self, params: Vector, batch: Batch, learning_rate: float, steps: int) -> tuple[Vector, Array]:
+    def train(
+        self, params: Vector, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Vector, Array]:
+        self.capabilities.require(self.name, self.network, minibatches=rows_per_step is not None)
         losses = torch.empty(self.checked_steps(steps), **self._kind)
         if self.device == "cuda" and steps >= self.captured_steps:
             self._replay(params, batch, learning_rate, losses)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from backends.base import Array, Backend, Capabilities, Layer, Params
+from backends.base import Array, Backend, Capabilities, Layer, Params, State
 
 Batch = tuple[Array, Array]
 
@@ -18,7 +18,7 @@ class Plain(Backend):
     name = "plain"
     capabilities = Capabilities()
 
-    def place_params(self, params: Sequence[Layer]) -> Params:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Params:
         """Copy."""
         return self.host_params(params)
 

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from numpy.typing import ArrayLike
 
-from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
+from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params, State
 from backends.idioms.numpy_idiom import Batch
 
 
@@ -82,7 +82,8 @@ class JaxIdiom(Backend):
             scope.enter_context(jax.default_matmul_precision("highest"))
         return scope
 
-    def place_params(self, params: Sequence[Layer]) -> Any:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:
+        self.host_state(state)
         with self._scope(), jax.default_device(self._device):
             return tuple(Layer(copied(w), copied(b)) for w, b in self.host_params(params))
 

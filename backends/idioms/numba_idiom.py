@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import ArrayLike
 
-from backends.base import Array, Backend, Capabilities, Layer, Params
+from backends.base import Array, Backend, Capabilities, Layer, Params, State
 from backends.idioms.numpy_idiom import Batch
 
 
@@ -82,7 +82,8 @@ class NumbaIdiom(Backend):
     # The loss is a sum over threads, in whatever order they finish.
     capabilities = Capabilities(deterministic=frozenset(), compiles=True)
 
-    def place_params(self, params: Sequence[Layer]) -> Params:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Params:
+        self.host_state(state)
         return self.host_params(params)
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params
+from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params, State
 
 
 class Batch(NamedTuple):
@@ -51,7 +51,8 @@ class TorchIdiom(Backend):
             )
         self._loss_fn = nn.MSELoss()
 
-    def place_params(self, params: Sequence[Layer]) -> Training:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Training:
+        self.host_state(state)
         dtype = getattr(torch, self.dtype)
         modules: list[nn.Module] = []
         for w, b in self.host_params(params):

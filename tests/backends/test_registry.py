@@ -103,3 +103,20 @@ def test_backends_command_lists_all(capsys):
     shown = capsys.readouterr().out
     assert "numpy" in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_numpy_needs_numpy_alone():
+    """In a process that can import neither threadpoolctl nor scipy, numpy trains on a batch of several blocks."""
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('threadpoolctl', 'scipy')))\n"  # None: importing them fails
+        "import numpy as np, backends\n"
+        "backend = backends.load('numpy', backends.Network((3, 2, 1)), threads=2)\n"
+        "n = 1 << 18\n"  # a power of two, for exact sums
+        "batch = backend.place_batch(np.ones((n, 3)), np.ones((n, 1)))\n"
+        "layers = [backends.Layer(np.zeros(shape), np.zeros(shape[0])) for shape in ((2, 3), (1, 2))]\n"
+        "params, losses = backend.train(backend.place_params(layers), batch, 0.25, 2)\n"
+        "print(n > 2 * backend.block_rows, *losses)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True 1.0 0.25"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Layer, Params
+from backends.base import Array, Layer, Params, State
 from backends.conformance.plain import Batch, Plain
 
 
@@ -62,7 +62,7 @@ class CoarseTanh(Plain):
 class SwappedBiases(Plain):
     """Each layer adds the biases of another."""
 
-    def place_params(self, params: Sequence[Layer]) -> Params:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Params:
         """Deal the biases out in reverse order."""
         placed = self.host_params(params)
         return tuple(

@@ -79,7 +79,9 @@ class SpoilsBatch(Plain):
         batch[1][:] += 1
         return result
 
-    def train(self, params: Any, batch: Any, learning_rate: float, steps: int) -> tuple[Any, Array]:
+    def train(
+        self, params: Any, batch: Any, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
         """Train on a copy of the targets in each step."""
         losses = np.empty(self.checked_steps(steps), self.dtype)
         for k in range(steps):

@@ -46,9 +46,11 @@ class RandomUpdate(Plain):
 class RandomLosses(Plain):
     """Sums the losses of `train` in a new order each time; its params give equal bits."""
 
-    def train(self, params: Params, batch: Batch, learning_rate: float, steps: int) -> tuple[Params, Array]:
+    def train(
+        self, params: Params, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Params, Array]:
         """Move each loss by one unit in the last place, or not."""
-        params, losses = super().train(params, batch, learning_rate, steps)
+        params, losses = super().train(params, batch, learning_rate, steps, rows_per_step)
         return params, _perhaps_next(losses)
 
 

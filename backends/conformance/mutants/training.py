@@ -13,9 +13,11 @@ from backends.conformance.plain import Plain
 class ForgetsLastStep(Plain):
     """`train` does not apply its last update."""
 
-    def train(self, params: Any, batch: Any, learning_rate: float, steps: int) -> tuple[Any, Array]:
+    def train(
+        self, params: Any, batch: Any, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
         """Stop one update short."""
-        params, losses = super().train(params, batch, learning_rate, max(steps - 1, 0))
+        params, losses = super().train(params, batch, learning_rate, max(steps - 1, 0), rows_per_step)
         if steps > 0:
             losses = np.append(losses, losses.dtype.type(super().step(params, batch, learning_rate)[1]))
         return params, losses

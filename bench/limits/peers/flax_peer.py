@@ -18,7 +18,7 @@ import optax
 from flax import nnx
 
 from backends import Layer, Params
-from backends.base import Array, Capabilities
+from backends.base import Array, Capabilities, State
 from bench.limits.peers.peer import Batch, Peer
 
 
@@ -62,7 +62,7 @@ class FlaxPeer(Peer):
     capabilities = Capabilities(compiles=True)
     _latest: Any = None
 
-    def place_params(self, params: Sequence[Layer]) -> Training:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Training:
         with self._scope():
             model = Model(self.network.sizes, self.dtype)
             for layer, (w, b) in zip(model.layers, self.host_params(params), strict=True):

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from backends import Layer, Params
-from backends.base import Array, Capabilities
+from backends.base import Array, Capabilities, State
 from bench.limits.peers.peer import Batch, Peer
 
 logging.getLogger("tensorflow").setLevel("ERROR")  # it warns of each new shape
@@ -34,7 +34,7 @@ class KerasPeer(Peer):
     name = "keras"
     capabilities = Capabilities(compiles=True)
 
-    def place_params(self, params: Sequence[Layer]) -> Training:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Training:
         host = self.host_params(params)
         keras.backend.set_floatx(self.dtype)  # of the loss and the inputs; the layers' own dtype is not enough
         layers: list[Any] = [keras.layers.Input((self.network.inputs,), dtype=self.dtype)]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike
 
 from backends import Backend, Layer, Network, Params
-from backends.base import Array
+from backends.base import Array, State
 from backends.idioms import numpy_idiom
 
 
@@ -50,13 +50,14 @@ class Peer(Backend):
         return Batch(*self.place_arrays(*host), host)
 
     def forward(self, params: Any, batch: Batch) -> numpy_idiom.Tape:
-        return self._numpy.forward(self.fetch(params), batch.host)
+        return self._numpy.forward(self._on_host(params), batch.host)
 
     def backward(self, params: Any, batch: Batch, tape: numpy_idiom.Tape) -> tuple[Any, Params]:
-        return self._numpy.backward(self.fetch(params), batch.host, tape)
+        return self._numpy.backward(self._on_host(params), batch.host, tape)
 
     def update(self, params: Any, gradients: Params, learning_rate: float) -> Any:
-        return self.place_params(self._numpy.update(self.fetch(params), gradients, learning_rate))
+        updated = self._numpy.update(self._on_host(params), gradients, learning_rate)
+        return self.place_params(self._numpy.fetch(updated))
 
     def outputs(self, tape: numpy_idiom.Tape) -> tuple[Array, ...]:
         return self._numpy.outputs(tape)
@@ -66,6 +67,9 @@ class Peer(Backend):
             return self._numpy.fetch(params)
         return self.fetch_layers(params)
 
+    def _on_host(self, params: Any) -> numpy_idiom.Trained:
+        return self._numpy.place_params(self.fetch(params))
+
     @abstractmethod
-    def place_params(self, params: Sequence[Layer]) -> Any:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:
         """Return the package's own model, from host parameters."""

@@ -14,7 +14,7 @@ import sklearn
 from sklearn.neural_network import MLPRegressor
 
 from backends import Layer, Params
-from backends.base import Array
+from backends.base import Array, State
 from bench.limits.peers.peer import Batch, Peer
 
 
@@ -23,7 +23,7 @@ class SklearnPeer(Peer):
 
     name = "scikit-learn"
 
-    def place_params(self, params: Sequence[Layer]) -> MLPRegressor:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> MLPRegressor:
         model = MLPRegressor(
             hidden_layer_sizes=self.network.sizes[1:-1],
             activation="tanh",

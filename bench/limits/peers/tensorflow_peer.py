@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from backends import Layer, Network, Params
-from backends.base import Array, Capabilities
+from backends.base import Array, Capabilities, State
 from bench.limits.peers.peer import Batch, Peer
 
 logging.getLogger("tensorflow").setLevel("ERROR")  # it warns of each new shape
@@ -46,7 +46,7 @@ class TensorFlowPeer(Peer):
         self._loss: Any = None
         self._rates: dict[float, Any] = {}
 
-    def place_params(self, params: Sequence[Layer]) -> Variables:
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Variables:
         return [(tf.Variable(w.T), tf.Variable(b)) for w, b in self.host_params(params)]
 
     def place_arrays(self, x: Array, y: Array) -> tuple[Any, Any]:

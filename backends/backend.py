@@ -1,0 +1,298 @@
+"""The contract that every backend keeps, and what a backend says of itself. No framework, no clocks, no files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backends import host
+from backends.errors import TrainingDiverged
+from backends.network import Array, Layer, Network, Params
+from backends.optimizers import Descent, Optimizer, State
+
+DTYPES = ("float32", "float64")
+DEVICES = ("cpu", "cuda")
+
+Scope = Literal["process", "processes", "threads"]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend says of itself; tests ask this, never its name. The defaults are what the seven methods give.
+
+    Attributes:
+        dtypes: names out of `DTYPES`.
+        devices: names out of `DEVICES` that the framework can drive; one may still be missing on this machine.
+        deterministic: where equal input gives equal bits: repeated calls in one ``"process"``, across ``"processes"``
+            with the same number of threads, across numbers of ``"threads"``. Empty: no promise.
+        products: the precision of matrix products: ``"ieee"`` (that of the dtype), ``"tf32"`` or ``"bf16"``.
+        compiles: whether the first call of each shape compiles.
+        activations: names out of `ACTIVATIONS`.
+        losses: names out of `LOSSES`.
+        optimizers: names out of `OPTIMIZERS`.
+        minibatches: whether it has ``rows_per_step`` in `train`, `split` and `reorder`.
+        threads: whether the number of threads can be chosen when a backend is loaded.
+    """
+
+    dtypes: tuple[str, ...] = DTYPES
+    devices: tuple[str, ...] = ("cpu",)
+    deterministic: frozenset[Scope] = frozenset({"process", "processes"})
+    products: Literal["ieee", "tf32", "bf16"] = "ieee"
+    compiles: bool = False
+    activations: tuple[str, ...] = ("tanh",)
+    losses: tuple[str, ...] = ("mse",)
+    optimizers: tuple[str, ...] = ("descent",)
+    minibatches: bool = False
+    threads: bool = False
+
+    def require(
+        self,
+        backend: str,
+        network: Network,
+        dtype: str | None = None,
+        device: str | None = None,
+        optimizer: Optimizer | None = None,
+        threads: int | None = None,
+        *,
+        minibatches: bool = False,
+    ) -> None:
+        """Raise `ValueError` for the first of these that the backend of that name lacks; it says what is offered."""
+        for what, got, offered in (
+            ("dtype", dtype, self.dtypes),
+            ("device", device, self.devices),
+            ("activation", network.activation, self.activations),
+            ("loss", network.loss, self.losses),
+            ("optimizer", optimizer.name if optimizer else None, self.optimizers),
+        ):
+            if got is not None and got not in offered:
+                raise ValueError(f"backend {backend!r} has no {what} {got!r}; it offers {', '.join(offered)}")
+        if minibatches and not self.minibatches:
+            raise ValueError(f"backend {backend!r} has no mini-batches; it offers whole batches: omit rows_per_step")
+        if threads is not None:
+            if not self.threads:
+                raise ValueError(f"backend {backend!r} cannot choose its number of threads: omit threads={threads}")
+            if threads < 1:
+                raise ValueError(f"threads must be 1 or more, got {threads}")
+
+
+class Backend(ABC):
+    """One framework's forward, backward, update, step and train of one network.
+
+    A subclass must write the seven abstract methods. The others have defaults that it may replace by whatever is
+    fastest; for what they cannot give, its capabilities say that it is there, and it writes the method. Host arrays are
+    row-major numpy arrays; what ``place_*`` returns is the backend's own, in any layout.
+
+    Args:
+        network: layer sizes, activation and loss.
+        dtype: one of the names in ``capabilities.dtypes``.
+        device: one of the names in ``capabilities.devices``.
+        optimizer: what `update`, `step` and `train` do with the gradients; gradient descent by default.
+        threads: how many threads to use; the framework's own choice by default. It holds for the whole process if the
+            framework has one number for the process, as torch and BLAS libraries have: the latest backend loaded
+            decides.
+
+    Raises:
+        ValueError: something that the backend does not have; the message says what it offers.
+        BackendUnavailable: the device is not on this machine.
+    """
+
+    name: ClassVar[str]
+    capabilities: Capabilities = Capabilities()  # of the class; for some networks an instance may promise less
+    optimizer: Optimizer = Descent()
+    threads: int | None = None
+    block_rows: int | None = None
+    """Rows from which a batch is cut into blocks, if it is; conformance tries batches around it."""
+    captured_steps: int | None = None
+    """Steps from which `train` works in another way, if it does; conformance tries as many."""
+
+    def __init__(
+        self,
+        network: Network,
+        dtype: str = "float32",
+        device: str = "cpu",
+        optimizer: Optimizer | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.capabilities.require(self.name, network, dtype, device, optimizer, threads)
+        self.network = network
+        self.dtype = dtype
+        self.device = device
+        self.optimizer = optimizer or Descent()
+        self.threads = threads
+
+    @abstractmethod
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:
+        """Copy host parameters, ``[out, in]`` and ``[out]`` a layer, and the optimiser's state to the backend's own.
+
+        Without a state the optimiser starts afresh. Start with `host_params` and `host_state`.
+
+        Raises:
+            ValueError: shapes that do not fit the network, or a state of another optimiser.
+            TypeError: values that are not real numbers.
+        """
+
+    @abstractmethod
+    def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Any:
+        """Copy host ``inputs [n, inputs]`` and ``targets [n, outputs]`` to the backend's own. Start with `host_batch`.
+
+        Targets of cross-entropy are class probabilities, or class numbers: integers ``[n]`` or ``[n, 1]``.
+
+        Raises:
+            ValueError: no rows, shapes that do not fit the network, or targets that do not fit its loss.
+            TypeError: values that are not real numbers.
+        """
+
+    @abstractmethod
+    def forward(self, params: Any, batch: Any) -> Any:
+        """Return the tape: every layer's output, kept for `backward`."""
+
+    @abstractmethod
+    def backward(self, params: Any, batch: Any, tape: Any) -> tuple[Any, Any]:
+        """Return the loss, which ``float()`` takes, and its gradients, in the form of the params."""
+
+    @abstractmethod
+    def update(self, params: Any, gradients: Any, learning_rate: float) -> Any:
+        """Return the params after one update of the optimiser; may reuse the memory of ``params``."""
+
+    @abstractmethod
+    def outputs(self, tape: Any) -> tuple[Array, ...]:
+        """Return host copies of every layer's output, ``[n, size]`` each; the last is ``predicted``."""
+
+    @abstractmethod
+    def fetch(self, params: Any) -> Params:
+        """Return a host copy of params or gradients."""
+
+    def fetch_state(self, params: Any) -> State:
+        """Return a host copy of the optimiser's state; with it `place_params` goes on, bit for bit, where this was."""
+        if self.optimizer.moments:
+            raise NotImplementedError(f"backend {self.name!r} offers {self.optimizer.name!r} without fetch_state")
+        return State(0, {})
+
+    def split(self, batch: Any, rows_per_step: int) -> Sequence[Any]:
+        """Return the batch as consecutive batches of so many rows, the last one shorter if need be.
+
+        They may share its memory. `checked_rows` raises the errors.
+
+        Raises:
+            ValueError: ``rows_per_step`` is below one or more than the rows; or no mini-batches here.
+        """
+        self.capabilities.require(self.name, self.network, minibatches=True)
+        raise NotImplementedError(f"backend {self.name!r} offers mini-batches without split")
+
+    def reorder(self, batch: Any, order: ArrayLike) -> Any:
+        """Return a new batch, on the device, whose row ``k`` is row ``order[k]`` of this one.
+
+        Start with `checked_order`.
+
+        Raises:
+            ValueError: ``order [n]`` does not hold every row number once; or no mini-batches here.
+        """
+        self.capabilities.require(self.name, self.network, minibatches=True)
+        raise NotImplementedError(f"backend {self.name!r} offers mini-batches without reorder")
+
+    def step(self, params: Any, batch: Any, learning_rate: float) -> tuple[Any, Any]:
+        """Forward, backward and update in one; may reuse the memory of ``params``.
+
+        Returns:
+            The new params, and the loss *before* the update.
+        """
+        loss, gradients = self.backward(params, batch, self.forward(params, batch))
+        return self.update(params, gradients, learning_rate), loss
+
+    def train(
+        self, params: Any, batch: Any, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        """Run ``steps`` steps on one batch; may reuse the memory of ``params``.
+
+        With ``rows_per_step`` each step takes the next rows, in order, from the first row on; a pass over the batch
+        ends with a shorter step if the rows do not divide evenly, so that every pass takes ``ceil(n / rows_per_step)``
+        steps and every row once. Then the next pass begins, at the first row. Each call begins at the first row.
+
+        Returns:
+            The new params, and the host array ``[steps]`` of losses: of each step's own rows, before its update.
+
+        Raises:
+            TrainingDiverged: a loss or a parameter is not finite.
+            ValueError: negative ``steps``; ``rows_per_step`` below one or more than the rows, or no mini-batches here.
+        """
+        parts = [batch] if rows_per_step is None else self.split(batch, rows_per_step)
+        losses = []
+        for k in range(self.checked_steps(steps)):
+            params, loss = self.step(params, parts[k % len(parts)], learning_rate)
+            losses.append(loss)
+        return self.trained(params, np.array([float(loss) for loss in losses], self.dtype), learning_rate)
+
+    def synchronize(self) -> None:  # noqa: B027 - a synchronous backend has nothing to wait for
+        """Return when all work handed to the device is done."""
+
+    def describe(self) -> dict[str, str | int]:
+        """Facts that a fair comparison needs, as observed: framework, threads, precision of products, device."""
+        return {"products": self.capabilities.products}
+
+    def host_params(self, params: Sequence[Layer]) -> Params:
+        """Return fresh row-major copies of ``params`` in this backend's dtype.
+
+        Raises:
+            ValueError: shapes that do not fit the network.
+            TypeError: values that are not real numbers.
+        """
+        return host.host_params(params, self.network, self.dtype)
+
+    def host_state(self, state: State | None) -> State:
+        """Return a fresh copy of an optimiser's state in this backend's dtype; of ``None``, that of the start.
+
+        Raises:
+            ValueError: a state of another optimiser or network.
+            TypeError: values that are not real numbers.
+        """
+        return host.host_state(state, self.optimizer, self.network, self.dtype)
+
+    def host_batch(self, inputs: ArrayLike, targets: ArrayLike) -> tuple[Array, Array]:
+        """Return row-major ``inputs`` and ``targets`` ``[n, outputs]`` in this backend's dtype.
+
+        Views of the caller's memory where it fits already, so copy before keeping and never write. Class numbers come
+        as probabilities, and probabilities divided by their sum.
+
+        Raises:
+            ValueError: no rows, shapes that do not fit the network, or targets that do not fit its loss.
+            TypeError: values that are not real numbers.
+        """
+        return host.host_batch(inputs, targets, self.network, self.dtype)
+
+    def checked_steps(self, steps: int) -> int:
+        """Return ``steps``, or raise `ValueError` if it is negative."""
+        if steps < 0:
+            raise ValueError(f"steps must be 0 or more, got {steps}")
+        return steps
+
+    def checked_rows(self, rows_per_step: int, rows: int) -> int:
+        """Return ``rows_per_step``, or raise `ValueError` if a batch of ``rows`` has no such mini-batches."""
+        self.capabilities.require(self.name, self.network, minibatches=True)
+        if not 1 <= rows_per_step <= rows:
+            raise ValueError(f"rows_per_step must be from 1 to the {rows} rows of the batch, got {rows_per_step}")
+        return rows_per_step
+
+    def checked_order(self, order: ArrayLike, rows: int) -> Array:
+        """Return ``order`` as an array ``[rows]``, or raise `ValueError` if it does not hold every row number once."""
+        found = np.asarray(order)
+        if found.dtype.kind not in "iu" or found.shape != (rows,):
+            raise ValueError(
+                f"an order of {rows} rows is an integer array of shape {(rows,)}, got {found.dtype} {found.shape}"
+            )
+        if found.min() < 0 or found.max() >= rows or not np.bincount(found, minlength=rows).all():
+            raise ValueError(f"an order holds every row number from 0 to {rows - 1} once, got one that does not")
+        return found.astype(np.intp, copy=False)
+
+    def trained(self, params: Any, losses: Array, learning_rate: float) -> tuple[Any, Array]:
+        """Return what `train` returns, or raise `TrainingDiverged`; every `train` ends with it."""
+        finite = np.isfinite(losses)
+        if not finite.all():
+            raise TrainingDiverged(int(finite.argmin()), losses, params, learning_rate)
+        if not all(np.isfinite(array).all() for layer in self.fetch(params) for array in layer):
+            raise TrainingDiverged(len(losses), losses, params, learning_rate)
+        return params, losses

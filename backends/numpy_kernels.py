@@ -1,0 +1,127 @@
+"""What `numpy_backend` computes in place: each activation, loss and optimiser in one table, line by line as in `base`.
+
+Arrays are feature-major, ``[features, rows]``; ``room`` is scratch of the shape of the first argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from backends.base import Adam, Array, Momentum
+
+
+def _relu(z: Array, room: Array) -> None:
+    np.maximum(z, 0, out=z)
+
+
+def _sigmoid(z: Array, room: Array) -> None:
+    np.abs(z, room)
+    np.negative(room, room)
+    np.exp(room, room)
+    np.add(room, 1, room)
+    np.minimum(z, 0, out=z)
+    np.exp(z, z)
+    np.divide(z, room, z)
+
+
+def _times_tanh_slope(g: Array, h: Array, room: Array) -> None:
+    np.multiply(h, h, room)
+    np.subtract(1, room, room)
+    np.multiply(g, room, g)
+
+
+def _times_relu_slope(g: Array, h: Array, room: Array) -> None:
+    np.sign(h, room)
+    np.multiply(g, room, g)
+
+
+def _times_sigmoid_slope(g: Array, h: Array, room: Array) -> None:
+    np.subtract(1, h, room)
+    np.multiply(h, room, room)
+    np.multiply(g, room, g)
+
+
+Activate = Callable[[Array, Array], Any]
+"""Turns ``z`` into ``h`` in place."""
+TimesSlope = Callable[[Array, Array, Array], Any]
+"""Multiplies ``g`` by the slope, from ``h``, in place."""
+
+ACTIVATIONS: dict[str, tuple[Activate, TimesSlope]] = {
+    "tanh": (lambda z, room: np.tanh(z, z), _times_tanh_slope),
+    "relu": (_relu, _times_relu_slope),
+    "sigmoid": (_sigmoid, _times_sigmoid_slope),
+    "identity": (lambda z, room: None, lambda g, h, room: None),
+}
+
+
+def _squared_error(predicted: Array, y: Array, terms: Any, g: Array) -> Any:
+    np.subtract(predicted, y, g)
+    error = g.ravel()
+    total = error.dot(error)
+    np.multiply(g, g.dtype.type(2) / terms, g)
+    return total
+
+
+def _cross_entropy(predicted: Array, y: Array, terms: Any, g: Array) -> Any:
+    np.subtract(predicted, predicted.max(axis=0), g)
+    along = np.einsum("or,or->", y, g)
+    np.exp(g, g)
+    sums = g.sum(axis=0)
+    np.divide(g, sums, g)
+    np.subtract(g, y, g)
+    np.divide(g, terms, g)
+    return np.log(sums, sums).sum() - along
+
+
+LOSSES: dict[str, Callable[[Array, Array, Any, Array], Any]] = {
+    "mse": _squared_error,
+    "cross-entropy": _cross_entropy,
+}
+"""Writes ``g``, the derivative by predicted of the loss of ``terms`` terms; returns the block's sum of terms."""
+
+
+def _descend(w: Array, g: Array, moments: list[Array], t: int, rate: float, rule: Any, room: Array) -> None:
+    np.multiply(g, w.dtype.type(rate), room)
+    np.subtract(w, room, w)
+
+
+def _descend_with_momentum(
+    w: Array, g: Array, moments: list[Array], t: int, rate: float, rule: Momentum, room: Array
+) -> None:
+    v = moments[0]
+    np.multiply(v, w.dtype.type(rule.momentum), v)
+    np.add(v, g, v)
+    np.multiply(v, w.dtype.type(rate), room)
+    np.subtract(w, room, w)
+
+
+def _adam(w: Array, g: Array, moments: list[Array], t: int, rate: float, rule: Adam, room: Array) -> None:
+    real = w.dtype.type
+    m, v = moments
+    m_correction, v_correction = rule.corrections(t)
+    np.multiply(m, real(rule.beta1), m)
+    np.multiply(g, real(1 - rule.beta1), room)
+    np.add(m, room, m)
+    np.multiply(v, real(rule.beta2), v)
+    np.multiply(g, g, room)
+    np.multiply(room, real(1 - rule.beta2), room)
+    np.add(v, room, v)
+    np.divide(v, real(v_correction), room)
+    np.sqrt(room, room)
+    np.add(room, real(rule.epsilon), room)
+    np.divide(m, room, room)
+    np.multiply(room, real(rate / m_correction), room)
+    if rule.weight_decay:
+        np.multiply(w, real(1 - rate * rule.weight_decay), w)
+    np.subtract(w, room, w)
+
+
+OPTIMIZERS: dict[str, Callable[..., None]] = {
+    "descent": _descend,
+    "momentum": _descend_with_momentum,
+    "adam": _adam,
+}
+"""Makes update ``t`` of all parameters ``w``, one vector, and of its moments, in place."""
