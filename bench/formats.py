@@ -1,4 +1,4 @@
-"""Numbers as short text with their unit: three significant digits at most. No layout here."""
+"""Numbers as short text with their unit, three significant digits at most, and foreign text made safe. No layout."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ MISSING = "-"
 TIME_UNITS = ((1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"))
 BYTE_UNITS = tuple((1024.0**power, unit) for power, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB")))
 RATE_UNITS = tuple((1000.0**power, prefix) for power, prefix in enumerate(("", "k", "M", "G", "T", "P")))
+
+
+def printable(text: str) -> str:
+    """Return text that any terminal takes: control characters and lone surrogates written as escapes, on one line."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return text of at most so many letters; a dot of three stands for what is left out."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def format_number(value: float | None) -> str:

@@ -73,13 +73,21 @@ RULES: dict[str, Rule] = {
 }
 
 
-def check_claim(claim: str, subject: Subject, cases: tuple[Case, ...]) -> Claim:
-    """Return one claim judged on ``cases``; an exception of the backend is a failure of the claim."""
+def check_claim(claim: str, subject: Subject, cases: tuple[Case, ...], each: Callable[[], None] | None = None) -> Claim:
+    """Return one claim judged on ``cases``; an exception of the backend is a failure of the claim.
+
+    ``each`` is called after each finding.
+    """
     findings: list[Finding] = []
     try:
         with np.errstate(all="ignore"):  # overflow and NaN are part of the cases
-            findings.extend(RULES[claim].judge(subject, cases))
-    except Exception as error:  # whatever a stranger's backend raises must not stop the other claims
+            for finding in RULES[claim].judge(subject, cases):
+                findings.append(finding)
+                if each:
+                    each()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's backend raises must not stop the other claims
         findings.append(Finding(claim, claim, math.inf, f"raised {type(error).__name__}: {error}"))
     return summarise(claim, findings)
 
@@ -95,6 +103,7 @@ def check(
     progress: Callable[[float, str], None] | None = None,
     draws: int | None = None,
     seed: int | None = None,
+    judged: Callable[[Claim], None] | None = None,
 ) -> Report:
     """Judge every claim on one backend.
 
@@ -106,9 +115,10 @@ def check(
         quick: fewer cases, and no child processes.
         cases: exactly these cases instead, and of the claims only those that are judged case by case.
         claims: only these claims.
-        progress: told the fraction done and what comes next.
+        progress: told the fraction done and which claim is being judged, after each finding.
         draws: cases of shapes that are drawn; ``None`` for the stated number, none of them where ``quick``.
         seed: of the drawn cases, which ``report.seed`` tells; ``None`` for a new one.
+        judged: given each claim when it is judged.
 
     Raises:
         BackendUnavailable: the framework or the device is not there.
@@ -120,12 +130,18 @@ def check(
     plan = plan_of(subject, network, quick, cases, claims)
     if any(claim == "determinism" for claim, _ in plan):
         determinism.prefetch(subject)
-    judged = []
+    claims_judged = []
     for k, (claim, chosen) in enumerate(plan):
-        if progress:
-            progress(k / len(plan), claim)
-        judged.append(check_claim(claim, subject, chosen))
-    return Report(backend_name, dtype, device, tuple(judged), subject.products, subject.seed)
+        tell = partial(progress or _tell_nobody, k / len(plan), claim)
+        tell()
+        claims_judged.append(check_claim(claim, subject, chosen, tell))
+        if judged:
+            judged(claims_judged[-1])
+    return Report(backend_name, dtype, device, tuple(claims_judged), subject.products, subject.seed)
+
+
+def _tell_nobody(fraction: float, claim: str) -> None:
+    """Take the place of a ``progress`` that was not given."""
 
 
 def plan_of(

@@ -50,8 +50,7 @@ def check_determinism(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Fin
 
 def prefetch(subject: Subject) -> list[Future[Digests]]:
     """Start the child processes that `check_determinism` will ask for, one after another, beside what goes on here."""
-    dtypes = ",".join(subject.kind.capabilities.dtypes)
-    return [_elsewhere(subject.name, subject.device, dtypes, threads) for threads in _wanted(subject)]
+    return [_elsewhere(subject.name, subject.device, subject.dtype, threads) for threads in _wanted(subject)]
 
 
 def _wanted(subject: Subject) -> list[int | None]:

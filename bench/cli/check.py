@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
+import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.cli import flags
 
 if TYPE_CHECKING:
     from backends.conformance import Report
-    from backends.conformance.cases import Case
+
+SILENCE_S = 120.0
+SEEDS = 10**9
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -26,11 +32,20 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--case", metavar="NAME", help="one case alone, e.g. 3-2-1/n=64/tanh/seed=1")
     parser.add_argument("--claim", type=names, metavar="NAME", help="these claims alone, e.g. 'update,sign'")
     parser.add_argument("--quick", action="store_true", help="fewer cases, and no other processes")
+    parser.add_argument("--draws", type=flags.count, metavar="N", help="judge this many drawn shapes (default: a few)")
+    parser.add_argument("--seed", type=flags.count, metavar="S", help="draw the shapes of an earlier check again")
+    parser.add_argument(
+        "--timeout",
+        type=flags.seconds,
+        default=SILENCE_S,
+        metavar="SECONDS",
+        help="stop a backend that gives no sign of life for so long: it has failed (default: 120s)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge and print; 1 where a claim fails."""
+    """Judge, each backend and dtype in a process of its own, and print; 1 where a claim fails or a process is lost."""
     from rich.text import Text
 
     from backends import available, catalogue
@@ -39,74 +54,60 @@ def run(args: argparse.Namespace) -> int:
     from bench.terminal.terminal import console
 
     begun_s = time.monotonic()
+    out = console()
     named = tuple(dict.fromkeys(name for group in args.backend or () for name in group))
     skipped = {entry.name: entry.missing() or "" for entry in catalogue("best", "plugin") if entry.missing()}
-    reports = _judge_all(named or available(), args, {} if named else skipped)
+    show = partial(print, end="", file=sys.stderr)
+    reports = _judge_all(named or available(), args, {} if named else skipped, show)
     passed = bool(reports) and all(report.passed for report in reports)
     seconds = time.monotonic() - begun_s
     if args.json:
         document = {"passed": passed, "seconds": seconds, "skipped": {} if named else skipped}
         print(json.dumps(document | {"reports": [report.to_dict() for report in reports]}, indent=2))
     else:
-        out = console()
         for part in format_reports(reports, {} if named else skipped, seconds):
             out.print(part, soft_wrap=isinstance(part, Text))  # a command to copy stays one line
     return SUCCESS if passed else CHECK_FAILED
 
 
-def _judge_all(names: tuple[str, ...], args: argparse.Namespace, skipped: dict[str, str]) -> list[Report]:
+def _judge_all(
+    names: tuple[str, ...], args: argparse.Namespace, skipped: dict[str, str], show: Callable[[str], None]
+) -> list[Report]:
     """Return a report for each backend and dtype; a backend that nobody named and that is not there is skipped."""
-    from backends import BackendUnavailable
-    from backends.conformance import check
-    from backends.conformance.determinism import prefetch
-    from backends.conformance.subject import SMALLEST, Subject
-    from bench.errors import UsageError
+    from bench.measure.judging import Task, judge_all
     from bench.terminal.terminal import progress
 
-    cases, claims = _asked_cases(args), _asked_claims(args)
-    subjects = []
+    settings = {
+        "dtypes": args.dtype,
+        "device": args.device,
+        "network": str(args.network) if args.network else None,
+        "quick": args.quick,
+        "cases": _asked_cases(args),
+        "claims": _asked_claims(args),
+        "draws": args.draws,
+        "seed": secrets.randbelow(SEEDS) if args.seed is None else args.seed,
+    }
     for name in names:
-        try:
-            for dtype in _asked_dtypes(name, args):
-                subject = Subject(name, dtype, args.device)
-                subject.on(SMALLEST)
-                subjects.append(subject)
-        except (BackendUnavailable, UsageError) as error:
-            if args.backend:
-                raise
-            skipped[name] = str(error)
-    if not (args.quick or cases or (claims and "determinism" not in claims)):
-        for subject in subjects:
-            prefetch(subject)
-    reports = []
+        _refuse_unknown(name)
+    first = args.dtype[0] if args.dtype and len(args.dtype) == 1 else None
+    tasks = [Task(name, first, settings) for name in names]
     with progress("check") as shown:
-        for k, subject in enumerate(subjects):
-
-            def tell(part: float, claim: str, k: int = k, subject: Subject = subject) -> None:
-                shown.update((k + part) / len(subjects), f"{subject.name} {subject.dtype}: {claim}")
-
-            report = check(
-                subject.name, args.network, subject.dtype, args.device, args.quick, cases, claims, progress=tell
-            )
-            reports.append(report)
-    return reports
+        return judge_all(tasks, args.timeout, shown.update, show, None if args.backend else skipped)
 
 
-def _asked_dtypes(name: str, args: argparse.Namespace) -> tuple[str, ...]:
-    from backends import find
+def _refuse_unknown(name: str) -> None:
+    """Refuse a name that no backend has, before any is judged; nothing is imported for it."""
+    from backends import catalogue, find
     from bench.errors import UsageError
 
-    try:
-        offered = find(name).capabilities
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{error}; python -m bench backends lists them") from None
-    for what, got, known in (("dtype", args.dtype or (), offered.dtypes), ("device", (args.device,), offered.devices)):
-        if unknown := [value for value in got if value not in known]:
-            raise UsageError(f"backend {name!r} has no {what} {unknown[0]!r}; it offers {', '.join(known)}")
-    return args.dtype or offered.dtypes
+    if ":" not in name and name not in {entry.name for entry in catalogue()}:
+        try:
+            find(name)
+        except ValueError as error:
+            raise UsageError(f"{error}; python -m bench backends lists them") from None
 
 
-def _asked_cases(args: argparse.Namespace) -> tuple[Case, ...] | None:
+def _asked_cases(args: argparse.Namespace) -> list[str] | None:
     from backends.conformance.cases import Case
     from bench.errors import UsageError
 
@@ -115,7 +116,7 @@ def _asked_cases(args: argparse.Namespace) -> tuple[Case, ...] | None:
     if args.network is not None:
         raise UsageError("--case names its own network: leave out --network")
     try:
-        return (Case.parse(args.case),)
+        return [str(Case.parse(args.case))]
     except ValueError as error:
         raise UsageError(str(error)) from None
 

@@ -36,6 +36,13 @@ def positive(text: str) -> int:
     return value
 
 
+def count(text: str) -> int:
+    """Read a whole number of 0 or more."""
+    if not re.fullmatch(r"[0-9]+(_[0-9]+)*", text.strip()):
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
+    return int(text)
+
+
 def seconds(text: str) -> float:
     """Read a duration: ``90``, ``90s``, ``3min``."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|)", text.strip())

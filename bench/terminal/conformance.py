@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from backends.conformance import Claim, Report
 from backends.conformance.checks import RULES
-from bench.formats import format_number, format_seconds
+from bench.formats import format_number, format_seconds, printable, shortened
 from bench.terminal.terminal import table
+
+MOST_OF_A_NAME = 24
 
 
 def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: float) -> Iterator[RenderableType]:
     """Yield the parts to print: the table, the worst cases, failures with a command for each, and the verdict."""
+    reports = [_printable(report) for report in reports]
     if reports:
         dtypes = list(dict.fromkeys(report.dtype for report in reports))
         yield f"Worst error / proven bound, {' then '.join(dtypes)}: at most 1 is right."
@@ -40,6 +45,8 @@ def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: 
             yield "the first of these again:"
             yield Text(f"  {command_for(report, report.failures[0])}", no_wrap=True, overflow="ignore")
             yield ""
+    for seed in {report.seed for report in reports if report.seed is not None}:
+        yield f"drawn shapes: --seed {seed} draws them again"
     for name, reason in skipped.items():
         yield f"skipped: {name}: {reason}"
     yield _verdict(reports, seconds)
@@ -50,7 +57,21 @@ def command_for(report: Report, claim: Claim) -> str:
     device = "" if report.device == "cpu" else f" --device {report.device}"
     by_name = not RULES[claim.name].own_cases and "/n=" in claim.case
     what = f"--case {claim.case}" if by_name else f"--claim {claim.name!r}"
-    return f"python -m bench check --backend {report.backend} --dtype {report.dtype}{device} {what}"
+    backend = shlex.quote(report.backend)
+    return f"python -m bench check --backend {backend} --dtype {report.dtype}{device} {what}"
+
+
+def _printable(report: Report) -> Report:
+    """Return the report with every foreign text made safe to print: names and messages are a stranger's."""
+    claims = (
+        replace(claim, case=printable(claim.case), where=printable(claim.where), warning=printable(claim.warning))
+        for claim in report.claims
+    )
+    return replace(report, backend=printable(report.backend), claims=tuple(claims))
+
+
+def _short(backend: str) -> str:
+    return shortened(backend.rpartition(":")[2], MOST_OF_A_NAME)
 
 
 def _claims_table(reports: Sequence[Report], dtypes: Sequence[str]) -> RenderableType:
@@ -65,7 +86,7 @@ def _claims_table(reports: Sequence[Report], dtypes: Sequence[str]) -> Renderabl
             for name in names
         ]
         rows.append([claim, *cells])
-    return table([("claim", "left"), *((name.rpartition(":")[2], "right") for name in names)], rows)
+    return table([("claim", "left"), *((_short(name), "right") for name in names)], rows)
 
 
 def _cell(claim: Claim | None) -> str:
@@ -88,7 +109,7 @@ def _worst_table(reports: Sequence[Report]) -> RenderableType:
     for report in reports:
         worst = report.worst
         ratio = "FAIL" if worst.status == "fail" else f"{worst.ratio:.3f}"
-        rows.append([f"{report.backend.rpartition(':')[2]} {report.dtype}", ratio, worst.name, worst.case])
+        rows.append([f"{_short(report.backend)} {report.dtype}", ratio, worst.name, worst.case])
     columns = [("backend", "left"), ("worst", "right"), ("claim", "left"), ("case", "left")]
     return table(columns, rows)
 
