@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from backends import Network
+    from bench.training.form import Form
 
 T = TypeVar("T")
 
@@ -94,3 +95,42 @@ def fraction(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a share such as 5% or 0.05, got {text!r}")
     return value
+
+
+def add_table_form(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how a table is written, for what its file does not say by itself."""
+    form = parser.add_argument_group("how the table is written (each error names the flag that reads it)")
+    form.add_argument("--delimiter", metavar="C", help="between fields: ';', a tab, ' ' for runs of blanks")
+    form.add_argument("--encoding", metavar="NAME", help="such as utf-16 or cp1252 (default UTF-8, or by its mark)")
+    form.add_argument("--decimal", metavar="C", help="before the fraction of a number: , (default a dot)")
+    form.add_argument("--thousands", metavar="C", help="between groups of three digits: . or , or ' '")
+    form.add_argument("--skip-rows", type=int, default=0, metavar="N", help="lines before the header to leave out")
+    form.add_argument("--comment", metavar="TEXT", help="leave out lines that begin so, such as '#'")
+    form.add_argument("--units-row", action="store_true", help="leave out the line after the header")
+    form.add_argument(
+        "--missing", nargs="+", action="extend", default=[], metavar="TEXT", help="marks a missing value, such as '?'"
+    )
+    form.add_argument(
+        "--strip", nargs="+", action="extend", default=[], metavar="TEXT", help="leave out around numbers, such as %%"
+    )
+
+
+def table_form(args: argparse.Namespace) -> Form:
+    """Return what the flags of `add_table_form` say.
+
+    Raises:
+        UsageError: a flag that has no meaning.
+    """
+    from bench.training.form import Form
+
+    return Form(
+        delimiter="\t" if args.delimiter in ("\\t", "tab") else args.delimiter,
+        encoding=args.encoding,
+        decimal=args.decimal,
+        thousands=args.thousands,
+        comment=args.comment,
+        skip_rows=args.skip_rows,
+        units_row=args.units_row,
+        missing=tuple(args.missing),
+        strip=tuple(args.strip),
+    )

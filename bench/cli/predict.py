@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench.cli import flags
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -24,6 +26,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drop-missing", action="store_true", help="predict nan for rows with missing values")
     parser.add_argument("--backend", metavar="NAME", help="default: chosen")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+    flags.add_table_form(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
     if args.out and Path(args.out).suffix not in (".csv", ".parquet"):
         raise UsageError(f"--out must end in .csv or .parquet, got {args.out!r}")
     out = check_writable(args.out, "--out") if args.out else None
-    for flag in ("data", "params"):
-        if out and out.resolve() == Path(getattr(args, flag)).resolve():
-            raise UsageError(f"--out {args.out} is the file of --{flag}, which stays as it is; give another")
+    for source in ("data", "params"):
+        if out and out.resolve() == Path(getattr(args, source)).resolve():
+            raise UsageError(f"--out {args.out} is the file of --{source}, which stays as it is; give another")
     model = load_model(args.params)
-    file = open_table(args.data)
+    file = open_table(args.data, flags.table_form(args))
     check_known(model.inputs.columns, file.names, f"an input of {args.params}", file.path)
     missing: Literal["keep", "refuse"] = "keep" if args.drop_missing else "refuse"
     values = read_numbers(file, model.inputs.columns, model.inputs.columns, missing).values

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cli import flags
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -28,6 +30,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--ignore", nargs="+", action="extend", default=[], metavar="COLUMN", help="columns to leave out")
     data.add_argument("--drop-missing", action="store_true", help="leave rows with missing values out")
     data.add_argument("--holdout", type=float, default=0.2, metavar="F", help="fraction kept for scoring (default 0.2)")
+    flags.add_table_form(parser)
     training = parser.add_argument_group("network and training")
     training.add_argument("--network", metavar="8-32-1", help="layer sizes (default: inputs-32-targets)")
     training.add_argument("--steps", type=int, metavar="N", help="steps of gradient descent (default 3000)")
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         "device",
     )
     chosen = {name: getattr(args, name) for name in asked}
-    job = prepare(Request(targets=tuple(args.target), ignore=tuple(args.ignore), **chosen))
+    job = prepare(Request(targets=tuple(args.target), ignore=tuple(args.ignore), form=flags.table_form(args), **chosen))
     out = console()
     if not args.json:
         _introduce(args, job)

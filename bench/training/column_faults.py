@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.formats import format_count
+from bench.training.files import TableFile
+from bench.training.number_text import COMMAS, DECIMAL_COMMA, DOUBTFUL_DOTS, DotWatch, Kind
 
 LISTED = 5
 
@@ -40,22 +42,55 @@ class Fault:
 
 @dataclass
 class ColumnFaults:
-    """The faults of one column."""
+    """The faults of one column.
+
+    Attributes:
+        missing: rows without a value.
+        text: rows of text that is no number in any known form.
+        infinite: rows of infinite values.
+        written: rows of numbers written in another form than the one given, by that form.
+        dots: whether dots may mark thousands.
+        distinct: some of the different texts of ``text``.
+    """
 
     missing: Fault = field(default_factory=Fault)
     text: Fault = field(default_factory=Fault)
     infinite: Fault = field(default_factory=Fault)
+    written: dict[Kind, Fault] = field(default_factory=dict)
+    dots: DotWatch = field(default_factory=DotWatch)
+    distinct: set[str] = field(default_factory=set)
+
+    def add_text(self, kind: Kind | None, mask: NDArray[np.bool_], rows_before: int, column: pa.Array) -> None:
+        """Count the rows of a block of ``column`` that hold text of one kind."""
+        if not mask.any():
+            return
+        example = str(column[int(mask.argmax())].as_py())
+        if kind is None:
+            self.text.add(mask, rows_before, example)
+            if len(self.distinct) < 2:
+                self.distinct.update(map(str, column.filter(pa.array(mask)).to_pylist()))
+        else:
+            self.written.setdefault(kind, Fault()).add(mask, rows_before, example)
+
+    def all_written(self) -> dict[Kind, Fault]:
+        """Return the other forms of its numbers; commas that may mark thousands mark fractions if others must."""
+        written = dict(self.written)
+        if DECIMAL_COMMA in written and COMMAS in written:
+            written[DECIMAL_COMMA] = _joined(written[DECIMAL_COMMA], written.pop(COMMAS))
+        if self.dots.doubtful:
+            written[DOUBTFUL_DOTS] = Fault(self.dots.dotted, self.dots.first_row, self.dots.example)
+        return written
 
 
 def refuse_faults(
-    path: Path, rows: int, faults: dict[str, ColumnFaults], required: Collection[str], allow_missing: bool
+    table: TableFile, rows: int, faults: dict[str, ColumnFaults], required: Collection[str], allow_missing: bool
 ) -> None:
     """Raise the error that names each unfit column, how many rows are affected, and what to do.
 
     Args:
-        path: the table's file.
+        table: the file.
         rows: how many rows it has.
-        faults: what was found, by column.
+        faults: what is wrong, by column.
         required: columns that cannot be left out.
         allow_missing: whether rows with missing values are fine.
 
@@ -63,32 +98,75 @@ def refuse_faults(
         UsageError: there is a fault.
     """
     lines: list[str] = []
-    text: list[str] = []
-    infinite: list[str] = []
-    missing: list[str] = []
-    for name, found in faults.items():
-        for fault, kind, seen in ((found.text, "text or dates", text), (found.infinite, "infinite values", infinite)):
+    unfit: list[str] = []
+    incomplete: list[str] = []
+    flags: list[str] = []
+    drop: list[str] = []
+    for name, column in faults.items():
+        for kind, fault in column.all_written().items():
+            lines.append(f"column {name!r} has {kind.name} in {_where(fault, rows)}")
+            flags.append(kind.flag)
+            if kind.flag.startswith("--missing") and not allow_missing:
+                drop.append("--drop-missing")
+        for fault, what in ((column.text, "text or dates"), (column.infinite, "infinite values")):
             if fault.rows:
-                seen.append(name)
-                lines.append(f"column {name!r} has {kind} in {_where(fault, rows)}")
-        if found.missing.rows and not (allow_missing or found.text.rows):
-            missing.append(name)
-            lines.append(f"column {name!r} has missing values in {_where(found.missing, rows)}")
+                unfit.append(name)
+                lines.append(f"column {name!r} has {what} in {_where(fault, rows)}")
+        if column.missing.rows and not (allow_missing or column.text.rows):
+            incomplete.append(name)
+            lines.append(f"column {name!r} has missing values in {_where(column.missing, rows)}")
     if not lines:
         return
+    if len(lines) > LISTED:
+        lines[LISTED:] = [f"and {len(lines) - LISTED} more"]
+    remedies = _remedies(table, rows, faults, list(dict.fromkeys(unfit)), incomplete, flags + drop, required)
+    raise UsageError(f"{table.path}: " + "; ".join(lines) + f". Remedy: {', or '.join(remedies)}")
+
+
+def _remedies(
+    table: TableFile,
+    rows: int,
+    faults: dict[str, ColumnFaults],
+    unfit: list[str],
+    incomplete: list[str],
+    flags: list[str],
+    required: Collection[str],
+) -> list[str]:
+    """Return what a person can do, the likeliest first."""
+    if any(faults[name].text.first_row == 1 == faults[name].text.rows for name in unfit) and table.units:
+        return ["leave out the line after the header, which seems to hold units: --units-row"]
     remedies = []
-    if missing:
+    if flags:
+        remedies.append(f"say how values are written: {_joined_flags(flags)}")
+        if not (unfit or incomplete):
+            return remedies
+    for name in unfit:
+        column = faults[name]
+        if len(column.distinct) == 1 and column.text.rows <= rows / 2:
+            remedies.append(f"take it for a missing value: --missing {shlex.quote(*column.distinct)}")
+    if incomplete:
         remedies.append("go on without rows with missing values: --drop-missing")
-    unfit = dict.fromkeys([*text, *infinite, *missing])
-    if inputs := [name for name in unfit if name not in required]:
+    if inputs := [name for name in dict.fromkeys([*unfit, *incomplete]) if name not in required]:
         remedies.append(
             f"go on without {'the column' if len(inputs) == 1 else 'these columns'}: --ignore {_quoted(inputs)}"
         )
-    if broken := [name for name in dict.fromkeys([*text, *infinite]) if name in required]:
+    if broken := [name for name in unfit if name in required]:
         remedies.append(f"write {broken[0]!r} as finite numbers")
-    if len(lines) > LISTED:
-        lines[LISTED:] = [f"and {len(lines) - LISTED} more"]
-    raise UsageError(f"{path}: " + "; ".join(lines) + f". Remedy: {', or '.join(remedies)}")
+    return remedies
+
+
+def _joined_flags(flags: Sequence[str]) -> str:
+    """Return flags, each once; values of ``--missing`` and ``--strip`` joined, as each takes several."""
+    joined: dict[str, list[str]] = {}
+    for flag in dict.fromkeys(flags):
+        name, _, value = flag.partition(" ")
+        joined.setdefault(name, []).append(value)
+    return " ".join(" ".join([name, *values]).strip() for name, values in joined.items())
+
+
+def _joined(one: Fault, other: Fault) -> Fault:
+    first = min(one, other, key=lambda fault: fault.first_row)
+    return Fault(one.rows + other.rows, first.first_row, first.example)
 
 
 def _where(fault: Fault, rows: int) -> str:

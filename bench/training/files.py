@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,11 +13,12 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from bench.errors import UsageError
+from bench.training.csv_layout import COMMENT_MARK, Layout, layout_of
+from bench.training.csv_rows import QuoteGuard, encoding_of, first_bytes, whole_lines, without_first_lines
+from bench.training.form import Form
 
 BLOCK_ROWS = 65_536
-BLOCK_BYTES = 1 << 20
 SNIFFED_BYTES = 1 << 16
-DELIMITERS = ",;\t|"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 """What pandas calls the row labels in a Parquet file: no column of the table."""
 
@@ -33,48 +34,55 @@ class TableFile:
         names: its columns, each with a name of its own.
         types: the type of each column as stored; CSV has only text, whose meaning shows row by row.
         blocks: gives an iterator over record batches that hold the columns asked for.
+        form: how it is written, as far as a person said.
+        semicolons: whether semicolons separate its fields, as they do where commas mark the fraction.
+        units: what its first data row holds, if that seems to be units.
     """
 
     path: Path
     names: tuple[str, ...]
     types: dict[str, pa.DataType]
     blocks: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+    form: Form = field(default_factory=Form)
+    semicolons: bool = False
+    units: tuple[str, ...] = ()
 
 
-def open_table(path: str | Path) -> TableFile:
+def open_table(path: str | Path, form: Form | None = None) -> TableFile:
     """Open a Parquet file, or a CSV file with a header, compressed or not; only its beginning is read.
+
+    Args:
+        path: of the file.
+        form: what is known of how it is written.
 
     Raises:
         UsageError: no such file, no table, no rows, or columns without a name of their own.
     """
-    path = Path(path)
+    path, form = Path(path), form or Form()
     if not path.exists():
         raise UsageError(f"no file {str(path)!r}; give the path of a CSV or Parquet file")
     if not path.is_file():
         raise UsageError(f"{str(path)!r} is not a file; give the path of a CSV or Parquet file")
     try:
         head = _head(path)
-        opened = _open_parquet(path) if head.startswith(PARQUET_MAGIC) else _open_csv(path, head)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        opened = _open_parquet(path, form) if head.startswith(PARQUET_MAGIC) else _open_csv(path, head, form)
+    except (pa.ArrowException, OSError) as error:
         raise UsageError(_not_a_table(path, error)) from error
     _check_names(opened)
     return opened
 
 
 def _head(path: Path) -> bytes:
-    """Return the first bytes, decompressed where the suffix says so."""
+    """Return the first bytes, decompressed if the suffix says so."""
     with pa.input_stream(str(path), compression="detect") as stream:
         head = bytes(stream.read(SNIFFED_BYTES))
-    if not head.removeprefix(codecs.BOM_UTF8).strip():
-        raise UsageError(f"{path} is empty: 0 rows; give a CSV file with a header line, or a Parquet file")
     if head.startswith(ZIP_MAGIC):
         raise UsageError(f"{path} is a spreadsheet or zip archive; export it as CSV or Parquet")
-    if b"\0" in head and not head.startswith(PARQUET_MAGIC):
-        raise UsageError(f"{path} is not a table: it is neither Parquet nor text; give a CSV or Parquet file")
     return head
 
 
-def _open_parquet(path: Path) -> TableFile:
+def _open_parquet(path: Path, form: Form) -> TableFile:
+    form.refuse_for_parquet(path)
     with pa.parquet.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
     if rows == 0:
@@ -91,41 +99,72 @@ def _open_parquet(path: Path) -> TableFile:
 
     columns = {field.name: field.type for field in schema if not PANDAS_INDEX.fullmatch(field.name)}
     names = tuple(name for name in schema.names if name in columns)  # where one stands twice, twice
-    return TableFile(path, names, columns, blocks)
+    return TableFile(path, names, columns, blocks, form)
 
 
-def _open_csv(path: Path, head: bytes) -> TableFile:
-    first_line = re.sub('"[^"]*"', "", head.decode("utf-8-sig", "replace").lstrip("\r\n").splitlines()[0])
-    parsing = pa.csv.ParseOptions(delimiter=max(DELIMITERS, key=first_line.count), newlines_in_values=True)
-    reading = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)  # one thread: errors know their row
+def _open_csv(path: Path, head: bytes, form: Form) -> TableFile:
+    encoding = form.encoding or encoding_of(head)
+    if encoding == "utf-8" and b"\0" in head:
+        raise UsageError(_zero_bytes(path, head))
+    blanks = form.delimiter == " "
 
-    def converting(names: Sequence[str]) -> pa.csv.ConvertOptions:
-        # As text, because a type guessed from the first block breaks on a later one, without saying where.
-        return pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), include_columns=list(names), strings_can_be_null=True
-        )
+    def lines() -> Iterator[bytes]:
+        return whole_lines(path, encoding, form.skip_rows, form.comment, blanks)
 
-    with pa.csv.open_csv(path, reading, parsing) as file:
-        names = tuple(file.schema.names)
-        if all(batch.num_rows == 0 for batch in _until_rows(file)):
-            raise UsageError(f"{path} has a header line but 0 rows; give a table with at least 2 rows")
+    try:
+        text = first_bytes(lines(), SNIFFED_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(_not_in_utf8(path)) from error
+    if not text.strip():
+        raise UsageError(f"{path} is empty: 0 rows; give a CSV file with a header line, or a Parquet file")
+    layout = layout_of(path, text, form)
 
     def blocks(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return _csv_blocks(path, without_first_lines(lines(), layout.lines_before_rows), layout, names)
+
+    if not any(batch.num_rows for batch in blocks(layout.columns[:1])):
+        raise UsageError(f"{path} has a header line but 0 rows; give a table with at least 2 rows")
+    types = dict.fromkeys(layout.columns, pa.string())
+    return TableFile(path, layout.columns, types, blocks, form, layout.delimiter == ";", layout.units)
+
+
+def _csv_blocks(path: Path, lines: Iterator[bytes], layout: Layout, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the columns asked for, as text, because a type guessed from the first block breaks on a later one."""
+    positions = [str(layout.names.index(name)) for name in names]
+    if layout.nameless_end:
+        positions.append(str(len(layout.names) - 1))
+    parsing = pa.csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True)
+    converting = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(positions, pa.string()), include_columns=positions, strings_can_be_null=True
+    )
+    guard = QuoteGuard(path, layout.delimiter.encode(), len(layout.names))
+    for block in guard.whole_rows(lines):
+        if not block.strip():
+            continue
+        # One thread and one block at a time: an error knows its row, and no thread has to be started.
+        reading = pa.csv.ReadOptions(
+            use_threads=False, block_size=len(block) + 1, column_names=list(map(str, range(len(layout.names))))
+        )
         try:
-            with pa.csv.open_csv(path, reading, parsing, converting(names)) as file:
-                yield from file
-        except (pa.ArrowException, OSError) as error:
-            raise UsageError(_not_a_table(path, error)) from error
+            table = pa.csv.read_csv(pa.BufferReader(block), reading, parsing, converting)
+        except pa.ArrowException as error:
+            raise UsageError(_not_a_table(path, error, guard.rows, layout)) from error
+        columns = [column.combine_chunks() for column in table.columns]
+        if layout.nameless_end:
+            _refuse_end(path, columns.pop(), guard.rows)
+        guard.rows += table.num_rows
+        yield (
+            pa.record_batch(columns, list(names)) if table.num_rows else pa.record_batch([[]] * len(names), list(names))
+        )
 
-    return TableFile(path, names, dict.fromkeys(names, pa.string()), blocks)
 
-
-def _until_rows(file: pa.csv.CSVStreamingReader) -> Iterator[pa.RecordBatch]:
-    """Yield batches up to the first that has rows."""
-    for batch in file:
-        yield batch
-        if batch.num_rows:
-            return
+def _refuse_end(path: Path, column: pa.Array, rows_before: int) -> None:
+    """Refuse a value in the last field of a row if that field has no name and is usually empty."""
+    for row, value in enumerate(column.to_pylist(), start=rows_before + 1):
+        if value is not None and value.strip():
+            raise UsageError(
+                f"{path}: data row {row:,} has a value, {value!r}, in a last field that has no column name"
+            )
 
 
 def _check_names(table: TableFile) -> None:
@@ -145,17 +184,43 @@ def _check_names(table: TableFile) -> None:
         raise UsageError(f"{table.path} has more than one column {doubled[0]!r}; rename them apart")
 
 
-def _not_a_table(path: Path, error: Exception) -> str:
-    """Return what to say of a file that pyarrow cannot read."""
+def _not_a_table(path: Path, error: Exception, rows_before: int = 0, layout: Layout | None = None) -> str:
+    """Return what to say of a file, or a block of it, that pyarrow cannot read."""
     reason = " ".join(str(error).split())
-    if ragged := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", reason):
-        line, expected, got = map(int, ragged.groups())
+    if layout and (ragged := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", reason)):
+        row, expected, got = (int(number) for number in ragged.groups()[:3])
         return (
-            f"{path}: data row {line - 1} has {got} fields where the header has {expected}; "
-            "mend this row, or quote fields that hold the delimiter"
+            f"{path}: data row {rows_before + row:,} has {got} field{'s' * (got != 1)} where the header has {expected}"
+            f"{_remedy_of_ragged(ragged[4], expected, got, layout.delimiter)}"
         )
     if "UTF8" in reason or "utf-8" in reason:
-        return f"{path} is not in UTF-8 ({reason}); save it as UTF-8 and try again"
+        return _not_in_utf8(path)
+    if "launch worker thread" in reason:
+        return f"cannot read {path}: this account may start no more threads; raise its limit (ulimit -u) or end others"
     if len(reason) > 200:
         reason = reason[:200] + "..."
     return f"cannot read {path} as a table: {reason}; give a CSV file with a header line, or a Parquet file"
+
+
+def _remedy_of_ragged(text: str, expected: int, got: int, delimiter: str) -> str:
+    """Return what to do about a row of too many or too few fields, judged by its text."""
+    if got == expected + 1 and text.rstrip().endswith(delimiter):
+        return "; other rows do not end with a delimiter: remove it from this row, or end every row so"
+    if (mark := COMMENT_MARK.match(text)) and got < expected:
+        return f"; if this is a comment line: --comment {shlex.quote(mark[1])}"
+    if delimiter == "," and got == 2 * expected:
+        return "; if commas mark the fraction of its numbers too, write the table with ; between the fields"
+    return "; mend this row, or quote fields that hold the delimiter"
+
+
+def _not_in_utf8(path: Path) -> str:
+    return f"{path} is not in UTF-8; name its encoding (on Windows often --encoding cp1252), or save it as UTF-8"
+
+
+def _zero_bytes(path: Path, head: bytes) -> str:
+    """Return what to say of zero bytes: those of UTF-16 without a mark stand at every other place."""
+    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros, others = head[start::2], head[1 - start :: 2]
+        if len(head) > 8 and zeros.count(0) > 0.8 * len(zeros) and others.count(0) < 0.2 * len(others):
+            return f"{path} seems to be text in UTF-16 without a mark; read it so: --encoding {encoding}"
+    return f"{path} is not a table: it is neither Parquet nor text; give a CSV or Parquet file"

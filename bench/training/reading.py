@@ -11,19 +11,15 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.training.column_faults import ColumnFaults, refuse_faults
 from bench.training.files import TableFile, open_table
+from bench.training.number_text import DotWatch, Floats, NumberText
 
 __all__ = ["Table", "TableFile", "check_known", "open_table", "read_numbers"]
 
-NO_VALUE = {"", "#n/a", "#na", "n/a", "na", "nan", "-nan", "null", "none", "<na>"}
-TRUTH = {"true": 1.0, "false": 0.0}
 NUMERIC = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -78,16 +74,20 @@ def read_numbers(
     Raises:
         UsageError: text, dates, infinite or missing values; says in which columns and how many rows.
     """
-    faults = {name: ColumnFaults() for name in columns}
+    faults = {name: ColumnFaults(dots=DotWatch(table.semicolons, table.form.decimal is None)) for name in columns}
+    if table.form.thousands:
+        for column in faults.values():
+            column.dots.possible = False
+    reader = NumberText(table.form)
     kept = _GrowingRows(len(columns))
     rows = 0
     for batch in table.blocks(columns):
         block = np.empty((batch.num_rows, len(columns)))
         for position, name in enumerate(columns):
-            block[:, position] = _numbers(batch.column(position), faults[name], rows)
+            block[:, position] = _numbers(batch.column(position), faults[name], rows, reader)
         rows += len(block)
         kept.append(block[~np.isnan(block).any(axis=1)] if missing == "drop" else block)
-    refuse_faults(table.path, rows, faults, required, allow_missing=missing != "refuse")
+    refuse_faults(table, rows, faults, required, allow_missing=missing != "refuse")
     if len(kept.values) == 0:
         worst = max(columns, key=lambda name: faults[name].missing.rows)
         raise UsageError(
@@ -116,48 +116,37 @@ class _GrowingRows:
         return self._memory[: self._used]
 
 
-def _numbers(column: pa.Array, faults: ColumnFaults, rows_before: int) -> Floats:
-    """Return one column of a block as float64, NaN where there is no number, and count what is wrong."""
-    kind = column.type
-    if pa.types.is_string(kind):
-        values, is_text = _numbers_in_text(column)
-        example = column[int(is_text.argmax())].as_py() if is_text.any() else ""
-        faults.text.add(is_text, rows_before, example)
-    elif any(is_kind(kind) for is_kind in NUMERIC):
+def _plain(column: pa.Array) -> pa.Array:
+    """Return a column without what only says how it is stored: dictionaries, runs, wide or viewed strings."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    elif pa.types.is_run_end_encoded(column.type):
+        column = pc.run_end_decode(column)
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        column = pc.cast(column, pa.string())
+    return column
+
+
+def _numbers(column: pa.Array, faults: ColumnFaults, rows_before: int, reader: NumberText) -> Floats:
+    """Return one column of a block as float64, NaN if there is no number, and count what is wrong."""
+    column = _plain(column)
+    if pa.types.is_string(column.type):
+        faults.dots.add(column, rows_before)
+        values, marks, kinds = reader.column(column)
+        for mark, kind in enumerate(kinds):
+            faults.add_text(kind, marks == mark, rows_before, column)
+        is_text = marks >= 0
+    elif any(is_kind(column.type) for is_kind in NUMERIC):
         is_text = np.zeros(len(column), bool)
         # Integers above 2**53 are rounded to the nearest float64.
-        values = np.array(pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        values = reader.without_markers(
+            np.array(pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        )
     else:
         is_text = ~column.is_null().to_numpy(zero_copy_only=False)
         values = np.full(len(column), np.nan)
-        faults.text.add(is_text, rows_before, str(column[int(is_text.argmax())].as_py()) if is_text.any() else "")
+        faults.add_text(None, is_text, rows_before, column)
     faults.missing.add(np.isnan(values) & ~is_text, rows_before)
     infinite = np.isinf(values)
     faults.infinite.add(infinite, rows_before, str(values[infinite.argmax()]) if infinite.any() else "")
     return values
-
-
-def _numbers_in_text(column: pa.Array) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return text as numbers, NaN where there is none, and a mask of what is neither a number nor missing."""
-    try:
-        return np.array(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)), np.zeros(len(column), bool)
-    except pa.ArrowInvalid:  # spaces, true and false, words: each distinct text once
-        coded = column.dictionary_encode()
-        meanings = [_number(text) for text in coded.dictionary.to_pylist()]
-        lookup = np.array([np.nan if number is None else number for number in meanings] + [np.nan])
-        unreadable = np.array([number is None for number in meanings] + [False])
-        codes = coded.indices.fill_null(len(meanings)).to_numpy(zero_copy_only=False)
-        return lookup[codes], unreadable[codes]
-
-
-def _number(text: str) -> float | None:
-    """Return the number that ``text`` writes, NaN where it says that there is none, ``None`` for any other text."""
-    word = text.strip().lower()
-    if word in NO_VALUE:
-        return float("nan")
-    if word in TRUTH:
-        return TRUTH[word]
-    try:
-        return None if "_" in word else float(word)
-    except ValueError:
-        return None

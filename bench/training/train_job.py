@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backends import Backend, Network
 from bench.errors import UsageError
+from bench.training.form import Form
 from bench.training.reading import TableFile, check_known, open_table, read_numbers
 from bench.training.split import Split, split
 from bench.training.training import DEFAULT_STEPS, HIDDEN_UNITS, choose_backend, default_learning_rate, load_backend
@@ -30,6 +31,7 @@ class Request:
         backend: by name.
         dtype: of the computation.
         device: of the computation.
+        form: how the table is written.
     """
 
     data: str
@@ -44,6 +46,7 @@ class Request:
     backend: str | None = None
     dtype: str = "float32"
     device: str = "cpu"
+    form: Form = field(default_factory=Form)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def prepare(request: Request) -> Job:
         BackendUnavailable: the backend or device is not on this machine.
     """
     _check_numbers(request)
-    file = open_table(request.data)
+    file = open_table(request.data, request.form)
     targets = tuple(dict.fromkeys(request.targets))
     inputs = _input_columns(request, file, targets)
     network = _network(request.network, inputs, targets)

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.errors import UsageError
+from bench.training import csv_rows
 from bench.training import files as table_files
 from bench.training.reading import check_known, open_table, read_numbers
 
@@ -84,7 +85,7 @@ def test_parquet_types_that_are_numbers_are_read(tmp_path: Path) -> None:
 
 def test_blocks_join_in_order_and_rows_are_counted_over_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of many blocks is one table: rows in order, and an error counts from its beginning."""
-    monkeypatch.setattr(table_files, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(table_files, "BLOCK_ROWS", 100)
     numbers = np.arange(5000.0)
     path = csv(tmp_path, "a\n" + "\n".join(map(str, numbers)))
@@ -143,7 +144,7 @@ def test_dropping_every_row_is_refused(tmp_path: Path) -> None:
         ("\n \n", "is empty: 0 rows"),
         ("\ufeff\n", "is empty: 0 rows"),
         ("a,b\n", "a header line but 0 rows"),
-        ("a,b\n1,2\n3\n", "data row 2 has 1 fields where the header has 2"),
+        ("a,b\n1,2\n3\n", "data row 2 has 1 field where the header has 2"),
         ("1,2\n3,4\n", "holds numbers .* not column names"),
         (",a\n0,1\n", "column 1 of .* has no name"),
         ("a,a\n0,1\n", "more than one column 'a'"),
@@ -164,7 +165,7 @@ def test_what_is_no_table_of_numbers_is_refused(tmp_path: Path, text: str | byte
     "column",
     [
         pa.array(["x", "y"]),
-        pa.array(["1", "2"], pa.large_string()),
+        pa.array(["x", "y"], pa.large_string()),
         pa.array(["x", "y"]).dictionary_encode(),
         pa.array([datetime.date(2024, 1, 1)] * 2),
         pa.array([[1], [2]]),
