@@ -6,8 +6,8 @@ keeps the contract, not a measurement; nothing is allocated here.
 
 from __future__ import annotations
 
+import os
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -15,9 +15,10 @@ import psutil
 from backends import Network
 from bench.errors import UsageError
 from bench.formats import format_bytes, format_count
+from bench.machine import control_groups
 from bench.work import batch_bytes
 
-CGROUP = Path("/sys/fs/cgroup")
+UNBOUNDED = 1 << 62
 SPARE = 0.9
 """The share of free memory that may be taken: other programs need the rest."""
 
@@ -46,7 +47,8 @@ def need_bytes(network: Network, batch: int, dtype: str = "float32") -> int:
 
 def room_bytes(device: str = "cpu") -> int:
     """Return the bytes free for a batch: of the host, within its container's limit, or of the GPU where it has less."""
-    room = min(int(psutil.virtual_memory().available), _container_room())
+    limited = control_groups.memory_room()
+    room = min(_available_bytes(), UNBOUNDED if limited is None else limited)
     return min(room, _gpu_room()) if device == "cuda" else room
 
 
@@ -93,16 +95,16 @@ def _remedy(network: Network, batch: int, dtype: str, arms: int, free: float) ->
     return f"at most {' or '.join(fits)} fit" if fits else "close what else runs, or take a smaller network"
 
 
-def _container_room() -> int:
-    """Return what a memory limit of the container leaves; more than any machine has where there is no limit."""
+def _available_bytes() -> int:
+    """Return the bytes that the system could give to a program now; no bound if it does not say."""
     try:
-        limit = (CGROUP / "memory.max").read_text().strip()
-        used = int((CGROUP / "memory.current").read_text())
-        kept = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
-        return 1 << 62
-    # Cached file pages count as used, and are given back on demand.
-    return 1 << 62 if limit == "max" else max(0, int(limit) - used + int(kept.get("inactive_file", 0)))
+        return int(psutil.virtual_memory().available)
+    except (OSError, RuntimeError, ValueError, KeyError):  # /proc is empty or not readable
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return UNBOUNDED
 
 
 def _gpu_room() -> int:
@@ -112,4 +114,4 @@ def _gpu_room() -> int:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
         return int(answer.split()[0]) << 20
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return 1 << 62
+        return UNBOUNDED

@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from backends import Backend
-from bench.machine import fingerprint
+from bench.machine import control_groups, environment, fingerprint
+from bench.measure import process
+
+FACTS = (
+    "cpu_model", "cpu_features", "cores", "threads_per_core", "hybrid", "cpu_quota", "memory_bytes",
+    "memory_limit_bytes", "hypervisor", "system", "governor",
+)  # fmt: skip
+"""The parts of the machine's fingerprint that a receipt repeats."""
 
 
 def observe(backend: Backend, commit: str, dirty: bool) -> dict[str, Any]:
@@ -47,8 +54,10 @@ def observe(backend: Backend, commit: str, dirty: bool) -> dict[str, Any]:
         "numpy": np.__version__,
         "commit": commit,
         "dirty": dirty,
-        **{key: facts[key] for key in ("cpu_model", "cpu_features", "cores", "memory_bytes", "system", "governor")},
+        **{key: _flat(facts[key]) for key in FACTS},
         "accelerators": "; ".join(facts["accelerators"]),
+        "environment": environment.as_text(environment.speed_variables(ours=process.OWN_VARIABLES)),
+        "throttled_periods": control_groups.throttled_periods(),
     }
 
 
@@ -75,6 +84,11 @@ def peak_bytes() -> int:
         return int(line[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _flat(value: Any) -> Any:
+    """Return a fact as a value of a table: '' for none."""
+    return "" if value is None else value
 
 
 def _pools() -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import backends
 from backends import Layer, Network
 from bench import memory
 from bench.errors import UsageError
+from bench.machine import system
 from bench.memory import check_room, need_bytes, room_bytes
 
 
@@ -63,16 +64,28 @@ def test_need_covers_what_numpy_allocates(sizes: tuple[int, ...]) -> None:
     assert need_bytes(network, batch) / 4 < peak_bytes < need_bytes(network, batch)
 
 
-def test_room_is_that_of_the_container_where_it_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit less what is used, with cached file pages given back; without a limit, the machine's own."""
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+def test_room_is_what_the_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of the control group bounds the room, less what is used; without one it is the machine's own."""
+    monkeypatch.setattr(system, "PROC", tmp_path)
+    monkeypatch.setattr(system, "SYS", tmp_path)
     machine = room_bytes()
-    (tmp_path / "memory.max").write_text("1000\n")
-    (tmp_path / "memory.current").write_text("700\n")
-    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 200\n")
-    assert room_bytes() == 500
-    (tmp_path / "memory.max").write_text("max\n")
+    group = tmp_path / "fs" / "cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text("1000\n")
+    (group / "memory.current").write_text("700\n")
+    assert room_bytes() == 300
+    (group / "memory.max").write_text("max\n")
     assert room_bytes() == pytest.approx(machine, rel=0.1)
+
+
+def test_room_without_figures_of_memory_is_what_the_c_library_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty ``/proc`` is no traceback."""
+
+    def missing() -> None:
+        raise FileNotFoundError("/proc/meminfo")
+
+    monkeypatch.setattr(memory.psutil, "virtual_memory", missing)
+    assert room_bytes() > 1 << 20
 
 
 def test_room_on_a_gpu_is_what_its_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
