@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import results
+from bench.machine import machine_id, speed
+from bench.machine.speed import Speed
 from bench.results import Run
+from bench.verdicts.conditions import unlike_between, unlike_speed
 
 LABELS_OF_TRIALS = ("certify", "validate", "limits", "one case")
 """Runs that the instrument makes to try itself, or of a single case: used where they are asked for alone."""
@@ -18,20 +21,37 @@ def runs_for(
     run: str | Path | Run | Sequence[str | Path | Run] | None = None,
     root: Path | None = None,
 ) -> tuple[Run, ...]:
-    """Return the runs asked for, or the latest of this machine that compares backends over a grid of this dtype."""
+    """Return the runs asked for, or the latest of this machine that compares backends over a grid of this dtype.
+
+    A run of another machine is taken if this machine has none.
+    """
     if run is not None:
         asked = [run] if isinstance(run, str | Path | Run) else run
-        return tuple(one if isinstance(one, Run) else results.resolve(one, root) for one in asked)
-    from bench.machine import machine_id
-
-    fits = [one for one in results.runs(root) if _covers(one, dtype, device)]
-    own = [one for one in fits if one.machine == machine_id()]
-    return tuple((own or fits)[-1:])
+        return tuple(named if isinstance(named, Run) else results.resolve(named, root) for named in asked)
+    fits = [stored for stored in results.runs(root) if _covers(stored, dtype, device)]
+    here = next((stored for stored in reversed(fits) if not elsewhere(stored)), None)
+    return (here,) if here else tuple(fits[-1:])
 
 
-def beside(measured: Run, chosen: Sequence[Run]) -> tuple[Run, ...]:
-    """Return a run of the very case, after those of the same machine that it may stand beside."""
-    return (*(one for one in chosen if one.machine == measured.machine), measured)
+def elsewhere(run: Run) -> str:
+    """Return a sentence that says why a run was not measured on this machine as it is now, '' if it was."""
+    if run.machine != machine_id():
+        return f"Measured on another machine, {run.machine}: here it may be otherwise."
+    if said := speed.difference_here(Speed.from_dict(run.manifest.get("speed"))):
+        return f"Measured on another machine, or this one has changed its speed: {said}."
+    return ""
+
+
+def joined(measured: Run, chosen: Sequence[Run]) -> tuple[Run, ...]:
+    """Return a run of exactly the case asked for, after those runs that were measured under its conditions."""
+    return (*(stored for stored in chosen if _alike(stored, measured)), measured)
+
+
+def _alike(stored: Run, measured: Run) -> bool:
+    """Return whether the times of two runs may stand in one table."""
+    if stored.machine != measured.machine or unlike_speed(stored, measured):
+        return False
+    return not unlike_between(results.load(stored), results.load(measured))
 
 
 def _covers(run: Run, dtype: str, device: str) -> bool:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.advice.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, Case, TimeModel, draw, place_of
+from bench.advice.time_model import ELSEWHERE, EXTRAPOLATED, INTERPOLATED, MEASURED, Case, TimeModel, draw, place_of
 from bench.verdicts import statistics
 
 if TYPE_CHECKING:
@@ -227,5 +227,5 @@ def _scattered(seconds: Floats, rng: np.random.Generator) -> Floats:
 
 def weakest(bases: Sequence[str]) -> str:
     """Return the weakest of some bases."""
-    order = (MEASURED, INTERPOLATED, EXTRAPOLATED)
+    order = (MEASURED, ELSEWHERE, INTERPOLATED, EXTRAPOLATED)
     return max(bases, key=order.index, default=EXTRAPOLATED)

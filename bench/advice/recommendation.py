@@ -6,7 +6,7 @@ use, how sure that is, and what it rests on. No formatting.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +16,17 @@ import numpy as np
 from backends import Network, catalogue
 from bench import results
 from bench.advice import crossover, ledger
-from bench.advice.basis import beside, nothing_stored, runs_for
+from bench.advice.basis import elsewhere, joined, nothing_stored, runs_for
 from bench.advice.crossover import Change
 from bench.advice.decision import decide
+from bench.advice.time_model import ELSEWHERE, MEASURED
 from bench.errors import UsageError
+from bench.machine.environment import as_text, slowdowns, speed_variables
 from bench.measure.contenders import exists
+from bench.measure.process import OWN_VARIABLES
 from bench.results import Run
 from bench.verdicts.compare import failures
-from bench.verdicts.conditions import busy, refuse, unlike_within
+from bench.verdicts.conditions import busy, refuse, unlike_between, unlike_within
 from bench.verdicts.statistics import MARGIN
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ class Recommendation:
         network, batch, steps, dtype, device, threads: the job.
         cache: compile cache assumed, ``warm`` or ``cold``.
         total_s, low_s, high_s: of the backend, with a 95 % interval.
-        basis: ``measured here``, ``interpolated`` or ``extrapolated``.
+        basis: ``measured here``, ``measured elsewhere`` (on another machine), ``interpolated`` or ``extrapolated``.
         rows: one a backend, best first: ``backend``, ``total_s``, ``low_s``, ``high_s``, ``import_s``, ``compile_s``,
             ``place_s``, ``call_s``, ``step_s``, ``to_best``, ``verdict``, ``basis``, ``phase``, ``cache``.
         batch_changes: where the best backend changes along the batch, for this number of steps.
@@ -119,12 +122,13 @@ def recommend(
     if measure:
         from bench.measure.measure_case import measure_case
 
-        chosen = beside(measure_case(asked, batch, dtype, device, threads, root), chosen)
+        chosen = joined(measure_case(asked, batch, dtype, device, threads, root), chosen)
     if not chosen:
         results.latest(root)  # says that there is none
         raise UsageError(nothing_stored(dtype, device))
     frame = results.load(*chosen, root=root)
-    return from_rows(frame, asked, batch, steps, dtype, device, threads, cache, margin)
+    where = " ".join(dict.fromkeys(filter(None, map(elsewhere, chosen))))
+    return from_rows(frame, asked, batch, steps, dtype, device, threads, cache, margin, where)
 
 
 def from_rows(
@@ -137,15 +141,17 @@ def from_rows(
     threads: int | None = None,
     cache: str = "warm",
     margin: float = MARGIN,
+    where: str = "",
 ) -> Recommendation:
-    """Return what `recommend` does, from rows in hand."""
+    """Return what `recommend` does, from rows in hand; ``where`` says why they are not this machine's, '' otherwise."""
     rows = frame[(frame["dtype"] == dtype) & (frame["device"] == device)]
     good = rows[(rows["status"] == "ok") & rows["phase"].isin(["step", "train"])]
     if good.empty:
         raise UsageError(nothing_stored(dtype, device))
     used = threads if threads and threads in set(good["threads"]) else int(good["threads"].max())
     rows = rows[rows["threads"] == used]
-    refuse(unlike_within(rows), False, "name runs of like conditions with --run")
+    unlike = unlike_within(rows) | (unlike_between(rows, rows[:0]) if rows["run"].nunique() > 1 else {})
+    refuse(unlike, False, "name runs of like conditions with --run")
     batches = _grid(batch)
     case = (str(network), batch)
     found = ledger.jobs(rows, [case, *((str(network), b) for b in batches)], cache)
@@ -154,6 +160,8 @@ def from_rows(
         names = ", ".join(missing) or "all failed"
         raise UsageError(f"no backend of this run can be used here ({names}); see: python -m bench backends")
     table, decided = decide(found, steps, margin)
+    if where:
+        table["basis"] = table["basis"].replace(MEASURED, ELSEWHERE)
     best = table.iloc[0]
     along = [_beyond_first(job) for job in found]
     return Recommendation(
@@ -170,13 +178,13 @@ def from_rows(
         total_s=float(best["total_s"]),
         low_s=float(best["low_s"]),
         high_s=float(best["high_s"]),
-        basis=ledger.weakest([job.basis for job in found]),
+        basis=ledger.weakest(list(table["basis"])),
         rows=table,
         batch_changes=tuple(crossover.batch_changes(along, batches, steps, margin, around=batch)),
         step_changes=tuple(crossover.step_changes(found)),
         runs=tuple(dict.fromkeys(rows["run"])),
         machine=str(rows["machine"].iloc[0]),
-        notes=_notes(found, rows, missing, cache, threads, used),
+        notes=(*filter(None, [where]), *_notes(found, rows, missing, cache, threads, used)),
     )
 
 
@@ -210,12 +218,7 @@ def _is_here(name: str, entry: Entry | None) -> bool:
 def _notes(
     found: Sequence[ledger.Job], rows: pd.DataFrame, missing: Sequence[str], cache: str, asked: int | None, used: int
 ) -> tuple[str, ...]:
-    from bench.machine import machine_id
-
-    notes = []
-    where = str(rows["machine"].iloc[0])
-    if where != machine_id():
-        notes.append(f"Measured on another machine, {where}: here it may be otherwise.")
+    notes = [*_environment(rows)]
     if asked is not None and asked != used:
         notes.append(f"Nothing was measured with {asked} threads; this is for {used}.")
     if missing:
@@ -232,6 +235,20 @@ def _notes(
     if gone:
         notes.append(f"Failed, so left out: {', '.join(sorted(gone))}; see python -m bench compare.")
     return tuple(notes)
+
+
+def _environment(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield what the environment of the rows, or another one now, does to the answer."""
+    if "receipt_environment" not in rows or rows["receipt_environment"].dropna().empty:
+        return
+    then = str(rows["receipt_environment"].dropna().iloc[-1])
+    variables = dict(part.partition("=")[::2] for part in then.split("; ") if part)
+    features = str(rows["receipt_cpu_features"].dropna().iloc[-1]) if "receipt_cpu_features" in rows else ""
+    for line in slowdowns(variables, features):
+        yield f"Measured slower than need be: {line} and measure again."
+    now = as_text(speed_variables(ours=OWN_VARIABLES))
+    if now != then:
+        yield f"Measured with {then or 'no variables that change speed'}; now there is {now or 'none'}."
 
 
 def _network(network: Network | str | Sequence[int]) -> Network:

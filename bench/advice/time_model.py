@@ -44,6 +44,8 @@ NUGGET = 0.01
 """Log scatter that stays even between neighbours that agree."""
 
 MEASURED, INTERPOLATED, EXTRAPOLATED = "measured here", "interpolated", "extrapolated"
+ELSEWHERE = "measured elsewhere"
+"""What a measured time is called on a machine that it was not measured on."""
 
 
 @lru_cache(maxsize=8192)

@@ -65,7 +65,7 @@ def measure(
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Run:
     """Measure the cases on every backend that is here, in fresh processes, with the compile caches of earlier runs."""
-    from bench.machine import physical_cores
+    from bench.machine import default_threads
     from bench.measure import budget, campaign, plan
 
     names = available()
@@ -74,7 +74,7 @@ def measure(
         for case in cases
         for group in plan.asked_groups([Network.parse(case.network)], [case.batch], ["float32"], ["cpu"], len(names))
     ]
-    made = plan.Plan(plan.ordered(groups), ("step", "train"), names, threads=(len(physical_cores()),), own_cache=False)
+    made = plan.Plan(plan.ordered(groups), ("step", "train"), names, threads=(default_threads(),), own_cache=False)
     made = replace(budget.fit(made, budget_s, campaign.earlier_pace(root)), budget_s=None)
     run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
     campaign.carry_out(run, report)

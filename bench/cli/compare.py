@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
             _show(chosen[0], found, args.brief, conditions.busy(whole[0]))
         return 0
     frames = [select(frame, args) for frame in whole]
-    conditions.refuse(conditions.unlike_between(frames[0], frames[1]), args.force)
+    unlike = conditions.unlike_between(frames[0], frames[1]) | conditions.unlike_speed(chosen[0], chosen[1])
+    conditions.refuse(unlike, args.force)
     changed = compare.between(frames[0], frames[1], args.margin)
     if changed.empty:
         raise UsageError(f"runs {chosen[0].id} and {chosen[1].id} have no cell in common; see python -m bench compare")

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if baseline.path.resolve() == candidate.path.resolve():
         raise UsageError(f"baseline and candidate are the same run {baseline.id}; measure again: python -m bench run")
     frames = results.load(baseline), results.load(candidate)
+    conditions.refuse(conditions.unlike_speed(baseline, candidate), args.force)
     judged = gate.judge(frames[0], frames[1], args.margin, args.force)
     if args.json:
         from bench.cli import document

@@ -102,7 +102,7 @@ def _ceilings(args: argparse.Namespace, root: Path) -> Ceilings:
     from bench.terminal import terminal
 
     known = ceilings.load(machine.machine_id(), root)
-    cores = len(machine.physical_cores())
+    cores = machine.default_threads()
     if known is not None and args.quick and cores in known.threads:
         return known
     with terminal.progress("ceilings") as bar:

@@ -35,13 +35,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Say which backend, and why."""
-    from bench.advice.basis import beside, runs_for
+    from bench.advice.basis import joined, runs_for
     from bench.advice.recommendation import recommend
     from bench.cli import document
 
     chosen = runs_for(args.dtype, args.device, args.stored, args.results)
     if args.measure:
-        chosen = beside(_measured(args), chosen)
+        chosen = joined(_measured(args), chosen)
     found = recommend(
         args.network,
         args.batch,

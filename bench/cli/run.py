@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         plan = campaign.stored_plan(run_)
     else:
         plan = make_plan(args, pace)
+    warn_of_environment()
     if not args.json:
         _show_plan(plan, estimate_s(plan, pace))
     if args.dry_run:
@@ -75,6 +76,16 @@ def run(args: argparse.Namespace) -> int:
     return _carry_out(run_, args.json)
 
 
+def warn_of_environment() -> None:
+    """Say which variables of the environment slow the backends down."""
+    from bench import machine
+    from bench.machine.environment import slowdowns, speed_variables
+    from bench.measure.process import OWN_VARIABLES
+
+    for line in slowdowns(speed_variables(ours=OWN_VARIABLES), machine.fingerprint()["cpu_features"]):
+        messages.warn(line)
+
+
 def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     """Return the plan that the flags ask for.
 
@@ -84,7 +95,7 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     """
     from backends import Network
     from bench.errors import UsageError
-    from bench.machine import physical_cores
+    from bench.machine import default_threads
     from bench.measure import budget, contenders
     from bench.measure import plan as plans
     from bench.measure.timing import Effort
@@ -97,7 +108,7 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         backends, without = contenders.present(dtypes, devices)
         for name, reason in without:
             messages.note(reason, f"without {name}: ")
-    threads = args.threads or (len(physical_cores()),)
+    threads = args.threads or (default_threads(),)
     contenders.check_threads(threads)
     aa = "" if args.aa == "none" else args.aa or backends[0]
     if aa and aa not in backends:

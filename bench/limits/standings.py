@@ -115,7 +115,7 @@ def make_plan(
         groups=groups,
         phases=tuple(phase for phase in ("step", "train") if any(case.phase == phase for case in cases)),
         backends=tuple(names),
-        threads=(len(machine.physical_cores()),),
+        threads=(machine.default_threads(),),
         processes=processes,
         effort=Effort(timed_s=timed_s, warm_up_s=timed_s),
         timeout_s=timeout_s,

@@ -20,12 +20,13 @@ from filelock import FileLock, Timeout
 
 from bench import machine, results
 from bench.errors import UsageError
+from bench.machine.environment import as_text, speed_variables
 from bench.measure.budget import process_s
 from bench.measure.compile_cache import CompileCache
 from bench.measure.manifest import check_resumable, create, earlier_pace, stored_plan, write_manifest
 from bench.measure.neighbours import Neighbours, announced, warning
 from bench.measure.plan import Cell, Group, Process
-from bench.measure.process import Launch, run_lap
+from bench.measure.process import OWN_VARIABLES, Launch, run_lap
 from bench.results import ROWS, Run
 from bench.results.journal import Journal
 
@@ -262,6 +263,7 @@ class _Campaign:
             "machine": self.run.machine,
             "commit": self.run.manifest["commit"],
             "dirty": self.run.manifest["dirty"],
+            "environment": as_text(speed_variables(ours=OWN_VARIABLES)),
             "cells": [cell._asdict() for cell in flight.cells],
             "positions": [places[cell] for cell in flight.cells],
             "cached": sorted(flight.cache.groups),

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench import machine
 from bench.errors import UsageError
+from bench.machine import speed
 from bench.measure.budget import Pace, learn
 from bench.measure.plan import Plan
 from bench.results import MANIFEST, SCHEMA, Run, open_run, records, results_root, runs
@@ -67,6 +68,7 @@ def create(
         "plan": plan.to_dict(),
         "pace": dict(pace or {}),
         "fingerprint": machine.fingerprint(),
+        "speed": speed.here().to_dict(),
     }
     write_manifest(path, manifest)
     return open_run(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from backends import Network
 from bench.errors import UsageError
-from bench.machine import physical_cores
+from bench.machine import default_threads
 from bench.measure import budget, campaign, contenders, plan
 from bench.results import Run
 
@@ -43,7 +43,7 @@ def measure_case(
     if threads:
         contenders.check_threads([threads])
     groups = plan.asked_groups([network], [batch], [dtype], [device], len(names))
-    made = plan.Plan(groups, PHASES, names, threads=(threads or len(physical_cores()),), own_cache=False)
+    made = plan.Plan(groups, PHASES, names, threads=(threads or default_threads(),), own_cache=False)
     pace = campaign.earlier_pace(root)
     made = budget.fit(replace(made, timeout_s=BUDGET_S), BUDGET_S, pace)
     if budget.estimate_s(made, pace) > BUDGET_S:

@@ -42,6 +42,11 @@ KEEP_EVERY_COMPILATION = {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 SHARE_THE_ACCELERATOR = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # its default takes three quarters of the memory
+OWN_VARIABLES = frozenset(
+    (*THREAD_VARIABLES, *CACHE_VARIABLES, *KEEP_EVERY_COMPILATION, *SHARE_THE_ACCELERATOR, "PYTHONHASHSEED")
+)
+"""Variables that every measured process gets from here, whatever the user's environment says."""
+
 POLL_S = 0.5
 
 Event = dict[str, Any]

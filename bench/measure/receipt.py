@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from backends import Backend
-from bench.machine import control_groups, environment, fingerprint
-from bench.measure import process
+from bench.machine import control_groups, fingerprint
 
 FACTS = (
     "cpu_model", "cpu_features", "cores", "threads_per_core", "hybrid", "cpu_quota", "memory_bytes",
@@ -26,13 +25,14 @@ FACTS = (
 """The parts of the machine's fingerprint that a receipt repeats."""
 
 
-def observe(backend: Backend, commit: str, dirty: bool) -> dict[str, Any]:
+def observe(backend: Backend, commit: str, dirty: bool, variables: str) -> dict[str, Any]:
     """Return the receipt's fields, each to become a column ``receipt_<field>``.
 
     Args:
         backend: one that has computed something, so that its thread pools are there.
         commit: of the checkout, as the campaign found it.
         dirty: whether files differed from it.
+        variables: of the environment, that change speed, as the campaign was given them; a framework may add its own.
     """
     facts = fingerprint()
     said = backend.describe()
@@ -56,7 +56,7 @@ def observe(backend: Backend, commit: str, dirty: bool) -> dict[str, Any]:
         "dirty": dirty,
         **{key: _flat(facts[key]) for key in FACTS},
         "accelerators": "; ".join(facts["accelerators"]),
-        "environment": environment.as_text(environment.speed_variables(ours=process.OWN_VARIABLES)),
+        "environment": variables,
         "throttled_periods": control_groups.throttled_periods(),
     }
 

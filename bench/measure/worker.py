@@ -183,7 +183,9 @@ class WorkerPlugin:
                 for phase in group.phases:
                     group.fail(phase, error)
         if group.backend and not self._receipt:
-            self._receipt = receipt.observe(group.backend, self.spec["commit"], self.spec["dirty"])
+            self._receipt = receipt.observe(
+                group.backend, self.spec["commit"], self.spec["dirty"], self.spec["environment"]
+            )
         cache = "warm" if str(group.group) in self.spec["cached"] else "cold"
         shared = {"import_s": self._import_s, "cache": cache}
         shared |= {f"receipt_{key}": value for key, value in self._receipt.items()}

@@ -70,13 +70,13 @@ def record(
         UsageError: no such backend.
     """
     from backends import Network
-    from bench.machine import physical_cores
+    from bench.machine import default_threads
     from bench.measure import budget, campaign, contenders, plan
 
     contenders.named([backend], ["float32"], ["cpu"])
     networks = [Network((3, 2, 1)), Network((8, 32, 1))]
     groups = plan.asked_groups(networks, (1, 1_024, 16_384), ("float32",), ("cpu",), arms=2)
-    cores = (len(physical_cores()),)
+    cores = (default_threads(),)
     made = plan.Plan(groups, ("step", "train"), (backend,), aa=backend, threads=cores, own_cache=False)
     made = budget.fit(made, budget_s, campaign.earlier_pace(root), processes=max(LAPS, 2 * processes))
     run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)

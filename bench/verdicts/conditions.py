@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
+from bench.machine.speed import Speed, difference
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.results import Run
 
 
 def unlike_within(frame: pd.DataFrame) -> dict[str, list[str]]:
@@ -22,6 +25,12 @@ def unlike_between(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, list[
     import pandas as pd
 
     return _unlike(pd.concat([before, after], ignore_index=True), ["backend"], SAME_EXPERIMENT)
+
+
+def unlike_speed(before: Run, after: Run) -> dict[str, list[str]]:
+    """Return in which rates the machines of two runs differ, as `unlike_between` does for the rows."""
+    said = difference(*(Speed.from_dict(run.manifest.get("speed")) for run in (after, before)))
+    return {"speed of the machine": [said]} if said else {}
 
 
 def refuse(unlike: dict[str, list[str]], force: bool, remedy: str = "compare all the same with --force") -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.errors import UsageError
 from bench.limits.ceilings import Ceiling, Ceilings
-from bench.machine import cpus_for, fingerprint, machine_id, physical_cores
+from bench.machine import cpus_for, default_threads, fingerprint, machine_id, physical_cores
 from bench.measure.process import environment
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")
@@ -47,7 +47,7 @@ def measure(
         UsageError: more threads than cores, or a probe that cannot run.
     """
     cores = len(physical_cores())
-    counts = sorted(set(threads or (1, cores)))
+    counts = sorted(set(threads or (1, default_threads())))
     if counts[0] < 1 or counts[-1] > cores:
         raise UsageError(f"threads must be between 1 and the {cores} cores of this machine, got {counts}")
     used = [name for name in libraries or LIBRARIES if importlib.util.find_spec(name)]

@@ -266,8 +266,10 @@ def test_the_latest_run_over_a_grid_is_rested_on(tmp_path, known):
 
 def test_what_limits_the_answer_is_noted(known):
     """Another machine, and a backend that failed, are named."""
-    notes = " ".join(recommendation.from_rows(known, Network((3, 2, 1)), 16, 10).notes)
-    assert "another machine, made-up-machine" in notes
+    found = recommendation.from_rows(known, Network((3, 2, 1)), 16, 10, where="Measured on another machine.")
+    notes = " ".join(found.notes)
+    assert notes.startswith("Measured on another machine.")
+    assert found.basis == time_model.ELSEWHERE
     assert "compile" not in notes
     cold = recommendation.from_rows(known[known["cache"] == "cold"], Network((3, 2, 1)), 16, 10)
     assert any(note.startswith("No warm compile cache was measured for numba, jax:") for note in cold.notes) or any(

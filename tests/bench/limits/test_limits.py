@@ -170,7 +170,7 @@ def test_plan_holds_every_case_in_isolated_blocks_on_all_cores() -> None:
     assert {(g.network, g.batch, g.dtype) for g in plan.groups} == {
         ("3-2-1", batch, dtype) for batch in (3, 1_048_576) for dtype in ("float32", "float64")
     }
-    assert (plan.phases, plan.threads) == (("step", "train"), (len(machine.physical_cores()),))
+    assert (plan.phases, plan.threads) == (("step", "train"), (machine.default_threads(),))
     assert plan.arms == tuple((name, "", plan.threads[0]) for name in ("numpy", FLAX))
     with pytest.raises(UsageError, match="rows of network 32-64-1 in float64 needs"):
         make_plan([Case("32-64-1", 1 << 40)], ["float64"], ["numpy"], 1, 0.1, 60)
@@ -195,7 +195,7 @@ def test_built_in_peers_are_known_backends() -> None:
 def test_limits_command_measures_and_shows_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tiny case on numpy and its idiom, with stored ceilings; the stored run shows the same figures again."""
     here = machine.machine_id()
-    cores = len(machine.physical_cores())
+    cores = machine.default_threads()
     measured = tuple(
         Ceiling(c.kind, c.dtype, cores, c.shape, c.working_set_bytes, c.per_second, c.by) for c in CEILINGS.measured
     )

@@ -21,10 +21,10 @@ def test_the_receipt_is_flat_and_observed():
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        observed = receipt.observe(Quiet(), "abc", True)
+        observed = receipt.observe(Quiet(), "abc", True, "JAX_DISABLE_JIT=1")
     assert all(isinstance(value, str | int | float | bool) for value in observed.values())
     assert (observed["commit"], observed["dirty"], observed["threads_observed"]) == ("abc", True, 1)
-    assert observed["products"] == "ieee"
+    assert (observed["products"], observed["environment"]) == ("ieee", "JAX_DISABLE_JIT=1")
 
 
 def test_peak_memory_follows_what_is_allocated():

@@ -1,0 +1,83 @@
+"""Which stored runs an answer rests on, and when they are another machine's."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench import results
+from bench.advice import basis, recommendation
+from bench.advice.time_model import ELSEWHERE, MEASURED
+from bench.machine import machine_id, speed
+from bench.machine.speed import Speed
+from tests.bench import synthetic
+
+NOW = Speed("", "numpy 2", {"1": {"product": 1e11, "bandwidth": 3e10}})
+
+
+@pytest.fixture(autouse=True)
+def this_speed(monkeypatch):
+    """Let this machine be as fast as `NOW`, without measuring."""
+    monkeypatch.setattr(speed, "here", lambda: NOW)
+    monkeypatch.setattr(speed, "measured", lambda: NOW)
+    monkeypatch.setattr(speed, "_keep", lambda _: None)
+    monkeypatch.setattr(speed.here, "cache_clear", lambda: None, raising=False)
+
+
+def stored(root, name, factor=1.0, machine=None, environment="", day=1):
+    """Store a made-up run whose product was faster by a factor than it is here."""
+    frame = synthetic.frame(networks=("3-2-1",), batches=(1, 16, 256), phases=("step",), processes=2, failed=None)
+    frame = frame.assign(run=name, machine=machine or machine_id(), created=f"2025-01-0{day}T00:00:00Z")
+    path = synthetic.store(frame.assign(receipt_environment=environment), root)
+    manifest = json.loads((path / "run.json").read_text())
+    was = Speed("", "numpy 2", {"1": {"product": factor * 1e11, "bandwidth": 3e10}})
+    (path / "run.json").write_text(json.dumps(manifest | {"speed": was.to_dict()}))
+    return results.open_run(path)
+
+
+def test_a_run_of_this_machine_is_measured_here(tmp_path):
+    """The id and the speed agree: the answer says measured here, and notes no other machine."""
+    stored(tmp_path, "own", factor=1.1)
+    found = recommendation.recommend("3-2-1", 16, 10, root=tmp_path)
+    assert found.basis == MEASURED
+    assert not any("machine" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_a_look_alike_of_another_speed_is_another_machine(tmp_path, factor):
+    """The same id at twice or half the speed: the answer says which rate differs by how much, and not measured here."""
+    stored(tmp_path, "look-alike", factor)
+    found = recommendation.recommend("3-2-1", 16, 10, root=tmp_path)
+    assert found.basis == ELSEWHERE
+    assert set(found.rows["basis"]) == {ELSEWHERE}
+    assert (
+        f"matrix product with 1 thread runs at {'0.500' if factor == 2 else '2.00'}x the stored rate" in found.notes[0]
+    )
+
+
+def test_a_run_of_this_machine_is_preferred(tmp_path):
+    """An older run of this machine comes before a newer one of another or of a look-alike."""
+    stored(tmp_path, "own", day=1)
+    stored(tmp_path, "look-alike", 2.0, day=2)
+    stored(tmp_path, "other", machine="4x-other-abcdef", day=3)
+    assert [run.id for run in basis.runs_for("float32", "cpu", root=tmp_path)] == ["own"]
+
+
+def test_a_measured_case_joins_only_runs_of_its_conditions(tmp_path):
+    """A run of another environment, speed or machine is left out of the answer beside a case measured now."""
+    measured = stored(tmp_path, "case")
+    alike = stored(tmp_path, "alike")
+    others = [
+        stored(tmp_path, "slowed", environment="JAX_DISABLE_JIT=1"),
+        stored(tmp_path, "look-alike", 2.0),
+        stored(tmp_path, "other", machine="4x-other-abcdef"),
+    ]
+    assert basis.joined(measured, [alike, *others]) == (alike, measured)
+
+
+def test_what_slowed_a_run_is_noted_with_its_remedy(tmp_path):
+    """An answer from a run under a variable that slows says so in one line."""
+    stored(tmp_path, "slowed", environment="JAX_DISABLE_JIT=1")
+    notes = " ".join(recommendation.recommend("3-2-1", 16, 10, root=tmp_path).notes)
+    assert "JAX_DISABLE_JIT=1: JAX runs operation by operation; unset it" in notes
