@@ -9,8 +9,8 @@ from pathlib import Path
 
 PREFIXES = (
     "OPENBLAS_", "MKL_", "OMP_", "KMP_", "GOMP_", "GOTO_", "BLIS_", "VECLIB_", "XLA_", "JAX_", "NUMBA_", "NPY_",
-    "TORCH_", "TORCHINDUCTOR_", "PYTORCH_", "ATEN_", "DNNL_", "ONEDNN_", "TF_XLA_", "TF_NUM_", "TF_ENABLE_", "CUDA_", "CUBLAS_", "NVIDIA_TF32_",
-    "MALLOC_", "PYTHON",
+    "TORCH_", "TORCHINDUCTOR_", "PYTORCH_", "ATEN_", "DNNL_", "ONEDNN_", "CUDA_", "CUBLAS_", "NVIDIA_TF32_",
+    "TF_XLA_", "TF_NUM_", "TF_ENABLE_", "MALLOC_", "PYTHON",
 )  # fmt: skip
 NAMES = ("LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "GLIBC_TUNABLES", "NPROC", "TRITON_INTERPRET")
 

@@ -12,16 +12,16 @@ AVX512 = "avx2 avx512f"
 def test_variables_that_change_speed_are_recorded_and_others_are_not():
     """Names of libraries count; paths, versions, the harness's own and empty ones do not; a home folder is ``~``."""
     given = {
-        "HOME": "/home/someone",
+        "HOME": "/data/someone",
         "OPENBLAS_CORETYPE": "Haswell",
         "NPY_DISABLE_CPU_FEATURES": "AVX512F",
-        "LD_PRELOAD": "/home/someone/lib/jemalloc.so",
+        "LD_PRELOAD": "/data/someone/lib/jemalloc.so",
         "PYTHONMALLOC": "malloc",
         "OMP_NUM_THREADS": "2",
         "JAX_DISABLE_JIT": "",
         "PYTHONPATH": "/x",
         "PYTHON_VERSION": "3.11",
-        "CUDA_HOME": "/usr/local/cuda",
+        "CUDA_HOME": "/cuda",
         "EDITOR": "vi",
     }
     assert environment.speed_variables(given, ours=("OMP_NUM_THREADS",)) == {
