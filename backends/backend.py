@@ -149,7 +149,12 @@ class Backend(ABC):
 
     @abstractmethod
     def forward(self, params: Any, batch: Any) -> Any:
-        """Return the tape: every layer's output, kept for `backward`."""
+        """Return the tape: every layer's output, kept for `backward`.
+
+        A tape may be kept in a wider type than `outputs` shows it in, or in any form from which `backward` can compute
+        it again: gradients then differ from those of the tape as shown, by no more than the roundings on the way from
+        the inputs explain.
+        """
 
     @abstractmethod
     def backward(self, params: Any, batch: Any, tape: Any) -> tuple[Any, Any]:
@@ -157,7 +162,11 @@ class Backend(ABC):
 
     @abstractmethod
     def update(self, params: Any, gradients: Any, learning_rate: float) -> Any:
-        """Return the params after one update of the optimiser; may reuse the memory of ``params``."""
+        """Return the params after one update of the optimiser; may reuse the memory of ``params``.
+
+        The rate is a Python or numpy number, of either sign; it is rounded to the dtype once, and infinite if it lies
+        beyond its largest number. The same holds for `step` and `train`.
+        """
 
     @abstractmethod
     def outputs(self, tape: Any) -> tuple[Array, ...]:

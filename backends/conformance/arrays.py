@@ -13,7 +13,7 @@ import numpy as np
 from backends.base import Array, Backend, Layer
 from backends.conformance.cases import VALUES_SHAPE, Case
 from backends.conformance.composed import balls_of_steps
-from backends.conformance.report import Finding
+from backends.conformance.report import Finding, worst_of
 from backends.conformance.stages import judge_stages, judge_step
 from backends.conformance.subject import Problem, Subject, precision_of
 
@@ -50,7 +50,7 @@ def judge_layout(backend: Backend, laid: Problem, label: str) -> Finding:
         findings = [Finding("layouts", laid.name, 0.0, f"refused: {refusal}")]
     if any(array.tobytes() != bytes_before for array, bytes_before in zip(arrays, before, strict=True)):
         return Finding("layouts", laid.name, np.inf, f"{label}: the caller's memory was written to")
-    worst = max(findings, key=lambda finding: finding.ratio)
+    worst = worst_of(findings)
     return Finding("layouts", laid.name, worst.ratio, f"{worst.claim}: {worst.where}")
 
 
@@ -66,7 +66,7 @@ def check_values(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]
             with np.errstate(all="ignore"):
                 findings = judge_stages(backend, filled).findings
                 findings += judge_step(backend, filled, balls_of_steps(filled, 1, p)).findings
-            worst = max(findings, key=lambda finding: finding.ratio)
+            worst = worst_of(findings)
             yield Finding("values", filled.name, worst.ratio, f"{worst.claim}: {worst.where}")
 
 

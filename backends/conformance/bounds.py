@@ -3,15 +3,18 @@
 A `Ball` is an exact value and a radius; each function takes balls for what goes in and returns the ball that holds
 every result a correct backend can compute, in any order of summation, with or without fused multiply-add. Judging one
 stage from the backend's own previous output uses balls of radius zero; judging a fused step carries the radii along.
+What depends on the activation or on the loss is in `elementwise`.
 
-Notation: ``u`` unit round-off; ``gamma_m = m u / (1 - m u)``, the relative error of ``m`` roundings in a row (Higham,
-*Accuracy and Stability of Numerical Algorithms*, lemma 3.1), and of a sum of ``m`` products in any order (section 3.1).
+Notation: ``u`` unit round-off; ``gamma_m = (1 - u)^-m - 1 <= m u / (1 - m u)``, the relative error of ``m`` roundings
+in a row (Higham, *Accuracy and Stability of Numerical Algorithms*, lemma 3.1), and of a sum of ``m`` products in any
+order (section 3.1). It is finite for every ``m``. A term that is exactly zero adds no rounding in any order, so ``m``
+counts the others, entry by entry.
 The oracle computes the exact value in an arithmetic of its own with unit ``u_o`` through the very same operations, so
 its error obeys the same formula: ``gamma_m(u) + gamma_m(u_o) <= gamma_m(u + u_o)``, and every ``u`` below is the sum.
 ``A+ = |A| + dA`` is the largest magnitude within a ball: roundings act on what the backend holds, not on what is exact.
 
 Underflow: a product, or any operation where subnormals are flushed, may lose up to ``floor``; each formula counts the
-operations. No backend and no case here.
+operations. Overflow: ``reach`` is the largest magnitude that a value on the way may have. No backend and no case here.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from backends.base import Array
-from backends.conformance.oracle import Arithmetic, affine, error_term, product
+from backends.conformance.oracle import Arithmetic, affine, product
 
 TANH_ULP = 4
 """Accuracy asked of tanh, in units in the last place: a relative error of ``2 * 4 u``."""
@@ -41,10 +45,13 @@ class Ball:
     Attributes:
         exact: in the oracle's arithmetic.
         radius: in doubles, or the number zero.
+        reach: the largest magnitude of anything on the way, such as a sum before it is divided: where it lies beyond
+            the largest number of the dtype, a correct result may be infinite or NaN.
     """
 
     exact: Array
     radius: Radius = 0.0
+    reach: float = 0.0
 
     @cached_property
     def magnitude(self) -> Array:
@@ -55,6 +62,19 @@ class Ball:
     def size(self) -> Array:
         """The largest magnitude of each entry: ``|exact| + radius``."""
         return np.asarray(self.magnitude + self.radius) if isinstance(self.radius, np.ndarray) else self.magnitude
+
+    @cached_property
+    def largest(self) -> float:
+        """The largest magnitude of all finite entries and of what was on the way."""
+        most = float(self.size.max(initial=0.0))
+        if not math.isfinite(most):
+            most = float(self.size.max(initial=0.0, where=np.isfinite(self.size)))
+        return max(most, self.reach)
+
+    @property
+    def transposed(self) -> Ball:
+        """The ball of the transposed matrix."""
+        return Ball(self.exact.T, self.radius.T if isinstance(self.radius, np.ndarray) else self.radius, self.reach)
 
 
 @dataclass(frozen=True)
@@ -89,15 +109,50 @@ class Precision:
         """Relative error of a tanh."""
         return 2 * TANH_ULP * self.whole_unit
 
-    def gamma(self, m: int) -> float:
-        """Return ``gamma_m``; infinite, so that nothing is claimed, where ``m u >= 1``."""
-        mu = m * self.whole_unit
-        proven = mu / (1 - mu) if mu < 1 else math.inf
-        return min(proven, 3 * math.sqrt(m) * self.whole_unit) if self.sharp else proven
+    def gamma(self, m: Any) -> Any:
+        """Return ``gamma_m`` of a number of roundings, or of an array of them."""
+        proven = np.expm1(-np.log1p(-self.whole_unit) * np.asarray(m, np.float64))
+        return np.minimum(proven, 3 * np.sqrt(m) * self.whole_unit) if self.sharp else proven
 
-    def gamma_of_products(self, m: int) -> float:
+    def gamma_of_products(self, m: Any) -> Any:
         """Return ``gamma_m`` for sums of ``m`` products, whose factors may be rounded first: ``(1 + u_in)^2``."""
-        return self.gamma(m) + 2 * self.product_unit + self.product_unit**2
+        return self.gamma(m) + (2 * self.product_unit + self.product_unit**2) * (np.asarray(m) > 0)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A sum of products before its roundings are counted: sums of several parts of the rows add up.
+
+    Attributes:
+        exact: the sum in the oracle's arithmetic.
+        size: the sum of the largest magnitudes of its terms.
+        moved: what the errors of its factors amount to.
+        terms: how many terms are not exactly zero: one number, or one an entry.
+        lost: what underflow may lose.
+        reach: the largest magnitude on the way.
+    """
+
+    exact: Array
+    size: Array
+    moved: Radius
+    terms: Any
+    lost: Radius
+    reach: float
+
+    def __add__(self, other: Sum) -> Sum:
+        return Sum(
+            np.asarray(self.exact + other.exact),
+            np.asarray(self.size + other.size),
+            self.moved + other.moved,
+            self.terms + other.terms,
+            self.lost + other.lost,
+            self.reach + other.reach,
+        )
+
+    def ball(self, gamma: Any) -> Ball:
+        """Return the sum with all its errors, ``gamma`` being that of its roundings."""
+        radius = self.moved + self.lost + np.where(self.size == 0, 0.0, gamma * self.size)
+        return Ball(self.exact, np.asarray(radius), self.reach)
 
 
 def magnitude(values: Array) -> Array:
@@ -105,69 +160,36 @@ def magnitude(values: Array) -> Array:
     return np.asarray(np.abs(values), np.float64)
 
 
+def sum_of_products(a: Ball, b: Ball, p: Precision, exact: Array | None = None) -> Sum:
+    """Return ``a b``: ``A+ B+`` is rounded, ``dA B+ + A+ dB`` is moved by the product rule.
+
+    Underflow: each product and each sum, and a factor flushed costs the other's magnitude.
+    """
+    m, n = a.size, b.size
+    moved: Radius = 0.0
+    if isinstance(a.radius, np.ndarray):
+        moved = moved + product(a.radius, n)
+    if isinstance(b.radius, np.ndarray):
+        moved = moved + product(m, np.broadcast_to(b.radius, n.shape))
+    fan = m.shape[1]
+    if m.all() and n.all():
+        terms: Any = fan
+        lost = p.floor * (2 * fan + m.sum(axis=1)[:, None] + n.sum(axis=0))
+    else:
+        there = (m != 0).astype(np.float64, order="K"), (n != 0).astype(np.float64, order="K")
+        terms = product(*there)
+        lost = p.floor * (product(m + there[0], n + there[1]) + terms)
+    reach = max(a.largest, b.largest, fan * a.largest * b.largest)
+    return Sum(product(a.exact, b.exact) if exact is None else exact, product(m, n), moved, terms, lost, reach)
+
+
 def ball_of_layer(h: Ball, w: Ball, b: Ball, p: Precision) -> Ball:
-    """Return ``z = h W^T + b``.
-
-    ``k`` products and ``k`` additions: ``gamma_{k+1} (H+ W+^T + b+)``, and the incoming errors by the product rule,
-    ``dH W+^T + H+ dW^T + db``. Underflow: each product and each sum, and a factor flushed costs the other's magnitude.
-    """
-    fan_in = w.exact.shape[1]
-    gamma = p.gamma_of_products(fan_in + 1)
-    constant = gamma * b.size + b.radius + p.floor * (2 * fan_in + 2 + w.size.sum(axis=1))
-    radius = product(h.size, (gamma * w.size + w.radius + p.floor).T) + constant
-    return Ball(affine(h.exact, w.exact, b.exact), _plus_product(radius, h.radius, w.size.T))
-
-
-def ball_of_tanh(z: Ball, p: Precision) -> Ball:
-    """Return ``h = tanh(z)``.
-
-    ``|tanh z' - tanh z| <= sup|tanh'| dZ`` over ``[z - dZ, z + dZ]``, where tanh' is largest nearest to zero; then the
-    relative error of tanh itself, on what it returns.
-    """
-    radius = z.radius
-    if not np.isfinite(z.magnitude).all():
-        radius = np.where(np.isfinite(z.magnitude), radius, 0.0)
-    nearest = np.clip(z.magnitude - radius, 0.0, 350.0)
-    steepest = 1 / np.cosh(nearest) ** 2
-    h = p.arithmetic.tanh(z.exact)
-    return Ball(h, steepest * radius * (1 + p.tanh) + p.tanh * magnitude(h) + 2 * p.floor)
-
-
-def ball_of_slope(h: Ball, p: Precision, exact: Array | None = None) -> Ball:
-    """Return ``d = 1 - h^2``, tanh' from the stored output; ``exact`` where the oracle knows it better, from ``z``.
-
-    ``|h'^2 - h^2| <= (|h| + H+) dH``; squaring and subtracting, in either factoring, ``gamma_4 (1 + H+)^2``; and
-    ``4 T u H+^2`` for a slope taken from another tanh than the one stored.
-    """
-    if exact is None:
-        exact = (1 - h.exact) * (1 + h.exact)
-    radius = p.gamma(4) * (1 + h.size) ** 2 + 2 * p.tanh * h.size**2 + 2 * p.floor
-    if isinstance(h.radius, np.ndarray):
-        radius += (h.magnitude + h.size) * h.radius
-    return Ball(exact, radius)
-
-
-def ball_of_loss(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
-    """Return these rows' share of ``sum (predicted - y)^2 / N``.
-
-    Subtraction (twice, being squared), square, ``N`` additions, division: ``gamma_{N+5}``, every term being positive.
-    """
-    difference = Ball(predicted.exact - y, predicted.radius)
-    size = difference.size
-    moved = 0.0
-    if isinstance(predicted.radius, np.ndarray):
-        moved = float(np.vdot(difference.magnitude + size, predicted.radius))
-    radius = (p.gamma(entries + 5) * float(np.vdot(size, size)) + moved) / entries
-    lost = p.floor * (size.size + 4 + 2 * size.sum() / entries)
-    return Ball(np.asarray((difference.exact**2).sum() / entries), np.asarray(radius + lost))
-
-
-def ball_of_error_term(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
-    """Return ``g = 2 (predicted - y) / N``: a subtraction, the factor ``2 / N`` (two where ``N`` rounds), a product."""
-    roundings = 3 if entries * p.unit * 2 <= 1 else 4
-    g = error_term(predicted.exact, y, entries)
-    moved = predicted.radius * (2 / entries)
-    return Ball(g, p.gamma(roundings) * (magnitude(g) + moved) + moved + 4 * p.floor)
+    """Return ``z = h W^T + b``: ``k`` products and ``k`` additions, ``gamma_{k+1} (H+ W+^T + b+)``, and ``db``."""
+    products = sum_of_products(h, w.transposed, p, affine(h.exact, w.exact, b.exact))
+    moved = products.moved + b.radius
+    lost = products.lost + 2 * p.floor * (b.size != 0)
+    whole = Sum(products.exact, products.size + b.size, moved, products.terms, lost, products.reach + b.largest)
+    return whole.ball(p.gamma_of_products(np.where(products.terms, products.terms + 1, 0)))
 
 
 def ball_pulled_back(g: Ball, w: Ball, slope: Ball, p: Precision) -> Ball:
@@ -176,47 +198,42 @@ def ball_pulled_back(g: Ball, w: Ball, slope: Ball, p: Precision) -> Ball:
     ``dG_H = gamma_m G+ W+ + dG W+ + G+ dW`` with ``m`` the fan-out, then the product with ``d`` and its rounding:
     ``(d+ dG_H + dD |G_H|)(1 + u) + u |G_Z|``.
     """
-    fan_out = w.exact.shape[0]
-    gamma = p.gamma_of_products(fan_out)
-    gh = product(g.exact, w.exact)
-    constant = p.floor * (2 * fan_out + 1 + w.size.sum(axis=0))
-    dgh = product(g.size, gamma * w.size + w.radius + p.floor) + constant
-    dgh = _plus_product(dgh, g.radius, w.size)
-    gz = gh * slope.exact
-    radius = slope.size * (dgh * (1 + p.whole_unit) + p.floor) + 2 * p.floor
-    radius += (slope.radius * (1 + p.whole_unit) + p.floor) * magnitude(gh)
-    radius += p.whole_unit * magnitude(gz)
-    return Ball(gz, radius)
+    products = sum_of_products(g, w, p)
+    gh = products.ball(p.gamma_of_products(products.terms))
+    gz = gh.exact * slope.exact
+    radius = (slope.size * gh.radius + slope.radius * gh.magnitude) * (1 + p.whole_unit) + p.whole_unit * magnitude(gz)
+    radius += p.floor * (slope.size + 2 + gh.magnitude) * (gh.size != 0)
+    return Ball(gz, radius, max(gh.reach, slope.reach))
 
 
-def ball_of_weights_gradient(g: Ball, h: Ball, rows: int, p: Precision) -> Ball:
-    """Return these rows' share of ``g^T h``: ``gamma_n G+^T H+ + dG^T H+ + G+^T dH`` with ``n`` all rows."""
-    gamma = p.gamma_of_products(rows)
-    radius = g.size.T @ (gamma * h.size + h.radius + p.floor) + np.add(g.radius, p.floor).T @ h.size
-    return Ball(g.exact.T @ h.exact, radius + p.floor * (2 * len(g.exact) + 1))
+def sum_for_weights(g: Ball, h: Ball, p: Precision) -> Sum:
+    """Return these rows' share of ``g^T h``, of which ``gamma_n`` is the error, ``n`` being all rows."""
+    return sum_of_products(g.transposed, h, p)
 
 
-def ball_of_biases_gradient(g: Ball, rows: int, p: Precision) -> Ball:
-    """Return these rows' share of the sum of ``g``: ``gamma_{n-1} sum G+ + sum dG``, ``n`` being all rows."""
+def sum_for_biases(g: Ball, p: Precision) -> Sum:
+    """Return these rows' share of the sum of ``g``, of which ``gamma_{n-1}`` is the error, ``n`` being all rows."""
+    there = g.size != 0
     one = np.ones(len(g.exact))
-    radius = p.gamma_of_products(rows - 1) * (one @ g.size) + one @ g.radius
     exact = one @ g.exact if g.exact.dtype == np.float64 else g.exact.sum(axis=0)
-    return Ball(exact, radius + p.floor * 2 * len(g.exact))
+    moved = one @ g.radius if isinstance(g.radius, np.ndarray) else 0.0
+    terms = there.sum(axis=0).astype(np.float64)
+    return Sum(np.asarray(exact), one @ g.size, moved, terms, 2 * p.floor * terms, len(one) * g.largest)
 
 
 def ball_of_update(w: Ball, g: Ball, rate: float, p: Precision) -> Ball:
-    """Return ``w - rate * g``: ``u |W| + gamma_2 rate |g|``, and the incoming errors. ``rate`` is rounded already."""
-    moved = w.radius + rate * g.radius
+    """Return ``w - rate * g``: ``u |W+| + gamma_2 |rate| |g|``, and the incoming errors. ``rate`` is rounded already.
+
+    Subtracting an exact zero rounds nothing. A rate beyond the largest number of the dtype is infinite there, and so is
+    what it leads to, unless the gradient may be zero.
+    """
+    size = abs(rate)
+    if size > p.largest:
+        certain = g.magnitude > g.radius + p.floor
+        return Ball(np.where(certain, -np.sign(g.exact) * math.copysign(math.inf, rate), math.nan), 0.0, math.inf)
+    moved = w.radius + size * g.radius
     new = w.exact - p.arithmetic.array(rate) * g.exact
-    radius = p.gamma(1) * (magnitude(new) + moved) + p.gamma(2) * rate * g.size + moved
-    return Ball(new, radius + p.floor * (3 + rate))
-
-
-def add(one: Ball | None, other: Ball) -> Ball:
-    """Return the sum of two shares of one total."""
-    return other if one is None else Ball(np.asarray(one.exact + other.exact), one.radius + other.radius)
-
-
-def _plus_product(radius: Array, a: Radius, b: Array) -> Array:
-    """Return ``radius + a @ b``; nothing is computed where ``a`` is the radius zero."""
-    return radius + product(a, b) if isinstance(a, np.ndarray) else radius
+    step = size * g.size
+    radius = (p.gamma(1) * (magnitude(new) + moved) + p.gamma(2) * step) * (step != 0) + moved
+    reach = max(w.largest, g.reach, size * g.largest)
+    return Ball(new, np.asarray(radius + p.floor * (3 + size + g.size)), reach)

@@ -121,16 +121,14 @@ def fixed_for(network: Network, backend_of: Callable[[Network], Backend], quick:
 
 
 def rows_around_blocks(backend: Backend) -> tuple[int, ...]:
-    """Return the batches at the edges of a backend's blocks: one row less, as many, one more, and two and eight blocks
-    and one.
+    """Return the batches at the edges of blocks: one row less, as many, one more, and two and eight blocks and one.
 
-    Its blocks are what it says in ``block_rows``, or sizes that are common. What would take too long is left out.
+    The blocks are of sizes that are common, and of what a backend says in ``block_rows``. What would take too long is
+    left out.
     """
     said = getattr(backend, "block_rows", None)
-    if said:
-        blocks: tuple[int, ...] = (int(said),)
-    else:
-        blocks = COMMON_BLOCKS[:1] if backend.capabilities.compiles else COMMON_BLOCKS
+    common = COMMON_BLOCKS[:1] if backend.capabilities.compiles else COMMON_BLOCKS
+    blocks = (*common, int(said)) if said else common
     edges = {edge for block in blocks for edge in (block - 1, block, block + 1, 2 * block + 1, 8 * block + 1)}
     return tuple(rows for rows in sorted(edges) if 0 < rows <= MOST_ROWS)
 

@@ -11,12 +11,15 @@ import numpy as np
 
 from backends.base import Array
 from backends.conformance import bounds
-from backends.conformance.bounds import Ball, Precision
+from backends.conformance.bounds import Ball, Precision, Sum
+from backends.conformance.elementwise import ACTIVATIONS, LOSSES
 from backends.conformance.oracle import round_to
 from backends.conformance.subject import Problem
 
 BLOCK = 1 << 13
 """Rows judged at a time."""
+
+HIDDEN, LOSS = ACTIVATIONS["tanh"], LOSSES["mse"]
 
 BallLayer = tuple[Ball, Ball]
 Trajectory = Sequence[tuple[list[BallLayer], Ball]]
@@ -34,14 +37,19 @@ def ball_of_gradients(problem: Problem, params: list[BallLayer], p: Precision) -
     with np.errstate(all="ignore"):
         total = Totals(problem, params, p)
         for _, x, y in blocks(problem, p):
-            hs, slopes = [Ball(x)], []
-            for k, (w, b) in enumerate(params, start=1):
-                z = bounds.ball_of_layer(hs[-1], w, b, p)
-                hs.append(z if k == len(params) else bounds.ball_of_tanh(z, p))
-                if k < len(params):
-                    slopes.append(bounds.ball_of_slope(hs[-1], p, p.arithmetic.slope(z.exact)))
-            total.add(hs, slopes, y)
+            total.add(*balls_of_outputs(x, params, p), y)
         return total.gradients, total.loss
+
+
+def balls_of_outputs(x: Array, params: list[BallLayer], p: Precision) -> tuple[list[Ball], list[Ball]]:
+    """Return the inputs and every layer's output, and the slope of each hidden layer, every error carried along."""
+    hs, slopes = [Ball(x)], []
+    for k, (w, b) in enumerate(params, start=1):
+        z = bounds.ball_of_layer(hs[-1], w, b, p)
+        hs.append(z if k == len(params) else HIDDEN.value(z, p))
+        if k < len(params):
+            slopes.append(HIDDEN.slope(hs[-1], p, z.exact))
+    return hs, slopes
 
 
 def ball_of_step(problem: Problem, params: list[BallLayer], p: Precision) -> tuple[list[BallLayer], Ball]:
@@ -67,24 +75,24 @@ def balls_of_steps(problem: Problem, steps: int, p: Precision) -> Trajectory:
 
 
 class Totals:
-    """Loss and gradients, summed over blocks of rows."""
+    """Loss and gradients, summed over blocks of rows; rows whose error terms are exactly zero may be left out."""
 
-    def __init__(self, problem: Problem, params: list[BallLayer], p: Precision) -> None:
-        self._params = params
-        self._rows, self._entries, self._p = len(problem.inputs), problem.targets.size, p
-        self._loss: Ball | None = None
-        self._gradients: list[BallLayer | None] = [None for _ in params]
+    def __init__(self, problem: Problem, params: list[BallLayer], p: Precision, entries: int | None = None) -> None:
+        self._params, self._p = params, p
+        self._entries = entries or problem.targets.size
+        self._loss: Sum | None = None
+        self._gradients: list[tuple[Sum, Sum] | None] = [None for _ in params]
 
     def add(self, hs: list[Ball], slopes: list[Ball], y: Array) -> None:
         """Add one block's share: ``hs`` begins with the inputs, ``slopes`` belong to the hidden layers."""
         p = self._p
-        self._loss = bounds.add(self._loss, bounds.ball_of_loss(hs[-1], y, self._entries, p))
-        g = bounds.ball_of_error_term(hs[-1], y, self._entries, p)
+        share = LOSS.share(hs[-1], y, self._entries, p)
+        self._loss = self._loss + share if self._loss else share
+        g = LOSS.error_term(hs[-1], y, self._entries, p)
         for k in range(len(self._params) - 1, -1, -1):
-            weights = bounds.ball_of_weights_gradient(g, hs[k], self._rows, p)
-            biases = bounds.ball_of_biases_gradient(g, self._rows, p)
-            before = self._gradients[k] or (None, None)
-            self._gradients[k] = bounds.add(before[0], weights), bounds.add(before[1], biases)
+            weights, biases = bounds.sum_for_weights(g, hs[k], p), bounds.sum_for_biases(g, p)
+            before = self._gradients[k]
+            self._gradients[k] = (before[0] + weights, before[1] + biases) if before else (weights, biases)
             if k:
                 g = bounds.ball_pulled_back(g, self._params[k][0], slopes[k - 1], p)
 
@@ -92,12 +100,17 @@ class Totals:
     def loss(self) -> Ball:
         """The loss of all rows."""
         assert self._loss is not None
-        return self._loss
+        return self._loss.ball(self._p.gamma(self._loss.terms + LOSS.roundings))
 
     @property
     def gradients(self) -> list[BallLayer]:
         """The gradients of all rows."""
-        return [layer for layer in self._gradients if layer is not None]
+        gamma = self._p.gamma_of_products
+        return [
+            (sums[0].ball(gamma(sums[0].terms)), sums[1].ball(gamma(np.maximum(sums[1].terms - 1, 0))))
+            for sums in self._gradients
+            if sums is not None
+        ]
 
 
 def blocks(problem: Problem, p: Precision) -> Iterator[tuple[int, Array, Array]]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from backends.base import Array
 from backends.conformance.bounds import SLACK, Ball, Precision, magnitude
-from backends.conformance.report import Finding
+from backends.conformance.report import Finding, worst_of
 
 
 def ratios(got: Array, ball: Ball, p: Precision, nan_for_infinity: bool = False) -> Array:
     """Return error / bound for each entry.
 
     Where the exact value is NaN the result must not be finite; where it is infinite, the result must be that infinity,
-    or NaN where ``nan_for_infinity``; where it lies beyond the largest number or may by its radius, the result may be
-    infinite or NaN as well.
+    or NaN where ``nan_for_infinity``; where it lies beyond the largest number, or may by its radius, or something on
+    its way may, the result may be infinite or NaN as well.
     """
     with np.errstate(all="ignore"):
         bound = np.broadcast_to(ball.radius, ball.exact.shape) * SLACK
@@ -29,7 +29,7 @@ def ratios(got: Array, ball: Ball, p: Precision, nan_for_infinity: bool = False)
         ratio = np.where(error == 0, 0.0, ratio)
         infinite = (ball.exact == math.inf) | (ball.exact == -math.inf)  # beyond doubles is not infinite
         unknown = ball.exact != ball.exact
-        may_overflow = ~(ball.magnitude + bound < p.largest)
+        may_overflow = ~(ball.magnitude + bound < p.largest) | (ball.reach > p.largest)
         got_finite = np.isfinite(got)
         # An infinite radius claims nothing.
         ratio = np.where(got_finite, np.where(bound == math.inf, 0.0, ratio), np.where(may_overflow, 0.0, math.inf))
@@ -67,7 +67,7 @@ class Tally:
         worst = _argmax(found)
         at = (worst[0] + first_row, *worst[1:]) if worst else worst
         index = f"[{', '.join(map(str, at))}]" if at else ""
-        sharp_ratio = max((float(np.max(ratios(got, sharp, self.precision))) for sharp in tiers[1:]), default=0.0)
+        sharp_ratio = max((float(np.nanmax(ratios(got, sharp, self.precision))) for sharp in tiers[1:]), default=0.0)
         self._keep(Finding(claim, self.case, float(found[worst]), f"{label}{index}", sharp_ratio))
 
     def require(self, claim: str, what: str, got: Any, shape: tuple[int, ...]) -> bool:
@@ -94,14 +94,18 @@ class Tally:
         """One finding a claim."""
         return list(self._worst.values())
 
+    def take_better(self, *readings: Tally) -> None:
+        """Take over what other tallies found, of each claim the best: each of them is one way to be right."""
+        for claim in dict.fromkeys(finding.claim for reading in readings for finding in reading.findings):
+            found = [finding for reading in readings for finding in reading.findings if finding.claim == claim]
+            self._keep(min(found, key=lambda finding: finding.badness))
+
     def _keep(self, finding: Finding) -> None:
         known = self._worst.get(finding.claim)
-        if known is None:
-            self._worst[finding.claim] = finding
-            return
-        worse = finding if not finding.ratio <= known.ratio else known
-        sharp_ratio = max(known.sharp_ratio, finding.sharp_ratio)
-        self._worst[finding.claim] = Finding(worse.claim, worse.case, worse.ratio, worse.where, sharp_ratio)
+        if known is not None:
+            sharp_ratio = max(known.sharp_ratio, finding.sharp_ratio)
+            finding = replace(worst_of([known, finding]), sharp_ratio=sharp_ratio)
+        self._worst[finding.claim] = finding
 
 
 def _argmax(values: Array) -> tuple[int, ...]:

@@ -18,6 +18,9 @@ from backends.base import Array, Layer, Params
 SMALL_WORK = 1 << 18
 """Rows times parameters up to which extended precision costs less than a blink."""
 
+SMALLEST_WORK = 1 << 8
+"""Rows times parameters up to which mpmath costs as little."""
+
 COMPLEX_STEP = 1e-30
 
 
@@ -86,13 +89,13 @@ def arithmetic_for(work: int, dtype: str) -> Arithmetic:
     """Return the finest arithmetic that ``work`` (rows times parameters) allows; its own unit goes into every bound.
 
     Doubles judge float32 well. They judge float64 as well, with bounds about twice as wide, once the work is too much
-    for extended precision, or where there is none.
+    for extended precision, or for mpmath where there is none.
     """
     if work > SMALL_WORK:
         return DOUBLE
     if EXTENDED.unit < DOUBLE.unit:
         return EXTENDED
-    if dtype == "float64":
+    if dtype == "float64" and work <= SMALLEST_WORK:
         try:
             return multiprecision()
         except ImportError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -27,6 +28,11 @@ class Finding:
     ratio: float
     where: str = ""
     sharp_ratio: float = 0.0
+
+    @property
+    def badness(self) -> float:
+        """The ratio, and infinity where it is not a number: comparing by it, no failure is lost."""
+        return math.inf if math.isnan(self.ratio) else self.ratio
 
     @property
     def status(self) -> Status:
@@ -117,11 +123,16 @@ class Report:
         }
 
 
+def worst_of(findings: Sequence[Finding]) -> Finding:
+    """Return the first finding with the largest ratio; one that is not a number is the largest."""
+    return max(findings, key=lambda finding: finding.badness)
+
+
 def summarise(name: str, findings: list[Finding], skipped: str = "") -> Claim:
     """Return the claim that all ``findings`` together make; ``skipped`` says why there are none."""
     if not findings:
         return Claim(name, "skip", where=skipped or "no case applies")
-    worst = max(findings, key=lambda finding: math.inf if math.isnan(finding.ratio) else finding.ratio)
+    worst = worst_of(findings)
     sharpest = max(findings, key=lambda finding: finding.sharp_ratio)
     status = max((finding.status for finding in findings), key=SEVERITY.index)
     warning = f"{sharpest.case} reaches {sharpest.sharp_ratio:.3g}" if status == "warn" else ""

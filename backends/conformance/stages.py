@@ -2,8 +2,8 @@
 
     outputs             of every layer, from the layer before as the backend computed it
     loss                from its own predictions
-    weights gradients   from its own tape
-    biases gradients    from its own tape
+    weights gradients   from its own tape, or from the inputs
+    biases gradients    from its own tape, or from the inputs
     update              from its own gradients
     step, train         from the inputs and parameters alone, errors carried along
 
@@ -20,7 +20,16 @@ import numpy as np
 from backends.base import Array, Backend, TrainingDiverged
 from backends.conformance import bounds
 from backends.conformance.bounds import Ball, Precision
-from backends.conformance.composed import BallLayer, Totals, Trajectory, balls_of_steps, blocks, exact_params
+from backends.conformance.composed import (
+    HIDDEN,
+    BallLayer,
+    Totals,
+    Trajectory,
+    ball_of_gradients,
+    balls_of_steps,
+    blocks,
+    exact_params,
+)
 from backends.conformance.judge import Tally
 from backends.conformance.oracle import SMALL_WORK, round_to
 from backends.conformance.subject import Problem, precision_of
@@ -119,7 +128,7 @@ def _judge_outputs(tally: Tally, problem: Problem, outputs: tuple[Array, ...], p
             expected = []
             for tier in tiers:
                 z = bounds.ball_of_layer(h, w, b, tier)
-                expected.append(z if k == len(params) else bounds.ball_of_tanh(z, tier))
+                expected.append(z if k == len(params) else HIDDEN.value(z, tier))
             got = np.asfortranarray(outputs[k - 1][start : start + len(x)])
             tally.judge("outputs", f"output of layer {k}", got, *expected, first_row=start)
             h = Ball(p.arithmetic.array(got))
@@ -128,23 +137,37 @@ def _judge_outputs(tally: Tally, problem: Problem, outputs: tuple[Array, ...], p
 def _judge_backward(
     tally: Tally, problem: Problem, outputs: tuple[Array, ...], got_loss: Array, got: Any, p: Precision
 ) -> None:
-    """Loss and gradients from the backend's own tape."""
+    """Loss and gradients from the backend's own tape; failing that, from the inputs, since a tape that is kept wider
+    than `outputs` shows it, or computed again in `backward`, is right as well.
+    """
     params = exact_params(problem, p)
-    judged = []
+    own_tape, own = Tally(tally.case, p, tally.dtype), []
     for tier in _tiers(problem, p):
         total = Totals(problem, params, tier)
         for start, x, y in blocks(problem, tier):
             rows = slice(start, start + len(x))
-            own = [Ball(x), *(Ball(np.asfortranarray(p.arithmetic.array(h[rows]))) for h in outputs)]
-            total.add(own, [bounds.ball_of_slope(h, tier) for h in own[1:-1]], y)
-        judged.append(total)
-    tally.judge("loss", "loss", got_loss, *(total.loss for total in judged))
-    if len(got) != len(params):
-        tally.refute("weights gradients", f"{len(got)} layers, expected {len(params)}")
+            hs = [Ball(x), *(Ball(np.asfortranarray(p.arithmetic.array(h[rows]))) for h in outputs)]
+            total.add(hs, [HIDDEN.slope(h, tier, None) for h in hs[1:-1]], y)
+        own.append((total.gradients, total.loss))
+    _judge_loss_and_gradients(own_tape, got_loss, got, *own)
+    if any(finding.status == "fail" for finding in own_tape.findings):
+        again = Tally(tally.case, p, tally.dtype)
+        _judge_loss_and_gradients(again, got_loss, got, ball_of_gradients(problem, params, p))
+        tally.take_better(own_tape, again)
+    else:
+        tally.take_better(own_tape)
+
+
+def _judge_loss_and_gradients(tally: Tally, got_loss: Array, got: Any, *tiers: tuple[list[BallLayer], Ball]) -> None:
+    """Judge a loss and gradients by their balls, the proven ones first."""
+    tally.judge("loss", "loss", got_loss, *(loss for _, loss in tiers))
+    layers = len(tiers[0][0])
+    if len(got) != layers:
+        tally.refute("weights gradients", f"{len(got)} layers, expected {layers}")
         return
-    for k in range(len(params)):
+    for k in range(layers):
         for part, name in ((0, "weights"), (1, "biases")):
-            expected = [total.gradients[k][part] for total in judged]
+            expected = [gradients[k][part] for gradients, _ in tiers]
             label = f"{name} gradient of layer {k + 1}"
             if tally.require(f"{name} gradients", label, got[k][part], expected[0].exact.shape):
                 tally.judge(f"{name} gradients", label, got[k][part], *expected)

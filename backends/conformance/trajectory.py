@@ -112,7 +112,7 @@ def _excused(ball: Ball, plain: Any) -> Ball:
     overflows = ~np.isfinite(plain)
     radius = np.where(overflows, np.inf, ball.radius)
     which = overflows & ~np.isfinite(ball.magnitude) & (plain != ball.exact)
-    return Ball(np.where(which, np.nan, ball.exact), radius)
+    return Ball(np.where(which, np.nan, ball.exact), radius, ball.reach)
 
 
 def _all_finite(params: Any) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from backends.conformance.bounds import Ball, Precision
 from backends.conformance.judge import Tally, ratios
 from backends.conformance.oracle import EXTENDED
+from backends.conformance.report import Finding, worst_of
 
 P = Precision("float32", 2.0**-24, EXTENDED, 1e-45, float(np.finfo(np.float32).max))
 BIG = 1e39  # beyond the largest float32
@@ -67,6 +68,16 @@ def test_quality_tier_warns_and_does_not_fail() -> None:
     exact = EXTENDED.array([1.0])
     tally.judge("outputs", "output", np.array([1.5]), Ball(exact, np.array([1.0])), Ball(exact, np.array([0.25])))
     assert tally.findings[0].status == "warn"
+
+
+def test_tally_keeps_a_failure_that_is_not_a_number() -> None:
+    """A ratio of NaN is a failure that no later pass replaces, and no warning hides."""
+    tally = Tally("case", P, "float32")
+    for radius in (math.nan, 1.0):
+        tally.judge("outputs", "output", np.array([1.5]), Ball(EXTENDED.array([1.0]), np.array([radius])))
+    assert [finding.status for finding in tally.findings] == ["fail"]
+    passed, unknown = Finding("outputs", "case", 0.5), Finding("outputs", "case", math.nan)
+    assert worst_of([passed, unknown, passed]) is worst_of([unknown, passed]) is unknown
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""Balls of what is done entry by entry: the activation and its slope, the loss and its error term.
+
+Each activation is one entry of `ACTIVATIONS`, each loss one of `LOSSES`; everything else in the kit asks these tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backends.base import Array
+from backends.conformance.bounds import Ball, Precision, Sum, magnitude
+from backends.conformance.oracle import error_term
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What the bounds know of an activation.
+
+    Attributes:
+        value: the ball of ``h`` from that of ``z``.
+        slope: the ball of the derivative from that of ``h``, and the exact ``z`` where the oracle knows it.
+    """
+
+    value: Callable[[Ball, Precision], Ball]
+    slope: Callable[[Ball, Precision, Array | None], Ball]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the bounds know of a loss.
+
+    Attributes:
+        share: some rows' share of the loss, from predictions, targets and the number of all entries.
+        roundings: how many there are on top of the additions.
+        error_term: the ball of the derivative by the predictions, from the same.
+    """
+
+    share: Callable[[Ball, Array, int, Precision], Sum]
+    roundings: int
+    error_term: Callable[[Ball, Array, int, Precision], Ball]
+
+
+def ball_of_tanh(z: Ball, p: Precision) -> Ball:
+    """Return ``h = tanh(z)``.
+
+    ``|tanh z' - tanh z| <= sup|tanh'| dZ`` over ``[z - dZ, z + dZ]``, where tanh' is largest nearest to zero; then the
+    relative error of tanh itself, on what it returns. The tanh of zero is zero.
+    """
+    radius = z.radius
+    if not np.isfinite(z.magnitude).all():
+        radius = np.where(np.isfinite(z.magnitude), radius, 0.0)
+    nearest = np.clip(z.magnitude - radius, 0.0, 350.0)
+    steepest = 1 / np.cosh(nearest) ** 2
+    h = p.arithmetic.tanh(z.exact)
+    floor = 2 * p.floor * (z.size != 0)
+    return Ball(h, steepest * radius * (1 + p.tanh) + p.tanh * magnitude(h) + floor, z.reach)
+
+
+def ball_of_tanh_slope(h: Ball, p: Precision, z: Array | None = None) -> Ball:
+    """Return ``d = 1 - h^2``, tanh' from the stored output; as ``1 / cosh^2`` where the oracle knows ``z``.
+
+    ``|h'^2 - h^2| <= (|h| + H+) dH``; squaring and subtracting, in either factoring, ``gamma_4 (1 + H+)^2``; and
+    ``4 T u H+^2`` for a slope taken from another tanh than the one stored. At zero it is one, exactly.
+    """
+    exact = (1 - h.exact) * (1 + h.exact) if z is None else p.arithmetic.slope(z)
+    radius = p.gamma(4) * (1 + h.size) ** 2 + 2 * p.tanh * h.size**2 + 2 * p.floor
+    if isinstance(h.radius, np.ndarray):
+        radius += (h.magnitude + h.size) * h.radius
+    return Ball(exact, np.asarray(radius * (h.size != 0)), h.reach)
+
+
+def share_of_mean_square(predicted: Ball, y: Array, entries: int, p: Precision) -> Sum:
+    """Return these rows' share of ``sum (predicted - y)^2 / N``, every term being positive.
+
+    On top of the additions: a subtraction (twice, being squared), a square, a division. The sum may be divided last.
+    """
+    difference = Ball(predicted.exact - y, predicted.radius)
+    size = difference.size
+    squares = float(np.vdot(size, size))
+    moved = 0.0
+    if isinstance(predicted.radius, np.ndarray):
+        moved = float(np.vdot(difference.magnitude + size, predicted.radius)) / entries
+    lost = p.floor * (size.size + 4 + 2 * size.sum() / entries)
+    exact = np.asarray((difference.exact**2).sum() / entries)
+    terms = float(np.count_nonzero(size))
+    reach = max(squares if math.isfinite(squares) else 0.0, predicted.reach, predicted.reach * predicted.reach)
+    return Sum(exact, np.asarray(squares / entries), moved, terms, lost, reach)
+
+
+def ball_of_mean_square_error_term(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
+    """Return ``g = 2 (predicted - y) / N``: a subtraction, the factor ``2 / N`` (two where ``N`` rounds), a product.
+
+    The factor may come last, so that on the way ``g`` is as large as the difference.
+    """
+    roundings = 3 if entries * p.unit * 2 <= 1 else 4
+    g = error_term(predicted.exact, y, entries)
+    moved = predicted.radius * (2 / entries)
+    size = magnitude(g) + moved
+    ball = Ball(g, np.asarray(p.gamma(roundings) * size + moved + 4 * p.floor * (size != 0)))
+    return replace(ball, reach=max(predicted.reach, ball.largest * max(1.0, entries / 2)))
+
+
+ACTIVATIONS = {"tanh": Activation(ball_of_tanh, ball_of_tanh_slope)}
+LOSSES = {"mse": Loss(share_of_mean_square, 5, ball_of_mean_square_error_term)}
