@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from backends.base import Backend, BackendUnavailable, Descent, Network, Optimizer
+from backends.installed import install_command, is_installed
 
 ENTRY_POINT_GROUP = "backprop_bench.backends"
 
@@ -38,14 +38,14 @@ class Entry:
     def missing(self) -> str | None:
         """Return why the framework cannot be imported, without importing it; ``None`` when it is installed."""
         for module in self.modules:
-            if importlib.util.find_spec(module) is None:
+            if not is_installed(module):
                 return f"No module named {module!r}"
         return None
 
     @property
     def remedy(self) -> str:
         """The command that installs what is missing."""
-        return f"pip install -e '.[{self.extra}]'"
+        return install_command(self.extra)
 
 
 BUILT_IN = (

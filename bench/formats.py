@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 MISSING = "-"
 TIME_UNITS = ((1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"))
@@ -18,6 +20,26 @@ def printable(text: str) -> str:
 def shortened(text: str, most: int) -> str:
     """Return text of at most so many letters; a dot of three stands for what is left out."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def json_ready(value: Any) -> Any:
+    """Return ``value`` made of what JSON can hold: ``None`` for what is not finite, tables as lists of records."""
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    if hasattr(value, "to_dict"):
+        return json_ready(value.to_dict("records"))
+    return json_ready(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun in the right number: ``1 thread``, ``2,000 threads``."""
+    return f"{format_count(count)} {noun}{'s' * (count != 1)}"
 
 
 def format_number(value: float | None) -> str:

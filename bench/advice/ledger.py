@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.advice.time_model import ELSEWHERE, EXTRAPOLATED, INTERPOLATED, MEASURED, Case, TimeModel, draw, place_of
+from bench.results import timed
 from bench.verdicts import statistics
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def jobs(frame: pd.DataFrame, cases: Sequence[Case], cache: str = "warm", seed: 
         cache: the compile cache to assume, ``warm`` or ``cold``.
         seed: of the draws.
     """
-    good = frame[(frame["status"] == "ok") & (frame["arm"] == "")]
+    good = timed(frame, arm="")
     figures = statistics.cell_estimates(good[good["phase"].isin(["step", "train"])])
     found = []
     for number, (backend, own) in enumerate(good.groupby("backend", sort=False)):

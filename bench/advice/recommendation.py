@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backends import Network, catalogue
+from backends.installed import is_installed
 from bench import results
 from bench.advice import crossover, ledger
 from bench.advice.basis import elsewhere, joined, nothing_stored, runs_for
@@ -22,7 +23,6 @@ from bench.advice.decision import decide
 from bench.advice.time_model import ELSEWHERE, MEASURED
 from bench.errors import UsageError
 from bench.machine.environment import as_text, slowdowns, speed_variables
-from bench.measure.contenders import exists
 from bench.measure.process import OWN_VARIABLES
 from bench.results import Run
 from bench.verdicts.compare import failures
@@ -212,7 +212,7 @@ def _is_here(name: str, entry: Entry | None) -> bool:
     """Return whether a backend can be loaded here, as far as can be seen without importing it."""
     if entry:
         return not entry.missing()
-    return ":" in name and exists(name.partition(":")[0])
+    return ":" in name and is_installed(name.partition(":")[0])
 
 
 def _notes(

@@ -7,6 +7,7 @@ asked for, and imports what is heavy inside ``run``, so that ``--help`` stays in
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import os
@@ -35,6 +36,11 @@ COMMANDS = {
     "ceilings": "measure this machine's bandwidth, products and tanh",
     "limits": "time, limit and share of it, beside the idiom",
 }
+
+NOT_THERE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.ENOTDIR)
+PLACES = dict.fromkeys((*NOT_THERE, errno.EISDIR), WRONG_USAGE)
+PLACES |= dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE), CHECK_FAILED)
+"""Errors of the operating system that a person can mend, and the exit status that each gives."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -109,10 +115,13 @@ def _run(args: argparse.Namespace) -> int:
     except JournalFull as error:
         messages.error(f"{error.strerror}; what was measured is kept: make room and try again")
         return CHECK_FAILED
-    except PermissionError as error:
-        where = "choose a place that you may write to: --results DIR, --out FILE, --save FILE"
-        messages.error(f"{error.filename}: {error.strerror}; {where}")
-        return WRONG_USAGE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCESS
+    except OSError as error:
+        if error.errno not in PLACES:
+            raise
+        where = "choose a place that you may write to: --results DIR, --out FILE, --save FILE"
+        remedy = where if PLACES[error.errno] == WRONG_USAGE else "make room, or choose another place"
+        messages.error(f"{error.filename or 'a file'}: {error.strerror}; {remedy}")
+        return PLACES[error.errno]

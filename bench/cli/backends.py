@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
+
+from bench.cli import flags
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Describe the flags of the command."""
     parser.add_argument("--all", action="store_true", help="idioms and variants as well")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """List the backends; return the exit status."""
     import backends
+    from bench.cli.document import show
 
     entries = backends.catalogue() if args.all else backends.catalogue("best", "plugin")
     rows = [_describe(entry) for entry in entries]
     if args.json:
-        print(json.dumps(rows, indent=2))
+        show(rows)
     else:
         _print(rows)
     return 0

@@ -24,8 +24,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fresh", action="store_true", help="forget what was measured on this machine before")
     parser.add_argument("--show", action="store_true", help="measure nothing, show what is stored")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    flags.add_results(parser)
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,12 +70,13 @@ def measured(args: argparse.Namespace, known: Ceilings | None, root: Path) -> tu
 
 def table(found: Ceilings) -> object:
     """Return a table with a row for each kind of work, a column for each number of threads."""
+    from bench.formats import counted
     from bench.terminal import terminal
 
     rates: dict[tuple[str, str, str], dict[int, str]] = {}
     for ceiling in found.measured:
         rates.setdefault((ceiling.kind, ceiling.dtype, _on(ceiling)), {})[ceiling.threads] = _rate(ceiling)
-    heads = [(f"{threads} {'thread' if threads == 1 else 'threads'}", "right") for threads in found.threads]
+    heads = [(counted(threads, "thread"), "right") for threads in found.threads]
     rows = [(*work, *(by.get(threads, "-") for threads in found.threads)) for work, by in rates.items()]
     return terminal.table([("work", "left"), ("dtype", "left"), ("on", "left"), *heads], rows, title="at best")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from bench.cli import CHECK_FAILED, SUCCESS, document, flags
 
@@ -16,9 +15,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.alias(parser, "--blocks", "processes", flags.positive)
     parser.add_argument("--trials", type=flags.positive, default=300, metavar="N", help="draws of two arms (300)")
     parser.add_argument("--budget", type=flags.seconds, default=150.0, metavar="TIME", help="for recording (150 s)")
-    parser.add_argument("--margin", type=flags.fraction, default=0.05, metavar="M", help="of equivalence (5%%)")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    flags.add_margin(parser, "of equivalence")
+    flags.add_results(parser)
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

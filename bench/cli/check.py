@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import secrets
 import sys
 import time
@@ -41,7 +40,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="stop a backend that gives no sign of life for so long: it has failed (default: 120s)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     from backends import available, catalogue
     from bench.cli import CHECK_FAILED, SUCCESS
+    from bench.cli.document import show
     from bench.terminal.conformance import format_reports
     from bench.terminal.terminal import console
 
@@ -57,13 +57,13 @@ def run(args: argparse.Namespace) -> int:
     out = console()
     named = tuple(dict.fromkeys(name for group in args.backend or () for name in group))
     skipped = {entry.name: entry.missing() or "" for entry in catalogue("best", "plugin") if entry.missing()}
-    show = partial(print, end="", file=sys.stderr)
-    reports = _judge_all(named or available(), args, {} if named else skipped, show)
+    say = partial(print, end="", file=sys.stderr)
+    reports = _judge_all(named or available(), args, {} if named else skipped, say)
     passed = bool(reports) and all(report.passed for report in reports)
     seconds = time.monotonic() - begun_s
     if args.json:
         document = {"passed": passed, "seconds": seconds, "skipped": {} if named else skipped}
-        print(json.dumps(document | {"reports": [report.to_dict() for report in reports]}, indent=2))
+        show(document | {"reports": [report.to_dict() for report in reports]})
     else:
         for part in format_reports(reports, {} if named else skipped, seconds):
             out.print(part, soft_wrap=isinstance(part, Text))  # a command to copy stays one line

@@ -28,13 +28,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
     parser.add_argument("--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST")
     parser.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="only these")
-    parser.add_argument(
-        "--margin", type=flags.fraction, default=0.05, metavar="M", help="ratios within it are a tie, such as 5%% (5%%)"
-    )
+    flags.add_margin(parser, "ratios within it are a tie, such as 5%%")
     parser.add_argument("--force", action="store_true", help="compare also where conditions differ")
     parser.add_argument("--brief", action="store_true", help="only the map from batch to backend")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    flags.add_results(parser)
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

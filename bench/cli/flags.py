@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -95,6 +96,21 @@ def fraction(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a share such as 5% or 0.05, got {text!r}")
     return value
+
+
+def add_json(parser: argparse._ActionsContainer) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout, instead of text")
+
+
+def add_results(parser: argparse._ActionsContainer) -> None:
+    """Add ``--results``."""
+    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
+
+
+def add_margin(parser: argparse._ActionsContainer, meaning: str) -> None:
+    """Add ``--margin``, whose default is 5 %."""
+    parser.add_argument("--margin", type=fraction, default=0.05, metavar="M", help=f"{meaning} (5%%)")
 
 
 def add_table_form(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from bench.cli import CHECK_FAILED, SUCCESS, flags
 
@@ -22,12 +21,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("--baseline", required=True, metavar="RUN", help="folder or id of the run to be held against")
     parser.add_argument("--candidate", default="latest", metavar="RUN", help="folder, id or 'latest' (the default)")
-    parser.add_argument(
-        "--margin", type=flags.fraction, default=0.05, metavar="M", help="smaller slow-downs pass, such as 5%% (5%%)"
-    )
+    flags.add_margin(parser, "smaller slow-downs pass, such as 5%%")
     parser.add_argument("--force", action="store_true", help="judge also where conditions differ")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    flags.add_results(parser)
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

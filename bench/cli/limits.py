@@ -42,8 +42,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     keep.add_argument("--all", action="store_true", help="idioms and peers in rows of their own")
     keep.add_argument("--targets", action="store_true", help="what this project set itself, and what was reached")
-    keep.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    flags.add_results(keep)
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,6 +113,7 @@ def _ceilings(args: argparse.Namespace, root: Path) -> Ceilings:
 
 def _measure(args: argparse.Namespace, cases: tuple[Case, ...]) -> Run:
     """Carry out the campaign; return where it is kept."""
+    from backends.installed import install_command
     from bench.limits import peers
     from bench.limits import standings as limits
     from bench.measure import campaign
@@ -123,7 +124,7 @@ def _measure(args: argparse.Namespace, cases: tuple[Case, ...]) -> Run:
     names = args.backends or limits.contenders(not args.no_peers)
     names = tuple(peers.installed().get(name, name) for name in names)
     if not args.no_peers and not args.backends and (absent := peers.missing()):
-        err.print(f"without the peers {', '.join(absent)}; they come with: pip install -e '.[all,peers]'")
+        err.print(f"without the peers {', '.join(absent)}; they come with: {install_command('all', 'peers')}")
     plan = limits.make_plan(
         cases,
         args.dtypes or ("float32",),

@@ -33,18 +33,16 @@ def run(args: argparse.Namespace) -> int:
     """Read parameters and rows, predict, write; return the exit status."""
     from bench.cli import SUCCESS
     from bench.errors import UsageError
+    from bench.files import check_output, is_replaced
     from bench.terminal.terminal import console, format_count
     from bench.training.prediction import predict
     from bench.training.reading import check_known, open_table, read_numbers
-    from bench.training.trained_model import check_writable, load_model
+    from bench.training.trained_model import load_model
     from bench.training.training import first_available, load_backend
 
-    if args.out and Path(args.out).suffix not in (".csv", ".parquet"):
+    out = check_output(args.out, "--out", {"--data": args.data, "--params": args.params}) if args.out else None
+    if out and out.suffix not in (".csv", ".parquet") and is_replaced(out):
         raise UsageError(f"--out must end in .csv or .parquet, got {args.out!r}")
-    out = check_writable(args.out, "--out") if args.out else None
-    for source in ("data", "params"):
-        if out and out.resolve() == Path(getattr(args, source)).resolve():
-            raise UsageError(f"--out {args.out} is the file of --{source}, which stays as it is; give another")
     model = load_model(args.params)
     file = open_table(args.data, flags.table_form(args))
     check_known(model.inputs.columns, file.names, f"an input of {args.params}", file.path)
@@ -79,24 +77,20 @@ def _as_table(model: TrainedModel, predicted: Floats, empty: bool) -> pa.Table:
 
 def _write(table: pa.Table, path: Path | None) -> None:
     """Write CSV or Parquet, whole or not at all, or CSV to stdout."""
-    import os
-
     import pyarrow.csv
     import pyarrow.parquet
+
+    from bench.files import replacing
 
     if path is None:
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
         sys.stdout.flush()
         return
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        if path.suffix == ".csv":
-            pyarrow.csv.write_csv(table, temporary)
+    with replacing(path) as file:
+        if path.suffix == ".parquet":
+            pyarrow.parquet.write_table(table, file)
         else:
-            pyarrow.parquet.write_table(table, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            pyarrow.csv.write_csv(table, file)
 
 
 def _score(model: TrainedModel, file: TableFile, predicted: Floats) -> None:

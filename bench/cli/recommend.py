@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import flags
@@ -28,9 +27,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--run", dest="stored", action="append", metavar="RUN", help="folder, id or 'latest'; may be given again"
     )
     rest.add_argument("--measure", action="store_true", help="time exactly this case first, in under 30 s")
-    rest.add_argument("--margin", type=flags.fraction, default=0.05, metavar="M", help="totals so near are a tie (5%%)")
-    rest.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    flags.add_margin(rest, "totals so near are a tie")
+    flags.add_results(rest)
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

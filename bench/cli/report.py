@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import os
 import shlex
-import tempfile
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +27,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file and say where."""
+    from backends.installed import is_installed
     from bench.errors import UsageError
+    from bench.files import check_output
+    from bench.results.rows import MANIFEST, ROWS
 
     if missing := [name for name in NEEDED if not is_installed(name)]:
         from bench.report.html import INSTALL
@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from bench.report.vega import Vega
 
     chosen = [bench.results.resolve(text) for text in dict.fromkeys(args.runs or ["latest"])]
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    check_output(args.out, "--out", {f"run {run.id}": run.path / name for run in chosen for name in (ROWS, MANIFEST)})
     with Vega() as vega:  # first of all: bundling takes as long as the rest together
         return _write_report(args, chosen, vega)
 
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 def _write_report(args: argparse.Namespace, chosen: list[Run], vega: Vega) -> int:
     """Make the page while the scripts are bundled, write both, and say where."""
     import bench.results
-    from bench.errors import UsageError
+    from bench.files import write_text
     from bench.limits import ceilings
     from bench.report import figures, html
     from bench.report.page import page
@@ -59,11 +61,8 @@ def _write_report(args: argparse.Namespace, chosen: list[Run], vega: Vega) -> in
     commands = {stored.id: command_of(stored.manifest.get("command")) for stored in chosen}
     made = page(bench.results.load(*chosen), limits, commands)
     text = html.rendered(made, vega.result())
-    try:
-        write(args.out, text)
-        written = figures.write(made, args.figures) if args.figures else []
-    except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}; choose another place with --out") from None
+    write_text(args.out, text)
+    written = figures.write(made, args.figures) if args.figures else []
     size_mb = len(text.encode()) / 1e6
     screen = console()
     screen.print(f"{args.out} ({size_mb:.1f} MB): {', '.join(run.id for run in chosen)}", soft_wrap=True)
@@ -78,20 +77,3 @@ def command_of(stored: object) -> str:
     """Return the command line that made a run, without the path of the checkout."""
     words = [str(word) for word in stored] if isinstance(stored, list) else [str(stored or "")]
     return f"python -m bench {shlex.join(words[1:])}" if words[0].endswith("__main__.py") else " ".join(words)
-
-
-def is_installed(module: str) -> bool:
-    """Return whether a module can be imported, without importing it."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ValueError:  # it is there, but only as a name
-        return False
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all; its folder is made where missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False, encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
@@ -49,12 +47,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     keep = parser.add_argument_group("where it is kept")
     keep.add_argument("--resume", nargs="?", const="latest", metavar="RUN", help="go on where a run was cut off")
     keep.add_argument("--label", default="", metavar="TEXT", help="what you call this run")
-    keep.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    flags.add_results(keep)
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure; return 1 where a backend failed."""
+    from bench.cli.document import show
     from bench.measure import campaign
     from bench.measure.budget import estimate_s
 
@@ -69,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         _show_plan(plan, estimate_s(plan, pace))
     if args.dry_run:
         if args.json:
-            _print_json({"plan": plan.to_dict(), "estimate_s": estimate_s(plan, pace)})
+            show({"plan": plan.to_dict(), "estimate_s": estimate_s(plan, pace)})
         return SUCCESS
     if not args.resume:
         run_ = campaign.create(plan, [sys.argv[0], *sys.argv[1:]], args.label, args.results, pace)
@@ -158,6 +157,7 @@ def _to_resume(args: argparse.Namespace) -> Run:
 
 def _carry_out(run_: Run, as_json: bool) -> int:
     """Run what is left of a run, with progress; report it."""
+    from bench.cli.document import show
     from bench.measure import campaign
     from bench.results.journal import JournalFull
     from bench.terminal import terminal
@@ -173,7 +173,7 @@ def _carry_out(run_: Run, as_json: bool) -> int:
         messages.error(f"{error.strerror}\nmake room, then {resume}")
         return CHECK_FAILED
     if as_json:
-        _print_json({"run": run_.id, "path": str(run_.path), **_outcome_fields(outcome)})
+        show({"run": run_.id, "path": str(run_.path), **_outcome_fields(outcome)})
     else:
         _show_outcome(outcome)
     return CHECK_FAILED if outcome.failures else SUCCESS
@@ -258,7 +258,3 @@ def _show_outcome(outcome: Outcome) -> None:
         print(wrap(line, "FAILED "))
     print(wrap(os.path.relpath(outcome.run.path), "kept in "))
     print(wrap(f"python -m bench compare {outcome.run.id}{_results_flag(outcome.run)}", "next: "))
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    print(json.dumps(document, indent=1))

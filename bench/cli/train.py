@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,20 +40,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
     output = parser.add_argument_group("output")
     output.add_argument("--save", metavar="FILE", help="keep the parameters, for example params.safetensors")
-    output.add_argument("--json", action="store_true", help="one JSON document instead of text")
+    flags.add_json(output)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, split, train, score, save; return the exit status."""
     from backends import TrainingDiverged
     from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS
+    from bench.cli.document import show
+    from bench.files import check_output
     from bench.terminal.terminal import console
     from bench.training.prediction import score_standardised
     from bench.training.train_job import Request, prepare
-    from bench.training.trained_model import check_writable
     from bench.training.training import default_learning_rate
 
-    save_to = check_writable(args.save, "--save") if args.save else None
+    save_to = check_output(args.save, "--save", {"--data": args.data}) if args.save else None
     asked = (
         "data",
         "drop_missing",
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if save_to:
         _save(save_to, args.dtype, job, trained, facts)
     if args.json:
-        print(json.dumps(facts | {"saved": args.save} | _losses(trained), allow_nan=False))
+        show(facts | {"saved": args.save} | _losses(trained))
     else:
         _conclude(out, job, trained, seen, held, save_to)
     return SUCCESS if trained.complete else INTERRUPTED

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from bench.cli import flags
 
 if TYPE_CHECKING:
     from backends import Backend
@@ -21,12 +22,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--backend", metavar="NAME", help="only this one (default: walk on every one, train on the first)"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead of text")
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Walk, show the erratum, train; return the exit status."""
     from bench.cli import CHECK_FAILED, SUCCESS
+    from bench.cli.document import show
     from bench.training.training import first_available, load_backend
     from bench.training.tutorial import DTYPE, NETWORK, load_all, recover, walk
     from bench.training.tutorial_as_printed import mean_squared_errors
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     printed, mended = (mean_squared_errors(ERRATUM_STEPS, sign) for sign in (1, -1))
     recovery = recover(trainer)
     if args.json:
-        print(json.dumps(_document(walks, missing, printed, mended, trainer, recovery), allow_nan=False))
+        show(_document(walks, missing, printed, mended, trainer, recovery))
     else:
         _show_walk(walks, missing)
         _show_erratum(printed, mended)

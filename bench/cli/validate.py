@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from bench.cli import CHECK_FAILED, SUCCESS, document, flags
 
@@ -21,8 +20,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="for measuring; three processes a backend at least (300 s)",
     )
-    parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    flags.add_results(parser)
+    flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,14 +7,13 @@ A `Ceiling` is one measured rate; `Ceilings` are all of one machine. `limit_s` t
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from backends import Network
 from bench.errors import UsageError
+from bench.files import write_text
 from bench.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
 
 __all__ = [
@@ -159,10 +158,7 @@ def save(ceilings: Ceilings, root: Path) -> Path:
     """Write ``<root>/<machine>/ceilings.json``, whole or not at all; return its path."""
     path = root / ceilings.machine / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False, encoding="utf-8") as file:
-        json.dump({"schema": SCHEMA, **asdict(ceilings)}, file, indent=1)
-        file.write("\n")
-    os.replace(file.name, path)
+    write_text(path, json.dumps({"schema": SCHEMA, **asdict(ceilings)}, indent=1) + "\n")
     return path
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import backends
+from backends.installed import is_installed
 from bench.errors import UsageError
 from bench.machine import accelerators, physical_cores
 
@@ -36,7 +36,7 @@ def named(names: Sequence[str], dtypes: Sequence[str], devices: Sequence[str]) -
                 )
         elif ":" not in name:
             raise UsageError(f"no backend {name!r}; known: {', '.join(known)}, or package.module:Class")
-        elif not exists(module := name.partition(":")[0]):
+        elif not is_installed(module := name.partition(":")[0]):
             raise UsageError(f"backend {name!r}: there is no module {module!r}; is its folder in PYTHONPATH?")
     return tuple(names)
 
@@ -80,14 +80,6 @@ def check_devices(devices: Sequence[str]) -> None:
     """
     if "cuda" in devices and not (accelerators() or GPU_DEVICE.exists()):
         raise UsageError("no NVIDIA GPU is seen here, so nothing can be measured on cuda; ask for cpu instead")
-
-
-def exists(module: str) -> bool:
-    """Return whether a module can be found, without importing it."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _lacks(entry: Entry, dtypes: Sequence[str], devices: Sequence[str]) -> str:

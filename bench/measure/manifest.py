@@ -13,6 +13,7 @@ from typing import Any
 
 from bench import machine
 from bench.errors import UsageError
+from bench.files import write_text
 from bench.machine import speed
 from bench.measure.budget import Pace, learn
 from bench.measure.plan import Plan
@@ -92,12 +93,7 @@ def copyable(command: Sequence[str]) -> str:
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """Replace a run's manifest in one go: a crash leaves the old one or the new one."""
-    partial = path / f"{MANIFEST}.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path / MANIFEST)
+    write_text(path / MANIFEST, json.dumps(manifest, indent=1), durable=True)
 
 
 def check_resumable(run: Run) -> None:

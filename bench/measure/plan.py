@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from backends import Network
 from bench.errors import UsageError
+from bench.formats import counted
 from bench.measure.estimate import step_s
 from bench.measure.timing import Effort
 from bench.memory import check_room, room_bytes, shortage
@@ -72,7 +73,7 @@ class Process(NamedTuple):
 
     def __str__(self) -> str:
         arm = f" {self.arm}" if self.arm else ""
-        return f"{self.backend}{arm}, {self.threads} {'thread' if self.threads == 1 else 'threads'}, lap {self.lap}"
+        return f"{self.backend}{arm}, {counted(self.threads, 'thread')}, lap {self.lap}"
 
 
 @dataclass(frozen=True)

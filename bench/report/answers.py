@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from backends import Network
-from bench.formats import format_count, format_seconds
+from bench.formats import counted, format_seconds
 from bench.terminal.palette import look_of
 
 Verdict = Literal["winner", "tie", "undecided", "none"]
@@ -61,7 +61,7 @@ class Cell:
     @property
     def sentence(self) -> str:
         """The answer in words, with the next best."""
-        case = f"{_counted(self.batch, 'row')}, {_counted(self.steps, 'step')}"
+        case = f"{counted(self.batch, 'row')}, {counted(self.steps, 'step')}"
         if self.verdict == "none":
             return f"{case}: nothing measured."
         basis = " Estimated from other batches." if self.estimated else ""
@@ -95,7 +95,7 @@ class Card:
         except ValueError:
             return self.dtype
         hidden = len(network.sizes) - 2
-        return f"{_counted(hidden, 'hidden layer')}, {_counted(network.parameter_count, 'parameter')}, {self.dtype}"
+        return f"{counted(hidden, 'hidden layer')}, {counted(network.parameter_count, 'parameter')}, {self.dtype}"
 
     @property
     def steps(self) -> list[int]:
@@ -134,10 +134,6 @@ class Card:
             {"sentence": cell.sentence, "totals": [total._asdict() for total in cell.totals]} for cell in self.cells
         ]
         return {"first": self.first, "cells": cells}
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{format_count(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def _listed(names: tuple[str, ...]) -> str:

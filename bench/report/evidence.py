@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
 from bench.report.judged import CASE, CELL, framed
 from bench.report.outlook import CHANGE, LINE, STEPS, Outlook, change_row
+from bench.results import timed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,7 @@ def ledger(frame: pd.DataFrame, found: Iterable[Outlook]) -> pd.DataFrame:
     import pandas as pd
 
     rows = pd.DataFrame([{**one.conditions, **cost} for one in found for cost in one.costs])
-    good = frame[(frame["status"] == "ok") & (frame["arm"] == "")]
+    good = timed(frame, arm="")
     used = good.groupby(CELL, as_index=False).agg(
         peak_bytes=("peak_bytes", "median"), flop=("flop", "median"), bytes_moved=("bytes_moved", "median")
     )
@@ -154,7 +155,7 @@ def without_claims(frame: pd.DataFrame) -> list[str]:
 
 def set_aside(frame: pd.DataFrame) -> pd.DataFrame:
     """Return by cell how many rounds were set aside, and what the machine did meanwhile."""
-    good = frame[(frame["status"] == "ok") & (frame["arm"] == "")]
+    good = timed(frame, arm="")
     rows = good.groupby(CELL, as_index=False).agg(
         rounds=("rounds", "sum"),
         set_aside=("set_aside", "sum"),
@@ -190,7 +191,7 @@ def receipts(frame: pd.DataFrame) -> pd.DataFrame:
         name: name.removeprefix("receipt_").replace("_", " ") for name in frame if name.startswith("receipt_")
     }
     rows: list[dict[str, Any]] = []
-    for run, own in frame[frame["status"] == "ok"].groupby("run", sort=False):
+    for run, own in timed(frame).groupby("run", sort=False):
         seen = own[[*fields, "backend"]].drop_duplicates()
         for name, label in fields.items():
             values = seen[[name, "backend"]].dropna().astype({name: str}).drop_duplicates()
@@ -207,7 +208,7 @@ def unlike(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, str]] = []
-    good = frame[frame["status"] == "ok"]
+    good = timed(frame)
     several = frame["run"].nunique() > 1
     for name in (name for name in SAME_EXPERIMENT if several and name in good):
         for backend, own in good.groupby("backend", sort=False):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.files import write_bytes, write_text
 from bench.report import trust_charts
 from bench.report.answers import Card
 from bench.report.exhibits import Exhibit
@@ -80,8 +81,8 @@ def draw(name: str, spec: dict[str, Any], folder: Path) -> tuple[Path, Path]:
 
     text = json.dumps({**spec, "config": CONFIG})
     svg, png = folder / f"{name}.svg", folder / f"{name}.png"
-    svg.write_text(vl_convert.vegalite_to_svg(text), encoding="utf-8")
-    png.write_bytes(vl_convert.vegalite_to_png(text, scale=SCALE))
+    write_text(svg, vl_convert.vegalite_to_svg(text))
+    write_bytes(png, vl_convert.vegalite_to_png(text, scale=SCALE))
     return svg, png
 
 

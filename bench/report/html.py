@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from bench.formats import json_ready
 from bench.report.answers import Card
 from bench.report.exhibits import DIMENSIONS, LOCAL, Exhibit, Part
 from bench.results import PHASES
@@ -175,9 +175,7 @@ def _column(values: pd.Series[Any]) -> Any:
 
 def _plain(value: Any) -> Any:
     """Return a value that JSON can hold."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | bool) or value is None else str(value)
+    return json_ready(value) if isinstance(value, str | int | float) or value is None else str(value)
 
 
 def _asset(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bench.results import timed
 from bench.verdicts import pairs, statistics
 from bench.verdicts.statistics import CASE as CASE_OF_ONE_RUN
 
@@ -26,8 +27,8 @@ NUMPY, IDIOM = "numpy", "own idiom"
 
 def phases(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield run, machine and rows of each phase that was timed."""
-    timed = frame[frame["status"] == "ok"]
-    for (run, machine, _), own in timed.groupby(["run", "machine", "phase"], sort=False):
+    good = timed(frame)
+    for (run, machine, _), own in good.groupby(["run", "machine", "phase"], sort=False):
         yield run, machine, own
 
 
@@ -46,7 +47,7 @@ def cells(frame: pd.DataFrame, every: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    good = frame[(frame["status"] == "ok") & (frame["arm"] == "")]
+    good = timed(frame, arm="")
     counts = good.groupby(CELL, as_index=False)[["rounds", "set_aside"]].sum()
     own = every[every["arm"] == ""]
     judged = [pairs.against_fastest(rows)[0] for _, rows in own.groupby(["run", "phase"], sort=False)]

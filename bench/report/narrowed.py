@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench.formats import json_ready
 from bench.report.marks import LEVELS, TICKS
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def filled(exhibit: Exhibit, chosen: Mapping[str, Any], width: int) -> dict[str,
         "width": width,
         "height": height,
         "params": [{"name": TICKS, "value": ticks}, {"name": LEVELS, "value": levels(values)}],
-        "datasets": {name: _records(rows) for name, rows in sources.items()},
+        "datasets": {name: json_ready(rows) for name, rows in sources.items()},
     }
 
 
@@ -73,11 +74,3 @@ def levels(values: Iterable[float]) -> list[float]:
 def _is_empty(layer: Mapping[str, Any], sources: Mapping[str, pd.DataFrame]) -> bool:
     name = layer.get("data", {}).get("name")
     return name is not None and (name not in sources or sources[name].empty)
-
-
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows as JSON can hold them."""
-    return [
-        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
-        for row in rows.to_dict("records")
-    ]

@@ -16,6 +16,7 @@ from bench.advice.crossover import Change
 from bench.advice.decision import Standing
 from bench.advice.ledger import CompileTimes, Job
 from bench.report.answers import MIDDLE_STEPS, Cell, Total, Verdict
+from bench.results import timed
 from bench.verdicts.statistics import MARGIN
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ class Outlook:
 
 def outlooks(frame: pd.DataFrame) -> Iterator[Outlook]:
     """Yield the outlook of each network, for each run, dtype, device, number of threads and state of the cache."""
-    timed = frame[(frame["status"] == "ok") & (frame["arm"] == "")]
-    timed = timed[timed["phase"].isin(("step", "train"))]
-    for (run, dtype, device, threads), own in timed.groupby(["run", "dtype", "device", "threads"], sort=False):
+    good = timed(frame, arm="")
+    good = good[good["phase"].isin(("step", "train"))]
+    for (run, dtype, device, threads), own in good.groupby(["run", "dtype", "device", "threads"], sort=False):
         everything = frame[(frame["run"] == run) & (frame["dtype"] == dtype) & (frame["device"] == device)]
         rows = everything[everything["threads"] == threads]
         batches = {str(network): _batches(cells) for network, cells in own.groupby("network", sort=False)}

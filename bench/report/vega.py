@@ -10,9 +10,10 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
+
+from bench.files import write_text
 
 BUNDLE = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle())"
 
@@ -79,6 +80,4 @@ def _keep(path: Path, text: str) -> None:
     """Write a file whole or not at all; a folder that cannot be written is no reason to stop."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(text)
-        os.replace(file.name, path)
+        write_text(path, text)

@@ -23,6 +23,7 @@ from bench.results.rows import (
     results_root,
     runs,
     table,
+    timed,
 )
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "results_root",
     "runs",
     "table",
+    "timed",
 ]

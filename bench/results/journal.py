@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
+
+from bench.formats import json_ready
 
 
 class JournalFull(OSError):
@@ -52,7 +53,7 @@ class Journal:
         Raises:
             JournalFull: no space is left; the part of the record that was written is removed.
         """
-        line = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        line = json.dumps(json_ready(record), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         self._write(line.encode() + b"\n")
 
     def _write(self, line: bytes) -> None:
@@ -108,14 +109,3 @@ def read(path: Path, faults: list[Fault] | None = None) -> Iterator[tuple[int, d
                 yield number, record
             else:
                 found.append(Fault(path, number, f"expected an object, got {type(record).__name__}"))
-
-
-def _finite(value: Any) -> Any:
-    """Return ``value`` with infinities and NaN as ``None``: JSON has no word for them."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -159,6 +159,12 @@ def runs(root: Path | None = None) -> list[Run]:
     return sorted(found, key=lambda run: (run.created, run.id))
 
 
+def timed(frame: pd.DataFrame, arm: str | None = None) -> pd.DataFrame:
+    """Return the rows that count: those with a time, of one arm if asked for (``""`` is the ordinary one)."""
+    rows = frame[frame["status"] == "ok"]
+    return rows if arm is None else rows[rows["arm"] == arm]
+
+
 def latest(root: Path | None = None) -> Run:
     """Return the newest stored run that has rows.
 

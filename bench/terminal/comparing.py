@@ -9,6 +9,7 @@ import numpy as np
 from rich.text import Text
 
 from bench.formats import (
+    counted,
     format_count,
     format_number,
     format_percent,
@@ -195,4 +196,4 @@ def _call(where: Any) -> str:
 
 def _on(where: Any) -> str:
     dtype, device, threads, _ = where
-    return f"{dtype}, {device}, {threads} {'thread' if threads == 1 else 'threads'}"
+    return f"{dtype}, {device}, {counted(threads, 'thread')}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench.advice.crossover import Change
-from bench.formats import TIME_UNITS, format_count, format_number, format_seconds, interval_s
+from bench.formats import TIME_UNITS, counted, format_count, format_number, format_seconds, interval_s
 from bench.terminal.terminal import Column, named, table
 
 if TYPE_CHECKING:
@@ -133,4 +133,4 @@ def _short(seconds: float) -> str:
 
 
 def _steps(steps: int) -> str:
-    return f"{format_count(steps)} {'step' if steps == 1 else 'steps'}"
+    return counted(steps, "step")

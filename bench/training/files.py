@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from bench.errors import UsageError
+from bench.formats import counted
 from bench.training.csv_layout import COMMENT_MARK, Layout, layout_of
 from bench.training.csv_rows import QuoteGuard, encoding_of, first_bytes, whole_lines, without_first_lines
 from bench.training.form import Form
@@ -190,7 +191,7 @@ def _not_a_table(path: Path, error: Exception, rows_before: int = 0, layout: Lay
     if layout and (ragged := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", reason)):
         row, expected, got = (int(number) for number in ragged.groups()[:3])
         return (
-            f"{path}: data row {rows_before + row:,} has {got} field{'s' * (got != 1)} where the header has {expected}"
+            f"{path}: data row {rows_before + row:,} has {counted(got, 'field')} where the header has {expected}"
             f"{_remedy_of_ragged(ragged[4], expected, got, layout.delimiter)}"
         )
     if "UTF8" in reason or "utf-8" in reason:

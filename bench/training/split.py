@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.errors import UsageError
+from bench.formats import counted
 from bench.training.reading import Table
 from bench.training.standardise import Floats, Standardisation
 
@@ -46,7 +47,7 @@ def split(table: Table, targets: int, holdout: float, seed: int) -> Split:
     if rows - held < 2:
         remedy = "or train on all with --holdout 0" if rows > 1 else "one row cannot tell one input from another"
         raise UsageError(
-            f"{rows} row{'s' * (rows != 1)}, of which {held} held out, leave {rows - held} to train on, and "
+            f"{counted(rows, 'row')}, of which {held} held out, leave {rows - held} to train on, and "
             f"training needs 2 or more; give more rows, {remedy}"
         )
     np.random.default_rng(seed).shuffle(table.values)

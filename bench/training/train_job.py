@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from backends import Backend, Network
 from bench.errors import UsageError
+from bench.formats import counted
 from bench.training.form import Form
 from bench.training.reading import TableFile, check_known, open_table, read_numbers
 from bench.training.split import Split, split
@@ -140,8 +141,8 @@ def _network(text: str | None, inputs: Sequence[str], targets: Sequence[str]) ->
             listed = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
             fitting = "-".join(map(str, (len(inputs), *network.sizes[1:-1], len(targets))))
             raise UsageError(
-                f"--network {network} has {size} {what}{'s' * (size != 1)}, but the table has {len(columns)} {what} "
-                f"column{'s' * (len(columns) != 1)} ({listed}); write --network {fitting}, "
+                f"--network {network} has {counted(size, what)}, but the table has "
+                f"{counted(len(columns), f'{what} column')} ({listed}); write --network {fitting}, "
                 "or choose columns with --target and --ignore"
             )
     return network

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors.numpy import save
 
 from backends import DTYPES, Layer, Network, Params
 from bench.errors import UsageError
+from bench.files import write_bytes
 from bench.training.standardise import Standardisation
 
 FORMAT = "backprop-bench 1"
@@ -41,22 +41,6 @@ class TrainedModel:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def check_writable(path: str | Path, flag: str) -> Path:
-    """Return ``path``, refused before long work rather than after it.
-
-    Raises:
-        UsageError: it is a folder, or its folder is not there or not writable.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise UsageError(f"{flag} {path} is a folder; give the path of a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"{flag} {path}: there is no folder {str(path.parent)!r}; make it: mkdir -p {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{flag} {path}: folder {str(path.parent)!r} cannot be written to; choose another")
-    return path
-
-
 def save_model(model: TrainedModel, path: Path) -> None:
     """Write ``model`` to ``path``, whole or not at all."""
     tensors = {}
@@ -71,12 +55,7 @@ def save_model(model: TrainedModel, path: Path) -> None:
         "targets": _written(model.targets),
         "training": json.dumps(model.training),
     }
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        temporary.write_bytes(save(tensors, metadata))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, save(tensors, metadata))
 
 
 def load_model(path: str | Path) -> TrainedModel:

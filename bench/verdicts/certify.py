@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.measure.plan import AA
+from bench.results import timed
 from bench.verdicts import statistics
 from bench.verdicts.statistics import CASE, ESTIMATES, MARGIN
 
@@ -153,7 +154,7 @@ def certify(
 
 def recorded(frame: pd.DataFrame, estimate: str) -> Iterator[Noise]:
     """Yield the noise of each backend with an A/A arm: the cells that both arms have in every lap."""
-    good = frame[frame["status"] == "ok"]
+    good = timed(frame)
     good = good.assign(log_estimate=statistics.process_estimates(good, estimate))
     for (_, backend), own in good.groupby(["run", "backend"], sort=False):
         logs = own.set_index([*CASE, "arm", "process"])["log_estimate"].unstack("process").dropna()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.errors import UsageError
 from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
 from bench.machine.speed import Speed, difference
+from bench.results import timed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> di
 
     A field that a row does not have says nothing.
     """
-    good = frame[frame["status"] == "ok"]
+    good = timed(frame)
     groups = [*inside, "device", "threads"]
     found: dict[str, list[str]] = {}
     for name in fields:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.results import timed
 from bench.verdicts.student import digamma, inverse_trigamma, quantile, trigamma, upper_tail
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def cell_estimates(frame: pd.DataFrame, estimate: str = ESTIMATE) -> pd.DataFram
     """
     import pandas as pd
 
-    good = frame[frame["status"] == "ok"]
+    good = timed(frame)
     keys = [*CASE, "backend", "arm"]
     rows: list[dict[str, Any]] = []
     good = good.assign(log_estimate=process_estimates(good, estimate))

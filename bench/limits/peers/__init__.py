@@ -6,7 +6,7 @@ does, stands in its module; all pass the same conformance as a backend before th
 
 from __future__ import annotations
 
-import importlib.util
+from backends.installed import is_installed
 
 PEERS = {
     "flax": ("flax", "bench.limits.peers.flax_peer:FlaxPeer"),
@@ -23,12 +23,12 @@ BUILT_IN_PEERS = ("torch-idiom", "torch-compile", "jax-idiom")
 
 def installed() -> dict[str, str]:
     """Return what `backends.load` takes for each peer that is installed, by name."""
-    return {name: target for name, (module, target) in PEERS.items() if importlib.util.find_spec(module)}
+    return {name: target for name, (module, target) in PEERS.items() if is_installed(module)}
 
 
 def missing() -> dict[str, str]:
     """Return the module that each of the other peers lacks."""
-    return {name: module for name, (module, _) in PEERS.items() if not importlib.util.find_spec(module)}
+    return {name: module for name, (module, _) in PEERS.items() if not is_installed(module)}
 
 
 def short_name(backend: str) -> str:

@@ -6,7 +6,6 @@ library is the ceiling. What a probe does stands in the module of its library; h
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,7 +15,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from backends.installed import is_installed
 from bench.errors import UsageError
+from bench.formats import counted
 from bench.limits.ceilings import Ceiling, Ceilings
 from bench.machine import cpus_for, default_threads, fingerprint, machine_id, physical_cores
 from bench.measure.process import environment
@@ -50,11 +51,11 @@ def measure(
     counts = sorted(set(threads or (1, default_threads())))
     if counts[0] < 1 or counts[-1] > cores:
         raise UsageError(f"threads must be between 1 and the {cores} cores of this machine, got {counts}")
-    used = [name for name in libraries or LIBRARIES if importlib.util.find_spec(name)]
+    used = [name for name in libraries or LIBRARIES if is_installed(name)]
     children = [(library, count) for count in counts for library in used]
     found: list[Ceiling] = [*known.measured] if known else []
     for k, (library, count) in enumerate(children):
-        progress(k / len(children), f"{library}, {count} {'thread' if count == 1 else 'threads'}")
+        progress(k / len(children), f"{library}, {counted(count, 'thread')}")
         found += _child(library, count, seconds)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     return Ceilings(machine_id(), created, fingerprint(), best(found))

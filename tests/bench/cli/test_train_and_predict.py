@@ -183,6 +183,44 @@ def test_train_refuses_values_that_are_no_numbers(
     assert "--ignore area" in error
 
 
+def test_train_does_not_write_over_its_table(houses: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A --save that is the table, by another name as well, is refused before training, and the table stays."""
+    before = houses.read_bytes()
+    link = houses.with_name("link")
+    link.symlink_to(houses)
+    for path in (houses, link):
+        assert train("--data", houses, "--target", "price", "--save", path) == cli.WRONG_USAGE
+        assert "is the file of --data" in " ".join(capsys.readouterr().err.split())
+    assert houses.read_bytes() == before
+
+
+def test_a_full_disk_is_told_in_one_line(houses: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where parameters or predictions cannot be written for want of room, the status is 1 and the file is named."""
+    saved = houses.with_name("p.safetensors")
+    assert train("--data", houses, "--target", "price", "--save", "/dev/full") == cli.CHECK_FAILED
+    assert capsys.readouterr().err == (
+        "error: /dev/full: No space left on device; make room, or choose another place\n"
+    )
+    assert train("--data", houses, "--target", "price", "--save", saved) == cli.SUCCESS
+    assert predict("--params", saved, "--data", houses, "--out", "/dev/full") == cli.CHECK_FAILED
+    assert "/dev/full: No space left" in capsys.readouterr().err
+
+
+def test_flags_of_form_work_for_both_commands(houses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table with decimal commas and a title trains and predicts as the plain one does, with the same flags."""
+    text = "Report\n" + houses.read_text().replace(",", ";").replace(".", ",")
+    (tmp_path / "odd.csv").write_text(text)
+    form = ["--decimal", ",", "--skip-rows", "1", "--missing", "?", "--strip", "%"]
+    documents = []
+    for data, flags in ((houses, []), (tmp_path / "odd.csv", form)):
+        saved = tmp_path / "p.safetensors"
+        assert train("--data", data, "--target", "price", "--save", saved, "--backend", "numpy", *flags) == cli.SUCCESS
+        capsys.readouterr()
+        assert predict("--params", saved, "--data", data, *flags) == cli.SUCCESS
+        documents.append(capsys.readouterr().out)
+    assert documents[0] == documents[1]
+
+
 @pytest.mark.parametrize(
     ("text", "message"), [("", "is empty"), ("a,y\n", "0 rows"), ("a,y\n1,2\n", "1 row, of which")]
 )

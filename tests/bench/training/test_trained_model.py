@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from backends import DTYPES, Layer, Network
 from bench.errors import UsageError
 from bench.training.standardise import Standardisation
-from bench.training.trained_model import FORMAT, TrainedModel, check_writable, load_model, save_model
+from bench.training.trained_model import FORMAT, TrainedModel, load_model, save_model
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -136,12 +136,3 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cut").write_bytes(whole[:-3])
     with pytest.raises(UsageError, match="not a safetensors file"):
         load_model(tmp_path / "cut")
-
-
-def test_unwritable_places_are_refused_before_work(tmp_path: Path) -> None:
-    """A folder, and a file in a folder that is not there, are refused with what to do."""
-    with pytest.raises(UsageError, match="is a folder"):
-        check_writable(tmp_path, "--save")
-    with pytest.raises(UsageError, match="mkdir -p"):
-        check_writable(tmp_path / "absent" / "p.safetensors", "--save")
-    assert check_writable(tmp_path / "p", "--save") == tmp_path / "p"

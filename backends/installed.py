@@ -1,0 +1,25 @@
+"""Whether a module can be imported, and the command that installs what is missing. Imports nothing itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+DISTRIBUTION = "backprop-bench"
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a top-level module can be imported, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # it is there by name alone
+        return module in sys.modules and sys.modules[module] is not None
+
+
+def install_command(*extras: str) -> str:
+    """Return the command that installs extras of this distribution: from the checkout that runs, or from the index."""
+    wanted = f"[{','.join(extras)}]"
+    if (Path(__file__).resolve().parents[1] / "pyproject.toml").is_file():
+        return f"pip install -e '.{wanted}'"
+    return f"pip install '{DISTRIBUTION}{wanted}'"
