@@ -1,0 +1,167 @@
+"""Loss and gradients of a network of matrix products, feature-major, a block of rows at a time.
+
+Outputs are feature-major, ``[features, rows]``: XLA's products and sums then run along long contiguous rows. Inputs and
+targets stay as they come, ``[rows, features]``, since a product takes its second factor either way. Blocks of rows stay
+in cache; a loop adds up their gradients, and what is left over is one more, shorter block.
+
+`jax.value_and_grad` composes the gradient from `layer`, the activation and the loss. Their derivatives are attached by
+`jax.custom_vjp`: without them XLA is given transposed products, which it runs more slowly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import jax
+from jax import lax
+
+from backends.base import Network
+from backends.jax_rules import ACTIVATIONS, Activation, squared_error
+
+Layers = list[tuple[jax.Array, jax.Array]]
+
+
+class Batch(NamedTuple):
+    """Inputs and targets, both ``[features, n]`` or both ``[n, features]``."""
+
+    x: jax.Array
+    y: jax.Array
+
+
+class Tape(NamedTuple):
+    """Every layer's output, for whole blocks ``[blocks, size, rows]`` and for the rest ``[size, m]``; either may be
+    missing.
+    """
+
+    blocks: list[jax.Array] | None
+    rest: list[jax.Array] | None
+
+
+def product(a: jax.Array, b: jax.Array, over: tuple[int, int] = (1, 0)) -> jax.Array:
+    """Return the sum of products over an axis of ``a`` and one of ``b``, the matrix product by default.
+
+    In the precision of the dtype: JAX's default is TF32 on recent GPUs.
+    """
+    return lax.dot_general(a, b, (((over[0],), (over[1],)), ((), ())), precision=lax.Precision.HIGHEST)
+
+
+Rule = Callable[[jax.Array, jax.Array, jax.Array, jax.Array | None], jax.Array]
+
+
+def layer(activation: Activation, features_axis: int = 0) -> Rule:
+    """Return the rule ``h_out = activation(w h + b)``, with its derivative.
+
+    Args:
+        activation: of the layer.
+        features_axis: of ``h``, ``[i, rows]`` or ``[rows, i]``.
+
+    The rule takes ``h_out`` too where it is known already, from a tape, and does not compute it again.
+    """
+
+    def forward(
+        w: jax.Array, b: jax.Array, h: jax.Array, known: jax.Array | None
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
+        if known is None:
+            z = product(w, h, over=(1, features_axis))
+            known = activation.value(lax.add(z, lax.broadcast_in_dim(b, z.shape, (0,))))
+        return known, (w, h, known)
+
+    def backward(kept: tuple[jax.Array, jax.Array, jax.Array], g: jax.Array) -> tuple[Any, ...]:
+        w, h, h_out = kept
+        g = activation.backward(h_out, g)
+        dw, db = product(g, h, over=(1, 1 - features_axis)), lax.reduce_sum(g, (1,))
+        return dw, db, product(w, g, over=(0, 0)) if features_axis == 0 else None, None
+
+    rule = jax.custom_vjp(lambda w, b, h, known: forward(w, b, h, known)[0])
+    rule.defvjp(forward, backward)
+    return rule
+
+
+class Wide:
+    """The network on batches that are cut into blocks of ``block_rows`` rows, from two of them on.
+
+    Args:
+        network: its sizes.
+        block_rows: rows of a block.
+        features_axis: of inputs and targets, ``[features, n]`` or ``[n, features]``.
+    """
+
+    def __init__(self, network: Network, block_rows: int, features_axis: int) -> None:
+        self._sizes = network.sizes
+        self._block_rows = block_rows
+        self._rows_axis = 1 - features_axis
+        self._rules = [
+            layer(ACTIVATIONS["tanh"], features_axis),
+            *(layer(ACTIVATIONS["tanh"]) for _ in network.sizes[3:]),
+            layer(ACTIVATIONS["identity"]),
+        ]
+
+    def forward(self, params: jax.Array, batch: Batch) -> Tape:
+        """Return every layer's output."""
+        layers, (blocks, rest) = self._layers(params), self._cut(batch)
+        whole = None
+        if blocks:
+            block = partial(self._block, batch.x)
+            whole = lax.map(lambda k: self._outputs(layers, block(k)), lax.iota("int32", blocks))
+        return Tape(whole, self._outputs(layers, self._rest(batch.x, rest)) if rest else None)
+
+    def gradients(self, params: jax.Array, batch: Batch, tape: Tape | None = None) -> tuple[jax.Array, jax.Array]:
+        """Return the loss and its gradients, one vector; from a tape where there is one."""
+        blocks, rest = self._cut(batch)
+        gradients = partial(self._gradients, self._layers(params), batch.y.size)
+        total: Any = lax.full((), 0, params.dtype), lax.full_like(params, 0)
+        if rest:
+            total = gradients(*(self._rest(array, rest) for array in batch), tape.rest if tape else None)
+        if blocks:
+
+            def add(k: Any, total: Any) -> Any:
+                known = [lax.dynamic_index_in_dim(h, k, 0, keepdims=False) for h in tape.blocks] if tape else None
+                return jax.tree.map(lax.add, total, gradients(*(self._block(array, k) for array in batch), known))
+
+            total = lax.fori_loop(0, blocks, add, total)
+        return total
+
+    def _gradients(
+        self, layers: Layers, entries: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return a block's part of loss and gradients."""
+        loss, gradients = jax.value_and_grad(self._loss)(layers, entries, x, y, known)
+        parts = [lax.reshape(part, (part.size,)) for gradient in gradients for part in gradient]
+        return loss, lax.concatenate(parts, 0)
+
+    def _loss(
+        self, layers: Layers, entries: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
+    ) -> jax.Array:
+        """Return a block's part of the loss."""
+        predicted = self._outputs(layers, x, known)[-1]
+        y = lax.transpose(y, (1, 0)) if self._rows_axis == 0 else y
+        return lax.div(lax.reduce_sum(squared_error(predicted, y), (0, 1)), float(entries))
+
+    def _outputs(self, layers: Layers, x: jax.Array, known: Sequence[jax.Array] | None = None) -> list[jax.Array]:
+        """Return every layer's output, ``[size, rows]``; those of a tape where there is one."""
+        outputs: list[jax.Array] = []
+        for k, (rule, (w, b)) in enumerate(zip(self._rules, layers, strict=True)):
+            outputs.append(rule(w, b, outputs[-1] if k else x, known[k] if known else None))
+        return outputs
+
+    def _cut(self, batch: Batch) -> tuple[int, int]:
+        """Return how many whole blocks there are, and how many rows are left over."""
+        n = batch.x.shape[self._rows_axis]
+        blocks = n // self._block_rows if n >= 2 * self._block_rows else 0
+        return blocks, n - blocks * self._block_rows
+
+    def _block(self, array: jax.Array, k: Any) -> jax.Array:
+        return lax.dynamic_slice_in_dim(array, k * self._block_rows, self._block_rows, self._rows_axis)
+
+    def _rest(self, array: jax.Array, rows: int) -> jax.Array:
+        n = array.shape[self._rows_axis]
+        return array if rows == n else lax.slice_in_dim(array, n - rows, n, axis=self._rows_axis)
+
+    def _layers(self, params: jax.Array) -> Layers:
+        """Return ``(weights [o, i], biases [o])`` of each layer, cut from the vector of all."""
+        shapes = list(pairwise(self._sizes))
+        parts = iter(lax.split(params, [length for i, o in shapes for length in (o * i, o)]))
+        return [(lax.reshape(next(parts), (o, i)), next(parts)) for i, o in shapes]
