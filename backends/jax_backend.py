@@ -1,10 +1,16 @@
-"""The network in JAX: jit and grad."""
+"""The network in JAX: `jit` and `value_and_grad`, loops inside XLA.
+
+A batch has one of two forms. A narrow network, of few parameters, runs as one loop over the rows that XLA compiles from
+plain arithmetic (`backends.jax_narrow`); a wide one, and any small batch, as matrix products on blocks of rows that
+stay in cache (`backends.jax_wide`). The parameters are one vector in both, so that a step is dispatched with four
+arrays. What was measured, and how to repeat it, is in ``docs/tuning.md``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -14,6 +20,7 @@ from numpy.typing import ArrayLike
 from backends import jax_narrow, jax_wide
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params, State
 from backends.jax_kernels import kernels, update
+from backends.jax_wide import Wide
 from backends.layout import aligned_empty, copy_feature_major
 
 NARROW_PARAMETERS, NARROW_ROWS = 128, 1024
@@ -37,6 +44,8 @@ class JaxBackend(Backend):
     """JAX on CPU or CUDA."""
 
     name = "jax"
+    wide: ClassVar[type[Wide]] = Wide
+    narrow_parameters: ClassVar[int] = NARROW_PARAMETERS
     block_rows: int
     capabilities = Capabilities(devices=("cpu", "cuda"), compiles=True)
 
@@ -50,7 +59,7 @@ class JaxBackend(Backend):
                 "on a machine with a GPU: pip install -U 'jax[cuda13]', or ask for device 'cpu'"
             ) from error
         _start_compiler()
-        self._narrow = device == "cpu" and network.parameter_count <= NARROW_PARAMETERS
+        self._narrow = device == "cpu" and network.parameter_count <= self.narrow_parameters
         self._features_axis = int(network.inputs >= ROW_MAJOR_INPUTS)
         row_bytes = sum(network.sizes) * np.dtype(dtype).itemsize
         self.block_rows = min(max(LEAST_ROWS, BLOCK_BYTES // row_bytes // 16 * 16), MOST_ROWS)
@@ -60,7 +69,8 @@ class JaxBackend(Backend):
             self.block_rows = 1 << 62  # never cut
         self._x64 = dtype == "float64"
         self._scope = partial(jax.enable_x64, self._x64)
-        self._kernels = kernels(network, self.block_rows, self._features_axis, device)
+        chosen = (self.wide, network, self.block_rows, self._features_axis, device)
+        self._kernels = kernels(*chosen)  # type: ignore[arg-type] # mypy takes a class for unhashable
         self._step = {batch: of_batch["step"] for batch, of_batch in self._kernels.items()}
         self._rate: tuple[float, Any] = (float("nan"), None)
         self._pending: Any = ()

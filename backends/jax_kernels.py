@@ -28,12 +28,18 @@ update = jax.jit(_updated, donate_argnums=0)
 
 
 @lru_cache
-def kernels(network: Network, block_rows: int, features_axis: int, device: str) -> dict[type, Kernels]:
+def kernels(
+    wide: Callable[[Network, int, int], jax_wide.Wide],
+    network: Network,
+    block_rows: int,
+    features_axis: int,
+    device: str,
+) -> dict[type, Kernels]:
     """Return the kernels of one network for each form of a batch, shared by all its backends in this process."""
     options = ONE_LOOP if device == "cpu" else None
     return {
         jax_narrow.Batch: _jitted(jax_narrow.Narrow(network, block_rows), options),
-        jax_wide.Batch: _jitted(jax_wide.Wide(network, block_rows, features_axis)),
+        jax_wide.Batch: _jitted(wide(network, block_rows, features_axis)),
     }
 
 

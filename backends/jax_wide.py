@@ -111,15 +111,18 @@ class Wide:
     def gradients(self, params: jax.Array, batch: Batch, tape: Tape | None = None) -> tuple[jax.Array, jax.Array]:
         """Return the loss and its gradients, one vector; from a tape where there is one."""
         blocks, rest = self._cut(batch)
-        gradients = partial(self._gradients, self._layers(params), batch.y.size)
+        layers, entries = self._layers(params), batch.y.size
         total: Any = lax.full((), 0, params.dtype), lax.full_like(params, 0)
         if rest:
-            total = gradients(*(self._rest(array, rest) for array in batch), tape.rest if tape else None)
+            known = tape.rest if tape else None
+            total = self._gradients(layers, entries, self._rest(batch.x, rest), self._rest(batch.y, rest), known)
         if blocks:
+            tapes = (tape.blocks if tape else None) or []
 
             def add(k: Any, total: Any) -> Any:
-                known = [lax.dynamic_index_in_dim(h, k, 0, keepdims=False) for h in tape.blocks] if tape else None
-                return jax.tree.map(lax.add, total, gradients(*(self._block(array, k) for array in batch), known))
+                known = [lax.dynamic_index_in_dim(h, k, 0, keepdims=False) for h in tapes]
+                x, y = self._block(batch.x, k), self._block(batch.y, k)
+                return jax.tree.map(lax.add, total, self._gradients(layers, entries, x, y, known))
 
             total = lax.fori_loop(0, blocks, add, total)
         return total

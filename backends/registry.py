@@ -51,7 +51,7 @@ class Entry:
 BUILT_IN = (
     Entry("numpy", "backends.numpy_backend:NumpyBackend", ("numpy",), "", "blocked, in place, feature-major"),
     Entry("numba", "backends.numba_backend:NumbaBackend", ("numba",), "numba", "one fused pass of compiled loops"),
-    Entry("jax", "backends.jax_backend:JaxBackend", ("jax",), "jax", "jit, feature-major, scanned blocks"),
+    Entry("jax", "backends.jax_backend:JaxBackend", ("jax",), "jax", "jit and grad, one loop or blocks"),
     Entry("torch", "backends.torch_backend:TorchBackend", ("torch",), "torch", "in-place kernels, CPU or CUDA"),
     Entry("numpy-idiom", "backends.idioms.numpy_idiom:NumpyIdiom", ("numpy",), "", "as in the tutorial", "idiom"),
     Entry("numba-idiom", "backends.idioms.numba_idiom:NumbaIdiom", ("numba",), "numba", "plain loops", "idiom"),
@@ -65,6 +65,7 @@ BUILT_IN = (
         "torch.compile of the step",
         "variant",
     ),
+    Entry("jax-by-hand", "backends.idioms.jax_by_hand:JaxByHand", ("jax",), "jax", "gradients by hand", "variant"),
 )
 
 

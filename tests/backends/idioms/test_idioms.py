@@ -44,6 +44,15 @@ def test_compiled_torch_passes_conformance_where_it_compiles() -> None:
         assert report.passed, report.worst
 
 
+@pytest.mark.parametrize(("sizes", "batch"), [("3-2-1", 3), ("33-5-4-3", 65)])
+def test_jax_by_hand_passes_conformance(sizes: str, batch: int, dtype: str) -> None:
+    """The gradient written by hand is right too, for both layouts of a batch, so that its times mean something."""
+    problem = make(Network.parse(sizes), batch, dtype)
+    backend = loaded("jax-by-hand", problem.network, dtype)
+    report = check_cell(backend, problem.params, problem.inputs, problem.targets, problem.learning_rate)
+    assert report.passed, report.worst
+
+
 @pytest.mark.parametrize("name", IDIOMS)
 def test_idiom_keeps_nothing_of_the_caller(name: str) -> None:
     """Writing over host params and batch after placing them changes no result."""

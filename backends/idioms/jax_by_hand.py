@@ -1,0 +1,46 @@
+"""The network in JAX with its gradient written by hand, and matrix products for every network.
+
+It is what the tuned backend is held against: the ratio of the two is what `jax.value_and_grad` costs where both run
+matrix products, and what one loop over the rows gains where the network is narrow. Times of both, interleaved::
+
+    python -m bench limits --backends jax,jax-by-hand --no-peers --all
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+from jax import lax
+
+from backends.jax_backend import JaxBackend
+from backends.jax_wide import Layers, Wide, product
+
+
+class ByHand(Wide):
+    """The gradient of `backends.base`, line by line."""
+
+    def _gradients(
+        self, layers: Layers, entries: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
+    ) -> tuple[jax.Array, jax.Array]:
+        tape = known or self._outputs(layers, x)
+        features_axis = 1 - self._rows_axis
+        error = lax.sub(tape[-1], lax.transpose(y, (1, 0)) if features_axis else y)
+        loss = lax.div(lax.reduce_sum(lax.mul(error, error), (0, 1)), float(entries))
+        g = lax.mul(error, 2 / entries)
+        gradients: list[jax.Array] = []
+        for k in range(len(layers) - 1, -1, -1):
+            dw = product(g, tape[k - 1], over=(1, 1)) if k else product(g, x, over=(1, 1 - features_axis))
+            gradients = [lax.reshape(dw, (dw.size,)), lax.reduce_sum(g, (1,)), *gradients]
+            if k:
+                h = tape[k - 1]
+                g = lax.mul(product(layers[k][0], g, over=(0, 0)), lax.sub(1.0, lax.mul(h, h)))
+        return loss, lax.concatenate(gradients, 0)
+
+
+class JaxByHand(JaxBackend):
+    """JAX, gradients by hand."""
+
+    name = "jax-by-hand"
+    wide = ByHand
+    narrow_parameters = 0
