@@ -6,17 +6,20 @@ import json
 import math
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.files import write_bytes, write_text
-from bench.report import trust_charts
+from bench.formats import json_ready
+from bench.report import charts
 from bench.report.answers import Card
 from bench.report.exhibits import Exhibit
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme
-from bench.report.narrowed import filled
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WIDTH, WORDS_WIDTH = 720, 110
 """Pixels of a chart, and letters of a line above it."""
@@ -129,12 +132,12 @@ def answer_map(card: Card, said: str) -> dict[str, Any]:
         }
         for cell in card.cells
     ]
-    backends = tuple(in_order({cell.leaders[0] for cell in card.cells if cell.verdict == "winner"}))
-    spec = trust_charts.answers(Theme(backends))
-    lines = len({row["batch"] for row in rows})
+    backends = tuple(in_order({cell.leaders[0] for cell in card.cells if cell.verdict == "fastest"}))
+    spec = charts.answers(Theme(backends))
     subtitle = [said, *textwrap.wrap(card.sentence, WORDS_WIDTH)]
     title = {"text": "Which backend, by batch and number of steps", "subtitle": subtitle}
-    return {**spec, "width": WIDTH, "height": 42 * lines, "autosize": "pad", "datasets": {"main": rows}, "title": title}
+    height = _height(spec, {"batch": [row["batch"] for row in rows]})
+    return {**spec, **height, "width": WIDTH, "autosize": "pad", "datasets": {"main": rows}, "title": title}
 
 
 def with_legend(spec: dict[str, Any]) -> dict[str, Any]:
@@ -168,3 +171,48 @@ def _titled(spec: dict[str, Any], exhibit: Exhibit, chosen: dict[str, Any], said
 def named(what: str, stem: str) -> str:
     """Return a file name out of what data say: letters, digits, dots and dashes only."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", f"{what}-{stem}")[:120]
+
+
+def narrowed(rows: pd.DataFrame, filters: Iterable[str], chosen: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows that fit what is chosen, by the filters whose column they have."""
+    for name in filters:
+        if name in rows and name in chosen:
+            rows = rows[rows[name] == chosen[name]]
+    return rows
+
+
+def filled(exhibit: Exhibit, chosen: Mapping[str, Any], width: int) -> dict[str, Any] | None:
+    """Return an exhibit's chart with its rows in it, or ``None`` where there is nothing to draw.
+
+    Args:
+        exhibit: one with a chart.
+        chosen: a value for each dimension, and for ``run``.
+        width: pixels.
+    """
+    assert exhibit.spec is not None
+    by = (*exhibit.filters, "run")
+    main = narrowed(exhibit.frame, by, chosen)
+    if main.empty:
+        return None
+    sources = {"main": main} | {name: narrowed(rows, by, chosen) for name, rows in exhibit.sources.items()}
+    layers = [layer for layer in exhibit.spec["layer"] if not _is_empty(layer, sources)]
+    return {
+        **exhibit.spec,
+        **_height(exhibit.spec, main.to_dict("list")),
+        "layer": layers,
+        "width": width,
+        "datasets": {name: json_ready(rows) for name, rows in sources.items()},
+    }
+
+
+def _height(spec: Mapping[str, Any], columns: Mapping[Any, Sequence[Any]]) -> dict[str, Any]:
+    """Return the height of a chart whose lines depend on its rows, by column."""
+    if "height" in spec:
+        return {}
+    lines = math.prod(len(set(columns[name])) for name in spec["usermeta"]["columns"])
+    return {"height": spec["usermeta"]["step"] * lines}
+
+
+def _is_empty(layer: Mapping[str, Any], sources: Mapping[str, pd.DataFrame]) -> bool:
+    name = layer.get("data", {}).get("name")
+    return name is not None and (name not in sources or sources[name].empty)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from bench.formats import json_ready
+from bench.formats import (
+    format_bytes,
+    format_count,
+    format_number,
+    format_percent,
+    format_rate,
+    format_seconds,
+    json_ready,
+)
 from bench.report.answers import Card
-from bench.report.exhibits import DIMENSIONS, LOCAL, Exhibit, Part
+from bench.report.exhibits import DIMENSIONS, LOCAL, Column, Exhibit, Format, Part
 from bench.results import PHASES
 from bench.terminal.palette import BACKEND_COLOURS, look_of
 
@@ -20,7 +28,20 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'altair>=5.5' 'jinja2>=3.1' 'vl-convert-python>=1.7'"
 """The command that installs what the report needs."""
 
-SCRIPTS = ("state.js", "tables.js", "drawing.js", "maps.js", "start.js")
+SCRIPTS = ("state.js", "tables.js", "charts.js", "maps.js")
+
+FORMATS: dict[Format, Callable[[Any], str]] = {
+    "text": str,
+    "yes": lambda value: "yes" if value else "no",
+    "seconds": format_seconds,
+    "count": format_count,
+    "ratio": lambda value: f"{format_number(value)}\u00d7",
+    "percent": format_percent,
+    "bytes": format_bytes,
+    "rate": lambda value: format_rate(value, ""),
+    "number": format_number,
+}
+"""How a table writes the values of a column."""
 
 HIDDEN = "<>&\u2028\u2029"
 
@@ -72,7 +93,7 @@ def rendered(page: Page, scripts: str) -> str:
         version=page.version,
         local=LOCAL,
         estimated=any(cell.estimated for card in page.cards for cell in card.cells),
-        css=trusted(_asset("report.css")),
+        css=trusted(_asset("page.css")),
         payload=trusted(embedded(payload(page))),
         vega=trusted(scripts),
         scripts=[trusted(_asset(name)) for name in SCRIPTS],
@@ -117,9 +138,24 @@ def embedded(value: object) -> str:
     return text
 
 
-def columnar(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return rows by column, texts as positions in a list of their own, with what is not finite as ``None``."""
-    return {"names": list(frame.columns), "columns": [_column(frame[name]) for name in frame]}
+def columnar(frame: pd.DataFrame, columns: Iterable[Column] = ()) -> dict[str, Any]:
+    """Return rows by column, texts as positions in a list, with what is not finite as ``None``.
+
+    ``shown`` has what the page writes for the values of each of ``columns`` that is not text.
+    """
+    shown = {
+        column.name: _column([shown_as(value, column.format) for value in frame[column.name].tolist()])
+        for column in columns
+        if column.format != "text" and column.name in frame
+    }
+    return {"names": list(frame.columns), "columns": [_column(frame[name].tolist()) for name in frame], "shown": shown}
+
+
+def shown_as(value: Any, style: Format) -> str:
+    """Return a value as the page writes it: three digits and a unit, a dash for what is missing."""
+    if value is None or value != value or value == "":
+        return "\u2013"
+    return FORMATS[style](value).replace(" us", " \u00b5s")
 
 
 def short_count(count: int) -> str:
@@ -141,7 +177,7 @@ def _exhibit(exhibit: Exhibit) -> dict[str, Any]:
         "title": exhibit.title,
         "filters": list(exhibit.filters),
         "columns": [column._asdict() for column in exhibit.columns],
-        "sources": {name: columnar(rows) for name, rows in sources.items()},
+        "sources": {name: columnar(rows, exhibit.columns if name == "main" else ()) for name, rows in sources.items()},
         "spec": exhibit.spec,
         "extent": list(exhibit.extent),
         "alternative": exhibit.alternative,
@@ -165,8 +201,8 @@ def in_order(backends: Iterable[str]) -> list[str]:
     return sorted(backends, key=lambda name: ((*known, name.partition("-")[0]).index(name.partition("-")[0]), name))
 
 
-def _column(values: pd.Series[Any]) -> Any:
-    plain = [_plain(value) for value in values.tolist()]
+def _column(values: Sequence[Any]) -> Any:
+    plain = [_plain(value) for value in values]
     if not all(isinstance(value, str) for value in plain):
         return plain
     positions = {text: position for position, text in enumerate(dict.fromkeys(plain))}
@@ -179,4 +215,4 @@ def _plain(value: Any) -> Any:
 
 
 def _asset(name: str) -> str:
-    return (resources.files("bench.report") / name).read_text(encoding="utf-8")
+    return (resources.files("bench.report") / "assets" / name).read_text(encoding="utf-8")

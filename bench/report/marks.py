@@ -19,8 +19,11 @@ from bench.terminal.palette import look_of
 INK_LINE, INK_TEXT, SOFT_LINE, SOFT_TEXT, SOFT_AREA = "ink-line", "ink-text", "soft-line", "soft-text", "soft-area"
 """Styles whose colour the page gives, for dark and for light."""
 
-TICKS, LEVELS = "ticks", "levels"
-"""The parameters that hold the labelled abscissae, and the labelled values of a logarithmic ordinate."""
+DECADES = range(-12, 13)
+"""Powers of ten of the values that a logarithmic axis can label."""
+
+LEADING = {2.5: (1,), 0.6: (1, 2, 5), 0.0: (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)}
+"""Leading digits of the values that an axis of more than this many decades labels."""
 
 
 def seconds_text(value: str) -> str:
@@ -88,7 +91,9 @@ def constant(**values: float) -> alt.Chart:
 
 def batch_axis() -> alt.X:
     """Rows of a batch, logarithmic."""
-    return alt.X("batch:Q", title="rows in a batch", scale=alt.Scale(type="log", nice=False, padding=14), axis=_ticks())
+    return alt.X(
+        "batch:Q", title="rows in a batch", scale=alt.Scale(type="log", nice=False, padding=14), axis=_ticks("batch")
+    )
 
 
 def batch_bands() -> alt.X:
@@ -99,7 +104,9 @@ def batch_bands() -> alt.X:
 
 def steps_axis() -> alt.X:
     """Number of calls, logarithmic."""
-    return alt.X("steps:Q", title="number of steps", scale=alt.Scale(type="log", nice=False, padding=14), axis=_ticks())
+    return alt.X(
+        "steps:Q", title="number of steps", scale=alt.Scale(type="log", nice=False, padding=14), axis=_ticks("steps")
+    )
 
 
 def seconds_axis(name: str, title: str) -> alt.Y:
@@ -109,17 +116,32 @@ def seconds_axis(name: str, title: str) -> alt.Y:
 
 def log_axis(name: str, title: str, label: str) -> alt.Y:
     """A logarithmic ordinate; ``label`` is the Vega expression that writes a value."""
-    axis = alt.Axis(labelExpr=label, values=alt.ExprRef(LEVELS), labelOverlap="greedy")
+    axis = alt.Axis(labelExpr=label, values=levels("y"), labelOverlap="greedy")
     return alt.Y(f"{name}:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=12), axis=axis)
 
 
-def line(theme: Theme, x: alt.X, y: alt.Y, tooltip: Sequence[alt.Tooltip]) -> list[alt.Chart]:
-    """Return a line and its markers for each backend. The tooltip may use ``time``, ``time_from`` and ``time_to``."""
+def levels(scale: str) -> alt.ExprRef:
+    """Return the values that a logarithmic axis labels, as an expression over what the scale spans.
+
+    Vega evaluates it for whatever rows are shown, and leaves out values beyond the axis.
+    """
+    decades = f"log(domain('{scale}')[1] / domain('{scale}')[0]) / LN10"
+    lists = {more_than: [float(f"{digit}e{power}") for power in DECADES for digit in digits]
+             for more_than, digits in LEADING.items()}  # fmt: skip
+    *choices, finest = lists.items()
+    choice = " : ".join(f"{decades} > {more_than} ? {values}" for more_than, values in choices)
+    return alt.ExprRef(f"{choice} : {finest[1]}")
+
+
+def line(theme: Theme, x: alt.X, y: alt.Y, tooltip: Sequence[alt.Tooltip], seconds: str = "seconds") -> list[alt.Chart]:
+    """Return a line and its markers for each backend. The tooltip may use ``time``, ``time_from``, ``time_to``."""
     drawn = source("main").mark_line(strokeWidth=2.2, aria=False)
     marked = (
         source("main")
         .transform_calculate(
-            time=seconds_text("datum.seconds"), time_from=seconds_text("datum.low"), time_to=seconds_text("datum.high")
+            time=seconds_text(f"datum.{seconds}"),
+            time_from=seconds_text("datum.low_s"),
+            time_to=seconds_text("datum.high_s"),
         )
         .mark_point(size=60, filled=False, strokeWidth=1.8, opacity=1)
     )
@@ -194,18 +216,17 @@ class Lines(NamedTuple):
 
 
 def finished(*layers: alt.Chart, height: int | Lines) -> dict[str, Any]:
-    """Return the layers as one chart that is as wide as its container, without what altair adds of its own.
+    """Return the layers as one chart that is as wide as its container, without what altair adds.
 
-    A height in `Lines` travels as ``usermeta``, for whoever has the rows.
+    A height in `Lines` travels as ``usermeta`` until the rows are known: Vega-Lite has steps for that, but not in a chart
+    that is as wide as its container.
     """
     spec: dict[str, Any] = alt.layer(*layers).properties(width="container").to_dict(validate=False)
     kept = {key: value for key, value in spec.items() if key not in ("$schema", "config", "datasets")}
     autosize = {"type": "fit-x", "contains": "padding"}
-    params = [{"name": TICKS, "value": []}, {"name": LEVELS, "value": []}]
-    made: dict[str, Any] = {**kept, "params": params, "autosize": autosize}
     if isinstance(height, Lines):
-        return {**made, "usermeta": {"step": height.step, "rows": list(height.columns)}}
-    return {**made, "height": height, "usermeta": {"step": 0, "rows": []}}
+        return {**kept, "autosize": autosize, "usermeta": {"step": height.step, "columns": list(height.columns)}}
+    return {**kept, "autosize": autosize, "height": height}
 
 
 @contextlib.contextmanager
@@ -215,6 +236,7 @@ def unchecked() -> Iterator[None]:
         yield
 
 
-def _ticks() -> alt.Axis:
+def _ticks(column: str) -> alt.Axis:
     """An axis of counts, labelled where something was measured."""
-    return alt.Axis(labelExpr=COUNT_LABEL, labelOverlap="greedy", values=alt.ExprRef(TICKS), grid=False)
+    measured = alt.ExprRef(f"pluck(data('main'), '{column}')")
+    return alt.Axis(labelExpr=COUNT_LABEL, labelOverlap="greedy", values=measured, grid=False)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.formats import format_percent
-from bench.report import evidence, gallery, judged, outlook, sentences, trust_gallery
-from bench.report.answers import Card
+from bench.report import answers, exhibits, rows
+from bench.report.answers import CHANGE, LINE, Card, Outlook
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
-from bench.report.outlook import CHANGE, LINE, Outlook
 from bench.verdicts.statistics import FASTER, MARGIN, SLOWER
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from bench.limits.ceilings import Ceilings
 
-FIRST = {"dtype": "float32", "device": "cpu", "phase": "step", "cache": "warm", "reference": judged.NUMPY}
+FIRST = {"dtype": "float32", "device": "cpu", "phase": "step", "cache": "warm", "reference": rows.NUMPY}
 """What the page shows first, where it was measured."""
 
 
@@ -40,54 +39,53 @@ def page(frame: pd.DataFrame, ceilings: Mapping[str, Ceilings], commands: Mappin
         reasons = ", ".join(dict.fromkeys(frame["status"])) or "no rows"
         raise UsageError(f"nothing to show: no cell was timed ({reasons}); measure with: python -m bench run --quick")
     slim = without_receipts(frame)
-    found = list(outlook.outlooks(slim))
-    rows = tables(frame, slim, found, ceilings)
-    rows["runs"] = run_rows(frame, commands)
-    cells = rows["cells"]
+    outlooks = list(answers.outlooks(slim))
+    tables = tables_of(frame, slim, outlooks, ceilings)
+    tables["runs"] = run_rows(frame, commands)
     theme = Theme(tuple(in_order(frame["backend"].drop_duplicates())))
     with unchecked():
         parts = (
-            gallery.speed(theme, rows),
-            gallery.cost(theme, rows),
-            trust_gallery.trust(theme, rows, proof(evidence.without_claims(frame)), chance(rows["repeats"])),
-            trust_gallery.runs(rows),
+            exhibits.speed(theme, tables),
+            exhibits.cost(theme, tables),
+            exhibits.trust(theme, tables, proof(rows.without_claims(frame)), chance(tables["repeats"])),
+            exhibits.runs(tables),
         )
     return Page(
         runs=run_lines(frame),
-        cards=[card(one) for one in found],
+        cards=[card(outlook) for outlook in outlooks],
         parts=parts,
-        chosen=first_choices(cells),
-        unlike=list(dict.fromkeys(rows["unlike"]["field"])),
+        chosen=first_choices(tables["cells"]),
+        unlike=list(dict.fromkeys(tables["unlike"]["field"])),
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=_version(),
     )
 
 
-def tables(
-    frame: pd.DataFrame, slim: pd.DataFrame, found: Sequence[Outlook], ceilings: Mapping[str, Ceilings]
+def tables_of(
+    frame: pd.DataFrame, slim: pd.DataFrame, outlooks: Sequence[Outlook], ceilings: Mapping[str, Ceilings]
 ) -> dict[str, pd.DataFrame]:
     """Return the rows of every exhibit, by name."""
     import pandas as pd
 
-    every = judged.figures(slim)
-    cells = judged.cells(slim, every)
-    limit = evidence.limits(cells, ceilings)
+    every = rows.estimates(slim)
+    cells = rows.cells(slim, every)
+    limit = rows.limits(cells, ceilings)
     return {
         "cells": cells.drop(columns="process_logs"),
-        "limits": limit,
-        "crossovers": pd.DataFrame(outlook.phase_changes(cells), columns=[*LINE, "phase", "batch", *CHANGE]),
-        "ratios": judged.ratios(cells),
-        "shares": evidence.shares(cells, limit),
-        "ledger": evidence.ledger(slim, found),
-        "totals": evidence.totals(found),
-        "break_even": evidence.break_even(found),
-        "conformance": evidence.conformance(frame),
-        "repeats": judged.repeats(every),
+        "limits": rows.limit_line(cells, limit),
+        "crossovers": pd.DataFrame(answers.phase_changes(cells), columns=[*LINE, "phase", "batch", *CHANGE]),
+        "ratios": rows.ratios(cells),
+        "shares": rows.shares(cells, limit),
+        "ledger": rows.ledger(slim, outlooks),
+        "totals": rows.totals(outlooks),
+        "break_even": rows.break_even(outlooks),
+        "conformance": rows.conformance(frame),
+        "repeats": rows.repeats(every),
         "margin": pd.DataFrame({"low": [1 / (1 + MARGIN)], "high": [1 + MARGIN]}),
-        "set_aside": evidence.set_aside(slim),
-        "failures": evidence.failures(frame),
-        "receipts": evidence.receipts(frame),
-        "unlike": evidence.unlike(frame),
+        "set_aside": rows.set_aside(slim),
+        "failures": rows.failures(frame),
+        "receipts": rows.receipts(frame),
+        "unlike": rows.unlike(frame),
     }
 
 
@@ -97,9 +95,9 @@ def without_receipts(frame: pd.DataFrame) -> pd.DataFrame:
     return slim.astype({name: object for name in slim.select_dtypes("str")})
 
 
-def card(found: Outlook) -> Card:
+def card(outlook: Outlook) -> Card:
     """Return the map of the first screen for one network."""
-    return Card(**found.conditions, sentence=sentences.sentence(found), cells=found.cells)
+    return Card(**outlook.conditions, sentence=answers.sentence(outlook), cells=outlook.cells)
 
 
 def proof(older: Sequence[str]) -> str:
@@ -159,15 +157,15 @@ def run_lines(frame: pd.DataFrame) -> list[dict[str, str]]:
 
 def run_rows(frame: pd.DataFrame, commands: Mapping[str, str]) -> pd.DataFrame:
     """Return a row a run: where, when, how much, by which command."""
-    rows = frame.groupby("run", sort=False, as_index=False).agg(
+    runs = frame.groupby("run", sort=False, as_index=False).agg(
         machine=("machine", "first"),
         created=("created", "first"),
         cells=("status", "size"),
         processes=("order", "nunique"),
     )
-    rows["created"] = rows["created"].map("{:%Y-%m-%d %H:%M:%S UTC}".format)
-    rows["command"] = [commands.get(run, "") for run in rows["run"]]
-    return rows
+    runs["created"] = runs["created"].map("{:%Y-%m-%d %H:%M:%S UTC}".format)
+    runs["command"] = [commands.get(run, "") for run in runs["run"]]
+    return runs
 
 
 def _joined(values: Iterable[Any]) -> str:

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from bench.report import judged
+from bench.report import rows as tables
 from bench.report.page import without_receipts
 from tests.bench.report import made_up
 
@@ -104,12 +104,12 @@ def test_backend_and_run_toggles_change_what_is_drawn(opened):
 def test_numbers_in_the_chart_equal_the_results(opened, frame, phase):
     """Every point of the chart is the figure that the statistics give for the stored rows, to the last digit."""
     slim = without_receipts(frame)
-    expected = judged.cells(slim, judged.figures(slim))
+    expected = tables.cells(slim, tables.estimates(slim))
     opened.choose("phase", phase)
     wanted = narrowed(expected, **{**FIRST_CHOICES, "phase": phase})
     joined = wanted.merge(opened.rows("time"), on=KEYS, suffixes=("_expected", ""))
     assert len(joined) == len(wanted) > 0
-    for name in ("seconds", "low", "high"):
+    for name in ("seconds", "low_s", "high_s"):
         assert joined[name].to_numpy() == pytest.approx(joined[f"{name}_expected"].to_numpy(), rel=1e-12)
 
 

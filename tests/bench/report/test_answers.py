@@ -11,17 +11,17 @@ def cell(verdict, leaders, **more):
 
 
 def test_verdicts_differ_without_colour():
-    """A winner, a tie and an undecided cell differ in their letters; an estimate has a sign of its own."""
-    assert cell("winner", ("numba",)).lines == ["numba"]
-    assert cell("tie", ("numba", "numpy")).lines == ["numba", "=", "numpy"]
-    assert cell("undecided", ("numba", "numpy", "jax")).lines == ["numba", "?", "numpy+"]
-    assert cell("winner", ("numba",), estimated=True).lines == ["~numba"]
+    """A fastest, a tie and an undecided cell differ in their letters; an estimate has a sign of its own."""
+    assert cell("fastest", ("numba",)).lines == ["numba"]
+    assert cell("tie", ("numba", "numpy")).lines == ["numba", "= numpy"]
+    assert cell("undecided", ("numba", "numpy", "jax")).lines == ["numba", "? 2 more"]
+    assert cell("fastest", ("numba",), estimated=True).lines == ["~numba"]
     assert cell("none", ()).lines == ["-"]
 
 
 def test_sentence_of_a_cell_names_time_and_next_best():
-    """The sentence of a winner has its total and how far the next one is; of a tie, both names."""
-    assert cell("winner", ("numba",)).sentence == (
+    """The sentence of a fastest has its total and how far the next one is; of a tie, both names."""
+    assert cell("fastest", ("numba",)).sentence == (
         "256 rows, 1,000 steps: numba is fastest with 100 ms in all, 2 times as fast as numpy."
     )
     assert cell("tie", ("numba", "numpy")).sentence == "256 rows, 1,000 steps: numba and numpy tie within the margin."
@@ -29,7 +29,9 @@ def test_sentence_of_a_cell_names_time_and_next_best():
 
 def test_card_lays_cells_out_by_batch_and_steps():
     """Rows are batches, columns numbers of steps, and the cell shown first is the middle batch at 1,000 steps."""
-    cells = tuple(Cell(batch, steps, "winner", ("numba",), (NUMBA,)) for batch in (1, 16, 256) for steps in (10, 1_000))
+    cells = tuple(
+        Cell(batch, steps, "fastest", ("numba",), (NUMBA,)) for batch in (1, 16, 256) for steps in (10, 1_000)
+    )
     card = Card("run", "3-2-1", "float32", "cpu", 2, "warm", "words", cells)
     assert card.steps == [10, 1_000]
     assert [row["batch"] for row in card.rows] == [1, 16, 256]

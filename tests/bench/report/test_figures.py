@@ -1,13 +1,14 @@
 """Figures as files: drawn without a browser, named safely, with the report's own numbers and looks."""
 
 import itertools
+import json
 import re
 
 import altair as alt
 import pytest
+import vl_convert
 
-from bench.report import figures, page
-from bench.report.narrowed import levels
+from bench.report import figures, marks, page
 from bench.terminal.palette import BACKEND_COLOURS
 from tests.bench.report import made_up
 
@@ -52,14 +53,20 @@ def test_file_names_are_safe():
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("low", "high", "expected"),
     [
-        ([1e-6, 1e-2], [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]),
-        ([0.2, 20.0], [0.2, 0.5, 1, 2, 5, 10, 20]),
-        ([], []),
-        ([float("nan"), -1.0, 0.0], []),
+        (1e-6, 1e-2, ["1 µs", "10 µs", "100 µs", "1 ms", "10 ms"]),
+        (0.2, 20.0, ["200 ms", "500 ms", "1 s", "2 s", "5 s", "10 s", "20 s"]),
+        (1.0, 1.6, ["1 s", "1.2 s", "1.5 s"]),
     ],
 )
-def test_levels_label_what_is_there(values, expected):
-    """A logarithmic axis is labelled at round values inside its data, and nowhere without data."""
-    assert levels(values) == pytest.approx(expected)
+def test_logarithmic_axis_is_labelled_at_round_values_of_its_rows(low, high, expected):
+    """A logarithmic axis is labelled inside its rows: powers of ten, 1-2-5, or finer; x where measured."""
+    rows = [{"backend": "numba", "batch": batch, "seconds": s} for batch, s in ((1, low), (32, high))]
+    spec = marks.finished(
+        *marks.line(marks.Theme(("numba",)), marks.batch_axis(), marks.seconds_axis("seconds", "time"), []), height=400
+    )
+    svg = vl_convert.vegalite_to_svg(json.dumps({**spec, "width": 300, "datasets": {"main": rows}}))
+    texts = re.findall(r">([^<>]+)</text>", svg)
+    assert [text for text in texts if re.fullmatch(r"[\d.]+ (µs|ms|s)", text)] == expected
+    assert [text for text in texts if text.isdigit()] == ["1", "32"]

@@ -101,3 +101,20 @@ def test_short_count_keeps_to_four_letters(count, short):
     """Counts in the map are at most four letters."""
     assert short_count(count) == short
     assert len(short_count(count)) <= 4
+
+
+@pytest.mark.parametrize(
+    ("value", "style", "text"),
+    [
+        (1.234e-6, "seconds", "1.23 µs"),
+        (float("nan"), "seconds", "\u2013"),
+        (None, "count", "\u2013"),
+        (0.123, "percent", "12.3 %"),
+        (2.0, "ratio", "2.00\u00d7"),
+        (True, "yes", "yes"),
+        (1_048_576, "count", "1,048,576"),
+    ],
+)
+def test_table_shows_what_the_terminal_shows(value, style, text):
+    """A table writes numbers as `bench.formats` does, with the sign of micro; what is missing is a dash."""
+    assert html.shown_as(value, style) == text

@@ -3,12 +3,10 @@
 import math
 
 from bench.advice.crossover import Change
-from bench.report.answers import Cell, Total
-from bench.report.outlook import Outlook
-from bench.report.sentences import sentence
+from bench.report.answers import Cell, Outlook, Total, sentence
 
 
-def outlook(batch_changes=(), step_changes=(), verdicts=("winner", "tie", "undecided"), batches=(1, 256, 65_536)):
+def outlook(batch_changes=(), step_changes=(), verdicts=("fastest", "tie", "undecided"), batches=(1, 256, 65_536)):
     """Return an outlook of three batches at 1,000 steps, in which numba is ahead."""
     totals = (Total("numba", 0.1, 0.09, 0.11), Total("numpy", 0.2, 0.19, 0.21))
     cells = tuple(
@@ -29,15 +27,15 @@ def test_sentence_names_changes_with_intervals():
     assert said == (
         "For 1,000 steps, the best is numpy up to 1,030 [694 to 2,000] rows, numba up to 43 [below to beyond], then "
         "torch. At 256 rows, numba overtakes numpy after 18,800 [18,200 to 19,500] steps. "
-        "3 answers on the map: 1 proven winners, 1 proven ties, 1 undecided."
+        "3 answers on the map: 1 proven fastest, 1 proven equal, 1 undecided."
     )
 
 
 def test_sentence_without_changes_is_no_stronger_than_the_proof():
     """One backend ahead everywhere *is fastest* only where every answer is proven; otherwise it leads."""
     assert sentence(outlook()).startswith("For 1,000 steps, numba leads at every batch from 1 to 65,536 rows.")
-    proven = sentence(outlook(verdicts=("winner",) * 3))
+    proven = sentence(outlook(verdicts=("fastest",) * 3))
     assert proven == (
         "For 1,000 steps, numba is fastest at every batch from 1 to 65,536 rows. All 3 answers on the map are proven."
     )
-    assert "numba is fastest at 256 rows." in sentence(outlook(verdicts=("winner",), batches=(256,)))
+    assert "numba is fastest at 256 rows." in sentence(outlook(verdicts=("fastest",), batches=(256,)))

@@ -15,14 +15,20 @@ report.make = function (tag, attributes = {}, ...children) {
   return element;
 };
 
+/** Where a row keeps what the page writes for its values. */
+report.SHOWN = Symbol("shown");
+
 /** Rows of a source as objects; sources travel as columns. */
 report.rowsOf = function (source) {
   const { names } = source;
-  const columns = source.columns.map((column) => (column.texts ? column.at.map((position) => column.texts[position]) : column));
+  const unpacked = (column) => (column.texts ? column.at.map((position) => column.texts[position]) : column);
+  const columns = source.columns.map(unpacked);
+  const shown = Object.entries(source.shown).map(([name, column]) => [name, unpacked(column)]);
   const rows = [];
   for (let i = 0; i < (columns[0] || []).length; i += 1) {
     const row = {};
     names.forEach((name, k) => { row[name] = columns[k][i]; });
+    row[report.SHOWN] = Object.fromEntries(shown.map(([name, column]) => [name, column[i]]));
     rows.push(row);
   }
   return rows;

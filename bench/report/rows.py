@@ -1,24 +1,100 @@
-"""Rows for the charts, from the tidy frame of `bench.results.load`: costs, shares of the limit, conformance, receipts.
+"""The rows of every picture, from the tidy frame of `bench.results.load`: one tidy table each, units in the names.
 
-Each function returns a tidy table of its own, one row a point or line of a table, with units in the names. Intervals
-and verdicts come from `bench.report.judged`; nothing here is drawn.
+Intervals and verdicts are those of `bench.verdicts`, phase by phase of each run, so that the page says what
+``python -m bench compare --phases PHASE`` says. Nothing is drawn here.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
-from bench.report.judged import CASE, CELL, framed
-from bench.report.outlook import CHANGE, LINE, STEPS, Outlook, change_row
+from bench.report.answers import CHANGE, LINE, STEPS, Outlook, change_row
 from bench.results import timed
+from bench.verdicts import pairs, statistics
+from bench.verdicts.statistics import CASE as CASE_OF_ONE_RUN
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.limits.ceilings import Ceilings
+
+CASE = ["run", *CASE_OF_ONE_RUN]
+"""What the backends of one comparison have in common."""
+
+CELL = [*CASE, "backend"]
+
+NUMPY, IDIOM = "numpy", "own idiom"
+"""What a backend can be compared with."""
+
+
+def phases(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield run, machine and rows of each phase that was timed."""
+    good = timed(frame)
+    for (run, machine, _), own in good.groupby(["run", "machine", "phase"], sort=False):
+        yield run, machine, own
+
+
+def estimates(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `bench.verdicts.statistics.cell_estimates` of each run and phase, with ``run`` and ``machine``."""
+    import pandas as pd
+
+    found = [statistics.cell_estimates(own).assign(run=run, machine=machine) for run, machine, own in phases(frame)]
+    return pd.concat(found, ignore_index=True)
+
+
+def cells(frame: pd.DataFrame, every: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of the first arm with their rounds, and each one's verdict among the backends of its phase.
+
+    That is the outcome of its case for the fastest, and what is proven of it against the fastest for any other.
+    """
+    import pandas as pd
+
+    good = timed(frame, arm="")
+    counts = good.groupby(CELL, as_index=False)[["rounds", "set_aside"]].sum()
+    own = every[every["arm"] == ""]
+    judged = [pairs.against_fastest(rows)[0] for _, rows in own.groupby(["run", "phase"], sort=False)]
+    return framed(pd.concat(judged, ignore_index=True).merge(counts, on=CELL), "seconds")
+
+
+def framed(rows: pd.DataFrame, value: str, apart: list[str] | None = None) -> pd.DataFrame:
+    """Return rows with ``drawn_low`` and ``drawn_high``: the interval, cut off where it would dwarf all the values.
+
+    An interval from two processes may span decades. The cut is at a third of the least value of the chart and at three
+    times its greatest; the interval itself stays as it is.
+    """
+    chart = rows.groupby([name for name in CASE if name != "batch" and name in rows] + (apart or []))[value]
+    low, high = ("low_s", "high_s") if "low_s" in rows else ("low", "high")
+    low, high = rows[low].clip(lower=chart.transform("min") / 3), rows[high].clip(upper=chart.transform("max") * 3)
+    return rows.assign(drawn_low=low, drawn_high=high)
+
+
+def ratios(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return how many times as fast each cell is as numpy's, and as the idiom of its own framework."""
+    import pandas as pd
+
+    found = []
+    for reference in (NUMPY, IDIOM):
+        against = rows["backend"] + "-idiom" if reference == IDIOM else pd.Series(NUMPY, rows.index)
+        base = rows[CASE].assign(backend=against).merge(rows, on=CELL, how="left")
+        known = base["log_s"].notna().to_numpy()
+        one, other = rows[known], base[known]
+        ratio = statistics.ratios(one, other)
+        made = one[CELL].assign(reference=reference, against=other["backend"].to_numpy())
+        found.append(made.assign(ratio=ratio.ratio, low=ratio.low, high=ratio.high))
+    return framed(pd.concat(found, ignore_index=True), "ratio", ["reference"])
+
+
+def repeats(every: pd.DataFrame) -> pd.DataFrame:
+    """Return the A/A arm: the copy's time over the first's, by cell, with the verdict of this comparison by itself."""
+    first, copy = every[every["arm"] == ""], every[every["arm"] != ""]
+    both = first[CELL].merge(copy[CELL])
+    found = statistics.ratios(both.merge(first, on=CELL), both.merge(copy, on=CELL))
+    made = both.assign(ratio=found.ratio, low=found.low, high=found.high)
+    return made.assign(verdict=statistics.verdicts(found, together=False))
+
 
 AFTER = "state after timing"
 """The claim that stands for the whole proof once timing is over."""
@@ -54,19 +130,29 @@ def limits(cells: pd.DataFrame, ceilings: Mapping[str, Ceilings]) -> pd.DataFram
             continue
         rows.append({**known, "limit_s": limit.seconds, "binds": limit.binds})
     if not rows:
-        return pd.DataFrame(columns=[*CASE, "limit_s", "binds", "label"])
-    found = pd.DataFrame(rows)
-    line = found.groupby([name for name in CASE if name != "batch"])["batch"]
+        return pd.DataFrame(columns=[*CASE, "limit_s", "binds"])
+    return pd.DataFrame(rows)[[*CASE, "limit_s", "binds"]]
+
+
+def limit_line(cells: pd.DataFrame, limit: pd.DataFrame) -> pd.DataFrame:
+    """Return the limits that the chart of times draws, one of each line with a label.
+
+    A limit far below the shortest time of its chart would squeeze all the times, so the line ends at a third of it.
+    """
+    chart = [name for name in CASE if name != "batch"]
+    shortest = cells.groupby(chart, as_index=False)["seconds"].min().rename(columns={"seconds": "shortest_s"})
+    drawn = limit.merge(shortest, on=chart)
+    drawn = drawn[drawn["limit_s"] >= drawn["shortest_s"] / 3].drop(columns="shortest_s")
+    line = drawn.groupby(chart)["batch"]
     third = line.rank(method="first") == 1 + line.transform("size") // 3
-    found["label"] = found["binds"].map("limit ({})".format).where(third, None)
-    return found[[*CASE, "limit_s", "binds", "label"]]
+    return drawn.assign(label=drawn["binds"].map("limit ({})".format).where(third, None))
 
 
 def shares(cells: pd.DataFrame, limit: pd.DataFrame) -> pd.DataFrame:
     """Return each cell's share of the limit: limit / time."""
-    joined = cells.merge(limit.drop(columns="label"), on=CASE)
+    joined = cells.merge(limit, on=CASE)
     joined["share"] = joined["limit_s"] / joined["seconds"]
-    return joined[[*CELL, "seconds", "low", "high", "limit_s", "binds", "share"]]
+    return joined[[*CELL, "seconds", "low_s", "high_s", "limit_s", "binds", "share"]]
 
 
 def ledger(frame: pd.DataFrame, found: Iterable[Outlook]) -> pd.DataFrame:
@@ -94,15 +180,15 @@ def totals(found: Iterable[Outlook]) -> pd.DataFrame:
             "batch": cell.batch,
             "steps": cell.steps,
             "backend": total.backend,
-            "seconds": total.seconds,
-            "low": total.low,
-            "high": total.high,
+            "total_s": total.total_s,
+            "low_s": total.low_s,
+            "high_s": total.high_s,
         }
         for one in found
         for cell in one.cells
         for total in cell.totals
     )
-    return framed(rows, "seconds", ["batch", "cache"])
+    return framed(rows, "total_s", ["batch", "cache"])
 
 
 def break_even(found: Iterable[Outlook]) -> pd.DataFrame:

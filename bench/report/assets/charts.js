@@ -36,46 +36,26 @@ function extentRows(exhibit, rows) {
   return found;
 }
 
-/** Values to label on a logarithmic ordinate: decades where they are many, else 1, 2 and 5 of each. */
-function levelsOf(rows, names) {
-  const values = names.flatMap((name) => rows.map((row) => row[name])).filter((value) => value > 0 && Number.isFinite(value));
-  if (!values.length) return [];
-  const low = values.reduce((a, b) => Math.min(a, b));
-  const high = values.reduce((a, b) => Math.max(a, b));
-  const decades = Math.log10(high / low);
-  const leading = decades > 2.5 ? [1] : decades > 0.6 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9];
-  const stride = Math.max(1, Math.round(decades / 7));
-  const levels = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
-    if (power % stride === 0) levels.push(...leading.map((digit) => Number(`${digit}e${power}`)));
-  }
-  return levels.filter((level) => level >= low * 0.999 && level <= high * 1.001);
-}
-
 /** A chart in words: where each backend begins and ends. */
 function inWords(exhibit, rows) {
   if (!exhibit.alternative) return `${exhibit.title}: ${rows.length} rows; the table below has them all.`;
   const [series, x, y] = exhibit.alternative;
-  const format = (name, value) => report.format(value, (exhibit.columns.find((column) => column.name === name) || {}).format);
   const groups = Map.groupBy ? Map.groupBy(rows, (row) => row[series]) : new Map(rows.map((row) => [row[series], rows.filter((other) => other[series] === row[series])]));
   const parts = [...groups].map(([name, own]) => {
     const points = x === series ? own : [...own].sort((a, b) => a[x] - b[x]);
     const [first, last] = [points[0], points[points.length - 1]];
-    const from = x === series ? format(y, first[y]) : `${format(y, first[y])} at ${format(x, first[x])}`;
-    return points.length < 2 ? `${name}: ${from}` : `${name}: from ${from} to ${format(y, last[y])} at ${format(x, last[x])}`;
+    const from = x === series ? report.text(first, y) : `${report.text(first, y)} at ${report.text(first, x)}`;
+    return points.length < 2 ? `${name}: ${from}` : `${name}: from ${from} to ${report.text(last, y)} at ${report.text(last, x)}`;
   });
   return `${exhibit.title}. ${parts.join("; ")}. The table below has every figure.`;
 }
 
 /** Put one chart into one place; the rows of every source are given by name. */
 async function drawChart(key, exhibit, sources, place, words) {
-  const ticks = exhibit.alternative ? [...new Set(sources.main.map((row) => row[exhibit.alternative[1]]))] : [];
-  const drawn = [...sources.main, ...sources.extent, ...(sources.limit || [])];
-  const levels = levelsOf(drawn, [...exhibit.extent, "drawn_low", "drawn_high", "limit_s"]);
-  const { rows, step } = exhibit.spec.usermeta;
-  const height = exhibit.spec.height || step * rows.reduce((lines, name) => lines * new Set(sources.main.map((row) => row[name])).size, 1);
+  const { columns, step } = exhibit.spec.usermeta || {};
+  const height = exhibit.spec.height || step * columns.reduce((lines, name) => lines * new Set(sources.main.map((row) => row[name])).size, 1);
   const spec = {
-    ...exhibit.spec, height, datasets: sources, params: [{ name: "ticks", value: ticks }, { name: "levels", value: levels }],
+    ...exhibit.spec, height, datasets: sources,
     layer: exhibit.spec.layer.filter((layer) => !layer.data || !layer.data.name || sources[layer.data.name].length),
   };
   const shown = await vegaEmbed(place, spec, { renderer: "svg", actions: false,  config: chartConfig(), tooltip: { theme: "custom" } });

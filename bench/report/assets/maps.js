@@ -21,15 +21,14 @@ function showDetail(card, button) {
     other.tabIndex = other === button ? 0 : -1;
   }
   const shown = cell.totals.slice(0, SHOWN);
-  const most = Math.max(...shown.map((total) => total.seconds));
+  const most = Math.max(...shown.map((total) => total.total_s));
   const list = report.make("dl");
   for (const total of shown) {
-    const interval = total.low === null ? "" : ` [${report.format(total.low, "seconds")} – ${report.format(total.high, "seconds")}]`;
     const meter = report.make("div", { class: "meter" });
     meter.style.setProperty("--c", report.payload.looks[total.backend].colour);
-    meter.style.width = `${100 * (total.seconds / most)}%`;
+    meter.style.width = `${100 * (total.total_s / most)}%`;
     list.append(report.make("dt", {}, total.backend), report.make("dd", {}, meter),
-      report.make("dd", { class: "number" }, report.format(total.seconds, "seconds") + interval));
+      report.make("dd", { class: "number" }, total.text));
   }
   card.querySelector(".detail").replaceChildren(report.make("p", {}, cell.sentence), list);
 }
@@ -62,3 +61,15 @@ report.startMaps = function () {
   showCards();
 };
 report.listeners.push(showCards);
+// Begins: choices, maps, charts; draws again when dark turns light.
+"use strict";
+
+report.recall();
+report.settle();
+report.drawToggles(document.getElementById("backend-toggles"), report.payload.backends, report.chosen.hiddenBackends, report.sample);
+const runToggles = document.getElementById("run-toggles");
+if (runToggles) report.drawToggles(runToggles, report.payload.runs.map((run) => run.id), report.chosen.hiddenRuns, null);
+report.startMaps();
+report.drawChoices();
+report.changed("shown");
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => report.changed("shown"));
