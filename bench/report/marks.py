@@ -218,8 +218,8 @@ class Lines(NamedTuple):
 def finished(*layers: alt.Chart, height: int | Lines) -> dict[str, Any]:
     """Return the layers as one chart that is as wide as its container, without what altair adds.
 
-    A height in `Lines` travels as ``usermeta`` until the rows are known: Vega-Lite has steps for that, but not in a chart
-    that is as wide as its container.
+    A height in `Lines` travels as ``usermeta`` until the rows are known. Vega-Lite has steps for that, but not
+    in a chart that is as wide as its container.
     """
     spec: dict[str, Any] = alt.layer(*layers).properties(width="container").to_dict(validate=False)
     kept = {key: value for key, value in spec.items() if key not in ("$schema", "config", "datasets")}
