@@ -25,8 +25,8 @@ from bench.terminal.palette import BACKEND_COLOURS, look_of
 if TYPE_CHECKING:
     import pandas as pd
 
-INSTALL = "pip install 'altair>=5.5' 'jinja2>=3.1' 'vl-convert-python>=1.7'"
-"""The command that installs what the report needs."""
+INSTALL = "pip install -U altair jinja2 vl-convert-python"
+"""The command that installs what the report needs; `pyproject.toml` alone says from which versions on."""
 
 SCRIPTS = ("state.js", "tables.js", "charts.js", "maps.js")
 

@@ -1,10 +1,13 @@
 """The command: writes the file and says where; every mistake is one line that says what to do."""
 
+import re
 import sys
+import tomllib
 
 import pytest
 
 from bench.cli import main
+from bench.report import html
 from tests.bench.report import made_up
 
 
@@ -43,6 +46,13 @@ def test_missing_library_names_the_command(root, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "altair" in said
     assert "pip install" in said
+
+
+def test_remedy_names_dependencies_and_no_version_of_its_own(project):
+    """The command that installs the report's libraries names dependencies of `pyproject.toml`, and no other versions."""
+    declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+    named = set(html.INSTALL.removeprefix("pip install -U ").split())
+    assert named <= {re.split(r"[<>=]", line)[0] for line in declared}
 
 
 def test_unwritable_place_is_wrong_usage(root, capsys):
