@@ -47,11 +47,13 @@ def run(args: argparse.Namespace) -> int:
     whole = [results.load(one) for one in chosen]
     if len(chosen) == 1:
         conditions.refuse(conditions.unlike_within(whole[0]), args.force)
-        found = compare.compare(select(whole[0], args), args.margin, limits_of(chosen[0], args.results))
+        frame = select(whole[0], args)
+        limit_of, beaten = limits_of(chosen[0], frame, args.results)
+        found = compare.compare(frame, args.margin, limit_of)
         if args.json:
             document.show(_document(chosen, found.rows, found))
         else:
-            _show(chosen[0], found, args.brief, conditions.busy(whole[0]))
+            _show(chosen[0], found, args.brief, [*beaten, conditions.busy(whole[0])])
         return 0
     frames = [select(frame, args) for frame in whole]
     unlike = conditions.unlike_between(frames[0], frames[1]) | conditions.unlike_speed(chosen[0], chosen[1])
@@ -97,16 +99,15 @@ def select(frame: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
     return frame
 
 
-def limits_of(run_: Run, root: Path | None) -> LimitOf | None:
-    """Return the limits of a run's machine, ``None`` where its ceilings were not measured."""
+def limits_of(run_: Run, frame: pd.DataFrame, root: Path | None) -> tuple[LimitOf | None, list[str]]:
+    """Return the limits of a run, ``None`` without ceilings, and a line for each that its rows have beaten."""
     from backends import Network
-    from bench import results
     from bench.errors import UsageError
-    from bench.limits import ceilings
+    from bench.limits import ceilings, corrections
 
-    measured = ceilings.load(run_.machine, root or results.results_root())
+    measured, beaten = corrections.of_run(run_, frame, root)
     if measured is None:
-        return None
+        return None, []
 
     def limit_of(network: str, batch: int, dtype: str, phase: str, threads: int) -> float | None:
         try:
@@ -114,17 +115,17 @@ def limits_of(run_: Run, root: Path | None) -> LimitOf | None:
         except UsageError:
             return None
 
-    return limit_of
+    return limit_of, list(map(str, beaten))
 
 
-def _show(run_: Run, found: Comparison, brief: bool, warning: str) -> None:
+def _show(run_: Run, found: Comparison, brief: bool, warnings: list[str]) -> None:
     from bench.terminal import comparing, terminal
 
     out = terminal.console()
     for part in comparing.one_run(found, brief, wide=out.width >= 72):
         out.print(part)
     out.print(comparing.trust(found))
-    if warning:
+    for warning in filter(None, warnings):
         out.print(warning)
     out.print(f"run {run_.id}, {run_.machine}", style="dim")
 

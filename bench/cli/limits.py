@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import CHECK_FAILED, document, flags
 
 if TYPE_CHECKING:
     from bench.limits.ceilings import Ceilings
-    from bench.limits.standings import Case, Standing
+    from bench.limits.corrections import Correction
+    from bench.limits.standings import LimitCase, Standing
     from bench.results import Run
 
 PROCESSES, QUICK_PROCESSES = 3, 2
@@ -32,7 +32,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
     what.add_argument("--no-peers", action="store_true", help="without TensorFlow, Keras, scikit-learn and flax")
     care = parser.add_argument_group("how long")
-    care.add_argument("--quick", action="store_true", help="three cases, two processes each, stored ceilings")
+    care.add_argument("--quick", action="store_true", help="three cases, two processes each")
     care.add_argument("--processes", type=flags.positive, metavar="N", help=f"of each backend ({PROCESSES})")
     flags.alias(care, "--blocks", "processes", flags.positive)
     care.add_argument("--cell-time", type=flags.seconds, metavar="TIME", help="of timed rounds for each case")
@@ -49,7 +49,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure what the flags ask for, or read it; print. 1 where something failed."""
     from bench import results
-    from bench.limits import ceilings, peers
+    from bench.limits import corrections, peers
     from bench.limits import standings as limits
     from bench.measure import contenders
 
@@ -57,26 +57,21 @@ def run(args: argparse.Namespace) -> int:
     if args.backends and not args.stored:
         own = [name for name in args.backends if name not in peers.installed()]
         contenders.named(own, args.dtypes or ("float32",), ("cpu",))
-    root = args.results or results.results_root()
-    if args.stored:
-        stored = results.resolve(args.stored, args.results)
-        known = ceilings.load(stored.machine, root)
-    else:
-        known = _ceilings(args, root)
-        stored = _measure(args, cases)
-    found = limits.standings(results.load(stored), cases, known)
+    stored = results.resolve(args.stored, args.results) if args.stored else _measure(args, cases)
+    ceilings = corrections.load(stored, args.results)
+    found, beaten = limits.standings(results.load(stored), cases, ceilings)
     failed = [standing for standing in found if standing.seconds is None]
     if args.json:
-        document.show(_document(stored, known, found, args.targets))
+        document.show(_document(stored, ceilings, found, beaten, args.targets))
     else:
-        _show(stored, known, found, args)
+        _show(stored, ceilings, found, beaten, args)
     return CHECK_FAILED if failed else 0
 
 
-def _cases(args: argparse.Namespace) -> tuple[Case, ...]:
+def _cases(args: argparse.Namespace) -> tuple[LimitCase, ...]:
     from backends import Network
     from bench.errors import UsageError
-    from bench.limits.standings import CASES, QUICK, Case
+    from bench.limits.standings import CASES, QUICK, LimitCase
 
     if not args.case:
         return QUICK if args.quick and not args.stored else CASES
@@ -85,7 +80,7 @@ def _cases(args: argparse.Namespace) -> tuple[Case, ...]:
         network, _, rest = text.partition(":")
         batch, _, phase = rest.partition(":")
         try:
-            cases.append(Case(str(Network.parse(network)), int(batch.replace(",", "")), phase or "step"))
+            cases.append(LimitCase(str(Network.parse(network)), int(batch.replace(",", "")), phase or "step"))
         except ValueError:
             raise UsageError(
                 f"--case {text}: expected NETWORK:ROWS or NETWORK:ROWS:train, such as 3-2-1:16384"
@@ -95,26 +90,10 @@ def _cases(args: argparse.Namespace) -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def _ceilings(args: argparse.Namespace, root: Path) -> Ceilings:
-    """Return the machine's ceilings, measured now; with ``--quick`` those that are stored, where they are."""
-    from bench import machine
-    from bench.limits import ceilings, probes
-    from bench.terminal import terminal
-
-    known = ceilings.load(machine.machine_id(), root)
-    cores = machine.default_threads()
-    if known is not None and args.quick and cores in known.threads:
-        return known
-    with terminal.progress("ceilings") as bar:
-        found = probes.measure([cores], progress=bar.update, known=known)
-    ceilings.save(found, root)
-    return found
-
-
-def _measure(args: argparse.Namespace, cases: tuple[Case, ...]) -> Run:
+def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     """Carry out the campaign; return where it is kept."""
     from backends.installed import install_command
-    from bench.limits import peers
+    from bench.limits import peers, probes
     from bench.limits import standings as limits
     from bench.measure import campaign
     from bench.measure.budget import estimate_s
@@ -139,7 +118,9 @@ def _measure(args: argparse.Namespace, cases: tuple[Case, ...]) -> Run:
     err.print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")
     run_ = campaign.create(plan, [sys.argv[0], *sys.argv[1:]], "limits", args.results, pace)
     with terminal.progress("limits") as bar:
-        campaign.carry_out(run_, lambda state: bar.update(state.fraction, _short(state.text)))
+        campaign.carry_out(
+            run_, lambda state: bar.update(state.fraction, _short(state.text)), probes.between_laps(run_)
+        )
     return run_
 
 
@@ -152,7 +133,9 @@ def _short(text: str) -> str:
     return text
 
 
-def _document(stored: Run, known: Ceilings | None, found: list[Standing], targets: bool) -> dict[str, Any]:
+def _document(
+    stored: Run, known: Ceilings | None, found: list[Standing], beaten: list[Correction], targets: bool
+) -> dict[str, Any]:
     from dataclasses import asdict
 
     ratios = ("share", "times_idiom", "times_peer")
@@ -162,6 +145,7 @@ def _document(stored: Run, known: Ceilings | None, found: list[Standing], target
         "machine": stored.machine,
         "ceilings": known.created if known else None,
         "standings": rows,
+        "limits_beaten": list(map(str, beaten)),
     }
     if targets:
         from bench.limits.targets import judge
@@ -170,7 +154,9 @@ def _document(stored: Run, known: Ceilings | None, found: list[Standing], target
     return told
 
 
-def _show(stored: Run, known: Ceilings | None, found: list[Standing], args: argparse.Namespace) -> None:
+def _show(
+    stored: Run, known: Ceilings | None, found: list[Standing], beaten: list[Correction], args: argparse.Namespace
+) -> None:
     """Print a table a case, then what to know about it."""
     from bench.terminal import standings, terminal
 
@@ -181,6 +167,6 @@ def _show(stored: Run, known: Ceilings | None, found: list[Standing], args: argp
     if args.targets:
         out.print(standings.targets(found))
         out.print()
-    for line in standings.remarks(found, known):
+    for line in standings.remarks(found, known is not None, beaten):
         out.print(line)
     out.print(f"kept in {os.path.relpath(stored.path)}")

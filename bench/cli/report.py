@@ -50,14 +50,17 @@ def _write_report(args: argparse.Namespace, chosen: list[Run], vega: Vega) -> in
     """Make the page while the scripts are bundled, write both, and say where."""
     import bench.results
     from bench.files import write_text
-    from bench.limits import ceilings
+    from bench.limits import corrections
     from bench.report import figures, html
     from bench.report.page import page
     from bench.terminal.terminal import console, format_count
 
     root = bench.results.results_root()
-    machines = {stored.machine for stored in chosen}
-    limits = {machine: found for machine in machines if (found := ceilings.load(machine, root)) is not None}
+    limits = {
+        stored.machine: known
+        for stored in chosen
+        if (known := corrections.of_run(stored, bench.results.load(stored), root)[0]) is not None
+    }
     commands = {stored.id: command_of(stored.manifest.get("command")) for stored in chosen}
     made = page(bench.results.load(*chosen), limits, commands)
     text = html.rendered(made, vega.result())

@@ -158,6 +158,7 @@ def _to_resume(args: argparse.Namespace) -> Run:
 def _carry_out(run_: Run, as_json: bool) -> int:
     """Run what is left of a run, with progress; report it."""
     from bench.cli.document import show
+    from bench.limits import probes
     from bench.measure import campaign
     from bench.results.journal import JournalFull
     from bench.terminal import terminal
@@ -165,7 +166,9 @@ def _carry_out(run_: Run, as_json: bool) -> int:
     resume = f"go on with: python -m bench run --resume {run_.id}{_results_flag(run_)}"
     try:
         with terminal.progress("measuring") as bar:
-            outcome = campaign.carry_out(run_, lambda state: bar.update(state.fraction, state.text))
+            outcome = campaign.carry_out(
+                run_, lambda state: bar.update(state.fraction, state.text), probes.between_laps(run_)
+            )
     except KeyboardInterrupt:
         messages.note(f"interrupted; what was measured is kept in {run_.path}\n{resume}")
         return INTERRUPTED

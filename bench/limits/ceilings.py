@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from backends import Network
 from bench.errors import UsageError
 from bench.files import write_text
 from bench.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
+
+if TYPE_CHECKING:
+    from bench.results import Run
 
 __all__ = [
     "Ceiling",
@@ -24,8 +27,10 @@ __all__ = [
     "least_bytes",
     "limit_s",
     "load",
+    "load_of",
     "product_flop",
     "save",
+    "save_of",
     "tanh_count",
 ]
 
@@ -79,12 +84,14 @@ class Ceilings:
 
         Smaller sets are faster, so a set between two measured ones gets the faster rate, and the limit stays a limit.
         """
-        rates = [c for c in self._of(kinds, "", threads)]
-        fitting = max(
-            (c.working_set_bytes for c in rates if c.working_set_bytes <= working_set_bytes),
-            default=min(c.working_set_bytes for c in rates),
-        )
-        return max(c.per_second for c in rates if c.working_set_bytes >= fitting)
+        self._of(kinds, "", threads)
+        rates = []
+        for kind in kinds:
+            of_kind = [c for c in self.measured if (c.kind, c.threads) == (kind, threads)]
+            sizes = [c.working_set_bytes for c in of_kind]
+            nearest = max((size for size in sizes if size <= working_set_bytes), default=min(sizes, default=0))
+            rates += [c.per_second for c in of_kind if c.working_set_bytes >= nearest]
+        return max(rates)
 
     def product(self, dtype: str, threads: int) -> float:
         """Return the best FLOP a second of any matrix product."""
@@ -95,13 +102,13 @@ class Ceilings:
         return max(c.per_second for c in self._of(("tanh",), dtype, threads))
 
     def _of(self, kinds: tuple[Kind, ...], dtype: str, threads: int) -> list[Ceiling]:
-        found = [c for c in self.measured if c.kind in kinds and c.dtype == dtype and c.threads == threads]
-        if not found:
+        known = [c for c in self.measured if c.kind in kinds and c.dtype == dtype and c.threads == threads]
+        if not known:
             raise UsageError(
                 f"no ceiling of {' or '.join(kinds)} for {dtype or 'any dtype'} with {threads} threads; "
                 f"measured: {', '.join(map(str, self.threads)) or 'none'}; run: {MEASURE} --threads {threads}"
             )
-        return found
+        return known
 
 
 @dataclass(frozen=True)
@@ -157,23 +164,44 @@ def limit_s(
 def save(ceilings: Ceilings, root: Path) -> Path:
     """Write ``<root>/<machine>/ceilings.json``, whole or not at all; return its path."""
     path = root / ceilings.machine / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps({"schema": SCHEMA, **asdict(ceilings)}, indent=1) + "\n")
+    _write(path, ceilings)
     return path
 
 
+def save_of(run: Run, ceilings: Ceilings) -> None:
+    """Keep the ceilings that were measured in a run with that run."""
+    _write(run.path / FILE, ceilings)
+
+
 def load(machine: str, root: Path) -> Ceilings | None:
-    """Return the stored ceilings of a machine, ``None`` where none were measured.
+    """Return the stored ceilings of a machine, ``None`` if none were measured.
 
     Raises:
         UsageError: the file is not one of ceilings.
     """
-    path = root / machine / FILE
+    return _read(root / machine / FILE)
+
+
+def load_of(run: Run) -> Ceilings | None:
+    """Return the ceilings that were measured in a run, ``None`` if none were.
+
+    Raises:
+        UsageError: the file is not one of ceilings.
+    """
+    return _read(run.path / FILE)
+
+
+def _write(path: Path, ceilings: Ceilings) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps({"schema": SCHEMA, **asdict(ceilings)}, indent=1) + "\n")
+
+
+def _read(path: Path) -> Ceilings | None:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         measured = tuple(Ceiling(**item) for item in stored["measured"])
         return Ceilings(stored["machine"], stored["created"], stored["fingerprint"], measured)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} does not hold ceilings: {error!r}; measure them again with: {MEASURE}") from None

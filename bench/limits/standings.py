@@ -16,6 +16,7 @@ from backends import Network
 from bench import machine
 from bench.limits import peers
 from bench.limits.ceilings import Ceilings, Limit, limit_s
+from bench.limits.corrections import Correction, Timed, corrected
 from bench.measure.plan import Group, Plan, ordered
 from bench.measure.timing import Effort
 from bench.memory import check_room
@@ -27,7 +28,7 @@ SHORTEST_LIMIT_S = 1e-6
 """Below it a call's own overhead is all there is to see, and a share of the limit says nothing."""
 
 
-class Case(NamedTuple):
+class LimitCase(NamedTuple):
     """A network, rows of a batch and a phase."""
 
     network: str
@@ -36,15 +37,15 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("3-2-1", 3, "train"),
-    Case("3-2-1", 3),
-    Case("3-2-1", 16_384),
-    Case("3-2-1", 1_048_576),
-    Case("32-64-1", 65_536),
-    Case("64-64-64-1", 16_384),
-    Case("784-512-10", 4_096),
+    LimitCase("3-2-1", 3, "train"),
+    LimitCase("3-2-1", 3),
+    LimitCase("3-2-1", 16_384),
+    LimitCase("3-2-1", 1_048_576),
+    LimitCase("32-64-1", 65_536),
+    LimitCase("64-64-64-1", 16_384),
+    LimitCase("784-512-10", 4_096),
 )
-QUICK = (Case("3-2-1", 3), Case("3-2-1", 1_048_576), Case("784-512-10", 4_096))
+QUICK = (LimitCase("3-2-1", 3), LimitCase("3-2-1", 1_048_576), LimitCase("784-512-10", 4_096))
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Standing:
         peer: the fastest peer, with its seconds.
     """
 
-    case: Case
+    case: LimitCase
     dtype: str
     backend: str
     role: str
@@ -92,7 +93,12 @@ class Standing:
 
 
 def make_plan(
-    cases: Sequence[Case], dtypes: Sequence[str], names: Sequence[str], processes: int, timed_s: float, timeout_s: float
+    cases: Sequence[LimitCase],
+    dtypes: Sequence[str],
+    names: Sequence[str],
+    processes: int,
+    timed_s: float,
+    timeout_s: float,
 ) -> Plan:
     """Return the campaign that measures some cases.
 
@@ -129,46 +135,73 @@ def contenders(with_peers: bool = True) -> tuple[str, ...]:
     return (*here, *(peers.installed().values() if with_peers else ()))
 
 
-def standings(frame: pd.DataFrame, cases: Sequence[Case], ceilings: Ceilings | None) -> list[Standing]:
-    """Return each backend's standing in each of some cases, fastest first within a case; those that failed last.
+def standings(
+    frame: pd.DataFrame, cases: Sequence[LimitCase], ceilings: Ceilings | None
+) -> tuple[list[Standing], list[Correction]]:
+    """Return each backend's standing in each of some cases, fastest first within a case and those that failed last,
+    and the limits that a time has beaten, which the standings have raised.
 
     Args:
         frame: one run as `bench.results.load` gives it; what was not measured is left out.
         cases: in the order wanted.
         ceilings: of the machine of that run.
     """
+    contests = [
+        contest
+        for dtype in sorted(frame["dtype"].unique())
+        for case in cases
+        if (contest := _contest(frame, case, dtype)) is not None
+    ]
+    corrections: list[Correction] = []
+    if ceilings is not None:
+        times = [
+            Timed(*contest.case[:2], contest.dtype, contest.case.phase, contest.threads, backend, seconds)
+            for contest in contests
+            for backend, seconds in contest.seconds.items()
+        ]
+        ceilings, corrections = corrected(ceilings, times)
     roles = {entry.name: entry.role for entry in backends.catalogue()}
-    found = []
-    for dtype in sorted(frame["dtype"].unique()):
-        for case in cases:
-            of_case = (frame["network"] == case.network) & (frame["batch"] == case.batch)
-            cells = frame[of_case & (frame["phase"] == case.phase) & (frame["dtype"] == dtype) & (frame["arm"] == "")]
-            if not cells.empty:
-                found += _standings(cells, case, dtype, ceilings, roles)
-    return found
+    return [standing for contest in contests for standing in _standings(contest, ceilings, roles)], corrections
 
 
-def _standings(
-    cells: pd.DataFrame, case: Case, dtype: str, ceilings: Ceilings | None, roles: dict[str, str]
-) -> list[Standing]:
+class _Contest(NamedTuple):
+    """One case in one dtype: the rows of all backends with the most threads, and the seconds of those with a time."""
+
+    case: LimitCase
+    dtype: str
+    threads: int
+    rows: pd.DataFrame
+    seconds: dict[str, float]
+
+
+def _contest(frame: pd.DataFrame, case: LimitCase, dtype: str) -> _Contest | None:
+    """Return what was measured of a case, ``None`` if nothing was."""
     from bench.verdicts.statistics import cell_estimates
 
-    threads = int(cells["threads"].max())
-    cells = cells[cells["threads"] == threads]
+    of_case = (frame["network"] == case.network) & (frame["batch"] == case.batch) & (frame["phase"] == case.phase)
+    rows = frame[of_case & (frame["dtype"] == dtype) & (frame["arm"] == "")]
+    if rows.empty:
+        return None
+    threads = int(rows["threads"].max())
+    rows = rows[rows["threads"] == threads]
+    seconds = {str(cell.backend): float(cell.seconds) for cell in cell_estimates(rows).itertuples()}
+    return _Contest(case, dtype, threads, rows, seconds)
+
+
+def _standings(contest: _Contest, ceilings: Ceilings | None, roles: dict[str, str]) -> list[Standing]:
+    case, dtype, threads, rows, seconds = contest
     limit = None
     if ceilings is not None:
         limit = limit_s(Network.parse(case.network), case.batch, dtype, case.phase, ceilings, threads)
-    figures = cell_estimates(cells)
-    seconds = {str(row.backend): float(row.seconds) for row in figures.itertuples()}
     rivals = {name: seconds[name] for name in seconds if name in peers.BUILT_IN_PEERS or peers.short_name(name) != name}
     fastest = min(rivals, key=lambda name: rivals[name], default=None)
-    made = []
-    for name, rows in cells.groupby("backend", sort=False):
-        failed = rows[rows["status"] != "ok"]
+    ranked = []
+    for name, of_backend in rows.groupby("backend", sort=False):
+        failed = of_backend[of_backend["status"] != "ok"]
         role = roles.get(str(name), "plugin" if peers.short_name(str(name)) == name else "peer")
         if role == "peer" and set(failed["status"]) == {"unavailable"}:
             continue  # one that does not have this dtype is no rival in it
-        made.append(
+        ranked.append(
             Standing(
                 case=case,
                 dtype=dtype,
@@ -181,4 +214,4 @@ def _standings(
                 peer=(peers.short_name(fastest), rivals[fastest]) if fastest else None,
             )
         )
-    return sorted(made, key=lambda standing: (standing.seconds is None, standing.seconds or 0.0))
+    return sorted(ranked, key=lambda standing: (standing.seconds is None, standing.seconds or 0.0))

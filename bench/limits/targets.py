@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.formats import format_count, format_percent, format_ratio, format_seconds
-from bench.limits.standings import Case, Standing
+from bench.limits.standings import LimitCase, Standing
 
 Measure = Literal["seconds", "share", "times_peer", "times_idiom"]
 BEST, EVERY = "best", "every"
@@ -24,7 +24,7 @@ class Target:
     ``who`` is ``best``, the fastest tuned backend; ``every``, each of them; or a name.
     """
 
-    case: Case
+    case: LimitCase
     who: str
     measure: Measure
     value: float
@@ -43,9 +43,9 @@ class Verdict:
     value: float | None
 
 
-_TRAIN, _STEP = Case("3-2-1", 3, "train"), Case("3-2-1", 3)
-_MIDDLE, _LARGE = Case("3-2-1", 16_384), Case("3-2-1", 1_048_576)
-_HIDDEN, _DEEP, _WIDE = Case("32-64-1", 65_536), Case("64-64-64-1", 16_384), Case("784-512-10", 4_096)
+_TRAIN, _STEP = LimitCase("3-2-1", 3, "train"), LimitCase("3-2-1", 3)
+_MIDDLE, _LARGE = LimitCase("3-2-1", 16_384), LimitCase("3-2-1", 1_048_576)
+_HIDDEN, _DEEP, _WIDE = LimitCase("32-64-1", 65_536), LimitCase("64-64-64-1", 16_384), LimitCase("784-512-10", 4_096)
 
 TARGETS = (
     Target(_TRAIN, BEST, "seconds", 0.06e-6),

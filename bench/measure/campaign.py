@@ -65,8 +65,12 @@ class Outcome:
     seconds: float = 0.0
 
 
-def carry_out(run: Run, report: Callable[[Progress], None] = lambda _: None) -> Outcome:
+def carry_out(
+    run: Run, report: Callable[[Progress], None] = lambda _: None, after_lap: Callable[[int], None] = lambda _: None
+) -> Outcome:
     """Run every process of a run that has not ended yet; return what it came to.
+
+    After each lap ``after_lap`` is called with its number, to measure the machine in the same minutes.
 
     A process that was begun and did not end is run again, less the groups of which its whole lap has rows already; its
     new rows replace the old.
@@ -84,7 +88,7 @@ def carry_out(run: Run, report: Callable[[Progress], None] = lambda _: None) -> 
             f"run {run.id} is being measured by another process; start another: python -m bench run"
         ) from None
     with lock, Journal(run.path / ROWS) as journal, announced(f"run {run.id}") as neighbours:
-        return _Campaign(run, journal, report, neighbours).carry_out()
+        return _Campaign(run, journal, report, neighbours).carry_out(after_lap)
 
 
 @dataclass
@@ -132,7 +136,7 @@ class _Campaign:
         for _, record in results.records(run):
             self._learn(record)
 
-    def carry_out(self) -> Outcome:
+    def carry_out(self, after_lap: Callable[[int], None]) -> Outcome:
         self._look_around()
         for lap in self.plan.laps():
             left = [process for process in lap if process.order not in self.ended]
@@ -143,6 +147,7 @@ class _Campaign:
                 break
             if left:
                 self._measure(left)
+                after_lap(lap[0].lap)
         if not self.outcome.stopped:
             shutil.rmtree(self.run.path / CACHES, ignore_errors=True)
         self.outcome.processes = len(self.ended)

@@ -7,10 +7,11 @@ from itertools import groupby
 
 from rich.table import Table
 
-from bench.limits.ceilings import MEASURE, Ceilings
+from bench.limits.corrections import Correction
 from bench.limits.standings import SHORTEST_LIMIT_S, Standing
 from bench.terminal import terminal
 
+LIMITS = "python -m bench limits"
 OWN_ROLES = ("best", "plugin")
 
 
@@ -43,21 +44,22 @@ def _table(found: Sequence[Standing], everyone: bool) -> Table:
     return terminal.table(columns, rows, title=title, caption=caption)
 
 
-def remarks(found: Sequence[Standing], ceilings: Ceilings | None) -> Iterator[str]:
-    """Yield what a reader must know: failures, limits that cannot be right, limits that are not known."""
+def remarks(found: Sequence[Standing], known: bool, corrections: Sequence[Correction]) -> Iterator[str]:
+    """Yield what a reader must know: failures, limits that were beaten, limits that are not known.
+
+    Args:
+        found: the standings shown.
+        known: whether ceilings were measured.
+        corrections: the limits that a time has beaten.
+    """
     told = set()
     for standing in found:
         if standing.seconds is None and (line := f"{standing.backend}: {standing.reason}") not in told:
             told.add(line)
             yield f"FAILED {line}"
-    for standing in found:
-        if standing.share is not None and standing.share > 1:
-            yield (
-                f"{standing.backend} at {standing.case.network}, {terminal.format_count(standing.case.batch)} rows, "
-                f"beats its limit: a ceiling was measured while the machine was busy; again: {MEASURE}"
-            )
-    if ceilings is None:
-        yield f"limits are not known: no ceilings of this machine are stored; {MEASURE}"
+    yield from map(str, corrections)
+    if not known:
+        yield f"limits are not known: no ceilings were measured with this run; measure again: {LIMITS}"
     elif any(standing.limit and standing.limit.seconds < SHORTEST_LIMIT_S for standing in found):
         shortest = terminal.format_seconds(SHORTEST_LIMIT_S)
         yield f"no share of a limit below {shortest}: a call's own cost is all there is to see"

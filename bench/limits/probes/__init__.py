@@ -6,10 +6,13 @@ library is the ceiling. What a probe does stands in the module of its library; h
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,14 +21,24 @@ from pathlib import Path
 from backends.installed import is_installed
 from bench.errors import UsageError
 from bench.formats import counted
-from bench.limits.ceilings import Ceiling, Ceilings
+from bench.limits.ceilings import Ceiling, Ceilings, load_of, save_of
 from bench.machine import cpus_for, default_threads, fingerprint, machine_id, physical_cores
+from bench.measure.manifest import stored_plan
 from bench.measure.process import environment
+from bench.results import Run
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")
 DTYPES = ("float32", "float64")
 SECONDS = 0.2
 """How long each probe is repeated; its best time counts, so longer finds a quieter moment, never a slower rate."""
+
+BRIEF_SECONDS = 0.03
+"""The same for the few probes that a campaign makes between its laps."""
+
+MOST_SHARE = 0.08
+"""Of a campaign's time that its probes may take, less the first of each lap."""
+
+logger = logging.getLogger(__name__)
 
 
 def measure(
@@ -51,14 +64,13 @@ def measure(
     counts = sorted(set(threads or (1, default_threads())))
     if counts[0] < 1 or counts[-1] > cores:
         raise UsageError(f"threads must be between 1 and the {cores} cores of this machine, got {counts}")
-    used = [name for name in libraries or LIBRARIES if is_installed(name)]
+    used = installed(libraries or LIBRARIES)
     children = [(library, count) for count in counts for library in used]
     found: list[Ceiling] = [*known.measured] if known else []
     for k, (library, count) in enumerate(children):
         progress(k / len(children), f"{library}, {counted(count, 'thread')}")
         found += _child(library, count, seconds)
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    return Ceilings(machine_id(), created, fingerprint(), best(found))
+    return Ceilings(machine_id(), _now(), fingerprint(), best(found))
 
 
 def best(measured: Iterable[Ceiling]) -> tuple[Ceiling, ...]:
@@ -88,10 +100,55 @@ def _raised(ceiling: Ceiling, others: list[Ceiling]) -> Ceiling:
     return replace(ceiling, per_second=top.per_second, by=top.by)
 
 
-def _child(library: str, threads: int, seconds: float) -> list[Ceiling]:
+def between_laps(run: Run) -> Callable[[int], None]:
+    """Return what a campaign calls after each lap: it probes some libraries and keeps the ceilings with the run.
+
+    So the ceilings meet the machine in the same minutes as the backends. Each call probes one library or more, in turn,
+    as long as all probes together have taken no more than `MOST_SHARE` of the campaign. A probe that fails costs its
+    own rates alone.
+    """
+    plan = stored_plan(run)
+    dtypes = tuple(dict.fromkeys(group.dtype for group in plan.groups if group.device == "cpu"))
+    children = [(library, count) for library in installed(LIBRARIES) for count in plan.threads if dtypes]
+    turns = itertools.cycle(children)
+    begun_s = time.monotonic()
+    spent_s = 0.0
+
+    def probe(lap: int) -> None:
+        nonlocal spent_s
+        known = load_of(run)
+        measured = list(known.measured) if known else []
+        for number, (library, threads) in enumerate(itertools.islice(turns, len(children))):
+            if number and spent_s > MOST_SHARE * (time.monotonic() - begun_s):
+                break
+            started_s = time.monotonic()
+            try:
+                measured += _child(library, threads, BRIEF_SECONDS, dtypes, brief=True)
+            except UsageError as error:
+                logger.warning("%s", error)
+            spent_s += time.monotonic() - started_s
+        if measured:
+            save_of(run, Ceilings(run.machine, _now(), fingerprint(), best(measured)))
+
+    return probe
+
+
+def installed(libraries: Iterable[str]) -> list[str]:
+    """Return those of some libraries that are here."""
+    return [name for name in libraries if is_installed(name)]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _child(
+    library: str, threads: int, seconds: float, dtypes: Sequence[str] = DTYPES, brief: bool = False
+) -> list[Ceiling]:
     """Run the probes of one library in a process of its own."""
     cpus = ",".join(map(str, cpus_for(threads)))
     command = [sys.executable, "-m", "bench.limits.probes.child", library, str(threads), cpus, str(seconds)]
+    command += [",".join(dtypes), *(["brief"] if brief else [])]
     done = subprocess.run(command, capture_output=True, text=True, env=_environment(threads), check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

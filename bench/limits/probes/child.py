@@ -1,4 +1,4 @@
-"""``python -m bench.limits.probes.child LIBRARY THREADS CPUS SECONDS``: time one library's probes, print them.
+"""``python -m bench.limits.probes.child LIBRARY THREADS CPUS SECONDS DTYPES [brief]``: time one library's probes.
 
 A probe is repeated until its seconds are over, in several passes over all probes, and its best time counts: a ceiling
 is what the machine can do when nothing else disturbs it.
@@ -25,10 +25,11 @@ LEAST_SAMPLES = 3
 
 def main(arguments: Sequence[str]) -> int:
     """Measure what the arguments name; return the exit status."""
-    library, threads, cpus, seconds = arguments
+    library, threads, cpus, seconds, dtypes, *brief = arguments
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(cpu) for cpu in cpus.split(",")})
-    probes: list[Probe] = list(importlib.import_module(f"bench.limits.probes.{library}_probes").probes(int(threads)))
+    module = importlib.import_module(f"bench.limits.probes.{library}_probes")
+    probes: list[Probe] = list(module.probes(int(threads), tuple(dtypes.split(",")), bool(brief)))
     for ceiling in measured(library, probes, int(threads), float(seconds)):
         print(json.dumps(asdict(ceiling)), flush=True)
     return 0

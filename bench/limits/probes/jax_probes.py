@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 
-from bench.limits.probes.probe import PRODUCTS, Probe, factors
+from bench.limits.probes.probe import DTYPES, PRODUCTS, Probe, factors, products
 
 
-def probes(threads: int) -> Iterator[Probe]:
+def probes(threads: int, dtypes: Sequence[str] = DTYPES, brief: bool = False) -> Iterator[Probe]:
     """Yield products for each dtype."""
     jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
-    for dtype in ("float32", "float64"):
-        for name, (_, _, _, left_transposed, right_transposed) in PRODUCTS.items():
+    for dtype in dtypes:
+        for name in products(brief):
+            _, _, _, left_transposed, right_transposed = PRODUCTS[name]
             left, right, flop = factors(name, dtype)
             a = jax.device_put(left.T if left_transposed else left)
             b = jax.device_put(right.T if right_transposed else right)

@@ -5,7 +5,7 @@ Each thread goes over its own arrays again and again, without the interpreter's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,7 @@ from numba import njit
 
 from backends.base import Array
 from backends.numba_tanh import tanh32, tanh64
-from bench.limits.probes.probe import Probe, memory, parts, random, repeats, working_sets
+from bench.limits.probes.probe import DTYPES, Probe, memory, parts, random, repeats, working_sets
 
 TANH_BLOCK = 1024
 TANH_REPEATS = 4000
@@ -54,19 +54,20 @@ def tanh_float64(x: Array, out: Array, times: int) -> None:
             out[j] = tanh64(x[j])
 
 
-def probes(threads: int) -> Iterator[Probe]:
+def probes(threads: int, dtypes: Sequence[str] = DTYPES, brief: bool = False) -> Iterator[Probe]:
     """Yield reading and copying for each working set, and tanh for each dtype."""
-    whole = memory()
-    for size in working_sets():
+    whole = memory(brief)
+    for size in working_sets(brief):
         x = parts(whole, size, threads, "int64")
         sums = np.zeros((threads, 8), np.int64)
         times = repeats(size)
         yield Probe("read", "", "sum", size, size * times, partial(_on_row, read, x, sums, times), spread=True)
-    for size in working_sets():
+    for size in working_sets(brief):
         source, copy = np.split(parts(whole, size, 2 * threads, "float64"), 2)
         times = repeats(size)
         yield Probe("copy", "", "copy", size, size * times, partial(_on_row, scale, source, copy, times), spread=True)
-    for dtype, kernel in (("float32", tanh_float32), ("float64", tanh_float64)):
+    for dtype in dtypes:
+        kernel = {"float32": tanh_float32, "float64": tanh_float64}[dtype]
         z = random((threads, TANH_BLOCK), dtype)
         call = partial(_on_row, kernel, z, np.empty_like(z), TANH_REPEATS)
         yield Probe("tanh", dtype, "tanh", 0, float(z.size * TANH_REPEATS), call, spread=True)

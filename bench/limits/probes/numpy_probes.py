@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
 from backends.base import Array
-from bench.limits.probes.probe import PRODUCTS, Probe, factors, memory, parts, random, repeats, working_sets
+from bench.limits.probes.probe import DTYPES, Probe, factors, memory, parts, products, random, repeats, working_sets
 
 TANH_BLOCK = 32_768
 TANH_REPEATS = 8
 
 
-def probes(threads: int) -> Iterator[Probe]:
+def probes(threads: int, dtypes: Sequence[str] = DTYPES, brief: bool = False) -> Iterator[Probe]:
     """Yield products, reading and copying for each working set, and tanh for each dtype."""
-    for dtype in ("float32", "float64"):
-        for name in PRODUCTS:
+    for dtype in dtypes:
+        for name in products(brief):
             left, right, flop = factors(name, dtype)
             out = np.empty((left.shape[0], right.shape[1]), dtype)
             yield Probe("product", dtype, name, 0, flop, partial(_product, left, right, out))
-    whole = memory()
-    for size in working_sets():
+    whole = memory(brief)
+    for size in working_sets(brief):
         x = parts(whole, size, threads, "float32")
         times = repeats(size)
         yield Probe("read", "", "sum", size, size * times, partial(_read, x, times), spread=True)
-    for size in working_sets():
+    for size in working_sets(brief):
         source, copy = np.split(parts(whole, size, 2 * threads, "float64"), 2)
         times = repeats(size)
         yield Probe("copy", "", "copy", size, size * times, partial(_copy, source, copy, times), spread=True)
-    for dtype in ("float32", "float64"):
+    for dtype in dtypes:
         z = random((threads, TANH_BLOCK), dtype)
         work = float(z.size * TANH_REPEATS)
         yield Probe("tanh", dtype, "tanh", 0, work, partial(_tanh, z, np.empty_like(z)), spread=True)

@@ -13,6 +13,7 @@ from bench.memory import room_bytes
 
 KIB, MIB = 1 << 10, 1 << 20
 WORKING_SETS = (16 * KIB, 64 * KIB, 1 * MIB, 4 * MIB, 16 * MIB, 64 * MIB, 512 * MIB)
+BRIEF_SETS = (64 * KIB, 4 * MIB, 128 * MIB)
 SAMPLE_S = 2e-3
 """About how long one call of a probe of small arrays should take: long for a clock, short for a quiet moment."""
 
@@ -26,6 +27,9 @@ PRODUCTS = {
     "64x64 * 64x16384": (64, 64, 16384, False, False),
 }
 """Rows, inner size, columns, and whether the left and the right factor are stored transposed."""
+
+BRIEF_PRODUCTS = ("512x4096 * 4096x784 (dW)", "1024x1024 * 1024x1024", "64x64 * 64x16384")
+DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,22 @@ class Probe:
     spread: bool = False
 
 
-def working_sets() -> tuple[int, ...]:
+def products(brief: bool = False) -> tuple[str, ...]:
+    """Return the names of the products to probe."""
+    return BRIEF_PRODUCTS if brief else tuple(PRODUCTS)
+
+
+def working_sets(brief: bool = False) -> tuple[int, ...]:
     """Return the sizes of memory to probe, the largest within an eighth of what is free."""
-    return tuple(size for size in WORKING_SETS if size <= room_bytes() // 8) or WORKING_SETS[:1]
+    sizes = BRIEF_SETS if brief else WORKING_SETS
+    return tuple(size for size in sizes if size <= room_bytes() // 8) or sizes[:1]
 
 
-def memory() -> Array:
+def memory(brief: bool = False) -> Array:
     """Return float64 ones as large as the largest working set: the one array that reading and copying work on, since to
     get memory from the system takes longer than to probe it.
     """
-    return np.ones(working_sets()[-1] // 8)
+    return np.ones(working_sets(brief)[-1] // 8)
 
 
 def parts(whole: Array, size: int, count: int, dtype: str) -> Array:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 
 from backends.torch_backend import has_onednn, onednn_linear
-from bench.limits.probes.probe import PRODUCTS, Probe, factors, random
+from bench.limits.probes.probe import DTYPES, Probe, factors, products, random
 
 TANH_BLOCK = 131_072
 
 
-def probes(threads: int) -> Iterator[Probe]:
+def probes(threads: int, dtypes: Sequence[str] = DTYPES, brief: bool = False) -> Iterator[Probe]:
     """Yield products and tanh for each dtype."""
     torch.set_num_threads(threads)
-    for dtype in ("float32", "float64"):
-        for name in PRODUCTS:
+    for dtype in dtypes:
+        for name in products(brief):
             left, right, flop = factors(name, dtype)
             a, b = torch.from_numpy(left), torch.from_numpy(right)
             out = a.new_empty(a.shape[0], b.shape[1])

@@ -15,14 +15,14 @@ from bench.cli import main
 from bench.errors import UsageError
 from bench.limits import peers
 from bench.limits import standings as limits
-from bench.limits.ceilings import Ceiling, Ceilings, save
+from bench.limits.ceilings import Ceiling, Ceilings
 from bench.limits.peers import PEERS
-from bench.limits.standings import CASES, Case, Standing, make_plan, standings
+from bench.limits.standings import CASES, LimitCase, Standing, make_plan, standings
 from bench.limits.targets import TARGETS, judge
 from bench.terminal import standings as report
 from bench.terminal.terminal import console
 
-LARGE, WIDE = Case("3-2-1", 1_048_576), Case("784-512-10", 4_096)
+LARGE, WIDE = LimitCase("3-2-1", 1_048_576), LimitCase("784-512-10", 4_096)
 FLAX = PEERS["flax"][1]
 SECONDS = {"numba": 1e-3, "numpy": 5e-3, "numba-idiom": 80e-3, "numpy-idiom": 35e-3, "torch-idiom": 25e-3, FLAX: 20e-3}
 CEILINGS = Ceilings(
@@ -37,7 +37,7 @@ CEILINGS = Ceilings(
 )
 
 
-def frame(seconds: dict[str, float], case: Case = LARGE, **columns: Any) -> pd.DataFrame:
+def frame(seconds: dict[str, float], case: LimitCase = LARGE, **columns: Any) -> pd.DataFrame:
     """Return two processes of each backend in one case, a tenth apart to both sides of its time."""
     rows = [
         {
@@ -64,7 +64,7 @@ def frame(seconds: dict[str, float], case: Case = LARGE, **columns: Any) -> pd.D
 
 def test_standing_is_time_limit_share_and_ratios() -> None:
     """The mean of processes over the limit, over the same framework's idiom, and over the fastest peer by name."""
-    found = {standing.backend: standing for standing in standings(frame(SECONDS), CASES, CEILINGS)}
+    found = {standing.backend: standing for standing in standings(frame(SECONDS), CASES, CEILINGS)[0]}
     numba = found["numba"]
     assert numba.limit is not None
     assert (numba.limit.binds, numba.limit.seconds) == ("tanh", pytest.approx(6.9e-4, rel=0.01))
@@ -81,14 +81,14 @@ def test_standing_is_time_limit_share_and_ratios() -> None:
 def test_best_peer_may_be_an_idiom_but_no_tuned_backend() -> None:
     """torch.nn, torch.compile and optax are what people run today; numpy's and numba's idioms are no packages."""
     seconds = {"numba": 1e-3, "numba-idiom": 2e-3, "numpy-idiom": 3e-3, "torch-compile": 4e-3, "jax-idiom": 5e-3}
-    for standing in standings(frame(seconds), CASES, None):
+    for standing in standings(frame(seconds), CASES, None)[0]:
         assert standing.peer == ("torch-compile", pytest.approx(4e-3))
 
 
 def test_standing_of_a_failure_has_its_reason_and_no_ratio() -> None:
     """A backend that failed comes last, named with status and reason; what it would be compared with is not made up."""
     rows = pd.concat([frame({"numpy": 5e-3}), frame({"jax": 1.0}, status="crashed", reason="signal 9")])
-    numpy, jax = standings(rows, CASES, None)
+    numpy, jax = standings(rows, CASES, None)[0]
     assert (jax.backend, jax.seconds, jax.reason) == ("jax", None, "crashed: signal 9")
     assert (jax.share, jax.times_idiom, jax.times_peer) == (None, None, None)
     assert (numpy.limit, numpy.share, numpy.times_idiom, numpy.peer) == (None, None, None, None)
@@ -98,12 +98,12 @@ def test_a_peer_that_lacks_the_dtype_is_no_rival() -> None:
     """It is left out, while a backend of ours that is not there is shown with the reason."""
     absent = {"status": "unavailable", "reason": "it has no dtype 'float64'"}
     rows = pd.concat([frame({"numpy": 5e-3}), frame({FLAX: 1.0, "jax": 1.0}, **absent)])
-    assert [standing.backend for standing in standings(rows, CASES, None)] == ["numpy", "jax"]
+    assert [standing.backend for standing in standings(rows, CASES, None)[0]] == ["numpy", "jax"]
 
 
 def test_share_of_a_tiny_limit_is_not_given() -> None:
     """Three rows could run in a nanosecond: a share of that says nothing."""
-    (standing,) = standings(frame({"numba": 1e-6}, Case("3-2-1", 3)), CASES, CEILINGS)
+    (standing,) = standings(frame({"numba": 1e-6}, LimitCase("3-2-1", 3)), CASES, CEILINGS)[0]
     assert standing.limit is not None
     assert standing.share is None
 
@@ -111,7 +111,7 @@ def test_share_of_a_tiny_limit_is_not_given() -> None:
 def test_targets_are_judged_case_by_case() -> None:
     """The best backend against peers and limit, each against its idiom, a fifth less in float64, all else untouched."""
     seconds = SECONDS | {"jax": 30e-3, "jax-idiom": 60e-3}
-    verdicts = {(v.backend, v.goal): v for v in judge(standings(frame(seconds), CASES, CEILINGS))}
+    verdicts = {(v.backend, v.goal): v for v in judge(standings(frame(seconds), CASES, CEILINGS)[0])}
     assert {key: v.verdict for key, v in verdicts.items()} == {
         ("numba", ">= 10.0x best peer"): "yes",
         ("numba", ">= 50.0 % of limit"): "yes",
@@ -120,7 +120,7 @@ def test_targets_are_judged_case_by_case() -> None:
         ("jax", ">= 3.00x idiom"): "no",
     }
     assert verdicts["jax", ">= 3.00x idiom"].reached == "2.00x"
-    double = standings(frame({"numba": 1e-3, "numba-idiom": 2.5e-3}, dtype="float64"), CASES, None)
+    double = standings(frame({"numba": 1e-3, "numba-idiom": 2.5e-3}, dtype="float64"), CASES, None)[0]
     goals = {v.goal: v.verdict for v in judge(double)}
     assert goals == {
         ">= 8.00x best peer": "not measured",
@@ -133,47 +133,50 @@ def test_targets_are_judged_case_by_case() -> None:
 def test_targets_in_seconds_are_met_from_below() -> None:
     """A step of three rows in 0.7 us meets 0.8 us, in 13 us misses JAX's 12 us; float64 has no target in seconds."""
     seconds = {"numba": 0.7e-6, "jax": 13e-6}
-    verdicts = judge(standings(frame(seconds, Case("3-2-1", 3)), CASES, CEILINGS))
+    verdicts = judge(standings(frame(seconds, LimitCase("3-2-1", 3)), CASES, CEILINGS)[0])
     assert [(v.backend, v.goal, v.verdict) for v in verdicts] == [
         ("numba", "<= 800 ns", "yes"),
         ("jax", "<= 12.0 us", "no"),
     ]
-    assert not list(judge(standings(frame(seconds, Case("3-2-1", 3), dtype="float64"), CASES, None)))
+    assert not list(judge(standings(frame(seconds, LimitCase("3-2-1", 3), dtype="float64"), CASES, None)[0]))
 
 
 def test_tables_fit_a_terminal_and_say_what_binds(capsys: pytest.CaptureFixture[str]) -> None:
     """Each case has a title with its limit, a row for each tuned backend, the best peer; all within 80 columns."""
-    found = standings(frame(SECONDS | {"torch": 90e-6}), CASES, CEILINGS)
-    for part in [*report.tables(found), report.targets(found), *report.remarks(found, CEILINGS)]:
+    found, beaten = standings(frame(SECONDS | {"torch": 90e-6}), CASES, CEILINGS)
+    for part in [*report.tables(found), report.targets(found), *report.remarks(found, True, beaten)]:
         console().print(part)
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
-    assert "3-2-1, 1,048,576 rows, float32, step: limit 692 us (tanh)" in shown
+    assert "3-2-1, 1,048,576 rows, float32, step: limit 90.0 us (tanh)" in shown
     assert "best peer: flax, 20.0 ms" in shown
     assert "numpy-idiom" not in shown
-    assert "torch at 3-2-1, 1,048,576 rows, beats its limit" in " ".join(shown.split())
+    assert "torch at 3-2-1, 1,048,576 rows, float32, step beat its limit: the ceiling of tanh" in " ".join(
+        shown.split()
+    )
+    assert max(standing.share for standing in found if standing.share) == pytest.approx(1)
     everyone = [table.row_count for table in report.tables(found, everyone=True)]
     assert everyone == [len(SECONDS) + 1]
 
 
 def test_remarks_tell_failures_and_missing_ceilings_once() -> None:
-    """One line a failure, and the command that measures ceilings."""
+    """One line a failure, and the command that measures again, with ceilings."""
     failed = Standing(LARGE, "float32", "jax", "best", None, "timeout: too long")
-    lines = list(report.remarks([failed, failed], None))
+    lines = list(report.remarks([failed, failed], False, []))
     assert lines[0] == "FAILED jax: timeout: too long"
-    assert [line for line in lines if "python -m bench ceilings" in line] == lines[1:2]
+    assert [line for line in lines if "python -m bench limits" in line] == lines[1:2]
 
 
 def test_plan_holds_every_case_in_isolated_blocks_on_all_cores() -> None:
     """Each case and dtype a group, each backend an arm, threads the cores; what does not fit in memory is refused."""
-    plan = make_plan([LARGE, Case("3-2-1", 3, "train")], ["float32", "float64"], ["numpy", FLAX], 2, 0.1, 60)
+    plan = make_plan([LARGE, LimitCase("3-2-1", 3, "train")], ["float32", "float64"], ["numpy", FLAX], 2, 0.1, 60)
     assert {(g.network, g.batch, g.dtype) for g in plan.groups} == {
         ("3-2-1", batch, dtype) for batch in (3, 1_048_576) for dtype in ("float32", "float64")
     }
     assert (plan.phases, plan.threads) == (("step", "train"), (machine.default_threads(),))
     assert plan.arms == tuple((name, "", plan.threads[0]) for name in ("numpy", FLAX))
     with pytest.raises(UsageError, match="rows of network 32-64-1 in float64 needs"):
-        make_plan([Case("32-64-1", 1 << 40)], ["float64"], ["numpy"], 1, 0.1, 60)
+        make_plan([LimitCase("32-64-1", 1 << 40)], ["float64"], ["numpy"], 1, 0.1, 60)
 
 
 def test_contenders_are_all_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,19 +196,14 @@ def test_built_in_peers_are_known_backends() -> None:
 
 
 def test_limits_command_measures_and_shows_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A tiny case on numpy and its idiom, with stored ceilings; the stored run shows the same figures again."""
-    here = machine.machine_id()
-    cores = machine.default_threads()
-    measured = tuple(
-        Ceiling(c.kind, c.dtype, cores, c.shape, c.working_set_bytes, c.per_second, c.by) for c in CEILINGS.measured
-    )
-    save(Ceilings(here, CEILINGS.created, {}, measured), tmp_path)
+    """A tiny case on numpy and its idiom, with ceilings probed in the run; the run shows the same figures again."""
     flags = ["limits", "--case", "3-2-1:2000", "--results", str(tmp_path)]
     names = ["--backends", "numpy,numpy-idiom", "--processes", "1", "--cell-time", "10ms"]
     assert main([*flags, *names, "--quick", "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
     rows = {row["backend"]: row for row in first["standings"]}
     assert rows["numpy"]["idiom_s"] == rows["numpy-idiom"]["seconds"] > 0
+    assert 0 < rows["numpy"]["share"] <= 1
     assert rows["numpy"]["limit"]["seconds"] > 0
     assert main([*flags, "--run", first["run"], "--all", "--targets"]) == 0
     shown = capsys.readouterr().out
