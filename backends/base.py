@@ -32,8 +32,8 @@ For one batch of ``n`` rows, ``X [n, inputs]`` and ``Y [n, outputs]``, and layer
                                             with m^ = m / (1 - beta1^t),  v^ = v / (1 - beta2^t)
 
 The softmax is taken of each row less its maximum, so that nothing overflows. ``Y`` of cross-entropy are probabilities
-whose rows sum to one up to rounding. Constants such as ``1 - beta2^t`` are exact before they are rounded to the dtype
-once: in float32 that subtraction would lose most of its digits; ``-expm1(t log(beta2))`` does not.
+whose rows sum to one up to rounding. Constants are rounded to the dtype once: ``1 - beta2^t`` comes from double
+precision, or as ``-expm1(t log(beta2))``, since a subtraction in float32 loses most of its digits at the first updates.
 
 A kernel names these ``x, y, w, b, z, h, g``, its sizes ``n, i, h, o``, and follows the lines above in this order. Many
 keep everything feature-major, ``[features, n]``: the same lines transposed.

@@ -13,6 +13,10 @@ import numpy as np
 from backends.base import Adam, Array, Momentum
 
 
+def _tanh(z: Array, room: Array) -> None:
+    np.tanh(z, z)
+
+
 def _relu(z: Array, room: Array) -> None:
     np.maximum(z, 0, out=z)
 
@@ -50,22 +54,21 @@ TimesSlope = Callable[[Array, Array, Array], Any]
 """Multiplies ``g`` by the slope, from ``h``, in place."""
 
 ACTIVATIONS: dict[str, tuple[Activate, TimesSlope]] = {
-    "tanh": (lambda z, room: np.tanh(z, z), _times_tanh_slope),
+    "tanh": (_tanh, _times_tanh_slope),
     "relu": (_relu, _times_relu_slope),
     "sigmoid": (_sigmoid, _times_sigmoid_slope),
     "identity": (lambda z, room: None, lambda g, h, room: None),
 }
 
 
-def _squared_error(predicted: Array, y: Array, terms: Any, g: Array) -> Any:
+def _squared_error(predicted: Array, y: Array, terms: Any, g: Array, flat: Array) -> Any:
     np.subtract(predicted, y, g)
-    error = g.ravel()
-    total = error.dot(error)
-    np.multiply(g, g.dtype.type(2) / terms, g)
+    total = flat.dot(flat)
+    np.multiply(g, 2 / terms, g)
     return total
 
 
-def _cross_entropy(predicted: Array, y: Array, terms: Any, g: Array) -> Any:
+def _cross_entropy(predicted: Array, y: Array, terms: Any, g: Array, flat: Array) -> Any:
     np.subtract(predicted, predicted.max(axis=0), g)
     along = np.einsum("or,or->", y, g)
     np.exp(g, g)
@@ -76,32 +79,37 @@ def _cross_entropy(predicted: Array, y: Array, terms: Any, g: Array) -> Any:
     return np.log(sums, sums).sum() - along
 
 
-LOSSES: dict[str, Callable[[Array, Array, Any, Array], Any]] = {
+LOSSES: dict[str, Callable[[Array, Array, Any, Array, Array], Any]] = {
     "mse": _squared_error,
     "cross-entropy": _cross_entropy,
 }
-"""Writes ``g``, the derivative by predicted of the loss of ``terms`` terms; returns the block's sum of terms."""
+"""Writes ``g``, the derivative by predicted of the loss of ``terms`` terms; returns the block's sum of terms.
+
+``flat`` is a view of ``g``; ``terms`` is of the arrays' dtype.
+"""
 
 
-def _descend(w: Array, g: Array, moments: list[Array], t: int, rate: float, rule: Any, room: Array) -> None:
-    np.multiply(g, w.dtype.type(rate), room)
+def _descend(w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Any, room: Array) -> None:
+    np.multiply(g, rate, room)
     np.subtract(w, room, w)
 
 
 def _descend_with_momentum(
-    w: Array, g: Array, moments: list[Array], t: int, rate: float, rule: Momentum, room: Array
+    w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Momentum, room: Array
 ) -> None:
     v = moments[0]
     np.multiply(v, w.dtype.type(rule.momentum), v)
     np.add(v, g, v)
-    np.multiply(v, w.dtype.type(rate), room)
+    np.multiply(v, rate, room)
     np.subtract(w, room, w)
 
 
-def _adam(w: Array, g: Array, moments: list[Array], t: int, rate: float, rule: Adam, room: Array) -> None:
+def _adam(w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Adam, room: Array) -> None:
     real = w.dtype.type
     m, v = moments
-    m_correction, v_correction = rule.corrections(t)
+    updates[0] += 1
+    m_correction, v_correction = rule.corrections(updates[0])
+    rate = float(rate)
     np.multiply(m, real(rule.beta1), m)
     np.multiply(g, real(1 - rule.beta1), room)
     np.add(m, room, m)
@@ -124,4 +132,6 @@ OPTIMIZERS: dict[str, Callable[..., None]] = {
     "momentum": _descend_with_momentum,
     "adam": _adam,
 }
-"""Makes update ``t`` of all parameters ``w``, one vector, and of its moments, in place."""
+"""Makes one update of all parameters ``w``, one vector, of its moments and of the number of updates, in place; ``rate``
+is of the dtype.
+"""

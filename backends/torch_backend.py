@@ -37,8 +37,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params, State
+from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.layout import copy_feature_major
+from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation
 
 BLOCK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 29}
 LEAST_ROWS = 1 << 13
@@ -46,13 +47,17 @@ LEAST_ROWS = 1 << 13
 than so many rows, where a product of a wide layer would lose more than the cache gains.
 """
 
-_times_tanh_derivative = torch.ops.aten.tanh_backward.grad_input  # g * (1 - h^2) in one pass
-# A product and a tanh by oneDNN, which torch.compile calls as well; builds without oneDNN have none.
+# A product and an activation by oneDNN, which torch.compile calls as well; builds without oneDNN have none.
 onednn_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 ONEDNN_TANH = 1 << 16
 ONEDNN_PRODUCT = 1 << 23
-"""From so many tanh, or so many multiplications of two numbers, oneDNN repays the 20 us that a call of it costs."""
+"""From this many tanh or sigmoids, or multiplications of two numbers, oneDNN repays the 20 us that its call costs."""
+
+WIDE_INPUTS = 128
+"""From this many inputs on a batch stays row-major: placing, splitting and reordering it are then copies of whole rows.
+Products of fewer features are faster from feature-major blocks.
+"""
 
 CAPTURED_STEPS = 256
 """So many steps on a GPU repay the milliseconds that it takes to record one of them."""
@@ -67,11 +72,16 @@ class Block(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Blocks of ``n`` rows in all, and ``1 / (n * outputs)`` as a tensor."""
+    """Blocks of ``n`` rows in all, the number of terms of the loss and its inverse as a tensor.
+
+    ``whole`` has the inputs ``[n, i + 1]`` and targets ``[o, n]`` of all rows if the blocks' inputs are views of it.
+    """
 
     blocks: list[Block]
     n: int
-    one_entry: Tensor
+    terms: int
+    one_term: Tensor
+    whole: tuple[Tensor, Tensor] | None = None
 
 
 class Vector(NamedTuple):
@@ -84,6 +94,19 @@ class Vector(NamedTuple):
     flat: Tensor
     layers: list[Tensor]
     transposed: list[Tensor]
+
+
+class Trained(NamedTuple):
+    """The params of this backend: a `Vector`, and the optimiser's moments, vectors like ``flat``.
+
+    ``updates []`` counts its updates, on the device, where a fused kernel reads it.
+    """
+
+    flat: Tensor
+    layers: list[Tensor]
+    transposed: list[Tensor]
+    moments: list[Tensor]
+    updates: Tensor
 
 
 class Outputs(NamedTuple):
@@ -102,7 +125,7 @@ class Scratch(NamedTuple):
 
     outputs: Outputs
     g: list[Tensor]
-    error: Tensor
+    flat_error: Tensor
     gradients: Vector
 
 
@@ -147,10 +170,24 @@ class TorchBackend(Backend):
     name = "torch"
     block_rows: int
     captured_steps: int
-    capabilities = Capabilities(devices=("cpu", "cuda"))
+    capabilities = Capabilities(
+        devices=("cpu", "cuda"),
+        activations=tuple(ACTIVATIONS),
+        losses=tuple(LOSSES),
+        optimizers=tuple(OPTIMIZERS),
+        minibatches=True,
+        threads=True,
+    )
 
-    def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
-        super().__init__(network, dtype, device)
+    def __init__(
+        self,
+        network: Network,
+        dtype: str = "float32",
+        device: str = "cpu",
+        optimizer: Optimizer | None = None,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(network, dtype, device, optimizer, threads)
         if device == "cuda" and not torch.cuda.is_available():
             raise BackendUnavailable(
                 f"backend 'torch' has no device 'cuda' here: torch {torch.__version__} sees no GPU; "
@@ -159,59 +196,78 @@ class TorchBackend(Backend):
         self._kind: dict[str, Any] = {"dtype": getattr(torch, dtype), "device": device}
         row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
         self.block_rows = max(LEAST_ROWS, BLOCK_BYTES[device] // row_bytes)
+        if threads is not None:
+            torch.set_num_threads(threads)
         self._multiply = _multiply_onednn if has_onednn(dtype, device) else _multiply
+        self._activation = ACTIVATIONS[network.activation]
+        self._times_slope = self._activation.times_slope
+        self._loss = LOSSES[network.loss]
+        self._advance = OPTIMIZERS[self.optimizer.name]
         self._kept: dict[int, Scratch] = {}
         if device == "cuda":
             self.captured_steps = CAPTURED_STEPS
         self._total = self._empty_vector()
 
-    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Vector:
-        self.host_state(state)
-        vector = self._empty_vector()
-        for view, (w, b) in zip(vector.layers, self.host_params(params), strict=True):
-            view[:, :-1] = torch.from_numpy(w)
-            view[:, -1] = torch.from_numpy(b)
-        return vector
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
+        updates, moments = self.host_state(state)
+        placed = self._placed_vector(self.host_params(params))
+        count = torch.full((), updates, dtype=torch.float32, device=self.device)  # as the fused optimisers want it
+        return Trained(*placed, [self._placed_vector(moment).flat for moment in moments.values()], count)
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
         x, y = self.host_batch(inputs, targets)
-        starts = range(0, len(x), self.block_rows)
-        blocks = [self._place_block(x[k : k + self.block_rows], y[k : k + self.block_rows]) for k in starts]
-        return Batch(blocks, len(x), torch.full((), 1 / y.size, **self._kind))
+        n, features = x.shape
+        if features >= WIDE_INPUTS:
+            rows_major = torch.empty(n, features + 1, **self._kind)
+            rows_major[:, :-1] = torch.from_numpy(x) if x.flags.writeable else torch.tensor(x)
+            rows_major[:, -1] = 1
+            return self._cut(rows_major, self._feature_major(y, ones=0))
+        pairs = ((x[k : k + self.block_rows], y[k : k + self.block_rows]) for k in range(0, n, self.block_rows))
+        return self._batch([_block(self._feature_major(a, ones=1), self._feature_major(b, ones=0)) for a, b in pairs])
+
+    def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
+        rows = self.checked_rows(rows_per_step, batch.n)
+        x, y = _whole(batch)
+        return [self._cut(x[k : k + rows], y[:, k : k + rows]) for k in range(0, batch.n, rows)]
+
+    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
+        rows = torch.from_numpy(self.checked_order(order, batch.n)).to(self.device)
+        x, y = _whole(batch)
+        return self._cut(x.index_select(0, rows), y.index_select(1, rows))
 
     @_full_precision
-    def forward(self, params: Vector, batch: Batch) -> list[Outputs]:
+    def forward(self, params: Trained, batch: Batch) -> list[Outputs]:
         tape = [self._empty_outputs(block.x.shape[1]) for block in batch.blocks]
         for block, outputs in zip(batch.blocks, tape, strict=True):
             self._forward(params, block, outputs)
         return tape
 
-    def backward(self, params: Vector, batch: Batch, tape: list[Outputs]) -> tuple[Tensor, Vector]:
+    def backward(self, params: Trained, batch: Batch, tape: list[Outputs]) -> tuple[Tensor, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
         return loss, self._vector(gradients.flat.clone())
 
-    def update(self, params: Vector, gradients: Vector, learning_rate: float) -> Vector:
-        params.flat.sub_(gradients.flat, alpha=learning_rate)
+    def update(self, params: Trained, gradients: Vector, learning_rate: float) -> Trained:
+        self._advance(params.flat, gradients.flat, params.moments, params.updates, learning_rate, self.optimizer)
         return params
 
-    def step(self, params: Vector, batch: Batch, learning_rate: float) -> tuple[Vector, Tensor]:
+    def step(self, params: Trained, batch: Batch, learning_rate: float) -> tuple[Trained, Tensor]:
         loss, gradients = self._gradients(params, batch, None)
-        params.flat.sub_(gradients.flat, alpha=learning_rate)
+        self._advance(params.flat, gradients.flat, params.moments, params.updates, learning_rate, self.optimizer)
         return params, loss
 
     def train(
-        self, params: Vector, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
-    ) -> tuple[Vector, Array]:
-        self.capabilities.require(self.name, self.network, minibatches=rows_per_step is not None)
+        self, params: Trained, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Trained, Array]:
         losses = torch.empty(self.checked_steps(steps), **self._kind)
-        if self.device == "cuda" and steps >= self.captured_steps:
+        parts = [batch] if rows_per_step is None else self.split(batch, rows_per_step)
+        if self.device == "cuda" and len(parts) == 1 and steps >= self.captured_steps:
             self._replay(params, batch, learning_rate, losses)
         else:
             for k in range(steps):
-                losses[k] = self.step(params, batch, learning_rate)[1]
+                losses[k] = self.step(params, parts[k % len(parts)], learning_rate)[1]
         return self.trained(params, losses.cpu().numpy(), learning_rate)
 
-    def _replay(self, params: Vector, batch: Batch, learning_rate: float, losses: Tensor) -> None:
+    def _replay(self, params: Trained, batch: Batch, learning_rate: float, losses: Tensor) -> None:
         """Train by a CUDA graph of one step: launching its kernels from Python takes longer than a small one runs.
 
         The first step runs as it is, since libraries must not start up in a recording; it and the recording have a
@@ -240,9 +296,13 @@ class TorchBackend(Backend):
         layers = zip(*(block.h for block in tape), strict=True)
         return tuple(torch.cat([h.T for h in layer]).cpu().numpy() for layer in layers)
 
-    def fetch(self, params: Vector) -> Params:
+    def fetch(self, params: Trained | Vector) -> Params:
         host = [view.cpu().numpy() for view in params.layers]
         return tuple(Layer(view[:, :-1].copy(), view[:, -1].copy()) for view in host)
+
+    def fetch_state(self, params: Trained) -> State:
+        moments = zip(self.optimizer.moments, params.moments, strict=True)
+        return State(int(params.updates), {name: self.fetch(self._vector(flat)) for name, flat in moments})
 
     def synchronize(self) -> None:
         if self.device == "cuda":
@@ -259,53 +319,73 @@ class TorchBackend(Backend):
         return facts
 
     @_full_precision
-    def _gradients(self, params: Vector, batch: Batch, tape: list[Outputs] | None) -> tuple[Tensor, Vector]:
+    def _gradients(self, params: Trained, batch: Batch, tape: list[Outputs] | None) -> tuple[Tensor, Vector]:
         """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
-        scale = 2 / (batch.n * self.network.outputs)
         total = self._total
-        squares: Any = None
+        loss: Any = None
         for k, block in enumerate(batch.blocks):
             room = self._scratch(block.x.shape[1])
             outputs = room.outputs if tape is None else tape[k]
             if tape is None:
                 self._forward(params, block, outputs)
             if k == 0:
-                squares = self._backward(params, block, outputs, scale, room, total)
+                loss = self._backward(params, block, outputs, batch.terms, room, total)
             else:
-                squares += self._backward(params, block, outputs, scale, room, room.gradients)
+                loss += self._backward(params, block, outputs, batch.terms, room, room.gradients)
                 total.flat.add_(room.gradients.flat)
-        return squares.mul_(batch.one_entry), total
+        return loss.mul_(batch.one_term), total
 
-    def _forward(self, params: Vector, block: Block, outputs: Outputs) -> None:
+    def _forward(self, params: Trained, block: Block, outputs: Outputs) -> None:
         """Write every layer's output of one block."""
         below = block.x
         last = len(params.layers) - 1
         for k, w in enumerate(params.layers):
-            self._multiply(w, below, outputs.h[k], tanh=k < last)
+            self._multiply(w, below, outputs.h[k], self._activation if k < last else None)
             below = outputs.with_ones[k]
 
     def _backward(
-        self, params: Vector, block: Block, outputs: Outputs, scale: float, room: Scratch, gradients: Vector
+        self, params: Trained, block: Block, outputs: Outputs, terms: int, room: Scratch, gradients: Vector
     ) -> Tensor:
-        """Write the gradients of one block; return its sum of squares."""
-        g = torch.sub(outputs.h[-1], block.y, out=room.g[-1])
-        squares = room.error.dot(room.error)
-        g.mul_(scale)
+        """Write the gradients of one block; return its sum of the terms of the loss."""
+        g = room.g[-1]
+        loss = self._loss(outputs.h[-1], block.y, terms, g, room.flat_error)
         for k in range(len(gradients.layers) - 1, -1, -1):
             below = outputs.transposed[k - 1] if k else block.x_transposed
             self._multiply(g, below, gradients.layers[k])
             if k:
                 g = self._multiply(params.transposed[k], g, room.g[k - 1])
-                _times_tanh_derivative(g, outputs.h[k - 1], grad_input=g)
-        return squares
+                self._times_slope(g, outputs.h[k - 1])
+        return loss
 
-    def _place_block(self, x: Array, y: Array) -> Block:
-        placed, targets = np.empty((x.shape[1] + 1, len(x)), x.dtype), np.empty((y.shape[1], len(y)), y.dtype)
-        copy_feature_major(x, placed[:-1])
-        copy_feature_major(y, targets)
-        placed[-1] = 1
-        on_device = torch.from_numpy(placed).to(self.device)
-        return Block(on_device, on_device.T, torch.from_numpy(targets).to(self.device))
+    def _feature_major(self, rows_major: Array, ones: int) -> Tensor:
+        """Copy ``[n, f]`` to the device as ``[f, n]``, and so many rows of ones below it."""
+        n, features = rows_major.shape
+        placed = np.empty((features + ones, n), self.dtype)
+        copy_feature_major(rows_major, placed[:features])
+        placed[features:] = 1
+        return torch.from_numpy(placed).to(self.device)
+
+    def _cut(self, x: Tensor, y: Tensor) -> Batch:
+        """Return a batch of inputs ``[n, i + 1]``, with their ones, and targets ``[o, n]``."""
+        wide = self.network.inputs >= WIDE_INPUTS
+        blocks = []
+        for k in range(0, len(x), self.block_rows):
+            of_block = x[k : k + self.block_rows].T
+            targets = y[:, k : k + self.block_rows].contiguous()
+            blocks.append(_block(of_block if wide else of_block.contiguous(), targets))
+        return self._batch(blocks, (x, y) if wide else None)
+
+    def _batch(self, blocks: list[Block], whole: tuple[Tensor, Tensor] | None = None) -> Batch:
+        n = sum(block.x.shape[1] for block in blocks)
+        terms = self.network.loss_terms(n)
+        return Batch(blocks, n, terms, torch.full((), 1 / terms, **self._kind), whole)
+
+    def _placed_vector(self, params: Params) -> Vector:
+        vector = self._empty_vector()
+        for view, (w, b) in zip(vector.layers, params, strict=True):
+            view[:, :-1] = torch.from_numpy(w)
+            view[:, -1] = torch.from_numpy(b)
+        return vector
 
     def _vector(self, flat: Tensor) -> Vector:
         shapes = [(o, i + 1) for o, i in self.network.layer_shapes]
@@ -344,14 +424,27 @@ def has_onednn(dtype: str, device: str) -> bool:
     return x86 and there and (dtype, device) == ("float32", "cpu")
 
 
-def _multiply(a: Tensor, b: Tensor, out: Tensor, tanh: bool = False) -> Tensor:
-    """Write ``a b`` or ``tanh(a b)`` to ``out``, by the BLAS and torch's own tanh."""
+def _block(x: Tensor, y: Tensor) -> Block:
+    return Block(x, x.T, y)
+
+
+def _whole(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return inputs ``[n, i + 1]`` and targets ``[o, n]`` of all rows."""
+    if batch.whole:
+        return batch.whole
+    return torch.cat([block.x for block in batch.blocks], 1).T, torch.cat([block.y for block in batch.blocks], 1)
+
+
+def _multiply(a: Tensor, b: Tensor, out: Tensor, activation: Activation | None = None) -> Tensor:
+    """Write ``a b``, or the activation of it, to ``out``, by the BLAS and torch's own activation."""
     torch.mm(a, b, out=out)
-    return out.tanh_() if tanh else out
+    if activation:
+        activation.activate(out)
+    return out
 
 
-def _multiply_onednn(a: Tensor, b: Tensor, out: Tensor, tanh: bool = False) -> Tensor:
+def _multiply_onednn(a: Tensor, b: Tensor, out: Tensor, activation: Activation | None = None) -> Tensor:
     """Do the same by one call of oneDNN where there is enough to do."""
-    if (out.numel() < ONEDNN_TANH) if tanh else (a.numel() * b.shape[1] < ONEDNN_PRODUCT):
-        return _multiply(a, b, out, tanh)
-    return out.copy_(onednn_linear(a, b.T, None, "tanh" if tanh else "none", [], ""))
+    if (out.numel() < ONEDNN_TANH) if activation and activation.costly else (a.numel() * b.shape[1] < ONEDNN_PRODUCT):
+        return _multiply(a, b, out, activation)
+    return out.copy_(onednn_linear(a, b.T, None, activation.onednn if activation else "none", [], ""))

@@ -6,45 +6,113 @@ phases are those of the eager idiom.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
 import torch
 import torch._dynamo
-from torch import nn
+from torch import Tensor, nn
 from torch.func import grad_and_value
 
-from backends.base import Capabilities
+from backends.base import Adam, Capabilities, Momentum, Optimizer
 from backends.idioms.torch_idiom import Batch, TorchIdiom, Training
 
 # Each network, batch and dtype is compiled for itself; beyond its default of 8 torch would go on uncompiled.
 torch._dynamo.config.recompile_limit = 256
 
-Tensors = tuple[tuple[torch.Tensor, torch.Tensor], ...]
+Tensors = tuple[tuple[Tensor, Tensor], ...]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "identity": lambda z: z,
+}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": nn.functional.mse_loss,
+    "cross-entropy": nn.functional.cross_entropy,
+}
 
 
-def loss_fn(params: Tensors, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared error."""
-    h = x
-    for w, b in params[:-1]:
-        h = torch.tanh(nn.functional.linear(h, w, b))
-    return nn.functional.mse_loss(nn.functional.linear(h, *params[-1]), y)
+def _descend(w: Tensor, g: Tensor, moments: list[Tensor], rate: Tensor, corrections: Any, rule: Any) -> None:
+    w.sub_(rate * g)
 
 
-@torch.compile(dynamic=False)
-def train_step(params: Tensors, x: torch.Tensor, y: torch.Tensor, learning_rate: torch.Tensor) -> torch.Tensor:
-    """Update the params in place; return the loss before."""
-    gradients, loss = grad_and_value(loss_fn)(params, x, y)
-    for (w, b), (dw, db) in zip(params, gradients, strict=True):
-        w.sub_(learning_rate * dw)
-        b.sub_(learning_rate * db)
-    return loss  # type: ignore[no-any-return]
+def _descend_with_momentum(
+    w: Tensor, g: Tensor, moments: list[Tensor], rate: Tensor, corrections: Any, rule: Momentum
+) -> None:
+    (v,) = moments
+    v.mul_(rule.momentum).add_(g)
+    w.sub_(rate * v)
+
+
+def _adam(w: Tensor, g: Tensor, moments: list[Tensor], rate: Tensor, corrections: Any, rule: Adam) -> None:
+    m, v = moments
+    m.mul_(rule.beta1).add_((1 - rule.beta1) * g)
+    v.mul_(rule.beta2).add_((1 - rule.beta2) * g * g)
+    step = (m / corrections[0]) / (torch.sqrt(v / corrections[1]) + rule.epsilon)
+    w.sub_(rate * (step + rule.weight_decay * w))
+
+
+OPTIMIZERS: dict[str, Callable[..., None]] = {
+    "descent": _descend,
+    "momentum": _descend_with_momentum,
+    "adam": _adam,
+}
+"""Makes one update of ``w`` and its moments in place; the rate and the corrections of Adam are tensors ``[]``."""
+
+
+@lru_cache(maxsize=64)
+def train_step(activation: str, loss: str, rule: Optimizer) -> Callable[..., Tensor]:
+    """Return the compiled step of one workload: it updates params and moments in place and returns the loss before."""
+
+    def loss_fn(params: Tensors, x: Tensor, y: Tensor) -> Tensor:
+        h = x
+        for w, b in params[:-1]:
+            h = ACTIVATIONS[activation](nn.functional.linear(h, w, b))
+        return LOSSES[loss](nn.functional.linear(h, *params[-1]), y)
+
+    def step(
+        params: Tensors,
+        moments: list[list[list[Tensor]]],
+        x: Tensor,
+        y: Tensor,
+        rate: Tensor,
+        corrections: list[Tensor],
+    ) -> Tensor:
+        gradients, value = grad_and_value(loss_fn)(params, x, y)
+        for layer, of_layer, kept in zip(params, gradients, moments, strict=True):
+            for w, g, of_tensor in zip(layer, of_layer, kept, strict=True):
+                OPTIMIZERS[rule.name](w, g, of_tensor, rate, corrections, rule)
+        return value  # type: ignore[no-any-return]
+
+    return torch.compile(step, dynamic=False)
 
 
 class TorchCompile(TorchIdiom):
     """torch.compile of the whole step."""
 
     name = "torch-compile"
-    capabilities = Capabilities(devices=("cpu", "cuda"), deterministic=frozenset({"process"}), compiles=True)
+    capabilities = Capabilities(
+        devices=("cpu", "cuda"),
+        deterministic=frozenset({"process"}),
+        compiles=True,
+        activations=tuple(ACTIVATIONS),
+        losses=tuple(LOSSES),
+        optimizers=tuple(OPTIMIZERS),
+        minibatches=True,
+        threads=True,
+    )
 
-    def step(self, params: Training, batch: Batch, learning_rate: float) -> tuple[Training, torch.Tensor]:
-        tensors = tuple((layer.weight.detach(), layer.bias.detach()) for layer in params.layers)
-        eta = torch.tensor(learning_rate, dtype=batch.x.dtype, device=batch.x.device)
-        return params, train_step(tensors, batch.x, batch.y, eta)
+    def step(self, params: Training, batch: Batch, learning_rate: float) -> tuple[Training, Tensor]:
+        rule, state = self.optimizer, params.optimizer.state
+        tensors = tuple((w.detach(), b.detach()) for w, b in params.tensors)
+        moments = [[[state[one][key] for key in self._moments.values()] for one in layer] for layer in params.tensors]
+        corrections: tuple[float, ...] = ()
+        if isinstance(rule, Adam):
+            counts = [state[one]["step"].add_(1) for layer in params.tensors for one in layer]
+            corrections = rule.corrections(int(counts[0]))
+        scalars = [torch.tensor(value, dtype=batch.x.dtype).to(self.device) for value in (learning_rate, *corrections)]
+        step = train_step(self.network.activation, self.network.loss, rule)
+        return params, step(tensors, moments, batch.x, batch.y, scalars[0], scalars[1:])

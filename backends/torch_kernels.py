@@ -1,0 +1,101 @@
+"""What `torch_backend` computes in place: each activation, loss and optimiser in one table, as in `base`.
+
+Tensors are feature-major, ``[features, rows]``. torch's own kernels for autograd give an error term times the slope of
+an activation in one pass, and those of its fused optimisers a whole update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from backends.base import Adam, Momentum, Optimizer
+
+_aten = torch.ops.aten
+
+
+class Activation(NamedTuple):
+    """An activation in place, ``g`` times its slope from ``h`` in place, and what oneDNN calls it after a product."""
+
+    activate: Callable[[Tensor], Any]
+    times_slope: Callable[[Tensor, Tensor], Any]
+    onednn: str
+    costly: bool = False
+    """Whether oneDNN gains more by the activation than by the product."""
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "tanh": Activation(
+        torch.tanh_, lambda g, h: _aten.tanh_backward.grad_input(g, h, grad_input=g), "tanh", costly=True
+    ),
+    "relu": Activation(torch.relu_, lambda g, h: _aten.threshold_backward.grad_input(g, h, 0, grad_input=g), "relu"),
+    "sigmoid": Activation(
+        torch.sigmoid_, lambda g, h: _aten.sigmoid_backward.grad_input(g, h, grad_input=g), "sigmoid", costly=True
+    ),
+    "identity": Activation(lambda z: z, lambda g, h: g, "none"),
+}
+
+
+def _squared_error(predicted: Tensor, y: Tensor, terms: int, g: Tensor, flat: Tensor) -> Tensor:
+    torch.sub(predicted, y, out=g)
+    total = flat.dot(flat)
+    g.mul_(2 / terms)
+    return total
+
+
+def _cross_entropy(predicted: Tensor, y: Tensor, terms: int, g: Tensor, flat: Tensor) -> Tensor:
+    _aten._log_softmax.out(predicted, 0, False, out=g)
+    total = flat.dot(y.view(-1)).neg_()
+    g.exp_().sub_(y).div_(terms)
+    return total
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, int, Tensor, Tensor], Tensor]] = {
+    "mse": _squared_error,
+    "cross-entropy": _cross_entropy,
+}
+"""Writes ``g``, the derivative by predicted of the loss of ``terms`` terms; returns the block's sum of terms.
+
+``flat`` is a view of ``g``.
+"""
+
+
+def _descend(w: Tensor, g: Tensor, moments: list[Tensor], updates: Tensor, rate: float, rule: Optimizer) -> None:
+    w.sub_(g, alpha=rate)
+
+
+def _descend_with_momentum(
+    w: Tensor, g: Tensor, moments: list[Tensor], updates: Tensor, rate: float, rule: Momentum
+) -> None:
+    w.sub_(moments[0].mul_(rule.momentum).add_(g), alpha=rate)
+
+
+def _adam(w: Tensor, g: Tensor, moments: list[Tensor], updates: Tensor, rate: float, rule: Adam) -> None:
+    updates.add_(1)
+    m, v = moments
+    torch._fused_adamw_(
+        [w],
+        [g],
+        [m],
+        [v],
+        [],
+        [updates],
+        lr=rate,
+        beta1=rule.beta1,
+        beta2=rule.beta2,
+        weight_decay=rule.weight_decay,
+        eps=rule.epsilon,
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+OPTIMIZERS: dict[str, Callable[..., None]] = {
+    "descent": _descend,
+    "momentum": _descend_with_momentum,
+    "adam": _adam,
+}
+"""Makes one update of all parameters ``w``, one vector, of its moments and of the number of updates, in place."""
