@@ -8,17 +8,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend
+from backends.base import Array, Backend, Layer, Network
 from backends.conformance.cases import VALUES_SHAPE, Case
-from backends.conformance.composed import ball_of_gradients, exact_params
+from backends.conformance.composed import ball_of_gradients, ball_of_step, exact_params
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params, judge_stages
+from backends.conformance.stateful import LONG_CALLS, MAKES, Walk
 from backends.conformance.subject import Problem, Subject, precision_of
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where walks go.
+
+    Attributes:
+        networks: of the instances, which are called in turn.
+        rows: of the batches.
+        walks: how many, each of its own seed.
+        calls: of each.
+        kinds: of calls; all of them where empty.
+    """
+
+    networks: tuple[str, ...]
+    rows: tuple[int, ...]
+    walks: int
+    calls: int
+    kinds: tuple[str, ...] = ()
+
+
+LONG = Ground(("3-2-1",), (3,), 1, 320, LONG_CALLS)
+GROUNDS = (
+    Ground(("5-4-3", "5-4-3", "4-3-2-1"), (64, 48), 3, 120),
+    Ground(("17-9-7-2", "17-9-7-2"), (31,), 1, 80),
+    Ground(("3-2-1", "3-2-1"), (4097, 5), 1, 60),
+    LONG,
+)
+COMPILED_GROUNDS = (Ground(("5-4-3", "5-4-3", "3-2-1"), (64,), 3, 120), LONG)
+DEEP_WALKS = 30
+MEMORY = (("3-2-1", 64), ("5-4-3", 2048), ("3-2-1", 1 << 17), ("65-67-9", 9))
 
 FIRST, SECOND = f"{VALUES_SHAPE}/normal/seed=3", f"{VALUES_SHAPE}/normal/seed=4"
 
@@ -29,6 +62,43 @@ def check_state(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
     for name, judge in CLAIMS.items():
         changed = judge(subject, one, other)
         yield Finding("state", f"{VALUES_SHAPE}, {name}", math.inf if changed else 0.0, changed)
+    yield from judge_memory(subject)
+    yield from judge_walks(subject)
+
+
+def judge_walks(subject: Subject) -> Iterator[Finding]:
+    """Judge calls in any order, up to the first walk that goes wrong: of fixed seeds, and of drawn ones where deep."""
+    for ground in COMPILED_GROUNDS if subject.kind.capabilities.compiles and not subject.deep else GROUNDS:
+        networks = [Network.parse(text) for text in ground.networks]
+        drawn = [subject.seed + k for k in range(DEEP_WALKS)] if subject.deep else []
+        for seed in [*range(ground.walks), *drawn]:
+            walk = Walk(subject.fresh, networks, ground.rows, seed)
+            wrong = walk.run(ground.calls, ground.kinds)
+            yield Finding("state", f"{ground.networks[0]}, walk {seed}", walk.worst, wrong)
+            if wrong:
+                return
+
+
+def judge_memory(subject: Subject) -> Iterator[Finding]:
+    """Judge a step from arrays that are overwritten once placed, large and small, of every make that invites to it."""
+    for network, rows in MEMORY if not subject.kind.capabilities.compiles or subject.deep else MEMORY[:2]:
+        backend = subject.on(Network.parse(network))
+        problem = Case.parse(f"{network}/n={rows}/normal/seed=6").problem(subject.dtype)
+        p = precision_of(backend, problem.work)
+        expected, loss_before = ball_of_step(problem, exact_params(problem, p), p)
+        for make in MAKES:
+            arrays = [make(array) for array in _arrays(problem)]
+            for array, value in zip(arrays, _arrays(problem), strict=True):
+                array[...] = value
+            layers = tuple(Layer(*arrays[k : k + 2]) for k in range(2, len(arrays), 2))
+            params, batch = backend.place_params(layers), backend.place_batch(*arrays[:2])
+            for array in arrays:
+                array.fill(math.nan)
+            new, loss = backend.step(params, batch, problem.learning_rate)
+            tally = Tally(f"{network}/n={rows}, {make.__name__.strip('_').replace('_', ' ')} arrays", p, subject.dtype)
+            tally.judge("state", "loss after the caller's arrays were overwritten", float(loss), loss_before)
+            judge_params(tally, "state", backend.fetch(new), expected)
+            yield from tally.findings
 
 
 def _memory_is_copied(subject: Subject, one: Problem, other: Problem) -> str:

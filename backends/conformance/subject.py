@@ -58,6 +58,7 @@ class Subject:
         device: ``"cpu"`` or ``"cuda"``.
         seed: of the drawn cases.
         draws: how many cases are drawn; ``None`` for as many as the backend's compile time allows.
+        deep: whether to spend minutes on what has no end: walks of state, drawn shapes.
         judged: what was found on each case that several claims share.
     """
 
@@ -66,6 +67,7 @@ class Subject:
     device: str
     seed: int = field(default_factory=lambda: secrets.randbelow(10**9))
     draws: int | None = None
+    deep: bool = False
     judged: dict[str, list[Finding]] = field(default_factory=dict)
     _instances: dict[Network, Backend] = field(default_factory=dict)
 

@@ -7,12 +7,13 @@ A kit that cannot fail proves nothing. `MUTANTS` names, for each fault, the clai
 
 from __future__ import annotations
 
-from backends.conformance.mutants import mathematics, memory, promises, training
+from backends.conformance.mutants import identity, mathematics, memory, promises, training
 from backends.conformance.plain import Plain
 
 MUTANTS: dict[type[Plain], str] = {
     **mathematics.MUTANTS,
     **memory.MUTANTS,
+    **identity.MUTANTS,
     **training.MUTANTS,
     **promises.MUTANTS,
 }

@@ -1,0 +1,495 @@
+"""Calls in any order: two instances, several params and batches, each result judged from the results before it.
+
+A `Walk` holds what a backend returned and, for each, the ball that a correct value lies in. Every call computes the
+ball of what it returns from the balls of what it was given, whatever else was called in between. What is fetched must
+lie in its ball, and stays the same bits. Values may be fetched at once, late, or twice; the caller's arrays are filled
+anew after they were placed, and placed again; fetched arrays are overwritten, or kept and looked at later.
+
+A seed decides the order, so a walk can be repeated. No claims here.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from backends.base import Array, Backend, Layer, Network, TrainingDiverged
+from backends.conformance import bounds
+from backends.conformance.bounds import Ball, Precision
+from backends.conformance.composed import BallLayer, ball_of_gradients, ball_of_step, balls_of_outputs
+from backends.conformance.judge import Tally
+from backends.conformance.oracle import round_to
+from backends.conformance.stages import judge_params
+from backends.conformance.subject import Problem, precision_of
+from backends.layout import aligned_empty
+
+RATES: tuple[Any, ...] = (0.05, 0.25, 2.0**-7, 0.0, 0.1, np.float32(0.125), 1e-3, np.float64(0.2), 0.5, -0.1)
+DIVERGING_RATE = {"float32": 1e30, "float64": 1e200}
+MOST_HELD = 3
+LARGEST = 1e3
+"""Params that have grown beyond it are placed anew: rounding errors, not state, would decide what follows."""
+DEEPEST = 2
+"""Updates in a row that are not fetched in between; the ball grows with each."""
+
+
+class Wrong(Exception):
+    """A result is not what the calls before it make it; the message says which, and by how much."""
+
+    def __init__(self, why: str, ratio: float = math.inf) -> None:
+        super().__init__(why)
+        self.ratio = ratio
+
+
+@dataclass
+class HeldParams:
+    """Params or gradients of the backend, the balls that they lie in, and the bits that were fetched first."""
+
+    value: Any
+    balls: list[BallLayer]
+    label: str
+    seen: list[Array] | None = None
+    depth: int = 0
+
+
+@dataclass
+class HeldBatch:
+    """A placed batch, and private copies of its rows."""
+
+    value: Any
+    inputs: Array
+    targets: Array
+    label: str
+
+
+@dataclass
+class HeldTape:
+    """A tape, and what it was computed from."""
+
+    value: Any
+    params: HeldParams
+    batch: HeldBatch
+    balls: list[Ball]
+    label: str
+    seen: list[Array] | None = None
+
+
+@dataclass
+class HeldLoss:
+    """A loss, its ball, and the number that it was when first looked at."""
+
+    value: Any
+    ball: Ball
+    label: str
+    seen: float | None = None
+
+
+@dataclass
+class Owner:
+    """One instance, what it returned that is still valid, and the caller's arrays that are placed again and again."""
+
+    backend: Backend
+    label: str
+    precision: Precision
+    reused: dict[Any, Array] = field(default_factory=dict)
+    params: list[HeldParams] = field(default_factory=list)
+    gradients: list[HeldParams] = field(default_factory=list)
+    batches: list[HeldBatch] = field(default_factory=list)
+    tapes: list[HeldTape] = field(default_factory=list)
+    losses: list[HeldLoss] = field(default_factory=list)
+
+
+class Walk:
+    """One walk: calls in an order that a seed decides, or that a caller of its methods does.
+
+    Args:
+        make: returns a fresh instance for a network.
+        networks: one for each instance; the first two are commonly the same.
+        rows: of the batches.
+        seed: decides order and values.
+    """
+
+    def __init__(
+        self, make: Callable[[Network], Backend], networks: Sequence[Network], rows: Sequence[int], seed: int
+    ) -> None:
+        self.rows = rows
+        self.worst = 0.0
+        self.trace: list[str] = []
+        self.choose = random.Random(seed)
+        self._rng = np.random.default_rng(seed)
+        self._kept: list[tuple[str, Array, Array]] = []
+        self._mine: list[tuple[Array, Array]] = []
+        self._placed = 0
+        self.owners = []
+        for k, network in enumerate(networks):
+            backend = make(network)
+            precision = precision_of(backend, max(rows) * network.parameter_count)
+            self.owners.append(Owner(backend, "abcdefgh"[k], precision))
+
+    def run(self, calls: int, kinds: Sequence[str] = ()) -> str:
+        """Make some calls, of some kinds or of all; return what was wrong first, and nothing where all was right."""
+        order: list[str] = []
+        try:
+            for _ in range(calls):
+                if not order:
+                    order = list(kinds or CALLS)
+                    self.choose.shuffle(order)
+                getattr(self, order.pop())(self.choose.choice(self.owners))
+            self.look_at_everything()
+        except Wrong as wrong:
+            self.worst = max(self.worst, wrong.ratio)
+            return f"{wrong}, after {len(self.trace)} calls: .. {'; '.join(self.trace[-6:])}"
+        except Exception as error:  # whatever a stranger's backend raises
+            self.worst = math.inf
+            return f"raised {type(error).__name__}: {error}, after {len(self.trace)} calls: .. {self.trace[-1:]}"
+        return ""
+
+    # What can be called, with what is held
+
+    def place_params(self, owner: Owner) -> HeldParams:
+        """Place new values, in fresh arrays or in those placed before, and perhaps fill the arrays anew at once."""
+        sizes = owner.backend.network.layer_shapes
+        values = [
+            array.astype(owner.backend.dtype)
+            for o, i in sizes
+            for array in (self._rng.standard_normal((o, i)) / math.sqrt(i), self._rng.standard_normal(o) / 4)
+        ]
+        arrays = self._callers_arrays(owner, "params", values)
+        layers = tuple(Layer(*arrays[k : k + 2]) for k in range(0, len(arrays), 2))
+        self._placed += 1
+        label = f"{owner.label}.params{self._placed}"
+        self.trace.append(f"place {label}")
+        value = owner.backend.place_params(layers)
+        self._after_placing(arrays, values)
+        array = owner.precision.arithmetic.array
+        balls = [(Ball(array(values[k])), Ball(array(values[k + 1]))) for k in range(0, len(values), 2)]
+        placed = HeldParams(value, balls, label)
+        self._hold(owner.params, placed)
+        return placed
+
+    def place_batch(self, owner: Owner) -> HeldBatch:
+        """Place new rows, or those of a batch before with other targets, or with one entry changed."""
+        network, dtype = owner.backend.network, owner.backend.dtype
+        rows = self.choose.choice(list(self.rows))
+        x = self._rng.standard_normal((rows, network.inputs)).astype(dtype)
+        y = self._rng.standard_normal((rows, network.outputs)).astype(dtype)
+        if owner.batches and self.choose.random() < 0.5:
+            before = self.choose.choice(owner.batches)
+            change = self.choose.choice(("targets", "inputs", "last input", "last target"))
+            x, y = self._like(before, change, x, y)
+        arrays = self._callers_arrays(owner, ("batch", len(x)), [x, y])
+        self._placed += 1
+        label = f"{owner.label}.batch{self._placed}"
+        self.trace.append(f"place {label} of {len(x)} rows")
+        value = owner.backend.place_batch(*arrays)
+        self._after_placing(arrays, [x, y])
+        placed = HeldBatch(value, x, y, label)
+        self._hold(owner.batches, placed)
+        return placed
+
+    def forward(self, owner: Owner) -> None:
+        """Keep a tape."""
+        params, batch = self._params(owner), self._batch(owner)
+        self.trace.append(f"forward({params.label}, {batch.label})")
+        value = owner.backend.forward(params.value, batch.value)
+        with np.errstate(all="ignore"):
+            x = np.asfortranarray(owner.precision.arithmetic.array(batch.inputs))
+            (_, *balls), _ = balls_of_outputs(x, params.balls, owner.precision)
+        tape = HeldTape(value, params, batch, balls, f"the tape of {params.label} and {batch.label}")
+        self._hold(owner.tapes, tape)
+
+    def backward(self, owner: Owner) -> None:
+        """Keep a loss and gradients, from a tape that need not be the last, and may have been used before."""
+        if not owner.tapes:
+            self.forward(owner)
+        tape = self.choose.choice(owner.tapes)
+        self.trace.append(f"backward of {tape.label}")
+        loss, value = owner.backend.backward(tape.params.value, tape.batch.value, tape.value)
+        balls, ball = ball_of_gradients(self._problem(tape.batch), tape.params.balls, owner.precision)
+        self._hold_loss(owner, HeldLoss(loss, ball, f"the loss of {tape.label}"))
+        self._hold(owner.gradients, HeldParams(value, balls, f"gradients of {tape.label}"))
+
+    def update(self, owner: Owner) -> None:
+        """Replace params by updated ones, with gradients that may come from other params, and stay."""
+        if not owner.gradients:
+            self.backward(owner)
+        params, gradients, rate = self._params(owner), self.choose.choice(owner.gradients), self.choose.choice(RATES)
+        self.trace.append(f"update({params.label}, {gradients.label}, {rate!r})")
+        self._give_up(owner, params)
+        value = owner.backend.update(params.value, gradients.value, rate)
+        rounded = round_to(float(rate), owner.backend.dtype)
+        balls = [
+            (
+                bounds.ball_of_update(w, dw, rounded, owner.precision),
+                bounds.ball_of_update(b, db, rounded, owner.precision),
+            )
+            for (w, b), (dw, db) in zip(params.balls, gradients.balls, strict=True)
+        ]
+        self._go_on(owner, params, value, balls)
+
+    def step(self, owner: Owner) -> None:
+        """Replace params by one step on a batch; keep the loss."""
+        params, batch, rate = self._params(owner), self._batch(owner), self.choose.choice(RATES)
+        self.trace.append(f"step({params.label}, {batch.label}, {rate!r})")
+        self._give_up(owner, params)
+        value, loss = owner.backend.step(params.value, batch.value, rate)
+        ((balls, ball),) = balls_of_steps_from(self._problem(batch, rate), params.balls, 1, owner.precision)
+        self._hold_loss(owner, HeldLoss(loss, ball, f"the loss of step({params.label}, {batch.label})"))
+        self._go_on(owner, params, value, balls)
+
+    def train(self, owner: Owner) -> None:
+        """Replace params by a few steps; keep the losses, or overwrite them."""
+        params, batch, rate = self._params(owner), self._batch(owner), self.choose.choice(RATES)
+        steps = self.choose.choice((0, 1, 1, 2, 3))
+        self.trace.append(f"train({params.label}, {batch.label}, {rate!r}, {steps})")
+        self._give_up(owner, params)
+        value, losses = owner.backend.train(params.value, batch.value, rate, steps)
+        trajectory = balls_of_steps_from(self._problem(batch, rate), params.balls, steps, owner.precision)
+        label = f"losses of train({params.label}, {batch.label})"
+        tally = self._tally(owner)
+        if tally.require("state", label, losses, (steps,)):
+            for k, (_, ball) in enumerate(trajectory):
+                tally.judge("state", f"{label}, step {k}", losses[k], ball)
+        self._raise_wrong(tally)
+        self._keep_or_overwrite(label, [losses])
+        self._go_on(owner, params, value, trajectory[-1][0] if steps else params.balls)
+
+    def diverge(self, owner: Owner) -> None:
+        """Train at a rate at which everything overflows, as documented; what follows must not feel it."""
+        params, batch = self.place_params(owner), self._batch(owner)
+        self.trace.append(f"train({params.label}, {batch.label}, until it diverges)")
+        self._give_up(owner, params)
+        try:
+            owner.backend.train(params.value, batch.value, DIVERGING_RATE[owner.backend.dtype], 4)
+        except TrainingDiverged as error:
+            if len(error.losses) != 4 or np.isfinite(error.losses).all():
+                raise Wrong(f"{len(error.losses)} losses of 4 steps that diverged: {error.losses}") from None
+            self._keep_or_overwrite("losses that diverged", [error.losses])
+        else:
+            raise Wrong("training that overflows did not raise TrainingDiverged")
+
+    def refuse(self, owner: Owner) -> None:
+        """Place what must be refused; what follows must not feel it."""
+        batch = self._batch(owner)
+        self.trace.append("place inputs that lack a row")
+        try:
+            owner.backend.place_batch(batch.inputs[:-1].copy(), batch.targets.copy())
+        except ValueError:
+            return
+        raise Wrong("inputs of fewer rows than targets were accepted")
+
+    def fetch(self, owner: Owner) -> None:
+        """Look at params or gradients, perhaps again."""
+        held = self.choose.choice([self._params(owner), *owner.params, *owner.gradients])
+        self.trace.append(f"fetch {held.label}")
+        self._look(owner, held)
+
+    def outputs(self, owner: Owner) -> None:
+        """Look at a tape, perhaps again."""
+        if not owner.tapes:
+            self.forward(owner)
+        tape = self.choose.choice(owner.tapes)
+        self.trace.append(f"outputs of {tape.label}")
+        self._look_at_tape(owner, tape)
+
+    def read_loss(self, owner: Owner) -> None:
+        """Look at a loss, perhaps again."""
+        if owner.losses:
+            self._look_at_loss(owner, self.choose.choice(owner.losses))
+
+    def look_at_everything(self, owner: Owner | None = None) -> None:
+        """Look at all that is held, all arrays that were fetched and kept, and the caller's own arrays."""
+        for one in self.owners:
+            for held in (*one.params, *one.gradients):
+                self._look(one, held)
+            for tape in one.tapes:
+                self._look_at_tape(one, tape)
+            for loss in one.losses:
+                self._look_at_loss(one, loss)
+        for label, array, expected in self._kept:
+            if not _same_bits(array, expected):
+                raise Wrong(f"{label}, fetched before, changed in the caller's hands")
+        for array, expected in self._mine:
+            if not _same_bits(array, expected):
+                raise Wrong("an array of the caller was written to")
+
+    # How it is held and judged
+
+    def _params(self, owner: Owner) -> HeldParams:
+        return self.choose.choice(owner.params) if owner.params else self.place_params(owner)
+
+    def _batch(self, owner: Owner) -> HeldBatch:
+        return self.choose.choice(owner.batches) if owner.batches else self.place_batch(owner)
+
+    def _hold(self, held: list[Any], new: Any) -> None:
+        """Keep something, and let the oldest go."""
+        held.append(new)
+        del held[:-MOST_HELD]
+
+    def _hold_loss(self, owner: Owner, loss: HeldLoss) -> None:
+        if self.choose.random() < 0.5:
+            self._look_at_loss(owner, loss)
+        self._hold(owner.losses, loss)
+
+    def _give_up(self, owner: Owner, params: HeldParams) -> None:
+        """Params are about to be used up: neither they nor tapes that need them are valid afterwards."""
+        owner.params = [held for held in owner.params if held is not params]
+        owner.tapes = [tape for tape in owner.tapes if tape.params is not params]
+
+    def _go_on(self, owner: Owner, before: HeldParams, value: Any, balls: list[BallLayer]) -> None:
+        """Hold the params that took the place of others."""
+        new = HeldParams(value, balls, f"{before.label}'", depth=before.depth + 1)
+        if new.depth > DEEPEST or self.choose.random() < 0.6:
+            self._look(owner, new)
+        if all(np.max(np.abs(ball.exact), initial=0) < LARGEST for layer in new.balls for ball in layer):
+            self._hold(owner.params, new)
+
+    def _look(self, owner: Owner, held: HeldParams) -> None:
+        """Fetch params or gradients: in their balls at first, and the same bits again."""
+        fetched = owner.backend.fetch(held.value)
+        tally = self._tally(owner)
+        judge_params(tally, "state", fetched, held.balls)
+        self._raise_wrong(tally, held.label)
+        flat = [array for layer in fetched for array in layer]
+        self._repeats(owner, held.label, flat, held.seen)
+        if held.seen is None:
+            held.seen = [array.copy() for array in flat]
+            if "process" in owner.backend.capabilities.deterministic:  # from now on it is known
+                array = owner.precision.arithmetic.array
+                held.balls = [(Ball(array(w.copy())), Ball(array(b.copy()))) for w, b in fetched]
+                held.depth = 0
+        self._keep_or_overwrite(held.label, flat)
+
+    def _look_at_tape(self, owner: Owner, tape: HeldTape) -> None:
+        outputs = owner.backend.outputs(tape.value)
+        tally = self._tally(owner)
+        if len(outputs) != len(tape.balls):
+            raise Wrong(f"{tape.label} has {len(outputs)} outputs, expected {len(tape.balls)}")
+        for k, (got, ball) in enumerate(zip(outputs, tape.balls, strict=True), start=1):
+            if tally.require("state", f"output {k}", got, ball.exact.shape):
+                tally.judge("state", f"output {k}", got, ball)
+        self._raise_wrong(tally, tape.label)
+        self._repeats(owner, tape.label, list(outputs), tape.seen)
+        tape.seen = [array.copy() for array in outputs]
+        self._keep_or_overwrite(tape.label, list(outputs))
+
+    def _look_at_loss(self, owner: Owner, loss: HeldLoss) -> None:
+        number = float(loss.value)
+        tally = self._tally(owner)
+        tally.judge("state", loss.label, np.asarray(number), loss.ball)
+        self._raise_wrong(tally)
+        if loss.seen is not None:
+            self._repeats(owner, loss.label, [np.asarray(number)], [np.asarray(loss.seen)])
+        loss.seen = number
+
+    def _repeats(self, owner: Owner, label: str, now: list[Array], before: list[Array] | None) -> None:
+        if before is None or "process" not in owner.backend.capabilities.deterministic:
+            return
+        if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(now, before, strict=True)):
+            raise Wrong(f"{label} changed between two looks")
+
+    def _tally(self, owner: Owner) -> Tally:
+        return Tally("", owner.precision, owner.backend.dtype)
+
+    def _raise_wrong(self, tally: Tally, label: str = "") -> None:
+        for found in tally.findings:
+            if not found.ratio <= 1:
+                where = f"{label}: {found.where}" if label else found.where
+                raise Wrong(f"{where}, error / bound {found.ratio:.3g}", found.ratio)
+            self.worst = max(self.worst, found.ratio)
+
+    def _keep_or_overwrite(self, label: str, arrays: list[Array]) -> None:
+        """The caller may do as it likes with what it was given: overwrite it, or trust that it stays."""
+        if self.choose.random() < 0.5:
+            for array in arrays:
+                if array.flags.writeable:
+                    array.fill(math.nan)
+        else:
+            self._kept = [*self._kept[-40:], *((label, array, array.copy()) for array in arrays)]
+
+    def _callers_arrays(self, owner: Owner, what: Any, values: list[Array]) -> list[Array]:
+        """Return arrays of the caller that hold some values: new ones of any make, or earlier ones, filled anew."""
+        if self.choose.random() < 0.5:
+            arrays = [owner.reused.setdefault((what, k), np.empty_like(value)) for k, value in enumerate(values)]
+            self._mine = [(mine, then) for mine, then in self._mine if not any(mine is array for array in arrays)]
+        else:
+            make = self.choose.choice(MAKES)
+            arrays = [make(value) for value in values]
+        for array, value in zip(arrays, values, strict=True):
+            array[...] = value
+        return arrays
+
+    def _after_placing(self, arrays: list[Array], values: list[Array]) -> None:
+        """Fill the caller's arrays with something else, or remember what they have to be."""
+        if self.choose.random() < 0.6:
+            for array in arrays:
+                array.fill(self.choose.choice((math.nan, 0.0, 7.0)))
+        self._mine = [*self._mine[-40:], *((array, array.copy()) for array in arrays)]
+
+    def _like(self, before: HeldBatch, change: str, x: Array, y: Array) -> tuple[Array, Array]:
+        """Return rows that differ from those of a batch in one respect."""
+        new_x, new_y = before.inputs.copy(), before.targets.copy()
+        if change == "targets":
+            new_y = self._rng.standard_normal(new_y.shape).astype(y.dtype)
+        elif change == "inputs":
+            new_x = self._rng.standard_normal(new_x.shape).astype(x.dtype)
+        elif change == "last input":
+            new_x[-1, -1] += 2
+        else:
+            new_y[-1, -1] += 2
+        return new_x, new_y
+
+    def _problem(self, batch: HeldBatch, rate: Any = 0.0) -> Problem:
+        return Problem(batch.label, (), batch.inputs, batch.targets, float(rate))
+
+
+CALLS = (
+    *("place_params", "place_batch") * 2,
+    *("forward", "backward", "update", "step", "train") * 3,
+    *("fetch", "outputs", "read_loss") * 2,
+    *("diverge", "refuse", "look_at_everything"),
+)
+"""Each lap of a walk makes all of these calls, in an order of its own."""
+
+LONG_CALLS = ("step", "step", "update", "train", "backward", "fetch", "place_batch", "place_params")
+"""Calls of walks that look for what tires: they make many updates on each instance."""
+
+
+def balls_of_steps_from(
+    problem: Problem, params: list[BallLayer], steps: int, p: Precision
+) -> list[tuple[list[BallLayer], Ball]]:
+    """Return, for each step from some balls, the parameters after it and the loss before it."""
+    found = []
+    for _ in range(steps):
+        params, loss = ball_of_step(problem, params, p)
+        found.append((params, loss))
+    return found
+
+
+def _plain(value: Array) -> Array:
+    return np.empty_like(value)
+
+
+def _aligned(value: Array) -> Array:
+    return aligned_empty(value.shape, value.dtype)
+
+
+def _column_major(value: Array) -> Array:
+    return np.empty(value.shape, value.dtype, order="F")
+
+
+def _part_of_larger(value: Array) -> Array:
+    whole = np.zeros((len(value) + 2, *value.shape[1:]), value.dtype)
+    return whole[1:-1]
+
+
+def _same_bits(one: Array, other: Array) -> bool:
+    return np.array_equal(one, other, equal_nan=True)
+
+
+MAKES: tuple[Callable[[Array], Array], ...] = (_plain, _aligned, _column_major, _part_of_larger)
+"""How a caller's array may lie in memory; each is writeable, so that it can be filled anew."""
