@@ -17,6 +17,13 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
+def printable_lines(text: str) -> str:
+    """Return text as `printable` does, with its line breaks kept."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def shortened(text: str, most: int) -> str:
     """Return text of at most so many letters; a dot of three stands for what is left out."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

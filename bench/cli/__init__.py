@@ -61,12 +61,26 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 0 success, 1 a check failed, 2 wrong usage, 130 interrupted."""
+    """Run one command.
+
+    Returns:
+        The exit status: 0 success, 1 a check failed or the disk did, 2 wrong usage, 130 interrupted.
+    """
+    from bench.cli import interrupts, streams
+
+    streams.prepare()
+    _search_here_last()
     try:
-        return _run(_parsed(list(sys.argv[1:] if argv is None else argv)))
+        with interrupts.ended_like_ctrl_c():
+            status = _run(_parsed(list(sys.argv[1:] if argv is None else argv)))
+            streams.finish()
+            return status
     except KeyboardInterrupt:  # wherever it comes, even while a module is imported
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout went away, as `head` does
+        streams.discard_output()
+        return SUCCESS
     except ModuleNotFoundError as error:
         if error.name != "resource":
             raise
@@ -74,6 +88,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         messages.error("measuring stops processes and lets them go on, as Linux and macOS can; on Windows, use WSL")
         return WRONG_USAGE
+    except OSError as error:
+        if error.errno not in PLACES:
+            raise
+        from bench.cli import messages
+
+        where = "choose a place that you may write to: --results DIR, --out FILE, --save FILE"
+        remedy = where if PLACES[error.errno] == WRONG_USAGE else "make room, or choose another place"
+        messages.error(f"{error.filename or 'output'}: {error.strerror}; {remedy}")
+        return PLACES[error.errno]
+
+
+def _search_here_last() -> None:
+    """Look for modules in the current folder last: it may hold a backend, and its ``statistics.py`` hides no other."""
+    here = os.getcwd() if os.path.isdir(".") else None
+    if here is None:
+        return
+    if sys.path and sys.path[0] in ("", here) and not _from_environment(here):
+        del sys.path[0]
+    if here not in sys.path:
+        sys.path.append(here)
+
+
+def _from_environment(folder: str) -> bool:
+    return folder in os.environ.get("PYTHONPATH", "").split(os.pathsep)
 
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:
@@ -115,13 +153,3 @@ def _run(args: argparse.Namespace) -> int:
     except JournalFull as error:
         messages.error(f"{error.strerror}; what was measured is kept: make room and try again")
         return CHECK_FAILED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SUCCESS
-    except OSError as error:
-        if error.errno not in PLACES:
-            raise
-        where = "choose a place that you may write to: --results DIR, --out FILE, --save FILE"
-        remedy = where if PLACES[error.errno] == WRONG_USAGE else "make room, or choose another place"
-        messages.error(f"{error.filename or 'a file'}: {error.strerror}; {remedy}")
-        return PLACES[error.errno]

@@ -1,31 +1,66 @@
-"""Ctrl-C as a request to stop at the next good moment; a second one stops at once."""
+"""Ctrl-C, a terminal that closes and a polite `kill`: all ask the command to end, and it ends as cleanly for each."""
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+ASKING = (signal.SIGINT, *ENDING)
 
 
 class StopRequest:
-    """Whether Ctrl-C was pressed."""
+    """Whether someone asked to stop, and how.
+
+    Attributes:
+        asked: whether one of the signals came.
+        by: what asked, for a sentence.
+    """
 
     asked = False
+    by = "Ctrl-C"
+
+
+@contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP interrupt the work as Ctrl-C does; one that is ignored, as under nohup, stays ignored."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with _handled([number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL], interrupt):
+        yield
 
 
 @contextmanager
 def ask_before_stopping() -> Iterator[StopRequest]:
-    """Give a `StopRequest` that the first Ctrl-C sets; from then on Ctrl-C works as usual."""
+    """Give a `StopRequest` that the first Ctrl-C, SIGTERM or SIGHUP sets; from then on they work as usual."""
     request = StopRequest()
-    usual = signal.getsignal(signal.SIGINT)
+    usual = {number: signal.getsignal(number) for number in ASKING}
 
-    def note(_signal: int, _frame: FrameType | None) -> None:
+    def note(number: int, _frame: FrameType | None) -> None:
         request.asked = True
-        signal.signal(signal.SIGINT, usual)
+        request.by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        for each, handler in usual.items():
+            signal.signal(each, handler)
 
-    signal.signal(signal.SIGINT, note)
-    try:
+    with _handled([number for number in ASKING if usual[number] != signal.SIG_IGN], note):
         yield request
+
+
+@contextmanager
+def _handled(numbers: list[signal.Signals], handler: object) -> Iterator[None]:
+    """Handle signals with ``handler`` for a while; outside the main thread, where Python allows none, do nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = {number: signal.signal(number, handler) for number in numbers}  # type: ignore[arg-type]
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, before in usual.items():
+            signal.signal(number, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -186,7 +187,7 @@ def _results_flag(run_: Run) -> str:
     """Return the flag that leads another command to where a run is kept, '' where it looks there anyway."""
     from bench.results import results_root
 
-    return "" if run_.path.is_relative_to(results_root()) else f" --results {run_.path.parent.parent}"
+    return "" if run_.path.is_relative_to(results_root()) else f" --results {shlex.quote(str(run_.path.parent.parent))}"
 
 
 def _outcome_fields(outcome: Outcome) -> dict[str, Any]:

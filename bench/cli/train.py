@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         _introduce(args, job)
     try:
-        trained = _train(job, args.seed)
+        trained, stopped_by = _train(job, args.seed)
     except TrainingDiverged as error:
         lower = f"{min(job.learning_rate / 4, default_learning_rate(job.network)):.2g}"
         console(stderr=True).print(f"error: {error}.\nTry again with --learning-rate {lower}. Nothing was saved.")
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         show(facts | {"saved": args.save} | _losses(trained))
     else:
-        _conclude(out, job, trained, seen, held, save_to)
+        _conclude(out, job, trained, stopped_by, seen, held, save_to)
     return SUCCESS if trained.complete else INTERRUPTED
 
 
@@ -120,8 +121,8 @@ def _introduce(args: argparse.Namespace, job: Job) -> None:
     print(facts(lines))
 
 
-def _train(job: Job, seed: int) -> Training:
-    """Train with progress on stderr; Ctrl-C ends it after the current chunk of steps."""
+def _train(job: Job, seed: int) -> tuple[Training, str]:
+    """Train with progress on stderr; Ctrl-C ends it after the current chunk of steps. Return as well what ended it."""
     from bench.cli.interrupts import ask_before_stopping
     from bench.terminal.terminal import format_number, progress
     from bench.training.training import start_params, train
@@ -133,7 +134,8 @@ def _train(job: Job, seed: int) -> Training:
             return not stop.asked
 
         start = start_params(job.network, seed)
-        return train(job.backend, start, job.parts.x, job.parts.y, job.learning_rate, job.steps, notice)
+        trained = train(job.backend, start, job.parts.x, job.parts.y, job.learning_rate, job.steps, notice)
+        return trained, stop.by
 
 
 def _save(path: Path, dtype: str, job: Job, trained: Training, facts: dict[str, Any]) -> None:
@@ -142,15 +144,24 @@ def _save(path: Path, dtype: str, job: Job, trained: Training, facts: dict[str, 
     save_model(TrainedModel(job.network, dtype, trained.params, job.parts.inputs, job.parts.targets, facts), path)
 
 
-def _conclude(out: Console, job: Job, trained: Training, seen: Score, held: Score | None, save_to: Path | None) -> None:
+def _conclude(
+    out: Console,
+    job: Job,
+    trained: Training,
+    stopped_by: str,
+    seen: Score,
+    held: Score | None,
+    save_to: Path | None,
+) -> None:
     """Show the curve, the scores, what to try next and where the parameters are."""
+    from bench.formats import printable
     from bench.terminal.terminal import curve, format_count, format_number, format_seconds
     from bench.terminal.training import advice, explain_scores, scores
 
     done = len(trained.losses)
     out.print()
     if not trained.complete:
-        out.print(f"Stopped by Ctrl-C after {format_count(done)} of {format_count(job.steps)} steps.\n")
+        out.print(f"Stopped by {stopped_by} after {format_count(done)} of {format_count(job.steps)} steps.\n")
     first, last = format_number(float(trained.losses[0])), format_number(float(trained.losses[-1]))
     title = f"Loss {first} -> {last} in {format_count(done)} steps, {format_seconds(trained.seconds)}"
     print(curve(trained.losses, title, "mean squared error, standardised", height=9))
@@ -162,7 +173,7 @@ def _conclude(out: Console, job: Job, trained: Training, seen: Score, held: Scor
         out.print(line)
     if save_to:
         out.print("Saved parameters, columns and scaling. Predict from a table with these inputs:")
-        print(f"  python -m bench predict --params {save_to} --data FILE")
+        print(f"  python -m bench predict --params {shlex.quote(printable(str(save_to)))} --data FILE")
     elif not trained.complete:
         out.print("Nothing was saved: ask for it with --save params.safetensors.")
 

@@ -56,7 +56,7 @@ def command_for(report: Report, claim: Claim) -> str:
     """Return the command that judges this claim again, on the case alone where it has a name."""
     device = "" if report.device == "cpu" else f" --device {report.device}"
     by_name = not RULES[claim.name].own_cases and "/n=" in claim.case
-    what = f"--case {claim.case}" if by_name else f"--claim {claim.name!r}"
+    what = f"--case {shlex.quote(claim.case)}" if by_name else f"--claim {claim.name!r}"
     backend = shlex.quote(report.backend)
     return f"python -m bench check --backend {backend} --dtype {report.dtype}{device} {what}"
 

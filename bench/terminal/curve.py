@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.formats import format_count, format_number
+from bench.terminal.wrapping import line_width, wrap
 
-WIDTH = 78
 LABEL_WIDTH = 9
 
 
@@ -48,12 +48,17 @@ def curve(
         first, last = (format_number(10.0**end if log else end) for end in (float(y[0]), float(y[-1])))
         return f"{title}\n{ylabel}: {first} -> {last} (for the curve: pip install plotille)"
     low, high = _limits(y, log)
-    width = WIDTH - LABEL_WIDTH - 2
+    width = _width()
     right = max(1, len(values) - 1)
     canvas = Canvas(width, height, 0, low, right, high)
     for (x0, y0), (x1, y1) in _segments(x, y, 2 * width):
         canvas.line(x0, y0, x1, y1)
     return _framed(canvas.plot().splitlines(), (low, high), len(values) * every, title, ylabel, xlabel, log)
+
+
+def _width() -> int:
+    """Return the columns of the drawing itself, without its labels."""
+    return line_width() - 2 - LABEL_WIDTH - 2
 
 
 def _limits(y: np.ndarray[tuple[int], np.dtype[np.floating]], log: bool) -> tuple[float, float]:
@@ -90,16 +95,16 @@ def _framed(
     """Return the drawing with its title, axis labels and ticks."""
     low, high = limits
     bar, corner, line = "│", "└", "─"
-    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    ascii_only = not (getattr(sys.stdout, "encoding", "") or "").lower().startswith("utf")
     if ascii_only:
         bar, corner, line = "|", "+", "-"
         rows = ["".join(" " if dot in " \u2800" else "*" for dot in row) for row in rows]
     labels = _labels(low, high, len(rows), log)
-    text = [title, f"{ylabel}{' (log scale)' if log else ''}"]
+    text = [wrap(title), f"{ylabel}{' (log scale)' if log else ''}"]
     for position, row in enumerate(rows):
         label = labels.get(position, "")
         text.append(f"{label:>{LABEL_WIDTH}} {bar}{row.replace(chr(0x2800), ' ')}".rstrip())
-    width = WIDTH - LABEL_WIDTH - 2
+    width = _width()
     text.append(" " * (LABEL_WIDTH + 1) + corner + line * width)
     end = f"{format_count(right)} {xlabel}{'' if xlabel.endswith('s') or right == 1 else 's'}"
     text.append(" " * (LABEL_WIDTH + 2) + "0" + end.rjust(width - 1))

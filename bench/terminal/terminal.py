@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -26,10 +27,12 @@ from bench.formats import (
     format_rate,
     format_ratio,
     format_seconds,
+    printable,
+    printable_lines,
 )
 from bench.terminal.curve import curve
 from bench.terminal.palette import colour_of
-from bench.terminal.wrapping import wrap
+from bench.terminal.wrapping import line_width, wrap
 
 __all__ = [
     "Reporter",
@@ -48,7 +51,7 @@ __all__ = [
     "table",
 ]
 
-WIDTH = 80
+NARROW = 60
 NUMBER = re.compile(r"[<>~+-]?\d[\d,.]*(e[+-]?\d+)?( ?[A-Za-z/%]+)?|-|")
 REDRAW_S = 0.2
 PLAIN_LINE_S = 10.0
@@ -59,8 +62,19 @@ Column = str | tuple[str, str]
 
 def console(stderr: bool = False) -> Console:
     """Return a console at most 80 columns wide: no colour in a pipe or under ``NO_COLOR``, and ``[text]`` is text."""
-    width = min(WIDTH, shutil.get_terminal_size().columns)
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return _Console(stderr=stderr, width=line_width(), markup=False, highlight=False, emoji=False)
+
+
+class _Console(Console):
+    """A console to which text from files and from other people's code may be given: no escape reaches the terminal."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does, control characters in plain strings written as escapes."""
+        super().print(*(printable_lines(item) if isinstance(item, str) else item for item in objects), **options)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line, where rich would end the program with status 1."""
+        raise BrokenPipeError
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str = "", caption: str = "") -> Table:
@@ -74,6 +88,11 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
         caption: the line below, to the left.
     """
     cells = [[_cell(value) for value in row] for row in rows]
+    title, caption = printable_lines(title), printable_lines(caption)
+    headings = [printable(column if isinstance(column, str) else column[0]) for column in columns]
+    widths = _widths(headings, cells)
+    if widths is None:
+        return _stacked(headings, cells, title, caption)
     made = Table(
         title=title or None,
         caption=caption or None,
@@ -86,14 +105,62 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
         pad_edge=False,
         show_edge=False,
     )
-    for position, column in enumerate(columns):
-        heading, side = column if isinstance(column, tuple) else (column, _side(row[position] for row in cells))
+    for position, (heading, column) in enumerate(zip(headings, columns, strict=True)):
+        side = column[1] if isinstance(column, tuple) else _side(row[position] for row in cells)
         if side not in ("left", "right", "center"):
             raise ValueError(f"column {heading!r} goes 'left', 'right' or 'center', got {side!r}")
-        made.add_column(heading, justify=side, overflow="fold")  # type: ignore[arg-type]
+        made.add_column(heading, justify=side, overflow="fold", width=widths[position])  # type: ignore[arg-type]
     for row in cells:
         made.add_row(*row)
     return made
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]]) -> list[int | None] | None:
+    """Return the width of each column, ``None`` for as wide as it likes; ``None`` at all if words would not fit.
+
+    A table that is too wide is narrowed between words; rich alone would cut words of the widest column.
+    """
+    texts = [[heading, *(_plain(row[at]) for row in rows)] for at, heading in enumerate(headings)]
+    wished = [max(cell_len(line) for text in column for line in text.split("\n")) for column in texts]
+    least = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in texts]
+    free = line_width() - 2 * (len(headings) - 1)
+    if sum(wished) <= free:
+        return [None] * len(headings)
+    if sum(least) > free:
+        return None if line_width() < NARROW and rows else [None] * len(headings)
+    widths = list(wished)
+    while sum(widths) > free:
+        widest = max((at for at in range(len(widths)) if widths[at] > least[at]), key=widths.__getitem__)
+        widths[widest] -= 1
+    return list(widths)
+
+
+def _stacked(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], title: str, caption: str) -> Table:
+    """Return a table that shows each row as lines of heading and value."""
+    made = Table(
+        title=title or None,
+        caption=caption or None,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        caption_style="",
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_header=False,
+    )
+    made.add_column(overflow="fold")
+    made.add_column(overflow="fold")
+    for number, row in enumerate(rows):
+        if number:
+            made.add_row("", "")
+        for heading, value in zip(headings, row, strict=True):
+            made.add_row(heading, value)
+    return made
+
+
+def _plain(cell: RenderableType) -> str:
+    return cell.plain if isinstance(cell, Text) else str(cell)
 
 
 def named(*backends: str) -> Text:
@@ -173,6 +240,8 @@ def _cell(given: Cell) -> RenderableType:
         return "yes" if value else "no"
     if isinstance(value, int):
         return format_count(value)
+    if isinstance(value, str):
+        return printable_lines(value)
     return format_number(value) if value is None or isinstance(value, float) else value
 
 

@@ -6,17 +6,24 @@ import re
 import shutil
 import textwrap
 
+from bench.formats import printable
+
 WIDTH = 80
 COMMAND = re.compile(r"(?:python -m bench|backprop-bench|pip install)(?: [^\s;]*[^\s;,:)])+")
 UNBROKEN_SPACE = "\N{NO-BREAK SPACE}"
 
 
+def line_width() -> int:
+    """Return how many columns lines may take: those of the terminal, 80 at most."""
+    return max(20, min(WIDTH, shutil.get_terminal_size().columns))
+
+
 def wrap(text: str, lead: str = "") -> str:
     """Return ``lead`` and ``text``, whose further lines are indented by as much as the lead is long."""
-    width, indent = min(WIDTH, shutil.get_terminal_size().columns), " " * len(lead)
+    width, indent = line_width(), " " * len(lead)
     lines: list[str] = []
-    for line in text.splitlines() or [""]:
-        kept = COMMAND.sub(lambda found: found[0].replace(" ", UNBROKEN_SPACE), line)
+    for line in text.removesuffix("\n").split("\n"):
+        kept = COMMAND.sub(lambda match: match[0].replace(" ", UNBROKEN_SPACE), printable(line))
         first = indent if lines else lead
         lines += textwrap.wrap(
             kept,

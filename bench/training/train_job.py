@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from backends import Backend, Network
 from bench.errors import UsageError
-from bench.formats import counted
+from bench.formats import counted, format_bytes
+from bench.memory import SPARE, check_room, room_bytes
 from bench.training.form import Form
 from bench.training.reading import TableFile, check_known, open_table, read_numbers
 from bench.training.split import Split, split
@@ -88,17 +91,30 @@ def prepare(request: Request) -> Job:
     targets = tuple(dict.fromkeys(request.targets))
     inputs = _input_columns(request, file, targets)
     network = _network(request.network, inputs, targets)
+    steps = request.steps or DEFAULT_STEPS
+    _check_room(network, 1, steps, request)
     if request.backend:  # before a long read
         load_backend(request.backend, network, request.dtype, request.device)
     table = read_numbers(file, [*inputs, *targets], targets, "drop" if request.drop_missing else "refuse")
     parts = split(table, len(targets), request.holdout, request.seed)
-    steps = request.steps or DEFAULT_STEPS
+    _check_room(network, len(parts.x), steps, request)
     if request.backend:
         backend, why = load_backend(request.backend, network, request.dtype, request.device), "as asked for"
     else:
         backend, why = choose_backend(network, len(parts.x), steps, request.dtype, request.device)
     rate = request.learning_rate or default_learning_rate(network)
     return Job(parts, table.rows_dropped, backend, why, rate, steps)
+
+
+def _check_room(network: Network, rows: int, steps: int, request: Request) -> None:
+    """Refuse what would not fit into memory: the network with its batch, and a loss for each step."""
+    check_room(network, rows, request.dtype, request.device)
+    losses, room = steps * np.dtype(request.dtype).itemsize, SPARE * room_bytes()
+    if losses > room:
+        raise UsageError(
+            f"--steps {steps} keeps {format_bytes(losses)} of losses, and {format_bytes(room)} are free; "
+            f"take {int(room) // np.dtype(request.dtype).itemsize} or fewer"
+        )
 
 
 def _check_numbers(request: Request) -> None:
