@@ -37,3 +37,14 @@ def copy_feature_major(rows_major: Array, feature_major: Array) -> None:
     for start in range(0, n, tile):
         rows = slice(start, start + tile)
         feature_major[:, rows] = rows_major[rows].T
+
+
+def copy_blocks(rows_major: Array, blocks: Array) -> None:
+    """Copy ``[n, f]`` into ``[blocks, f, rows]``, zero where the last block has no row."""
+    n, features = rows_major.shape
+    rows = blocks.shape[2]
+    whole = n // rows
+    blocks[:whole] = rows_major[: whole * rows].reshape(whole, rows, features).transpose(0, 2, 1)
+    if n % rows:
+        blocks[whole, :, : n % rows] = rows_major[whole * rows :].T
+        blocks[whole, :, n % rows :] = 0

@@ -1,42 +1,40 @@
-"""The network in numba: jitted loops, one fused pass over the rows.
+"""The network in numba: compiled loops, one fused pass over the rows.
 
-Two families of kernels share one layout. `numba_registers` holds a whole tiny network in registers; `numba_blocks`
-takes any other. Inputs and targets are blocked and feature-major, ``[blocks, features, rows]``; parameters are one
-vector. No mathematics here.
+Two kinds of kernels share one layout. `numba_registers` holds a whole tiny network in registers; `numba_blocks` takes
+any other. `numba_chunks` runs either, on one thread or on all. A batch is blocked and feature-major,
+``[blocks, inputs and targets, pitch]``; parameters are one vector. No mathematics here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba import prange
 from numpy.typing import ArrayLike
 
-from backends import numba_registers
-from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params, State
+from backends.base import Array, Backend, Capabilities, Layer, Network, Params, State
 from backends.blas import Blas
-from backends.numba_blocking import blocking
-from backends.numba_compile import compile_as, serial_and_parallel
-
-PARALLEL_PLACE = 1 << 16
+from backends.layout import aligned_empty, copy_blocks
+from backends.numba_blocking import blocking, room_length
+from backends.numba_chunks import BACKWARD, FORWARD, loops, plan_of
+from backends.numba_compile import compile_as
 
 
 class Batch(NamedTuple):
-    """Inputs ``[blocks, i, rows]`` and targets ``[blocks, o, rows]`` of ``n`` rows; ``parallel``: worth all threads."""
+    """Inputs and then targets, ``[blocks, i + o, pitch]``, of ``n`` rows; ``tiny``: one pass of `numba_registers`."""
 
-    x: Array
-    y: Array
+    xy: Array
     n: int
-    parallel: bool
+    tiny: bool
 
 
 class Tape(NamedTuple):
-    """Outputs of all layers, ``[blocks, features, rows]``, of ``n`` rows."""
+    """Outputs of all layers, ``[blocks, features, pitch]``, of ``n`` rows."""
 
     h: Array
     n: int
@@ -46,25 +44,27 @@ class NumbaBackend(Backend):
     """Loops compiled by numba."""
 
     name = "numba"
+    block_rows: int
     capabilities = Capabilities(deterministic=frozenset({"process", "processes", "threads"}), compiles=True)
 
     def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
         super().__init__(network, dtype, device)
-        self._real = np.dtype(dtype).type
+        self._real: Any = np.dtype(dtype).type
         self._blocking = blocking(network, self._real)
         self.block_rows = self._blocking.rows
         family = self._blocking.family
+        self._train, self._chunk = _kernels(network, self._real, family)
+        self._gemm, self._blas = 0, None
+        if family in ("wide", "huge"):
+            from backends.numba_blas import gemm_address
+
+            self._gemm = gemm_address(dtype)
+            self._blas = Blas() if family == "wide" else None
         if family == "huge":
             self.capabilities = replace(self.capabilities, deterministic=frozenset({"process", "processes"}))
-        self._kernels: dict[str, Any]
-        if family == "registers":
-            bind: Any = numba_registers.bind
-            self._kernels = bind(network.sizes, self._real)
-        else:
-            self._kernels = _numba_blocks().bind(network, self._real, self._blocking.chunks)
-        self._step = None if family == "wide" else self._kernels["step"]
-        self._update, self._place, self._place_parallel = _vector_kernels(dtype)
-        self._blas = None if family in ("registers", "huge") else Blas()
+        self._plan: Array = plan_of(network)  # type: ignore[no-untyped-call]
+        self._rooms: dict[tuple[int, int], Array] = {}
+        self._loss = np.empty(1, self.dtype)
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Array:
         self.host_state(state)
@@ -73,39 +73,43 @@ class NumbaBackend(Backend):
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
         x, y = self.host_batch(inputs, targets)
         n = len(x)
-        rows = self._blocking.cut(n)
-        blocks = -(-n // rows)
-        parallel = blocks > 1 and self._blocking.family != "huge"
-        return Batch(self._blocked(x, blocks, rows), self._blocked(y, blocks, rows), n, parallel)
+        pitch = self._blocking.cut(n)
+        xy = np.empty((-(-n // pitch), self.network.inputs + self.network.outputs, pitch), self.dtype)
+        copy_blocks(x, xy[:, : self.network.inputs])
+        copy_blocks(y, xy[:, self.network.inputs :])
+        return Batch(xy, n, self._train is not None and len(xy) == 1)
 
     def forward(self, params: Array, batch: Batch) -> Tape:
-        blocks, _, rows = batch.x.shape
-        tape = Tape(np.empty((blocks, sum(self.network.sizes[1:]), rows), self.dtype), batch.n)
-        self._run("forward", batch, params, batch.x, batch.n, tape.h)
+        blocks, _, pitch = batch.xy.shape
+        tape = Tape(np.empty((blocks, sum(self.network.sizes[1:]), pitch), self.dtype), batch.n)
+        self._run(FORWARD, params, batch, tape.h)
         return tape
 
     def backward(self, params: Array, batch: Batch, tape: Tape) -> tuple[float, Array]:
-        gradients = np.empty_like(params)
-        return self._run("backward", batch, params, batch.x, batch.y, batch.n, tape.h, gradients), gradients
+        room = self._run(BACKWARD, params, batch, tape.h)
+        total = room[:, : len(params) + 1].sum(axis=0)
+        return total[-1] / self._real(batch.n * self.network.outputs), total[:-1]
 
     def update(self, params: Array, gradients: Array, learning_rate: float) -> Array:
-        self._update(params, gradients, self._real(learning_rate))
+        _update(self.dtype)(params, gradients, self._real(learning_rate))
         return params
 
     def step(self, params: Array, batch: Batch, learning_rate: float) -> tuple[Array, float]:
-        x, y, n, parallel = batch
-        if not parallel and self._step:  # one call with few arguments: half a microsecond
-            return params, self._step(params, x, y, n, learning_rate)
-        loss = np.empty(1, self.dtype)
-        self._run("train", batch, params, x, y, n, learning_rate, loss)
-        return params, loss[0]
+        xy, n, tiny = batch
+        if tiny:  # one call with few arguments: half a microsecond
+            return params, self._train(params, xy, n, learning_rate, self._loss)
+        self._steps(params, batch, learning_rate, self._loss)
+        return params, self._loss[0]
 
     def train(
         self, params: Array, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
     ) -> tuple[Array, Array]:
         self.capabilities.require(self.name, self.network, minibatches=rows_per_step is not None)
         losses = np.empty(self.checked_steps(steps), self.dtype)
-        self._run("train", batch, params, batch.x, batch.y, batch.n, learning_rate, losses)
+        if batch.tiny:
+            self._train(params, batch.xy, batch.n, learning_rate, losses)
+        else:
+            self._steps(params, batch, learning_rate, losses)
         return self.trained(params, losses, learning_rate)
 
     def outputs(self, tape: Tape) -> tuple[Array, ...]:
@@ -129,62 +133,60 @@ class NumbaBackend(Backend):
             "kernels": self._blocking.family,
         }
 
-    def _blocked(self, rows_major: Array, blocks: int, rows: int) -> Array:
-        blocked = np.empty((blocks, rows_major.shape[1], rows), self.dtype)
-        (self._place_parallel if rows_major.size > PARALLEL_PLACE else self._place)(rows_major, blocked)
-        return blocked
+    def _run(self, phases: int, params: Array, batch: Batch, tape: Array) -> Array:
+        """Run forward or backward; return the room, in which each chunk has left its gradients."""
+        room = self._room(batch.xy)
+        chunks = len(room)
+        run = loops(self._real, self._threads(chunks)).run
+        with self._blas.held_to_one_thread() if self._blas else nullcontext():
+            run(self._chunk(), chunks, phases, self._plan, params, batch.xy, batch.n, tape, room, self._gemm)
+        return room
 
-    def _run(self, kernel: str, batch: Batch, *arguments: Any) -> Any:
-        """Call a kernel, on all threads where the batch is worth it; then the BLAS is held to one thread meanwhile.
+    def _steps(self, params: Array, batch: Batch, learning_rate: float, losses: Array) -> None:
+        """Run a step for each of ``losses``, the BLAS held to one thread where chunks run on threads of their own.
 
-        It is as well where it would share the only block among its threads: sums would depend on their number.
+        It is as well for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
         """
-        if batch.parallel:
-            kernel += "_parallel"
-        if self._blas is None or not (batch.parallel or self._blocking.family == "wide"):
-            return self._kernels[kernel](*arguments)
-        with self._blas.held_to_one_thread():
-            return self._kernels[kernel](*arguments)
+        room = self._room(batch.xy)
+        chunks = len(room)
+        each = loops(self._real, self._threads(chunks))
+        told = chunks, self._plan, params, batch.xy, batch.n, learning_rate, losses, room, self._gemm
+        with self._blas.held_to_one_thread() if self._blas else nullcontext():
+            each.train(self._chunk(), each.finish(), *told)
+
+    def _threads(self, chunks: int) -> bool:
+        """Return whether chunks are run on threads of numba's own."""
+        return chunks > 1 and numba.get_num_threads() > 1
+
+    def _room(self, xy: Array) -> Array:
+        """Return scratch for each chunk, that of the last batch if it had the same shape: fresh pages are slow."""
+        blocks, _, pitch = xy.shape
+        key = min(self._blocking.chunks, blocks), pitch
+        if key not in self._rooms:
+            self._rooms.clear()
+            length = room_length(self.network, pitch)
+            self._rooms[key] = aligned_empty((key[0], length), np.dtype(self.dtype))
+        return self._rooms[key]
 
 
-def _numba_blocks() -> Any:
-    """Return the blocked kernels; only these need the BLAS of scipy, whose import takes a third as long as numba's."""
-    try:
-        import scipy.linalg.cython_blas  # noqa: F401 - numba's np.dot calls it: load it before looking for its threads
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"backend 'numba' multiplies networks of this size by the BLAS of scipy: {error}; pip install scipy"
-        ) from error
+def _kernels(network: Network, real: Any, family: str) -> tuple[Any, Any]:
+    """Return the training loop of a tiny network, ``None`` for others, and what compiles the kernel of a chunk."""
+    if family == "registers":
+        from backends import numba_registers
 
+        trained: tuple[Any, Any] = numba_registers.bind(network.sizes, real, "tanh")
+        return trained
     from backends import numba_blocks
 
-    return numba_blocks
-
-
-def _copy_blocks(rows_major, blocked):  # type: ignore[no-untyped-def]
-    """Copy ``[n, f]`` into ``[blocks, f, rows]``, zero where there is no row."""
-    n, features = rows_major.shape
-    rows = blocked.shape[2]
-    for k in prange(blocked.shape[0]):
-        here = min(rows, n - k * rows)
-        blocked[k, :, here:] = 0
-        tile = 16 if features > 8 else 256  # so many rows stay in cache while their features are copied one by one
-        for start in range(0, here, tile):
-            stop = min(start + tile, here)
-            source = rows_major[k * rows + start : k * rows + stop]  # views spare the loop below its index arithmetic
-            for f in range(features):
-                copied = blocked[k, f, start:stop]
-                for r in range(stop - start):
-                    copied[r] = source[r, f]
-
-
-def _update(params, gradients, learning_rate):  # type: ignore[no-untyped-def]
-    """Take one update in place."""
-    for k in range(params.shape[0]):
-        params[k] -= learning_rate * gradients[k]
+    return None, numba_blocks.chunk(real, "tanh", family in ("wide", "huge"))
 
 
 @lru_cache
-def _vector_kernels(dtype: str) -> tuple[Any, Any, Any]:
-    """Return the update, and the copy into blocks on one thread and on all."""
-    return compile_as(_update, dtype, fastmath={"contract"}), *serial_and_parallel(_copy_blocks, dtype)
+def _update(dtype: str) -> Any:
+    """Return the update of plain descent."""
+
+    def update(params, gradients, learning_rate):  # type: ignore[no-untyped-def]
+        for k in range(params.shape[0]):
+            params[k] -= learning_rate * gradients[k]
+
+    return compile_as(update, dtype, fastmath={"contract"})

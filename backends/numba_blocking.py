@@ -16,7 +16,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from backends.base import Network
-from backends.layout import rows_each
 
 REGISTER_PARAMETERS = 36
 """Up to this size LLVM unrolls the register kernels; beyond it they spill and lose to the blocked ones."""
@@ -24,6 +23,8 @@ REGISTER_ROWS = 4096
 
 SMALL_PRODUCT = 1_000_000
 """OpenBLAS multiplies without packing or threads while rows x inputs x outputs is at most this."""
+TILE_ROWS = 32
+"""Blocks have whole tiles of rows (`numba_tiles.STEP_ROWS`)."""
 LEAST_ROWS, MOST_ROWS = 64, 480
 """Rows of a block of such products; at 512, a power of two, the rows of a feature-major block share cache sets."""
 FEW_WIDE_ROWS, MOST_WIDE_ROWS = 256, 512
@@ -66,7 +67,8 @@ class Blocking(NamedTuple):
         blocks = max(-(-n // self.rows), min(LEAST_CHUNKS, -(-n // self.few_rows)), 1 + (n >= self.split_from))
         if blocks <= CHUNKS and self.chunks > 1:
             blocks = 1 << (blocks - 1).bit_length()
-        return n if blocks == 1 else rows_each(n, blocks)
+        rows = -(-n // blocks)
+        return rows + -rows % TILE_ROWS
 
 
 def blocking(network: Network, real: Any) -> Blocking:
@@ -75,7 +77,7 @@ def blocking(network: Network, real: Any) -> Blocking:
         return Blocking("registers", REGISTER_ROWS + 1, REGISTER_ROWS, REGISTER_ROWS, CHUNKS)
     a_row = network.parameter_count + TANH_WORK * sum(network.sizes[1:-1])
     split_from = max(SPLIT_ROWS, SPLIT_WORK // a_row)
-    rows = min(SMALL_PRODUCT // _largest(network), MOST_ROWS) // 16 * 16
+    rows = min(SMALL_PRODUCT // _largest(network), MOST_ROWS) // TILE_ROWS * TILE_ROWS
     if rows >= LEAST_ROWS:
         return Blocking("blocks", split_from, rows, rows, CHUNKS)
     room_bytes = room_length(network, MOST_WIDE_ROWS) * np.dtype(real).itemsize
@@ -86,12 +88,12 @@ def blocking(network: Network, real: Any) -> Blocking:
 
 
 def room_length(network: Network, rows: int) -> int:
-    """Return how many numbers one chunk needs as scratch, rounded up to whole cache lines: gradients, the product of
-    the largest layer, and for each row its outputs and two error terms of the widest layer.
+    """Return how many numbers one chunk needs as scratch, in whole tiles: gradients and loss, and for each row its
+    outputs and two error terms of the widest layer.
     """
     outputs = network.sizes[1:]
-    length = network.parameter_count + _largest(network) + (sum(outputs) + 2 * max(outputs)) * rows
-    return length + -length % 16
+    gradients = network.parameter_count + 1
+    return gradients + -gradients % TILE_ROWS + (sum(outputs) + 2 * max(outputs)) * rows
 
 
 def _largest(network: Network) -> int:

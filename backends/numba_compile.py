@@ -1,22 +1,107 @@
-"""Compile kernels under names of their own in numba's disk cache."""
+"""Compile kernels and keep their machine code on disk, where a file that cannot be read or written costs only time."""
 
+from __future__ import annotations
+
+import atexit
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import numba
 from numba import njit
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
 
 
-def compile_as(kernel: Any, name: str, **options: Any) -> Any:
-    """Return ``kernel`` jitted, cached on disk under ``name``.
+class KernelCache(FunctionCache):
+    """numba's cache on disk, for kernels that consist of several files.
 
-    numba's cache knows a function by file, name and line. Its options are no part of that, so a parallel twin would
-    load the serial one's machine code; and types and sizes share one index that is not safe against two processes
-    filling it at once: one may load what the other compiled for other sizes. So a name stands for one specialisation.
+    numba looks only at the file of the kernel itself for changes; here a change of any file of this backend counts.
+    What cannot be read, such as a file cut short by a full disk, is compiled again; what cannot be kept is not.
+    """
+
+    def __init__(self, kernel: Any) -> None:
+        super().__init__(kernel)
+        stamp = self._impl.locator.get_source_stamp(), _stamp()
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled kernel, ``None`` if there is none that can be read."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # a pickle that was cut short or overwritten raises nearly anything
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled kernel, if the disk allows."""
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)
+
+
+@lru_cache
+def _stamp() -> tuple[tuple[str, int, int], ...]:
+    """Return name, time and size of each file of this backend."""
+    files = sorted(Path(__file__).parent.glob("numba_*.py"))
+    return tuple((path.name, (stat := path.stat()).st_mtime_ns, stat.st_size) for path in files)
+
+
+def _cache(kernel: Any) -> KernelCache:
+    """Return a kernel's cache; in a folder that lives as long as this process if the user's cannot be written."""
+    try:
+        return KernelCache(kernel)
+    except RuntimeError:  # numba found no folder to write to
+        folder = tempfile.mkdtemp(prefix="numba-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        numba.config.CACHE_DIR = folder
+        return KernelCache(kernel)
+
+
+def _named(kernel: Any, name: str) -> Any:
+    """Return a twin of a function, to be known to numba's cache under ``name``.
+
+    The cache knows a function by file, name and line. Its options are no part of that, so a parallel twin would load
+    the serial one's machine code; and types and sizes share one index that is not safe against two processes filling it
+    at once: one may load what the other compiled for other sizes. So a name stands for one specialisation.
     """
     twin = FunctionType(kernel.__code__, kernel.__globals__, kernel.__name__, kernel.__defaults__, kernel.__closure__)
     twin.__qualname__ = f"{kernel.__name__}_{name}"
     twin.__doc__ = kernel.__doc__
-    return njit(cache=True, **options)(twin)
+    return twin
+
+
+def compile_as(kernel: Any, name: str, **options: Any) -> Any:
+    """Return ``kernel`` jitted, cached on disk under ``name``; it is compiled when it is first called."""
+    twin = _named(kernel, name)
+    jitted = njit(**options)(twin)
+    jitted._cache = _cache(twin)  # as `enable_caching` does with numba's own
+    return jitted
+
+
+def compile_c(kernel: Any, name: str, signature: Any, **options: Any) -> Callable[[], int]:
+    """Return a function that returns the address of ``kernel`` as a C function, compiled when it is first called."""
+
+    @lru_cache
+    def address() -> int:
+        twin = _named(kernel, name)
+        compiled = CFunc(twin, normalize_signature(signature), {}, options)
+        compiled._cache = _cache(twin)
+        compiled.compile()
+        _KEPT.append(compiled)
+        return int(compiled.address)
+
+    return address
+
+
+_KEPT: list[Any] = []
+"""C functions must not be collected while somebody knows their address."""
 
 
 def serial_and_parallel(kernel: Any, name: str, **options: Any) -> tuple[Any, Any]:

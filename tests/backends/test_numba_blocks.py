@@ -15,7 +15,7 @@ from backends import Layer, Network
 from backends.conformance import check
 from backends.conformance.cases import Case
 from backends.conformance.determinism import THREAD_VARIABLES
-from backends.numba_blocking import LEAST_CHUNKS, MOST_WIDE_ROWS, ROOM_BYTES, blocking, room_length
+from backends.numba_blocking import LEAST_CHUNKS, MOST_WIDE_ROWS, ROOM_BYTES, TILE_ROWS, blocking, room_length
 
 pytest.importorskip("numba", reason="numba is not installed: pip install -e '.[numba]'")
 
@@ -55,7 +55,8 @@ def test_blocks_are_even_and_hold_every_row(network: str, n: int) -> None:
     blocks = -(-n // rows)
     assert rows <= cut.rows
     assert (blocks > 1) == (n >= cut.split_from or n > cut.rows)
-    assert blocks * rows - n < 16 * blocks
+    assert rows % TILE_ROWS == 0
+    assert blocks * rows - n < TILE_ROWS * blocks
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from backends.base import Array
-from backends.numba_tanh import tanh32, tanh64
+from backends.numba_activations import value
 from bench.limits.probes.probe import DTYPES, Probe, memory, parts, random, repeats, working_sets
 
 TANH_BLOCK = 1024
@@ -43,7 +43,7 @@ def tanh_float32(x: Array, out: Array, times: int) -> None:
     """Evaluate tanh over a block in the first cache."""
     for _ in range(times):
         for j in range(x.shape[0]):
-            out[j] = tanh32(x[j])
+            out[j] = value("tanh", x[j])  # type: ignore[call-arg]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -51,7 +51,7 @@ def tanh_float64(x: Array, out: Array, times: int) -> None:
     """Evaluate tanh over a block in the first cache."""
     for _ in range(times):
         for j in range(x.shape[0]):
-            out[j] = tanh64(x[j])
+            out[j] = value("tanh", x[j])  # type: ignore[call-arg]
 
 
 def probes(threads: int, dtypes: Sequence[str] = DTYPES, brief: bool = False) -> Iterator[Probe]:

@@ -1,0 +1,75 @@
+"""The BLAS's matrix product, called from compiled code by its address: it adds to its result, and takes a pitch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import get_cython_function_address, intrinsic
+
+from backends.base import BackendUnavailable
+from backends.numba_lanes import INT32
+
+
+def gemm_address(dtype: str) -> int:
+    """Return the address of scipy's ``sgemm`` or ``dgemm``.
+
+    Raises:
+        BackendUnavailable: scipy cannot be imported.
+    """
+    try:
+        return int(get_cython_function_address("scipy.linalg.cython_blas", {"float32": "sgemm"}.get(dtype, "dgemm")))
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"backend 'numba' multiplies networks of this size by the BLAS of scipy: {error}; pip install scipy"
+        ) from error
+
+
+@intrinsic
+def gemm(
+    context: Any,
+    function: Any,
+    turn_a: Any,
+    turn_b: Any,
+    m: Any,
+    n: Any,
+    k: Any,
+    a: Any,
+    lda: Any,
+    b: Any,
+    ldb: Any,
+    beta: Any,
+    c: Any,
+    ldc: Any,
+) -> Any:
+    """Compute ``c [m, n] = a b + beta c``, column-major as the BLAS has it; a `turn` is 1 for a transposed factor."""
+
+    def codegen(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function, turn_a, turn_b, m, n, k, a, lda, b, ldb, beta, c, ldc = arguments
+        real, letter = a.type.pointee, ir.IntType(8)
+
+        def at(value: Any) -> Any:
+            slot = cgutils.alloca_once(builder, value.type)
+            builder.store(value, slot)
+            return slot
+
+        def letter_of(turn: Any) -> Any:
+            return at(builder.select(builder.trunc(turn, ir.IntType(1)), letter(ord("T")), letter(ord("N"))))
+
+        def size(value: Any) -> Any:
+            return at(builder.trunc(value, INT32))
+
+        passed = [
+            letter_of(turn_a), letter_of(turn_b), size(m), size(n), size(k), at(real(1.0)), a, size(lda), b, size(ldb),
+            at(builder.sitofp(beta, real)), c, size(ldc),
+        ]  # fmt: skip
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
+        builder.call(builder.inttoptr(function, kind.as_pointer()), passed)
+        return target.get_dummy_value()
+
+    integer = types.intp
+    return types.void(
+        integer, integer, integer, integer, integer, integer, a, integer, a, integer, integer, a, integer
+    ), codegen

@@ -1,0 +1,191 @@
+"""Products of small matrices by tiles of sums that stay in vector registers.
+
+Matrices are feature-major, ``[features, pitch]``, of whose ``pitch`` numbers a feature the first ``live`` count, a
+multiple of `STEP_ROWS`; weights are ``[o, i]``. In `multiply` each sum is a number of the result and a vector runs over
+rows. In `add_products` each lane of a sum adds up other rows, and the lanes are added at the end.
+
+Measured against the BLAS by ``tests``: see ``docs/tuning.md``.
+"""
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from backends.numba_lanes import CONTRACT, INT32, lanes_of, load, offset, splat, store
+
+VECTORS = 2
+"""Vectors of rows of one tile; with 8 rows of weights, 16 sums: enough to hide the latency of two FMA units."""
+STEP_ROWS = VECTORS * 16
+"""Rows come in multiples of this, a tile of the widest vectors and the smallest numbers."""
+
+_INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "fastmath": {"contract"}}
+
+
+def _sums(builder, real, count):
+    """Emit variables for so many vectors of sums, all zero."""
+    vector = ir.VectorType(real, lanes_of(real))
+    sums = [cgutils.alloca_once(builder, vector) for _ in range(count)]
+    for total in sums:
+        builder.store(ir.Constant(vector, [0.0] * vector.count), total)
+    return sums
+
+
+def _add_product(builder, total, a, b):
+    product = builder.fmul(a, b, flags=CONTRACT)
+    builder.store(builder.fadd(builder.load(total), product, flags=CONTRACT), total)
+
+
+@intrinsic
+def multiply_tile(context, outputs, w, across, along, h, pitch, i, z):
+    """Write rows ``[0, outputs)`` of ``w h`` to ``z`` for `VECTORS` vectors of rows; the weight of output ``o`` and
+    input ``k`` is ``w[o * across + k * along]``.
+    """
+    if not isinstance(outputs, types.IntegerLiteral):
+        return None
+    tile = outputs.literal_value
+
+    def codegen(target, builder, signature, arguments):
+        _, w, across, along, h, pitch, i, z = arguments
+        real, integer = w.type.pointee, i.type
+        lanes = lanes_of(real)
+        sums = _sums(builder, real, tile * VECTORS)
+        weights = [builder.gep(w, [builder.mul(across, integer(o))]) for o in range(tile)]
+        with cgutils.for_range(builder, i) as loop:
+            inputs = builder.gep(h, [builder.mul(loop.index, pitch)])
+            rows = [load(builder, builder.gep(inputs, [integer(v * lanes)]), lanes) for v in range(VECTORS)]
+            at = builder.mul(loop.index, along)
+            for o in range(tile):
+                weight = splat(builder, builder.load(builder.gep(weights[o], [at])), lanes)
+                for v in range(VECTORS):
+                    _add_product(builder, sums[o * VECTORS + v], weight, rows[v])
+        for o in range(tile):
+            for v in range(VECTORS):
+                at = builder.gep(z, [builder.add(builder.mul(pitch, integer(o)), integer(v * lanes))])
+                store(builder, builder.load(sums[o * VECTORS + v]), at)
+        return target.get_dummy_value()
+
+    integer = types.intp
+    return types.void(outputs, w, integer, integer, w, integer, integer, w), codegen
+
+
+@intrinsic
+def gradient_tile(context, outputs, inputs, g, h, pitch, live, dw, stride):
+    """Add ``g h^T`` to ``dw`` for ``outputs`` features of ``g`` and ``inputs``, 1 or 4, of ``h``."""
+    if not isinstance(outputs, types.IntegerLiteral):
+        return None
+    tile_o, tile_i = outputs.literal_value, inputs.literal_value
+
+    def codegen(target, builder, signature, arguments):
+        _, _, g, h, pitch, live, dw, stride = arguments
+        real, integer = g.type.pointee, live.type
+        lanes = lanes_of(real)
+        sums = _sums(builder, real, tile_o * tile_i)
+        g_rows = [builder.gep(g, [builder.mul(pitch, integer(o))]) for o in range(tile_o)]
+        h_rows = [builder.gep(h, [builder.mul(pitch, integer(i))]) for i in range(tile_i)]
+        with cgutils.for_range_slice(builder, integer(0), live, integer(lanes), integer) as (r, _):
+            loaded = [load(builder, builder.gep(row, [r]), lanes) for row in h_rows]
+            for o, row in enumerate(g_rows):
+                error = load(builder, builder.gep(row, [r]), lanes)
+                for i in range(tile_i):
+                    _add_product(builder, sums[o * tile_i + i], error, loaded[i])
+        for o in range(tile_o):
+            at = builder.gep(dw, [builder.mul(stride, integer(o))])
+            total = _add_lanes(builder, [builder.load(sums[o * tile_i + i]) for i in range(tile_i)])
+            store(builder, builder.fadd(load(builder, at, tile_i), total), at)
+        return target.get_dummy_value()
+
+    integer = types.intp
+    return types.void(outputs, inputs, g, g, integer, integer, g, integer), codegen
+
+
+@intrinsic
+def row_sum(context, g, live):
+    """Return the sum of ``live`` numbers."""
+
+    def codegen(target, builder, signature, arguments):
+        g, live = arguments
+        real, integer = g.type.pointee, live.type
+        lanes = lanes_of(real)
+        (total,) = _sums(builder, real, 1)
+        with cgutils.for_range_slice(builder, integer(0), live, integer(lanes), integer) as (r, _):
+            row = load(builder, builder.gep(g, [r]), lanes)
+            builder.store(builder.fadd(builder.load(total), row), total)
+        return builder.extract_element(_add_lanes(builder, [builder.load(total)]), INT32(0))
+
+    return g.dtype(g, types.intp), codegen
+
+
+def _add_lanes(builder, vectors):
+    """Emit the sums over the lanes of 1, 2 or 4 vectors: one vector with as many lanes."""
+
+    def fold(a, b, size):
+        even, odd = (
+            builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, size), [2 * k + first for k in range(size)]))
+            for first in (0, 1)
+        )
+        return builder.fadd(even, odd)
+
+    count = len(vectors)
+    while len(vectors) > 1:
+        vectors = [fold(a, b, a.type.count) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+    (total,) = vectors
+    while total.type.count > count:
+        total = fold(total, total, total.type.count // 2)
+    return total
+
+
+@njit(inline="always")
+def whole_tiles(rows):
+    """Return ``rows`` rounded up to a multiple of `STEP_ROWS`."""
+    return (rows + STEP_ROWS - 1) // STEP_ROWS * STEP_ROWS
+
+
+@njit(**_INNER)
+def multiply(w, across, along, h, z, o, i, pitch, live):
+    """Write ``z = w h`` for the first ``live`` of ``pitch`` rows, ``h [i, pitch]`` and ``z [o, pitch]``."""
+    step = tile_rows(w)
+    for r in range(0, live, step):
+        j = 0
+        rows = offset(h, r)
+        while j + 8 <= o:
+            multiply_tile(8, offset(w, j * across), across, along, rows, pitch, i, offset(z, j * pitch + r))
+            j += 8
+        if j + 4 <= o:
+            multiply_tile(4, offset(w, j * across), across, along, rows, pitch, i, offset(z, j * pitch + r))
+            j += 4
+        while j < o:
+            multiply_tile(1, offset(w, j * across), across, along, rows, pitch, i, offset(z, j * pitch + r))
+            j += 1
+
+
+@njit(**_INNER)
+def add_products(g, h, dw, o, i, pitch, live):
+    """Add ``g h^T`` to ``dw [o, i]`` for the first ``live`` of ``pitch`` rows."""
+    j = 0
+    while j < o:
+        rows = 4 if j + 4 <= o else 1
+        k = 0
+        while k < i:
+            to = offset(dw, j * i + k)
+            if rows == 4 and k + 4 <= i:
+                gradient_tile(4, 4, offset(g, j * pitch), offset(h, k * pitch), pitch, live, to, i)
+                k += 4
+            elif rows == 4:
+                gradient_tile(4, 1, offset(g, j * pitch), offset(h, k * pitch), pitch, live, to, i)
+                k += 1
+            elif k + 4 <= i:
+                gradient_tile(1, 4, offset(g, j * pitch), offset(h, k * pitch), pitch, live, to, i)
+                k += 4
+            else:
+                gradient_tile(1, 1, offset(g, j * pitch), offset(h, k * pitch), pitch, live, to, i)
+                k += 1
+        j += rows
+
+
+@intrinsic
+def tile_rows(context, pointer):
+    """Return the rows that one tile of `multiply` covers."""
+    return types.intp(pointer), lambda target, builder, signature, arguments: ir.IntType(64)(
+        VECTORS * lanes_of(arguments[0].type.pointee)
+    )
