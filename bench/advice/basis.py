@@ -8,11 +8,9 @@ from pathlib import Path
 from bench import results
 from bench.machine import machine_id, speed
 from bench.machine.speed import Speed
+from bench.names import COMPARISON
 from bench.results import Run
 from bench.verdicts.conditions import unlike_between, unlike_speed
-
-LABELS_OF_TRIALS = ("certify", "validate", "limits", "one case")
-"""Runs that the instrument makes to try itself, or of a single case: used where they are asked for alone."""
 
 
 def runs_for(
@@ -56,7 +54,7 @@ def _alike(stored: Run, measured: Run) -> bool:
 
 def _covers(run: Run, dtype: str, device: str) -> bool:
     """Return whether a run compares several backends over some grid of this dtype on this device."""
-    if not run.rows_path.exists() or run.label in LABELS_OF_TRIALS:
+    if not run.rows_path.exists() or run.purpose != COMPARISON:
         return False
     plan = run.manifest.get("plan")
     if not plan:

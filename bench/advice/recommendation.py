@@ -24,10 +24,10 @@ from bench.advice.time_model import ELSEWHERE, MEASURED
 from bench.errors import UsageError
 from bench.machine.environment import as_text, slowdowns, speed_variables
 from bench.measure.process import OWN_VARIABLES
+from bench.names import MARGIN
 from bench.results import Run
 from bench.verdicts.compare import failures
 from bench.verdicts.conditions import busy, refuse, unlike_between, unlike_within
-from bench.verdicts.statistics import MARGIN
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,6 @@ The *regret* of a case is how much longer the recommended backend's true total i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from backends import Network, available
 from bench import work
 from bench.advice import ledger, recommendation
 from bench.advice.time_model import MEASURED
+from bench.names import VALIDATION
 from bench.results import Run
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ MOST_FLOP = 2e9
 """Of one step: larger cases take long to prove and say little more."""
 
 MOST_TOTAL_STEPS = 1e6
-LABEL = "validate"
 
 
 class Held(NamedTuple):
@@ -62,7 +61,8 @@ def measure(
     cases: Sequence[Held],
     budget_s: float,
     root: Path | None = None,
-    report: Callable[[Progress], None] = lambda _: None,
+    command: Sequence[str] = (),
+    report: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Measure the cases on every backend that is here, in fresh processes, with the compile caches of earlier runs."""
     from bench.machine import default_threads
@@ -74,11 +74,9 @@ def measure(
         for case in cases
         for group in plan.asked_groups([Network.parse(case.network)], [case.batch], ["float32"], ["cpu"], len(names))
     ]
-    made = plan.Plan(plan.ordered(groups), ("step", "train"), names, threads=(default_threads(),), own_cache=False)
-    made = replace(budget.fit(made, budget_s, campaign.earlier_pace(root)), budget_s=None)
-    run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
-    campaign.carry_out(run, report)
-    return run
+    asked = plan.Plan(plan.ordered(groups), ("step", "train"), names, threads=(default_threads(),), own_cache=False)
+    fitted = replace(budget.fit(asked, budget_s, campaign.earlier_pace(root)), budget_s=None)
+    return campaign.measure(fitted, VALIDATION, command=command, root=root, report=report or campaign.silent)
 
 
 def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from bench.cli import CHECK_FAILED, SUCCESS, document, flags
 
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
                 args.processes,
                 budget_s=args.budget,
                 root=args.results,
+                command=sys.argv,
                 report=lambda state: bar.update(state.fraction, state.text),
             )
     frame = results.load(stored)

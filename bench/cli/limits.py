@@ -97,6 +97,7 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     from bench.limits import standings as limits
     from bench.measure import campaign
     from bench.measure.budget import estimate_s
+    from bench.names import LIMITS
     from bench.terminal import terminal
 
     err = terminal.console(stderr=True)
@@ -116,10 +117,14 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     pace = campaign.earlier_pace(args.results)
     expected = terminal.format_seconds(estimate_s(plan, pace))
     err.print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")
-    run_ = campaign.create(plan, [sys.argv[0], *sys.argv[1:]], "limits", args.results, pace)
+    run_ = campaign.create(plan, LIMITS, sys.argv, root=args.results)
     with terminal.progress("limits") as bar:
         campaign.carry_out(
-            run_, lambda state: bar.update(state.fraction, _short(state.text)), probes.between_laps(run_)
+            run_,
+            plan,
+            pace,
+            report=lambda state: bar.update(state.fraction, _short(state.text)),
+            after_lap=probes.between_laps(run_),
         )
     return run_
 

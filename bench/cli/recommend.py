@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import flags
@@ -77,6 +78,7 @@ def _measured(args: argparse.Namespace) -> Run:
             args.device,
             args.threads,
             args.results,
+            sys.argv,
             lambda state: bar.update(state.fraction, state.text),
         )
 

@@ -9,22 +9,24 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
+from bench.names import COMPARISON, PHASES
 
 if TYPE_CHECKING:
-    from bench.measure.budget import Pace
-    from bench.measure.campaign import Outcome
+    from bench.measure.outcome import Outcome
+    from bench.measure.pace import Pace
     from bench.measure.plan import Plan
+    from bench.measure.timing import Effort
     from bench.results import Run
 
 QUICK_S, DEFAULT_S = 85.0, 570.0
 QUICK_NETWORKS = ("3-2-1", "8-32-1", "784-512-10")
-QUICK_BATCHES, QUICK_STEP_S, QUICK_CHECK_S = (1, 256, 16_384), 0.03, 0.1
-LIST = "comma-separated"
+QUICK_ROWS, QUICK_STEP_S = (1, 256, 16_384), 0.1
+QUICK_PHASES = ("place", "step", "train")
+LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 30.0, 300.0
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
-    phases = ("place", "forward", "backward", "update", "step", "train")
     grid = parser.add_argument_group("what to measure (lists are comma-separated)")
     grid.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
     grid.add_argument("--networks", type=flags.several(flags.network), metavar="LIST", help="such as 3-2-1,784-512-10")
@@ -33,7 +35,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST", help="float32,float64"
     )
     grid.add_argument("--devices", type=flags.several(flags.one_of("cpu", "cuda")), metavar="LIST", help="cpu,cuda")
-    grid.add_argument("--phases", type=flags.several(flags.one_of(*phases)), metavar="LIST", help=",".join(phases))
+    grid.add_argument("--phases", type=flags.several(flags.one_of(*PHASES)), metavar="LIST", help=",".join(PHASES))
     grid.add_argument("--threads", type=flags.several(flags.positive), metavar="LIST", help="default: the cores")
     grid.add_argument("--aa", metavar="BACKEND", help="runs twice, to show chance; 'none' for no such arm")
     care = parser.add_argument_group("how long")
@@ -42,7 +44,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     care.add_argument("--processes", type=flags.positive, metavar="N", help="fresh processes of each backend")
     flags.alias(care, "--blocks", "processes", flags.positive)
     care.add_argument("--cell-time", type=flags.seconds, metavar="TIME", help="of timed rounds for each cell")
-    care.add_argument("--timeout", type=flags.seconds, default=300.0, metavar="TIME", help="for one process (300 s)")
+    care.add_argument(
+        "--timeout", type=flags.seconds, metavar="TIME", help="for one process (half the budget, 300 s at most)"
+    )
     care.add_argument("--warm", action="store_true", help="use the compile caches of earlier runs, as --quick does")
     care.add_argument("--dry-run", action="store_true", help="show the plan and what it should take")
     keep = parser.add_argument_group("where it is kept")
@@ -60,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
 
     pace = campaign.earlier_pace(args.results)
     if args.resume:
-        run_ = _to_resume(args)
-        plan = campaign.stored_plan(run_)
+        stored = _to_resume(args)
+        plan = campaign.stored_plan(stored)
     else:
         plan = make_plan(args, pace)
     warn_of_environment()
@@ -72,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
             show({"plan": plan.to_dict(), "estimate_s": estimate_s(plan, pace)})
         return SUCCESS
     if not args.resume:
-        run_ = campaign.create(plan, [sys.argv[0], *sys.argv[1:]], args.label, args.results, pace)
-    return _carry_out(run_, args.json)
+        stored = campaign.create(plan, COMPARISON, sys.argv, args.label, args.results)
+    return _carry_out(stored, plan, pace, args.json)
 
 
 def warn_of_environment() -> None:
@@ -89,6 +93,8 @@ def warn_of_environment() -> None:
 def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     """Return the plan that the flags ask for.
 
+    A campaign is adaptive unless its grid, its processes or the time of its cells were asked for.
+
     Raises:
         UsageError: what was asked for does not fit this machine.
         BackendUnavailable: a backend was asked for by name and is not here.
@@ -98,8 +104,6 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     from bench.machine import default_threads
     from bench.measure import budget, contenders
     from bench.measure import plan as plans
-    from bench.measure.timing import Effort
-    from bench.results import PHASES
 
     dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
     if args.backends:
@@ -114,87 +118,110 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     if aa and aa not in backends:
         raise UsageError(f"--aa {aa}: expected one of the backends of this run, {', '.join(backends)}, or none")
     arms = (len(backends) + bool(aa)) * len(threads)
-    usual = QUICK_NETWORKS if args.quick else plans.NETWORKS
-    networks = args.networks or tuple(Network.parse(text) for text in usual)
+    networks = args.networks or (tuple(map(Network.parse, QUICK_NETWORKS)) if args.quick else plans.NETWORKS)
+    left_out: tuple[str, ...] = ()
     if args.batches:
         groups = plans.asked_groups(networks, args.batches, dtypes, devices, arms)
-        left_out: tuple[str, ...] = ()
     else:
-        batches, longest_s = (QUICK_BATCHES, QUICK_STEP_S) if args.quick else (plans.BATCHES, plans.LONGEST_STEP_S)
-        groups, left_out = plans.default_groups(networks, batches, dtypes, devices, arms, longest_s)
-    phases = plans.checked_phases(args.phases or (("place", "step", "train") if args.quick else PHASES))
-    warm = args.quick or args.warm
+        rows, longest_s = (QUICK_ROWS, QUICK_STEP_S) if args.quick else (plans.ROWS, plans.LONGEST_STEP_S)
+        groups, left_out = plans.default_groups(networks, rows, dtypes, devices, arms, longest_s)
+    whole = bool(args.batches or args.phases)
+    budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
+    adaptive = not (whole or args.processes or args.cell_time)
     plan = plans.Plan(
         groups,
-        phases,
+        plans.checked_phases(args.phases or (QUICK_PHASES if args.quick else PHASES)),
         backends,
         aa,
         threads,
-        effort=Effort(check_s=QUICK_CHECK_S) if args.quick else Effort(),
-        timeout_s=args.timeout,
+        effort=_effort(args.quick, adaptive),
+        timeout_s=args.timeout or min(max(budget_s / 2, LEAST_TIMEOUT_S), MOST_TIMEOUT_S),
         left_out=left_out,
-        own_cache=not warm,
+        own_cache=not (args.quick or args.warm),
+        adaptive=adaptive,
     )
-    budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
-    return budget.fit(plan, budget_s, pace, args.processes, args.cell_time, whole=bool(args.batches or args.phases))
+    return budget.fit(plan, budget_s, pace, args.processes, args.cell_time, whole)
+
+
+def _effort(quick: bool, adaptive: bool) -> Effort:
+    """Return how closely to look: an adaptive campaign times few rounds of slow calls, and proves fewer rows."""
+    from bench.measure.timing import Effort
+
+    if adaptive:
+        return Effort(least_rounds=2, check_s=0.1)
+    return Effort(check_s=0.1) if quick else Effort()
 
 
 def _to_resume(args: argparse.Namespace) -> Run:
-    """Return the run to go on with: the one named, or the latest that is not complete."""
+    """Return the run to go on with: the one named, or the latest comparison that is not complete."""
     from bench import results
     from bench.errors import UsageError
     from bench.measure import campaign
 
     if args.resume != "latest":
-        run_ = results.resolve(args.resume, args.results)
+        stored = results.resolve(args.resume, args.results)
     else:
-        unfinished = [one for one in results.runs(args.results) if not one.manifest.get("complete")]
+        unfinished = [
+            stored
+            for stored in results.runs(args.results)
+            if stored.purpose == COMPARISON and not stored.manifest.get("complete")
+        ]
         if not unfinished:
             raise UsageError("no run was cut off; start one: python -m bench run")
-        run_ = unfinished[-1]
-    campaign.check_resumable(run_)
-    return run_
+        stored = unfinished[-1]
+    campaign.check_resumable(stored)
+    return stored
 
 
-def _carry_out(run_: Run, as_json: bool) -> int:
+def _carry_out(stored: Run, plan: Plan, pace: Pace, as_json: bool) -> int:
     """Run what is left of a run, with progress; report it."""
     from bench.cli.document import show
     from bench.limits import probes
     from bench.measure import campaign
     from bench.results.journal import JournalFull
     from bench.terminal import terminal
+    from bench.verdicts.stopping import open_cells
 
-    resume = f"go on with: python -m bench run --resume {run_.id}{_results_flag(run_)}"
+    resume = f"go on with: python -m bench run --resume {stored.id}{_results_flag(stored)}"
     try:
         with terminal.progress("measuring") as bar:
             outcome = campaign.carry_out(
-                run_, lambda state: bar.update(state.fraction, state.text), probes.between_laps(run_)
+                stored,
+                plan,
+                pace,
+                open_cells,
+                lambda state: bar.update(state.fraction, state.text),
+                probes.between_laps(stored),
             )
     except KeyboardInterrupt:
-        messages.note(f"interrupted; what was measured is kept in {run_.path}\n{resume}")
+        messages.note(f"interrupted; what was measured is kept in {stored.path}\n{resume}")
         return INTERRUPTED
     except JournalFull as error:
         messages.error(f"{error.strerror}\nmake room, then {resume}")
         return CHECK_FAILED
     if as_json:
-        show({"run": run_.id, "path": str(run_.path), **_outcome_fields(outcome)})
+        show({"run": stored.id, "path": str(stored.path), **_outcome_fields(outcome)})
     else:
         _show_outcome(outcome)
     return CHECK_FAILED if outcome.failures else SUCCESS
 
 
-def _results_flag(run_: Run) -> str:
+def _results_flag(stored: Run) -> str:
     """Return the flag that leads another command to where a run is kept, '' where it looks there anyway."""
     from bench.results import results_root
 
-    return "" if run_.path.is_relative_to(results_root()) else f" --results {shlex.quote(str(run_.path.parent.parent))}"
+    if stored.path.is_relative_to(results_root()):
+        return ""
+    return f" --results {shlex.quote(str(stored.path.parent.parent))}"
 
 
 def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    """Return the outcome for JSON; ``blocks`` and ``seconds`` are old names of what stands before them."""
     return {
         "processes": outcome.processes,
-        "blocks": outcome.processes,  # its old name
-        "seconds": outcome.seconds,
+        "blocks": outcome.processes,
+        "total_s": outcome.total_s,
+        "seconds": outcome.total_s,
         "stopped": outcome.stopped,
         "failures": outcome.failures,
     }
@@ -206,24 +233,25 @@ def _show_plan(plan: Plan, estimate_s: float) -> None:
 
     out = terminal.console()
     networks: dict[str, list[int]] = {}
-    for group in sorted(plan.groups, key=lambda group: group.batch):
-        networks.setdefault(group.network, []).append(group.batch)
+    for group in sorted(plan.groups, key=lambda group: group.rows):
+        networks.setdefault(str(group.network), []).append(group.rows)
     rows = [
-        (network, ", ".join(terminal.format_count(batch) for batch in dict.fromkeys(batches)))
-        for network, batches in networks.items()
+        (network, ", ".join(terminal.format_count(count) for count in dict.fromkeys(counts)))
+        for network, counts in networks.items()
     ]
     out.print(terminal.table([("network", "left"), ("rows of a batch", "left")], rows))
     dtypes = ", ".join(dict.fromkeys(group.dtype for group in plan.groups))
     devices = ", ".join(dict.fromkeys(group.device for group in plan.groups))
+    timed = f"{terminal.format_seconds(plan.effort.timed_s)} of rounds a cell"
+    if plan.adaptive:
+        how = f"2 fresh processes or more, {timed}; up to {plan.processes} where the fastest is not decided"
+    else:
+        how = f"{plan.processes} processes, {timed}; {plan.processes * len(plan.arms)} processes in all"
     lines = [
         ("phases", ", ".join(plan.phases)),
         ("backends", f"{', '.join(plan.backends)}{f'; {plan.aa} twice (A/A)' if plan.aa else ''}"),
         ("on", f"{dtypes}; {devices}; threads {', '.join(map(str, plan.threads))}"),
-        (
-            "each in",
-            f"{plan.processes} processes, {terminal.format_seconds(plan.effort.timed_s)} of rounds a cell; "
-            f"{plan.processes * len(plan.arms)} processes in all",
-        ),
+        ("each in", how),
     ]
     reasons: dict[str, list[str]] = {}
     for line in plan.left_out:
@@ -250,7 +278,7 @@ def _show_outcome(outcome: Outcome) -> None:
     aside, rounds = int(frame["set_aside"].sum()), int(frame["rounds"].sum() + frame["set_aside"].sum())
     print(
         wrap(
-            f"{outcome.processes} processes in {terminal.format_seconds(outcome.seconds)}; {rounds:,} rounds, "
+            f"{outcome.processes} processes in {terminal.format_seconds(outcome.total_s)}; {rounds:,} rounds, "
             f"{aside:,} of them spoiled by the machine and set aside"
         )
     )

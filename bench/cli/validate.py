@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from bench.cli import CHECK_FAILED, SUCCESS, document, flags
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         with terminal.progress("measuring") as bar:
             truth = validate.measure(
-                cases, args.budget, args.results, lambda state: bar.update(state.fraction, state.text)
+                cases, args.budget, args.results, sys.argv, lambda state: bar.update(state.fraction, state.text)
             )
     frame = results.load(truth)
     found = validate.regrets(results.load(*known), frame, cases)

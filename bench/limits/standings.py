@@ -17,7 +17,8 @@ from bench import machine
 from bench.limits import peers
 from bench.limits.ceilings import Ceilings, Limit, limit_s
 from bench.limits.corrections import Correction, Timed, corrected
-from bench.measure.plan import Group, Plan, ordered
+from bench.measure.cell import Group
+from bench.measure.plan import Plan, ordered
 from bench.measure.timing import Effort
 from bench.memory import check_room
 
@@ -116,7 +117,9 @@ def make_plan(
     for case in cases:
         for dtype in dtypes:
             check_room(Network.parse(case.network), case.batch, dtype, arms=len(names))
-    groups = ordered([Group(case.network, case.batch, dtype, "cpu") for dtype in dtypes for case in cases])
+    groups = ordered(
+        [Group(Network.parse(case.network), case.batch, dtype, "cpu") for dtype in dtypes for case in cases]
+    )
     return Plan(
         groups=groups,
         phases=tuple(phase for phase in ("step", "train") if any(case.phase == phase for case in cases)),

@@ -1,7 +1,7 @@
 """The timed cases: for each phase of a backend, the loop that calls it, as a person would write it.
 
-State is threaded through (``params = step(params)``), so that a backend may reuse the memory of what it is given, and
-every loop ends by awaiting its work. No clock here.
+State is threaded through (``params = step(params)``), so that a backend may reuse the memory of what it is given; each
+case keeps its own from one call to the next. Every loop ends by awaiting its work. No clock here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Subject:
         backend: the backend.
         problem: its problem, on the host.
         batch: the placed inputs and targets.
-        params: the parameters that the latest case returned, the backend's own; a case starts from fresh ones.
+        params: the parameters that the latest case returned, the backend's own.
     """
 
     def __init__(self, backend: Backend, problem: Problem) -> None:
@@ -82,17 +82,18 @@ def update(subject: Subject) -> Work:
     """One gradient applied again and again."""
     backend, rate = subject.backend, subject.problem.learning_rate
     call, synchronize = backend.update, backend.synchronize
-    subject.params = subject.fresh_params()
-    tape = backend.forward(subject.params, subject.batch)
-    _, gradients = backend.backward(subject.params, subject.batch, tape)
+    state = subject.fresh_params()
+    tape = backend.forward(state, subject.batch)
+    _, gradients = backend.backward(state, subject.batch, tape)
     synchronize()
 
     def work(calls: int) -> None:
-        params = subject.params
+        nonlocal state
+        params = state
         for _ in repeat(None, calls):
             params = call(params, gradients, rate)
         synchronize()
-        subject.params = params
+        subject.params = state = params
 
     return work
 
@@ -101,14 +102,15 @@ def step(subject: Subject) -> Work:
     """Forward, backward and update in one, step after step."""
     call, synchronize = subject.backend.step, subject.backend.synchronize
     batch, rate = subject.batch, subject.problem.learning_rate
-    subject.params = subject.fresh_params()
+    state = subject.fresh_params()
 
     def work(calls: int) -> None:
-        params = subject.params
+        nonlocal state
+        params = state
         for _ in repeat(None, calls):
             params, _loss = call(params, batch, rate)
         synchronize()
-        subject.params = params
+        subject.params = state = params
 
     return work
 
@@ -117,14 +119,15 @@ def train(subject: Subject, steps: int) -> Work:
     """The whole loop inside the framework, ``steps`` steps a call, training on."""
     call, synchronize = subject.backend.train, subject.backend.synchronize
     batch, rate = subject.batch, subject.problem.learning_rate
-    subject.params = subject.fresh_params()
+    state = subject.fresh_params()
 
     def work(calls: int) -> None:
-        params = subject.params
+        nonlocal state
+        params = state
         for _ in repeat(None, calls):
             params, _losses = call(params, batch, rate, steps)
         synchronize()
-        subject.params = params
+        subject.params = state = params
 
     return work
 
@@ -136,4 +139,4 @@ SINGLE: dict[str, Callable[[Subject], Work]] = {
     "update": update,
     "step": step,
 }
-"""The cases whose call is one step or less; `train` has its number of steps beside."""
+"""The cases whose call is one step or less; `train` also takes a number of steps."""

@@ -7,21 +7,38 @@ import socket
 from typing import Any, TextIO
 
 
+class CampaignGone(BaseException):
+    """The parent process has ended: nobody would read what is measured from now on."""
+
+
 class Channel:
     """The line to the parent process, which lets one process work at a time."""
 
     def __init__(self, descriptor: int) -> None:
         with socket.socket(fileno=descriptor) as ours:
-            self._file: TextIO = ours.makefile("w", encoding="utf-8")
-            self._turns: TextIO = ours.makefile("r", encoding="utf-8")
+            self._up: TextIO = ours.makefile("w", encoding="utf-8")
+            self._down: TextIO = ours.makefile("r", encoding="utf-8")
+
+    def receive(self) -> str:
+        """Return the next line from the parent.
+
+        Raises:
+            CampaignGone: it has ended.
+        """
+        if line := self._down.readline():
+            return line
+        raise CampaignGone
 
     def send(self, event: str, **fields: Any) -> None:
         """Send one record, at once."""
-        self._file.write(json.dumps({"event": event, **fields}) + "\n")
-        self._file.flush()
+        self._up.write(json.dumps({"event": event, **fields}) + "\n")
+        self._up.flush()
 
     def wait(self, cell: int, stage: int, turn: int = 0) -> None:
-        """Wait for this process's turn; it goes to the one that is least far by cell, stage of it and turns had."""
+        """Wait for this process's turn; it goes to the one that is least far by cell, stage of it and turns had.
+
+        Raises:
+            CampaignGone: the parent has ended.
+        """
         self.send("waits", cell=cell, stage=stage, turn=turn)
-        if not self._turns.readline():
-            raise SystemExit("the campaign is gone")
+        self.receive()

@@ -19,6 +19,12 @@ def classify(error: BaseException) -> str:
     return "failed"
 
 
+def told(error: BaseException) -> str:
+    """Return an error as the reason of a row: its kind and its words, of which there may be none."""
+    words = str(error)
+    return f"{type(error).__name__}: {words}"[:500] if words else type(error).__name__
+
+
 def classify_exit(returncode: int, peak_share: float) -> tuple[str, str]:
     """Return status and reason of a process that ended on its own.
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
-import numpy as np
-
-from backends import Backend, BackendUnavailable, Layer, Network, find
+from backends import Backend, BackendUnavailable, Layer, find, load
 from backends.conformance import Report, check_cell
 from bench.measure import cases
-from bench.measure.failures import classify
-from bench.measure.plan import Group
-from bench.measure.timing import Work, timed_round
+from bench.measure.cell import Group
+from bench.measure.failures import classify, told
+from bench.measure.instructions import Instructions
+from bench.measure.timing import Effort, Work, timed_round
+from bench.names import OK
 from bench.problem import Problem, make
 from bench.work import flop, least_bytes
 
@@ -23,7 +24,13 @@ MOST_STEPS = 10_000
 ROUND_NUMBERS = sorted({min(digit * tens, MOST_STEPS) for tens in (1, 10, 100, 1000, 10_000) for digit in (1, 2, 5)})
 TRAIN_CALL_S = 2e-3
 SHORT_CALL_S = 1e-3
+LONG_STEP_S = 10e-3
+"""A call of `train` is a single step where a step takes longer."""
 
+LONG_CALL_S = 0.1
+"""A call that takes longer needs no warm-up beyond the first calls."""
+
+PILE_S, MOST_PILED = 5e-3, 200
 LATE_SHARE, LATE_S = 0.25, 200e-6
 
 # What a check takes: extended precision has no BLAS, and its tanh is slow.
@@ -34,71 +41,82 @@ class GroupRun:
     """What one process does with one group.
 
     Attributes:
-        process: what the process was told.
+        instructions: of the process.
         group: the group.
         phases: those to measure, in order.
         first_s: seconds of each phase's first call.
-        figures: of each phase that was timed.
+        estimates: of each phase that was timed.
         failures: status and reason of each phase that failed.
         before: conformance before timing.
         after: conformance of the final state.
+        step_s: seconds of a step after the first, about; 0 until it is known.
     """
 
-    def __init__(self, process: Mapping[str, Any], group: Group, phases: Sequence[str]) -> None:
-        self.process = process
+    def __init__(self, instructions: Instructions, group: Group, phases: Sequence[str]) -> None:
+        self.instructions = instructions
+        self.effort = Effort(**instructions.effort)
         self.group = group
         self.phases = tuple(phases)
-        self.network = Network.parse(group.network)
         self.first_s: dict[str, float] = {}
-        self.figures: dict[str, dict[str, Any]] = {}
+        self.estimates: dict[str, dict[str, Any]] = {}
         self.failures: dict[str, tuple[str, str]] = {}
         self.before: Report | None = None
         self.after: Report | None = None
         self.backend: Backend | None = None
         self.place_s: float | None = None
-        self.train_steps = int(process["steps"].get(f"{group}", 0))
+        self.step_s = 0.0
+        self.train_steps = int(instructions.steps.get(f"{group}", 0))
         self.problem: Problem
         self.subject: cases.Subject
+        self._works: dict[tuple[str, int], Work] = {}
 
     @property
     def checked_rows(self) -> int:
         """First rows of the batch that a check of conformance takes, all of them where its time allows."""
-        row_s = CHECK_UNIT_S * sum(self.network.sizes[1:]) + CHECK_PARAMETER_S * self.network.parameter_count
-        check_s = self.process["effort"]["recheck_s" if self.process["process"] else "check_s"]
-        return min(self.group.batch, max(16, int(check_s / row_s)))
+        network = self.group.network
+        row_s = CHECK_UNIT_S * sum(network.sizes[1:]) + CHECK_PARAMETER_S * network.parameter_count
+        check_s = self.effort.recheck_s if self.instructions.lap or self.instructions.arm else self.effort.check_s
+        return min(self.group.rows, max(16, int(check_s / row_s)))
 
     def load(self) -> None:
         """Make the problem, load the backend and place the batch, whose time is kept."""
-        kind = find(self.process["backend"])
-        if self.group.dtype not in kind.capabilities.dtypes:
-            raise BackendUnavailable(
-                f"it has no dtype {self.group.dtype!r}, only {', '.join(kind.capabilities.dtypes)}"
-            )
-        self.backend = kind(self.network, self.group.dtype, self.group.device)
-        self.problem = make(self.network, self.group.batch, self.group.dtype)
+        name, (network, rows, dtype, device) = self.instructions.backend, self.group
+        offered = find(name).capabilities
+        if dtype not in offered.dtypes:
+            raise BackendUnavailable(f"it has no dtype {dtype!r}, only {', '.join(offered.dtypes)}")
+        self.backend = load(name, network, dtype, device)
+        self.problem = make(network, rows, dtype)
         begun_s = time.perf_counter()
         self.subject = cases.Subject(self.backend, self.problem)
         self.place_s = time.perf_counter() - begun_s
 
     def work(self, phase: str) -> Work:
-        """Return the timed loop of a phase, from fresh parameters."""
-        if phase == "train":
-            return cases.train(self.subject, self.train_steps)
-        return cases.SINGLE[phase](self.subject)
+        """Return the timed loop of a phase, which goes on from where its calls before left off."""
+        key = phase, self.steps(phase)
+        if key not in self._works:
+            train = phase == "train"
+            self._works[key] = cases.train(self.subject, key[1]) if train else cases.SINGLE[phase](self.subject)
+        return self._works[key]
+
+    def long_call_s(self, phase: str) -> float:
+        """Return about what a call takes where that is long, as its first calls show; else 0."""
+        call_s = min(self.first_s.get(phase, 0.0), self.step_s)
+        return call_s if call_s > LONG_CALL_S else 0.0
 
     def steps(self, phase: str) -> int:
         """Return the steps in one call of a phase."""
         return self.train_steps if phase == "train" else 1
 
-    def fail(self, phase: str, error: Exception) -> None:
-        """Keep why a phase has no figures, unless a reason is known already."""
-        self.failures.setdefault(phase, (classify(error), f"{type(error).__name__}: {error}"[:500]))
+    def fail(self, phase: str, error: BaseException) -> None:
+        """Keep why a phase has no time, unless a reason is known already."""
+        self.failures.setdefault(phase, (classify(error), told(error)))
 
     def row(self, phase: str) -> dict[str, Any]:
         """Return the record of one phase."""
-        row: dict[str, Any] = {**self.group._asdict(), "phase": phase, "steps": self.steps(phase), "status": "ok"}
-        row |= {"flop": flop(self.network, self.group.batch, phase), "place_s": self.place_s}
-        row["bytes_moved"] = least_bytes(self.network, self.group.batch, self.group.dtype, phase)
+        network, rows, dtype, _ = self.group
+        row: dict[str, Any] = {**self.group.columns(), "phase": phase, "steps": self.steps(phase), "status": OK}
+        row |= {"flop": flop(network, rows, phase), "place_s": self.place_s}
+        row["bytes_moved"] = least_bytes(network, rows, dtype, phase)
         if self.before:
             row |= {"conformance_ratio": number(self.before.worst.ratio), "conformance_claim": self.before.worst.name}
             row |= {"conformance_claims": ratios(self.before), "conformance_rows": self.checked_rows}
@@ -110,9 +128,9 @@ class GroupRun:
         if phase in self.failures:
             status, reason = self.failures[phase]
             return row | {"status": status, "reason": reason}
-        if phase not in self.figures:
-            return row | {"status": "failed", "reason": "it was not timed; the process's log says why"}
-        return row | {"first_call_s": self.first_s[phase]} | self.figures[phase]
+        if phase not in self.estimates:
+            return row | {"status": "failed", "reason": "it was not timed; the log of the process says why"}
+        return row | {"first_call_s": self.first_s[phase]} | self.estimates[phase]
 
 
 def first_calls(run: GroupRun) -> None:
@@ -128,7 +146,7 @@ def first_calls(run: GroupRun) -> None:
                 _choose_steps(run)
             else:
                 run.first_s[phase] = timed_round(run.work(phase), 1).wall_s
-        except Exception as error:
+        except BaseException as error:
             run.fail(phase, error)
     if "train" not in run.phases:
         _check_waiting(run)
@@ -138,26 +156,39 @@ def _check_waiting(run: GroupRun) -> None:
     """Make sure that `synchronize` returns when the work is done, not before.
 
     Raises:
-        RuntimeError: three times out of three, reading the results of a step took longer than it should.
+        RuntimeError: three times out of three, reading the results of awaited steps took longer than it should.
     """
-    if not run.failures and (late_s := min(_late_s(run) for _ in range(3))) > 0:
-        raise RuntimeError(f"synchronize() returned about {late_s:.2g} s before the step's results were there")
+    if run.failures:
+        return
+    late_s: list[float] = []
+    while len(late_s) < 3:
+        late_s.append(_late_s(run))
+        if not late_s[-1]:
+            return
+    raise RuntimeError(f"synchronize() returned about {min(late_s):.2g} s before the step's results were there")
 
 
 def _late_s(run: GroupRun) -> float:
-    """Return how much longer results take to be read than they should, after a step that was awaited; 0 if in time."""
-    backend, rate = run.subject.backend, run.problem.learning_rate
-    params = run.subject.fresh_params()
-    moments_s = [time.perf_counter()]
-    params, loss = backend.step(params, run.subject.batch, rate)
+    """Return how much longer results take to be read than they should, after steps that were awaited; 0 if in time.
+
+    As many steps as fill some milliseconds pile up first: a backend that only computes when it is asked for a value
+    would have them all to do, and even a step of microseconds shows.
+    """
+    backend, batch, rate = run.subject.backend, run.subject.batch, run.problem.learning_rate
+    begun_s = time.perf_counter()
+    params, loss = backend.step(run.subject.fresh_params(), batch, rate)
     backend.synchronize()
+    run.step_s = time.perf_counter() - begun_s
+    for _ in repeat(None, min(int(PILE_S / run.step_s), MOST_PILED)):
+        params, loss = backend.step(params, batch, rate)
+    backend.synchronize()
+    moments_s = [time.perf_counter()]
     for _ in range(2):
-        moments_s.append(time.perf_counter())
         float(loss)
         backend.fetch(params)
-    step_s, first_s, again_s = np.diff([*moments_s, time.perf_counter()])
-    late_s = float(first_s - again_s)
-    return late_s if late_s > LATE_S + LATE_SHARE * step_s else 0.0
+        moments_s.append(time.perf_counter())
+    late_s = (moments_s[1] - moments_s[0]) - (moments_s[2] - moments_s[1])
+    return late_s if late_s > LATE_S + LATE_SHARE * run.step_s else 0.0
 
 
 def prove(run: GroupRun, params: Sequence[Layer]) -> Report:
@@ -191,17 +222,22 @@ def _choose_steps(run: GroupRun) -> None:
     """Set the steps of a `train` call to a round number that takes a few milliseconds, and keep its first call.
 
     It starts from the time of `step`, and goes up where the loop inside the framework proves much faster. The first
-    call that is kept is one of the final number of steps and what the dearest of the first calls took to compile.
+    call that is kept is one of the final number of steps and what the longest of the first calls took to compile.
     """
-    step = cases.step(run.subject)
-    step(1)
-    step_s = min(timed_round(step, 1).wall_s for _ in range(2))
-    steps = _round_number(TRAIN_CALL_S / step_s)
+    steps = 1
+    if run.step_s < LONG_STEP_S:
+        step = run.work("step")
+        step(1)
+        run.step_s = min(timed_round(step, 1).wall_s for _ in range(2))
+        steps = _round_number(TRAIN_CALL_S / run.step_s)
     compiling_s = 0.0
     while steps > run.train_steps:
         run.train_steps = steps
         train = run.work("train")
         first_s = timed_round(train, 1).wall_s
+        if run.step_s >= LONG_STEP_S:
+            run.first_s["train"] = first_s
+            return
         call_s = min(timed_round(train, 1).wall_s for _ in range(3))
         compiling_s = max(compiling_s, first_s - call_s)
         run.first_s["train"] = call_s + compiling_s

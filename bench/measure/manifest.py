@@ -15,33 +15,31 @@ from bench import machine
 from bench.errors import UsageError
 from bench.files import write_text
 from bench.machine import speed
-from bench.measure.budget import Pace, learn
+from bench.measure.pace import Pace, joined, learn
 from bench.measure.plan import Plan
 from bench.results import MANIFEST, SCHEMA, Run, open_run, records, results_root, runs
 
-LATEST = 5
+LATEST = 2
 
 
-def earlier_pace(root: Path | None = None) -> dict[str, float]:
-    """Return what a group took each backend in the latest runs on this machine."""
+def earlier_pace(root: Path | None = None) -> Pace:
+    """Return what processes and cells took in the latest runs on this machine."""
     here = [run for run in runs(root) if run.machine == machine.machine_id()]
-    pace: dict[str, float] = {}
-    for run in here[-LATEST:]:  # what a later run shows stands for more
-        pace |= learn((stored_plan(run), record) for _, record in records(run))
+    pace = Pace()
+    for run in here[-LATEST:]:
+        pace = joined(pace, learn(record for _, record in records(run)))
     return pace
 
 
-def create(
-    plan: Plan, command: Sequence[str], label: str = "", root: Path | None = None, pace: Pace | None = None
-) -> Run:
+def create(plan: Plan, purpose: str, command: Sequence[str] = (), label: str = "", root: Path | None = None) -> Run:
     """Make the folder of a new run, with its manifest.
 
     Args:
         plan: what it will measure.
+        purpose: why it is made, out of `bench.names.PURPOSES`.
         command: the program's arguments, as in `sys.argv`.
         label: what its author calls it.
         root: the folder of all runs; `results_root` by default.
-        pace: what a group should take each backend.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -61,13 +59,13 @@ def create(
         "run": run_id,
         "machine": machine.machine_id(),
         "created": now.isoformat(timespec="seconds"),
+        "purpose": purpose,
         "label": label,
         "command": copyable(command),
         "commit": commit,
         "dirty": dirty,
         "complete": False,
         "plan": plan.to_dict(),
-        "pace": dict(pace or {}),
         "fingerprint": machine.fingerprint(),
         "speed": speed.here().to_dict(),
     }

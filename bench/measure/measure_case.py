@@ -1,9 +1,8 @@
-"""Time exactly one case on every backend that is here, in under 30 s; kept as a run like any other."""
+"""Time exactly one case on every backend that is here, in under 30 s; kept as a run with this purpose."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING
 from backends import Network
 from bench.errors import UsageError
 from bench.machine import default_threads
-from bench.measure import budget, campaign, contenders, plan
+from bench.measure import budget, campaign, contenders
+from bench.measure.plan import Plan, asked_groups
+from bench.names import CASE
 from bench.results import Run
 
 if TYPE_CHECKING:
     from bench.measure.campaign import Progress
 
-LABEL = "one case"
 BUDGET_S = 26.0
 MOST_ESTIMATE_S = 2 * BUDGET_S
 """An estimate before anything was measured may be twice too long."""
@@ -27,12 +27,13 @@ PHASES = ("step", "train")
 
 def measure_case(
     network: Network,
-    batch: int,
+    rows: int,
     dtype: str = "float32",
     device: str = "cpu",
     threads: int | None = None,
     root: Path | None = None,
-    report: Callable[[Progress], None] = lambda _: None,
+    command: Sequence[str] = (),
+    report: Callable[[Progress], None] = campaign.silent,
 ) -> Run:
     """Measure a case in as many processes as the time allows, with the compile caches of earlier runs.
 
@@ -42,17 +43,15 @@ def measure_case(
     names, _ = contenders.present([dtype], [device])
     if threads:
         contenders.check_threads([threads])
-    groups = plan.asked_groups([network], [batch], [dtype], [device], len(names))
-    made = plan.Plan(groups, PHASES, names, threads=(threads or default_threads(),), own_cache=False)
+    groups = asked_groups([network], [rows], [dtype], [device], len(names))
+    asked = Plan(groups, PHASES, names, threads=(threads or default_threads(),), own_cache=False)
     pace = campaign.earlier_pace(root)
-    made = budget.fit(replace(made, timeout_s=BUDGET_S), BUDGET_S, pace)
-    if budget.estimate_s(made, pace) > BUDGET_S:
-        made = budget.fit(made, BUDGET_S, pace, processes=1)
-    if (needed_s := budget.estimate_s(made, pace)) > MOST_ESTIMATE_S:
+    fitted = budget.fit(replace(asked, timeout_s=BUDGET_S), BUDGET_S, pace)
+    if budget.estimate_s(fitted, pace) > BUDGET_S:
+        fitted = budget.fit(fitted, BUDGET_S, pace, processes=1)
+    if (needed_s := budget.estimate_s(fitted, pace)) > MOST_ESTIMATE_S:
         raise UsageError(
-            f"timing {network} with {batch:,} rows once on {len(names)} backends should take {needed_s:.0f} s, while "
-            f"this takes {BUDGET_S:.0f} s; in longer: python -m bench run --networks {network} --batches {batch}"
+            f"timing {network} with {rows:,} rows once on {len(names)} backends should take {needed_s:.0f} s, while "
+            f"this takes {BUDGET_S:.0f} s; in longer: python -m bench run --networks {network} --batches {rows}"
         )
-    run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
-    campaign.carry_out(run, report)
-    return run
+    return campaign.measure(fitted, CASE, command=command, root=root, report=report)

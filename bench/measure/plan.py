@@ -12,68 +12,22 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from backends import Network
 from bench.errors import UsageError
-from bench.formats import counted
+from bench.measure.cell import Cell, Group, Process
 from bench.measure.estimate import step_s
 from bench.measure.timing import Effort
 from bench.memory import check_room, room_bytes, shortage
-from bench.results import PHASES
+from bench.names import AA, PHASES
 from bench.work import flop
 
-NETWORKS = ("3-2-1", "8-32-1", "64-64-64-1", "784-512-10")
+NETWORKS = tuple(map(Network.parse, ("3-2-1", "8-32-1", "64-64-64-1", "784-512-10")))
 """By default: the tutorial's, a small one, a deep one, a wide one; also what predictions for other networks rest on."""
 
-BATCHES = (1, 32, 1_024, 32_768, 1_048_576)
-AA = "A/A"
-
-LONGEST_STEP_S = 0.3
-
-
-class Group(NamedTuple):
-    """What is placed and proven once: a network, a batch, a dtype, a device."""
-
-    network: str
-    batch: int
-    dtype: str
-    device: str
-
-    def __str__(self) -> str:
-        return f"{self.network} n={self.batch} {self.dtype} {self.device}"
-
-
-class Cell(NamedTuple):
-    """A group and a phase of it, without a backend."""
-
-    network: str
-    batch: int
-    dtype: str
-    device: str
-    phase: str
-
-    @property
-    def group(self) -> Group:
-        """The cell without its phase."""
-        return Group(*self[:4])
-
-    def __str__(self) -> str:
-        return f"{self.group} {self.phase}"
-
-
-class Process(NamedTuple):
-    """One process: its position in the campaign, its lap, its backend, arm and threads."""
-
-    order: int
-    lap: int
-    backend: str
-    arm: str
-    threads: int
-
-    def __str__(self) -> str:
-        arm = f" {self.arm}" if self.arm else ""
-        return f"{self.backend}{arm}, {counted(self.threads, 'thread')}, lap {self.lap}"
+ROWS = (1, 32, 1_024, 32_768, 1_048_576)
+LONGEST_STEP_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -82,17 +36,18 @@ class Plan:
 
     Attributes:
         groups: what is placed, smaller first, so that what crashes by size crashes last.
-        phases: measured of each group, out of `bench.results.PHASES`.
+        phases: measured of each group, out of `bench.names.PHASES`.
         backends: names, each run in every lap.
         aa: the backend that runs twice; '' for none.
         threads: thread counts, each a process of its own.
-        processes: of each arm, one a lap.
+        processes: of each arm, one a lap; the most of them where the campaign is adaptive.
         effort: how long to look at one cell.
         timeout_s: most seconds that one process may take.
         budget_s: seconds for the whole campaign; it stops after a whole lap when the next would not fit.
         seed: of the order of processes.
         left_out: groups of the default grid that were left out, and why.
         own_cache: whether compile caches start empty; else those of earlier runs on this machine are used.
+        adaptive: whether laps after the second measure only what is not decided yet (`bench.measure.adaptive`).
     """
 
     groups: tuple[Group, ...]
@@ -107,6 +62,7 @@ class Plan:
     seed: int = 0
     left_out: tuple[str, ...] = ()
     own_cache: bool = True
+    adaptive: bool = False
 
     @property
     def arms(self) -> tuple[tuple[str, str, int], ...]:
@@ -117,7 +73,7 @@ class Plan:
     @property
     def cells(self) -> tuple[Cell, ...]:
         """Every cell of a process, in the order in which it is measured."""
-        return tuple(Cell(*group, phase) for group in self.groups for phase in self.phases)
+        return tuple(Cell(group, phase) for group in self.groups for phase in self.phases)
 
     def laps(self) -> Iterator[tuple[Process, ...]]:
         """Yield the processes of each lap: shuffled once, then there and back."""
@@ -132,35 +88,35 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan for JSON."""
-        return asdict(self) | {"groups": [list(group) for group in self.groups]}
+        return asdict(self) | {"groups": [[str(group.network), *group[1:]] for group in self.groups]}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Plan:
         """Return the plan that `to_dict` stored."""
-        stored = {"processes" if key == "blocks" else key: value for key, value in stored.items()}  # of schema 1
-        lists = {key: tuple(value) for key, value in stored.items() if isinstance(value, list)}
-        groups = tuple(Group(*group) for group in stored["groups"])
-        return cls(**{**stored, **lists, "groups": groups, "effort": Effort(**stored["effort"])})
+        fields = {"processes" if key == "blocks" else key: value for key, value in stored.items()}  # of schema 1
+        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        groups = tuple(Group(Network.parse(network), *rest) for network, *rest in stored["groups"])
+        return cls(**{**fields, "groups": groups, "effort": Effort(**stored["effort"])})
 
 
 def default_groups(
     networks: Sequence[Network],
-    batches: Sequence[int],
+    rows: Sequence[int],
     dtypes: Sequence[str],
     devices: Sequence[str],
     arms: int,
     longest_s: float = LONGEST_STEP_S,
     room: int | None = None,
 ) -> tuple[tuple[Group, ...], tuple[str, ...]]:
-    """Return the groups of those batches that memory and time allow, and a line for each that they do not.
+    """Return the groups of those rows that memory and time allow, and a line for each that they do not.
 
     Args:
         networks: of the grid.
-        batches: rows, in increasing order.
+        rows: of the batches, in increasing order.
         dtypes: of the grid.
         devices: of the grid.
         arms: processes of a lap, which are alive at the same time.
-        longest_s: seconds that a step may take.
+        longest_s: seconds that a step of the fastest backend may take.
         room: bytes free; by default `bench.memory.room_bytes`.
 
     Raises:
@@ -168,22 +124,22 @@ def default_groups(
     """
     rooms = {device: room_bytes(device) if room is None else room for device in devices}
     groups, left_out = [], []
-    for device, dtype, network, batch in itertools.product(devices, dtypes, networks, batches):
-        if lack := shortage(network, batch, dtype, device, arms, rooms[device]):
-            left_out.append(f"{network} n={batch}: {lack}")
-        elif step_s(network, batch) > longest_s:
-            left_out.append(f"{network} n={batch}: a step is likely to take over {longest_s:g} s")
+    for device, dtype, network, count in itertools.product(devices, dtypes, networks, rows):
+        if lack := shortage(network, count, dtype, device, arms, rooms[device]):
+            left_out.append(f"{network} n={count}: {lack}")
+        elif step_s(network, count, dtype) > longest_s:
+            left_out.append(f"{network} n={count}: a step is likely to take over {longest_s:g} s")
         else:
-            groups.append(Group(str(network), batch, dtype, device))
+            groups.append(Group(network, count, dtype, device))
     if not groups:
-        check_room(networks[0], batches[0], dtypes[0], devices[0], arms, rooms[devices[0]])
+        check_room(networks[0], rows[0], dtypes[0], devices[0], arms, rooms[devices[0]])
         raise UsageError(f"nothing to measure: {left_out[0]}; ask for rows with --batches")
     return ordered(groups), tuple(left_out)
 
 
 def asked_groups(
     networks: Sequence[Network],
-    batches: Sequence[int],
+    rows: Sequence[int],
     dtypes: Sequence[str],
     devices: Sequence[str],
     arms: int,
@@ -196,15 +152,15 @@ def asked_groups(
     """
     rooms = {device: room_bytes(device) if room is None else room for device in devices}
     groups = []
-    for device, dtype, network, batch in itertools.product(devices, dtypes, networks, batches):
-        check_room(network, batch, dtype, device, arms, rooms[device])
-        groups.append(Group(str(network), batch, dtype, device))
+    for device, dtype, network, count in itertools.product(devices, dtypes, networks, rows):
+        check_room(network, count, dtype, device, arms, rooms[device])
+        groups.append(Group(network, count, dtype, device))
     return ordered(groups)
 
 
 def ordered(groups: Sequence[Group]) -> tuple[Group, ...]:
     """Return groups by the work of a step, least first."""
-    return tuple(sorted(dict.fromkeys(groups), key=lambda group: flop(Network.parse(group.network), group.batch)))
+    return tuple(sorted(dict.fromkeys(groups), key=lambda group: flop(group.network, group.rows)))
 
 
 def checked_phases(phases: Sequence[str]) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.measure.failures import classify_exit
+from bench.measure.instructions import Instructions
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -68,10 +69,9 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
 
 
 class Launch(NamedTuple):
-    """A process to start: what it is told, where it is put, what the process prints, its compile cache."""
+    """A process to start: what it is told, the file for what it prints, the folder of its compile cache."""
 
-    spec: Mapping[str, Any]
-    spec_path: Path
+    instructions: Instructions
     log_path: Path
     cache: Path
 
@@ -112,7 +112,6 @@ class _Child:
     """One process."""
 
     def __init__(self, position: int, launch: Launch, timeout_s: float) -> None:
-        launch.spec_path.write_text(json.dumps(launch.spec), encoding="utf-8")
         self.waits_for: tuple[int, int, int] | None = None
         self._position, self._log_path, self._timeout_s = position, launch.log_path, timeout_s
         self._worked_s = 0.0
@@ -120,8 +119,9 @@ class _Child:
         self._socket, theirs = socket.socketpair()
         with theirs, launch.log_path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bench.measure.child", str(launch.spec_path), str(theirs.fileno())],
-                env=environment(launch.spec["threads"], launch.cache),
+                # -P: a file of the current folder may be named like a module of the standard library.
+                [sys.executable, "-P", "-m", "bench.measure.child", str(theirs.fileno())],
+                env=environment(launch.instructions.threads, launch.cache),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -129,6 +129,8 @@ class _Child:
                 start_new_session=True,
             )
         self._watch = _Watch(process)
+        with contextlib.suppress(OSError):  # it is gone; `work` will say how
+            self._socket.sendall(launch.instructions.to_json().encode() + b"\n")
 
     def behind(self) -> tuple[int, ...]:
         """Return what the least of comes first: how far this process is, then its place in turn, there and back."""
@@ -145,11 +147,8 @@ class _Child:
 
     def work(self) -> Iterator[tuple[int, Event]]:
         """Yield events until the process waits for its turn or is over."""
-        begun_s = time.monotonic()
-        for line in self._lines(begun_s + self._timeout_s - self._worked_s):
+        for line in self._lines():
             event: Event = json.loads(line)
-            if event["event"] in ("waits", "end", "lost"):
-                self._worked_s += time.monotonic() - begun_s
             if event["event"] == "waits":
                 self.waits_for = (event["cell"], event["stage"], event["turn"])
                 self._watch.stop()
@@ -159,7 +158,6 @@ class _Child:
                 self.close()  # whatever it still has to tidy up is of no use
                 return
             yield self._position, event
-        self._worked_s += time.monotonic() - begun_s
         status, reason = self._watch.verdict(self._timeout_s)
         reason += _last_words(self._log_path)
         yield self._position, {"event": "lost", "status": status, "reason": reason, "seconds": self._worked_s}
@@ -170,16 +168,22 @@ class _Child:
         self._socket.close()
         self._watch.kill()
 
-    def _lines(self, deadline_s: float) -> Iterator[bytes]:
-        """Yield whole lines until the process closes its end or the deadline has passed; one cut short is dropped."""
+    def _lines(self) -> Iterator[bytes]:
+        """Yield whole lines until the process closes its end or its time is up; one cut short is dropped.
+
+        What came is read before the time is looked at. Time counts as work as far as this process sees it pass: one
+        that was suspended, by Ctrl-Z say, sees a gap, which is nobody's work.
+        """
         while True:
             *whole, self._pending = self._pending.split(b"\n")
             yield from whole
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
-                self._watch.time_out()
-                return
-            if not select.select([self._socket], [], [], min(left_s, POLL_S))[0]:
+            begun_s = time.monotonic()
+            ready = select.select([self._socket], [], [], POLL_S)[0]
+            self._worked_s += min(time.monotonic() - begun_s, 2 * POLL_S)
+            if not ready:
+                if self._worked_s >= self._timeout_s:
+                    self._watch.time_out()
+                    return
                 self._watch.look()
                 continue
             try:
@@ -230,9 +234,22 @@ class _Watch:
                 time.sleep(1e-4)
 
     def kill(self) -> None:
-        """End the process and all that it started."""
+        """End the process and all that it started, also in sessions of their own."""
+        started = self._descendants() if self._process.poll() is None else []
         self.signal(signal.SIGKILL)
+        for process in started:
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
         self._process.wait()
+
+    def _descendants(self) -> list[int]:
+        """Return the ids of all processes that the process started, and those started."""
+        import psutil
+
+        try:
+            return [child.pid for child in psutil.Process(self._process.pid).children(recursive=True)]
+        except psutil.Error:
+            return []
 
     def verdict(self, timeout_s: float) -> tuple[str, str]:
         """Return status and reason of a process that closed its pipe without a farewell."""

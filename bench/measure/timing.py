@@ -41,7 +41,7 @@ class Effort:
         least_rounds: rounds even where a call is longer than ``timed_s``.
         most_rounds: rounds even where a call is short.
         check_s: about how long one check of conformance may take; a larger batch is checked on its first rows.
-        recheck_s: likewise, in processes after a backend's first.
+        recheck_s: likewise, in processes after a backend's first, and in those of its second copy.
     """
 
     timed_s: float = 0.2
@@ -71,7 +71,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Summary:
-    """Kept rounds in figures: seconds of one call, unless said."""
+    """Estimates from the kept rounds: seconds of one call, unless said."""
 
     median_s: float
     lower_quartile_s: float
@@ -130,6 +130,12 @@ def calibrate(work: Work, call_s: float, effort: Effort) -> Schedule:
     return Schedule(calls, rounds, max(1, round(TURN_S / round_s)), round_s / calls)
 
 
+def long_schedule(call_s: float, effort: Effort) -> Schedule:
+    """Return the schedule of long calls, each a round and a turn of its own, which need no calibration."""
+    rounds = min(max(int(effort.timed_s / call_s), effort.least_rounds), effort.most_rounds)
+    return Schedule(1, rounds, 1, call_s)
+
+
 def settle(work: Work, call_s: float) -> None:
     """Call for `SETTLE_S`, once at least, so that a turn's first round is like the others; long calls hardly differ."""
     spent_s = 0.0
@@ -143,7 +149,7 @@ def settling_s(call_s: float) -> float:
 
 
 def summarise(rounds: Sequence[Round], calls: int, in_a_turn: int) -> Summary:
-    """Return the figures of the rounds that the machine did not spoil.
+    """Return the estimates from the rounds that the machine did not spoil.
 
     Args:
         rounds: as they were timed, in order.

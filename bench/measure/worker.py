@@ -1,49 +1,44 @@
 """A process from the inside: which cell is next, and what is sent of it.
 
-Of each group (network, batch, dtype, device) the first calls of every phase come first, while nothing is compiled;
-then conformance; then the cells, under pytest-benchmark; then conformance of the state that the timed steps left. The
-rows of a group are sent when that last check is done. Before each cell and each turn of rounds the process waits until
-it is its turn.
+Of each group (network, rows, dtype, device) the first calls of every phase come first, while nothing is compiled; then
+conformance; then the cells, under pytest-benchmark; then conformance of the state that the timed steps left. The rows
+of a group are sent when that last check is done. Before each cell and each turn of rounds the process waits until it is
+its turn.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
+from backends import Network
 from bench.machine import fingerprint, start_on
 from bench.measure import receipt
+from bench.measure.cell import Cell, Group
 from bench.measure.channel import Channel
 from bench.measure.group import GroupRun, first_calls, prove
+from bench.measure.instructions import Instructions
 from bench.measure.interference import Round
-from bench.measure.plan import Cell, Group
-from bench.measure.timing import Effort, Schedule, Work, calibrate, settle, summarise, timed_round, warm_up
+from bench.measure.timing import Schedule, Work, calibrate, long_schedule, settle, summarise, timed_round, warm_up
 
 PREPARE, TIME = 0, 1
 """The stages of a cell, as the parent process tells them apart: all arms prepare it before any is timed at it."""
-
-PLUGIN = pytest.StashKey["WorkerPlugin"]()
 
 
 class Measurement:
     """One cell, warmed up and calibrated, while its rounds are timed, turn after turn."""
 
     def __init__(
-        self,
-        group: GroupRun,
-        phase: str,
-        work: Work,
-        schedule: Schedule,
-        steps: int,
-        wait_for_turn: Callable[[int], None],
+        self, group: GroupRun, phase: str, work: Work, schedule: Schedule, wait_for_turn: Callable[[int], None]
     ) -> None:
         self.schedule = schedule
-        self._group, self._phase, self._work, self._steps = group, phase, work, steps
+        self._group, self._phase, self._work, self._steps = group, phase, work, group.steps(phase)
         self._wait_for_turn = wait_for_turn
         self._rounds: list[Round] = []
         self._steal_s = receipt.steal_s()
@@ -53,27 +48,32 @@ class Measurement:
         turn, begun = divmod(len(self._rounds), self.schedule.in_a_turn)
         if not begun:
             self._wait_for_turn(turn)
-            settle(self._work, self.schedule.call_s)
-        one = timed_round(self._work, self.schedule.iterations)
-        self._rounds.append(one)
-        return one.wall_s / (self.schedule.iterations * self._steps)
+        try:
+            if not begun:
+                settle(self._work, self.schedule.call_s)
+            timed = timed_round(self._work, self.schedule.iterations)
+        except BaseException as error:
+            self._group.fail(self._phase, error)
+            pytest.fail(f"{type(error).__name__}: {error}")
+        self._rounds.append(timed)
+        return timed.wall_s / (self.schedule.iterations * self._steps)
 
     def facts(self) -> dict[str, Any]:
         """Return what a reader of pytest-benchmark's file needs to know beside its figures."""
-        process = self._group.process
+        told = self._group.instructions
         return {
-            "backend": process["backend"],
-            "arm": process["arm"],
-            "threads": process["threads"],
+            "backend": told.backend,
+            "arm": told.arm,
+            "threads": told.threads,
             "calls_in_a_round": self.schedule.iterations,
             "steps_in_a_call": self._steps,
         }
 
     def finish(self) -> None:
-        """Turn the rounds into the figures of the cell's row."""
+        """Turn the rounds into the estimates of the cell's row."""
         summary = summarise(self._rounds, self.schedule.iterations * self._steps, self.schedule.in_a_turn)
         first_s = self._group.first_s[self._phase]
-        self._group.figures[self._phase] = {
+        self._group.estimates[self._phase] = {
             "steps": self._steps,
             **vars(summary),
             "iterations": self.schedule.iterations,
@@ -88,21 +88,28 @@ class WorkerPlugin:
     """The process as a pytest plugin.
 
     Args:
-        spec: what `bench.measure.process` wrote for this process.
-        channel: the pipe to it.
+        instructions: what this process is told.
+        channel: the line to its parent.
         import_s: seconds that loading the framework took.
     """
 
-    def __init__(self, spec: Mapping[str, Any], channel: Channel, import_s: float) -> None:
-        self.spec = spec
-        self.cells = [Cell(**cell) for cell in spec["cells"]]
-        self.effort = Effort(**spec["effort"])
-        self._positions = dict(zip(self.cells, spec["positions"], strict=True))
+    def __init__(self, instructions: Instructions, channel: Channel, import_s: float) -> None:
+        self.instructions = instructions
+        self._assigned = {
+            Cell(Group(Network.parse(one.network), one.rows, one.dtype, one.device), one.phase): one
+            for one in instructions.assignments
+        }
         self._channel = channel
         self._import_s = import_s
         self._group: GroupRun | None = None
         self._receipt: dict[str, Any] = {}
+        self._clock = _Clock()
         self.spent_s = {"load": 0.0, "first calls": 0.0, "conformance": 0.0}
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells to measure, in order."""
+        return list(self._assigned)
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Let the benchmarks find this process."""
@@ -110,38 +117,46 @@ class WorkerPlugin:
 
     def pytest_benchmark_generate_machine_info(self) -> dict[str, Any]:
         """Give pytest-benchmark the fingerprint, which saves it a second of its own."""
-        return {"node": self.spec["machine"], "cpu": {"brand_raw": fingerprint()["cpu_model"]}, **self._receipt}
+        return {"node": self.instructions.machine, "cpu": {"brand_raw": fingerprint()["cpu_model"]}, **self._receipt}
 
     def pytest_benchmark_generate_commit_info(self) -> dict[str, Any]:
-        """Give pytest-benchmark the commit that the campaign found."""
-        return {"id": self.spec["commit"], "dirty": self.spec["dirty"]}
+        """Give pytest-benchmark the commit that the campaign saw."""
+        return {"id": self.instructions.commit, "dirty": self.instructions.dirty}
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Send the rows of the last group."""
+        """Send the rows of the last group, before pytest-benchmark writes its own file."""
         self._close()
 
     def prepare(self, cell: Cell) -> Measurement:
-        """Return a cell ready to be timed; skip the test where its row is a failure."""
-        self._channel.wait(self._positions[cell], PREPARE)
+        """Return a cell ready to be timed; fail the test where its row is a failure."""
+        with self._clock.stopped():
+            self._channel.wait(self._assigned[cell].position, PREPARE)
         if self._group is None or self._group.group != cell.group:
             self._close()
             self._group = self._open(cell.group)
-        group = self._group
-        if cell.phase in group.failures:
-            pytest.fail(f"{cell}: {': '.join(group.failures[cell.phase])}", pytrace=False)
-        self._channel.send("begin", cell=cell._asdict())
+        self._clock.start(cell)
+        group, phase = self._group, cell.phase
+        if phase in group.failures:
+            pytest.fail(f"{cell}: {', '.join(group.failures[phase])}", pytrace=False)
+        self._channel.send("begin", cell=cell.columns())
+        effort = replace(group.effort, timed_s=self._assigned[cell].timed_s)
         try:
-            work, steps = group.work(cell.phase), group.steps(cell.phase)
-            schedule = calibrate(work, warm_up(work, self.effort.warm_up_s), self.effort)
-        except Exception as error:
-            group.fail(cell.phase, error)
-            raise
-        return Measurement(group, cell.phase, work, schedule, steps, partial(self._wait_for_turn, cell))
+            work = group.work(phase)
+            if call_s := group.long_call_s(phase):
+                schedule = long_schedule(call_s, effort)
+            else:
+                schedule = calibrate(work, warm_up(work, effort.warm_up_s), effort)
+        except BaseException as error:
+            group.fail(phase, error)
+            pytest.fail(f"{cell}: {', '.join(group.failures[phase])}", pytrace=False)
+        return Measurement(group, phase, work, schedule, partial(self._wait_for_turn, cell))
 
     def _wait_for_turn(self, cell: Cell, turn: int) -> None:
         """Wait for a turn of rounds, and begin it on the processor that all arms begin it on: no two are as fast."""
-        self._channel.wait(self._positions[cell], TIME, turn)
-        cpus = self.spec["cpus"]
+        with self._clock.stopped():
+            self._channel.wait(self._assigned[cell].position, TIME, turn)
+        cpus = self.instructions.cpus
         start_on(cpus[turn % len(cpus)], cpus)
 
     @contextmanager
@@ -155,9 +170,10 @@ class WorkerPlugin:
 
     def _open(self, group: Group) -> GroupRun:
         """Place, call for the first time and prove one group; what fails is kept as the reason of its rows."""
-        phases = [cell.phase for cell in self.cells if cell.group == group]
-        self._channel.send("begin", cell={**group._asdict(), "phase": phases[0]})
-        opened = GroupRun(self.spec, group, phases)
+        cells = [cell for cell in self._assigned if cell.group == group]
+        self._clock.start(cells[0])
+        self._channel.send("begin", cell=cells[0].columns())
+        opened = GroupRun(self.instructions, group, [cell.phase for cell in cells])
         try:
             with self._spend("load"):
                 opened.load()
@@ -165,8 +181,8 @@ class WorkerPlugin:
                 first_calls(opened)
             with self._spend("conformance"):
                 opened.before = prove(opened, opened.problem.params)
-        except Exception as error:
-            for phase in phases:
+        except BaseException as error:
+            for phase in opened.phases:
                 opened.fail(phase, error)
         return opened
 
@@ -175,31 +191,52 @@ class WorkerPlugin:
         group, self._group = self._group, None
         if group is None:
             return
-        if group.figures:
+        if group.estimates:
             try:
                 with self._spend("conformance"):
                     group.after = prove(group, group.subject.backend.fetch(group.subject.params))
-            except Exception as error:
+            except BaseException as error:
                 for phase in group.phases:
                     group.fail(phase, error)
         if group.backend and not self._receipt:
-            self._receipt = receipt.observe(
-                group.backend, self.spec["commit"], self.spec["dirty"], self.spec["environment"]
-            )
-        cache = "warm" if str(group.group) in self.spec["cached"] else "cold"
+            told = self.instructions
+            self._receipt = receipt.observe(group.backend, told.commit, told.dirty, told.environment)
+        cache = "warm" if str(group.group) in self.instructions.cached else "cold"
         shared = {"import_s": self._import_s, "cache": cache}
         shared |= {f"receipt_{key}": value for key, value in self._receipt.items()}
+        self._clock.stop()
         for phase in group.phases:
-            self._channel.send("row", row={**group.row(phase), **shared})
+            spent_s = self._clock.spent_s.get(Cell(group.group, phase), 0.0)
+            self._channel.send("row", row={**group.row(phase), "spent_s": spent_s, **shared})
 
 
-def plugin_of(config: pytest.Config) -> WorkerPlugin:
-    """Return the process that a pytest session measures.
+class _Clock:
+    """Counts the seconds of work on each cell: those of a group's load and proof on its first."""
 
-    Raises:
-        pytest.UsageError: the benchmarks were started by hand.
-    """
-    plugin = config.stash.get(PLUGIN, None)
-    if plugin is None:
-        raise pytest.UsageError("these benchmarks are started by: python -m bench run --quick")
-    return plugin
+    def __init__(self) -> None:
+        self.spent_s: dict[Cell, float] = {}
+        self._cell: Cell | None = None
+        self._begun_s = 0.0
+
+    def start(self, cell: Cell) -> None:
+        """Count for a cell from now on."""
+        self.stop()
+        self._cell, self._begun_s = cell, time.perf_counter()
+
+    def stop(self) -> None:
+        """Count for no cell any more."""
+        if cell := self._cell:
+            self.spent_s[cell] = self.spent_s.get(cell, 0.0) + time.perf_counter() - self._begun_s
+        self._cell = None
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Do not count what is waited for."""
+        cell = self._cell
+        self.stop()
+        yield
+        if cell:
+            self.start(cell)
+
+
+PLUGIN = pytest.StashKey[WorkerPlugin]()

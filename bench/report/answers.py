@@ -20,9 +20,9 @@ from bench.advice.crossover import Change
 from bench.advice.decision import Standing
 from bench.advice.ledger import CompileTimes, Job
 from bench.formats import counted, format_count, format_seconds, interval_s
+from bench.names import MARGIN
 from bench.results import timed
 from bench.terminal.palette import look_of
-from bench.verdicts.statistics import MARGIN
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.formats import format_percent
+from bench.names import FASTER, MARGIN, SLOWER
 from bench.report import answers, exhibits, rows
 from bench.report.answers import CHANGE, LINE, Card, Outlook
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
-from bench.verdicts.statistics import FASTER, MARGIN, SLOWER
 
 if TYPE_CHECKING:
     import pandas as pd

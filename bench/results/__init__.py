@@ -5,16 +5,16 @@
 No statistics here, and no formatting.
 """
 
+from bench.names import PHASES, STATUSES
 from bench.results.rows import (
     COLUMNS,
     MANIFEST,
-    PHASES,
     ROWS,
     SCHEMA,
-    STATUSES,
     Column,
     Run,
     cells,
+    check,
     latest,
     load,
     open_run,
@@ -36,6 +36,7 @@ __all__ = [
     "Column",
     "Run",
     "cells",
+    "check",
     "latest",
     "load",
     "open_run",

@@ -18,12 +18,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import UsageError
+from bench.names import CASE, CERTIFICATE, COMPARISON, LIMITS, OK, VALIDATION
 from bench.results.journal import Fault, read
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ SCHEMA = 2
 """1 called a process a block; its rows are read all the same (`records`)."""
 
 ROWS, MANIFEST = "rows.jsonl", "run.json"
-PHASES = ("place", "forward", "backward", "update", "step", "train")
-STATUSES = ("ok", "failed", "crashed", "timeout", "out of memory", "unavailable", "nonconformant")
+PURPOSE_OF_LABEL = {"certify": CERTIFICATE, "validate": VALIDATION, "limits": LIMITS, "one case": CASE}
+"""What schema 1 had no field for."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ COLUMNS = (
     Column("cache", "str", "", "'cold' or 'warm': the compile cache when the process started"),
     Column("import_s", "float64", "s", "loading the framework and starting its runtime"),
     Column("place_s", "float64", "s", "placing this batch once, the first time"),
+    Column("spent_s", "float64", "s", "work on this cell in this process; on a group's first, its load and proof too"),
     Column("peak_bytes", "float64", "bytes", "peak resident memory of the process up to here"),
     Column("flop", "float64", "FLOP", "floating-point operations of one call; of one step for train"),
     Column("bytes_moved", "float64", "bytes", "least bytes to move for one call; for one step of train"),
@@ -94,6 +96,10 @@ COLUMNS = (
     Column("conformance_rows", "int64", "rows", "first rows of the batch that were checked, all where time allows"),
 )
 """The columns of `load`, in order; behind them come the receipt's, ``receipt_<field>``."""
+
+OF_THE_RUN, OF_A_FAILURE = ("run", "machine", "created"), ("reason",)
+ALWAYS = tuple(column.name for column in COLUMNS if column.name not in (*OF_THE_RUN, *OF_A_FAILURE))
+"""What a stored row with a time always has."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,11 @@ class Run:
     def rows_path(self) -> Path:
         """The JSON Lines file with its rows."""
         return self.path / ROWS
+
+    @property
+    def purpose(self) -> str:
+        """Why it was made, out of `bench.names.PURPOSES`; schema 1 said so in its label."""
+        return str(self.manifest.get("purpose") or PURPOSE_OF_LABEL.get(self.label, COMPARISON))
 
     @property
     def label(self) -> str:
@@ -216,7 +227,10 @@ def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for item in chosen or (latest(root),):
         run = item if isinstance(item, Run) else resolve(item, root)
-        rows += [{**row, "run": run.id, "machine": run.machine, "created": run.created} for row in cells(run, faults)]
+        own = list(cells(run, faults))
+        if unknown := undeclared(dict.fromkeys(name for row in own for name in row)):
+            logger.warning("run %s has columns that this version does not know: %s", run.id, ", ".join(unknown))
+        rows += [{**row, "run": run.id, "machine": run.machine, "created": run.created} for row in own]
     for fault in faults:
         logger.warning("passed over %s", fault)
     frame = table(rows)
@@ -262,6 +276,25 @@ def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     for column in COLUMNS:
         frame[column.name] = _typed(frame[column.name], column.dtype)
     return frame
+
+
+def check(record: Mapping[str, Any]) -> None:
+    """Make sure that a record of a cell has the columns that are declared, and only those.
+
+    Raises:
+        ValueError: one is not declared, or a record with a time lacks one.
+    """
+    if unknown := undeclared(record):
+        raise ValueError(f"no column {unknown[0]!r} is declared in bench.results.COLUMNS")
+    lacking = [name for name in ALWAYS if name not in record] if record["status"] == OK else []
+    if lacking:
+        raise ValueError(f"a row with a time lacks the column {lacking[0]!r}")
+
+
+def undeclared(names: Iterable[str]) -> list[str]:
+    """Return the names that are neither a column, nor one of the receipt, nor a field of the journal."""
+    known = {column.name for column in COLUMNS} | {"record", "attempt"}
+    return [name for name in names if name not in known and not name.startswith("receipt_")]
 
 
 def _typed(values: pd.Series[Any], dtype: str) -> pd.Series[Any]:

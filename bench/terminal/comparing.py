@@ -16,10 +16,10 @@ from bench.formats import (
     format_ratio,
     format_seconds,
 )
+from bench.names import FASTEST
 from bench.terminal.terminal import Column, named, table
 from bench.terminal.versus import versus
 from bench.verdicts.compare import Comparison
-from bench.verdicts.pairs import FASTEST
 
 if TYPE_CHECKING:
     import pandas as pd

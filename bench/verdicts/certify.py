@@ -12,8 +12,7 @@ The coin would hide an arm that is always the slower one; `compare.a_against_a` 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.measure.plan import AA
+from bench.names import AA, CERTIFICATE, FASTER, MARGIN, SLOWER
 from bench.results import timed
 from bench.verdicts import statistics
-from bench.verdicts.statistics import CASE, ESTIMATES, MARGIN
+from bench.verdicts.statistics import CASE, ESTIMATES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +35,6 @@ Floats = NDArray[np.float64]
 
 PLANTED = 1.10
 MOST_FALSE, LEAST_FOUND, LEAST_COVERED = 0.05, 0.90, 0.90
-LABEL = "certify"
 LAPS = 24
 """That are recorded at least."""
 
@@ -63,7 +61,8 @@ def record(
     processes: int = 5,
     budget_s: float = 150.0,
     root: Path | None = None,
-    report: Callable[[Progress], None] = lambda _: None,
+    command: Sequence[str] = (),
+    report: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Measure the same few cells in laps of two fresh processes, enough to draw ``processes`` of them; return the run.
 
@@ -72,17 +71,22 @@ def record(
     """
     from backends import Network
     from bench.machine import default_threads
-    from bench.measure import budget, campaign, contenders, plan
+    from bench.measure import campaign, contenders, plan
 
     contenders.named([backend], ["float32"], ["cpu"])
     networks = [Network((3, 2, 1)), Network((8, 32, 1))]
     groups = plan.asked_groups(networks, (1, 1_024, 16_384), ("float32",), ("cpu",), arms=2)
     cores = (default_threads(),)
-    made = plan.Plan(groups, ("step", "train"), (backend,), aa=backend, threads=cores, own_cache=False)
-    made = budget.fit(made, budget_s, campaign.earlier_pace(root), processes=max(LAPS, 2 * processes))
-    run = campaign.create(made, [sys.argv[0], *sys.argv[1:]], LABEL, root)
-    campaign.carry_out(run, report)
-    return run
+    asked = plan.Plan(groups, ("step", "train"), (backend,), aa=backend, threads=cores, own_cache=False)
+    return campaign.measure(
+        asked,
+        CERTIFICATE,
+        budget_s=budget_s,
+        processes=max(LAPS, 2 * processes),
+        command=command,
+        root=root,
+        report=report or campaign.silent,
+    )
 
 
 def check(processes: int, margin: float) -> None:
@@ -203,8 +207,8 @@ def _draws(noises: list[Noise], processes: int, margin: float, rng: np.random.Ge
         alone = statistics.verdicts(same, together=False)
         yield Trial(
             (same.low <= 1) & (same.high >= 1),
-            (alone == statistics.FASTER) | (alone == statistics.SLOWER),
-            statistics.verdicts(planted, together=False) == statistics.SLOWER,
-            statistics.verdicts(planted) == statistics.SLOWER,
+            (alone == FASTER) | (alone == SLOWER),
+            statistics.verdicts(planted, together=False) == SLOWER,
+            statistics.verdicts(planted) == SLOWER,
             np.sqrt(same.high / same.low) - 1,
         )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.names import FASTER, MARGIN, SLOWER
 from bench.verdicts import statistics
 from bench.verdicts.pairs import against_fastest, outcome
-from bench.verdicts.statistics import CASE, MARGIN, SLOWER
+from bench.verdicts.statistics import CASE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ def a_against_a(estimates: pd.DataFrame, margin: float = MARGIN) -> Chance | Non
     first = estimates[estimates["arm"] == ""].set_index(keys, drop=False)
     both = second.index.intersection(first.index)
     found = statistics.verdicts(statistics.ratios(first.loc[both], second.loc[both], margin), together=False)
-    different = int(np.isin(found, (statistics.FASTER, SLOWER)).sum())
+    different = int(np.isin(found, (FASTER, SLOWER)).sum())
     return Chance(str(twin["backend"].iloc[0]), len(both), different)
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
+from bench.names import MARGIN, SLOWER, UNDECIDED
 from bench.verdicts import compare, conditions
-from bench.verdicts.statistics import CASE, MARGIN, SLOWER, UNDECIDED
+from bench.verdicts.statistics import CASE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.names import FASTEST, MARGIN, SLOWER, TIE, UNDECIDED
 from bench.verdicts import statistics
-from bench.verdicts.statistics import CASE, MARGIN, SLOWER, TIE, UNDECIDED
+from bench.verdicts.statistics import CASE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FASTEST = "fastest"
 
-
-def against_fastest(estimates: pd.DataFrame, margin: float = MARGIN) -> tuple[pd.DataFrame, int]:
+def against_fastest(
+    estimates: pd.DataFrame, margin: float = MARGIN, rate: float = statistics.RATE
+) -> tuple[pd.DataFrame, int]:
     """Return each cell beside the fastest of its case, and how many pairs were weighed together.
 
     Args:
         estimates: rows of `bench.verdicts.statistics.cell_estimates`, one a case and backend.
         margin: of equivalence.
+        rate: of errors.
 
     Returns:
         The rows, case by case, the fastest first, with ``case`` (its number), ``to_fastest``, ``to_fastest_low``,
@@ -39,7 +41,7 @@ def against_fastest(estimates: pd.DataFrame, margin: float = MARGIN) -> tuple[pd
     pairs = [pair for span in spans for pair in itertools.combinations(range(*span), 2)]
     base, other = np.array(pairs, int).reshape(-1, 2).T
     found = statistics.ratios(rows.iloc[base], rows.iloc[other], margin)
-    judged = statistics.verdicts(found)
+    judged = statistics.verdicts(found, rate=rate)
     lead = first[base]
     behind = other[lead]
     to_fastest, verdict = np.ones((3, len(rows))), np.full(len(rows), FASTEST, object)

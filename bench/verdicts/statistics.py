@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.names import FASTER, MARGIN, SLOWER, TIE, UNDECIDED
 from bench.results import timed
 from bench.verdicts.student import digamma, inverse_trigamma, quantile, trigamma, upper_tail
 
@@ -43,14 +44,12 @@ ESTIMATES = ("minimum_s", "lower_quartile_s", "median_s", "turn_s")
 """Columns that can give the process estimate: as they are, or `side_by_side`."""
 
 ESTIMATE = "turn_s"
-MARGIN = 0.05
 CONFIDENCE = 0.95
+RATE = round(1 - CONFIDENCE, 10)
 MOST_PASSES, CONVERGED = 50, 1e-6
 
 CASE = ["network", "batch", "dtype", "device", "threads", "phase"]
 """What the backends of one comparison have in common."""
-
-FASTER, SLOWER, TIE, UNDECIDED = "faster", "slower", "tie", "undecided"
 
 
 class Ratios(NamedTuple):
@@ -256,14 +255,14 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-def verdicts(found: Ratios, together: bool = True) -> NDArray[np.str_]:
+def verdicts(found: Ratios, together: bool = True, rate: float = RATE) -> NDArray[np.str_]:
     """Return faster, slower, tie or undecided for each ratio.
 
     Args:
         found: ratios.
         together: whether differences are claimed for all of them together (`holm`) or for each alone.
+        rate: of errors.
     """
     p = holm(found.p_difference) if together else found.p_difference
-    rate = 1 - CONFIDENCE
     tie = np.where(np.nan_to_num(found.p_tie, nan=1.0) <= rate, TIE, UNDECIDED)
     return np.where(np.nan_to_num(p, nan=1.0) <= rate, found.difference, tie)

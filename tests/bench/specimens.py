@@ -166,6 +166,30 @@ class NeverWaits(OnlyDispatches):
         pass
 
 
+class OnlyWhenAsked(NeverWaits):
+    """Computes nothing until somebody reads a result, and then takes 100 us a step."""
+
+    takes_s: ClassVar[float] = 100e-6
+
+
+class Exits(Exact):
+    """Ends the program in the middle of a step of seven rows, as a library that calls `sys.exit` would."""
+
+    def step(self, params, batch, learning_rate):
+        if len(batch[0]) == 7:
+            raise SystemExit("goodbye")
+        return super().step(params, batch, learning_rate)
+
+
+class ExitsAtOnce(Exact):
+    """Ends the process without a word, with status 0, in a step of seven rows."""
+
+    def step(self, params, batch, learning_rate):
+        if len(batch[0]) == 7:
+            os._exit(0)
+        return super().step(params, batch, learning_rate)
+
+
 class Ascends(Exact):
     """Wrong maths: climbs."""
 

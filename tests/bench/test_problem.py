@@ -25,12 +25,14 @@ def test_dtypes_hold_the_same_numbers_rounded():
     assert np.array_equal(single.params[1].weights, double.params[1].weights.astype("float32"))
 
 
-def test_chunks_leave_no_seam(monkeypatch):
-    """Data made in chunks are those made at once."""
-    whole = problem.make(Network((3, 2, 1)), 100)
-    monkeypatch.setattr(problem, "CHUNK_VALUES", 21)
-    assert np.array_equal(whole.inputs, problem.make(Network((3, 2, 1)), 100).inputs)
-    assert np.array_equal(whole.targets, problem.make(Network((3, 2, 1)), 100).targets)
+def test_rows_beyond_those_drawn_repeat(monkeypatch):
+    """A large batch is its first rows again and again, targets with them, the last time cut off."""
+    monkeypatch.setattr(problem, "DRAWN_VALUES", 21)
+    made = problem.make(Network((3, 2, 1)), 16)
+    for whole in (made.inputs, made.targets):
+        assert np.array_equal(whole[7:14], whole[:7])
+        assert np.array_equal(whole[14:], whole[:2])
+        assert len(np.unique(whole[:7])) == whole[:7].size
 
 
 @pytest.mark.parametrize("sizes", [(3, 2, 1), (8, 32, 1), (1, 1, 1), (32, 32, 32, 1), (100, 20, 10), (2, 64, 3)])

@@ -27,16 +27,16 @@ def environment(monkeypatch, tmp_path):
     return os.environ | {"PYTHONPATH": path, "COLUMNS": "80", "NO_COLOR": "1", "TMPDIR": str(tmp_path)}
 
 
-def children_of(folder):
-    """Return the ids of the processes of processes whose specs are below a folder."""
+def measuring_in(folder):
+    """Return the ids of the processes that measure with a folder as their current one."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            words = path.read_bytes().split(b"\0")
+            words, here = (path / "cmdline").read_bytes().split(b"\0"), (path / "cwd").resolve()
         except OSError:  # it has just ended
             continue
-        if b"bench.measure.child" in words and any(str(folder).encode() in word for word in words):
-            found.append(int(path.parent.name))
+        if b"bench.measure.child" in words and here == folder:
+            found.append(int(path.name))
     return found
 
 
@@ -52,7 +52,7 @@ def test_an_interrupt_ends_every_process_and_says_how_to_go_on(environment, tmp_
     while not rows_of(tmp_path / "kept") and time.monotonic() < deadline_s:
         time.sleep(0.05)
     time.sleep(1.0)  # the first rows are there: the batch that hangs comes next
-    assert len(children_of(tmp_path)) == 3
+    assert len(measuring_in(tmp_path)) == 3
     begun_s = time.monotonic()
     send = os.killpg if to == "the group" else os.kill
     send(process.pid, signal.SIGINT)
@@ -60,7 +60,7 @@ def test_an_interrupt_ends_every_process_and_says_how_to_go_on(environment, tmp_
     assert time.monotonic() - begun_s < SOON_S
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert children_of(tmp_path) == []
+    assert measuring_in(tmp_path) == []
     assert [line for line in err.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
     run = results.runs(tmp_path / "kept")[0]
     resume = re.search(r"go on with:\s+(python -m bench run --resume .*)", err)[1]

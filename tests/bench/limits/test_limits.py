@@ -170,7 +170,7 @@ def test_remarks_tell_failures_and_missing_ceilings_once() -> None:
 def test_plan_holds_every_case_in_isolated_blocks_on_all_cores() -> None:
     """Each case and dtype a group, each backend an arm, threads the cores; what does not fit in memory is refused."""
     plan = make_plan([LARGE, LimitCase("3-2-1", 3, "train")], ["float32", "float64"], ["numpy", FLAX], 2, 0.1, 60)
-    assert {(g.network, g.batch, g.dtype) for g in plan.groups} == {
+    assert {(str(g.network), g.rows, g.dtype) for g in plan.groups} == {
         ("3-2-1", batch, dtype) for batch in (3, 1_048_576) for dtype in ("float32", "float64")
     }
     assert (plan.phases, plan.threads) == (("step", "train"), (machine.default_threads(),))

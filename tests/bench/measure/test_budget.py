@@ -4,65 +4,90 @@ from dataclasses import replace
 
 import pytest
 
-from bench.measure import budget
-from bench.measure.plan import Group, Plan
+from backends import Network
+from bench.measure import budget, estimate, pace
+from bench.measure.cell import Group
+from bench.measure.pace import Pace
+from bench.measure.plan import Plan
 from bench.measure.timing import Effort
 
-SMALL = Plan((Group("3-2-1", 16, "float32", "cpu"),), ("step", "train"), ("a", "b", "c"), aa="b", processes=4)
-BATCHES = (1, 16, 256, 4096, 65536)
+SMALL = Plan(
+    (Group(Network((3, 2, 1)), 16, "float32", "cpu"),), ("step", "train"), ("a", "b", "c"), aa="b", processes=4
+)
+ROWS = (1, 16, 256, 4096, 65536)
+NETWORKS = (Network((3, 2, 1)), Network((8, 32, 1)))
 WIDE = replace(
     SMALL,
-    groups=tuple(Group(net, batch, "float32", "cpu") for batch in BATCHES for net in ("3-2-1", "8-32-1")),
+    groups=tuple(Group(network, rows, "float32", "cpu") for rows in ROWS for network in NETWORKS),
     phases=("place", "forward", "backward", "update", "step", "train"),
 )
+ADAPTIVE = replace(WIDE, adaptive=True, effort=Effort(least_rounds=2))
+
+
+@pytest.fixture(autouse=True)
+def rate(monkeypatch):
+    """Let every machine be as fast as the next."""
+    monkeypatch.setattr(estimate, "flop_rate", lambda dtype: 1e11)
 
 
 @pytest.mark.parametrize("budget_s", [90.0, 180.0, 600.0])
 def test_a_budget_is_used_and_not_exceeded(budget_s):
     """More budget gives more processes, then more time a cell; the estimate stays within it."""
-    fitted = budget.fit(SMALL, budget_s, {})
-    assert budget.estimate_s(fitted, {}) <= budget_s
-    half = budget.fit(SMALL, budget_s / 2, {})
+    fitted = budget.fit(SMALL, budget_s, Pace())
+    assert budget.estimate_s(fitted, Pace()) <= budget_s
+    half = budget.fit(SMALL, budget_s / 2, Pace())
     assert (fitted.processes, fitted.effort.timed_s) >= (half.processes, half.effort.timed_s)
     assert budget.LEAST_PROCESSES <= fitted.processes <= budget.MOST_PROCESSES
 
 
 def test_a_budget_that_is_too_small_keeps_the_least():
     """Of a grid that was asked for, the least processes and the shortest rounds remain; the estimate is true."""
-    fitted = budget.fit(WIDE, 1.0, {})
+    fitted = budget.fit(WIDE, 1.0, Pace())
     assert (fitted.processes, fitted.effort.timed_s) == (budget.LEAST_PROCESSES, budget.LEAST_TIMED_S)
     assert (fitted.groups, fitted.phases) == (WIDE.groups, WIDE.phases)
-    assert budget.estimate_s(fitted, {}) > 1.0
+    assert budget.estimate_s(fitted, Pace()) > 1.0
 
 
-def test_a_default_grid_is_thinned_to_the_budget():
-    """Phases go first, then dear batches; two or more of each network stay, and the plan says what went."""
-    fitted = budget.fit(WIDE, 60.0, {}, whole=False)
+@pytest.mark.parametrize("plan", [WIDE, ADAPTIVE], ids=["fixed", "adaptive"])
+def test_a_default_grid_is_thinned_from_the_middle(plan):
+    """The least and the most rows of each network stay whatever the budget; rows between go first, then phases."""
+    fitted = budget.fit(plan, 5.0, Pace(), whole=False)
+    for network in NETWORKS:
+        assert [group.rows for group in fitted.groups if group.network == network] == [1, 65536]
     assert fitted.phases == budget.FEWER_PHASES
-    assert 4 <= len(fitted.groups) < len(WIDE.groups)
-    for network in ("3-2-1", "8-32-1"):
-        left = [group.batch for group in fitted.groups if group.network == network]
-        assert left[0] == 1
-        assert len(left) >= 2
     assert len(fitted.left_out) == 1 + len(WIDE.groups) - len(fitted.groups)
-    assert fitted.processes >= budget.LEAST_PROCESSES
+    roomy = budget.fit(plan, 2_000.0, Pace(), whole=False)
+    assert (roomy.groups, roomy.phases, roomy.left_out) == (WIDE.groups, WIDE.phases, ())
+
+
+def test_an_adaptive_budget_leaves_time_for_what_is_open():
+    """The first two laps get a good half of the budget, and the estimate says nearly all of it."""
+    fitted = budget.fit(ADAPTIVE, 200.0, Pace())
+    first_s = budget.lap_s(fitted, Pace(), True) + budget.SECOND_SHARE * budget.lap_s(fitted, Pace(), False)
+    assert 0.5 * 200 <= first_s <= 0.65 * 200
+    assert budget.estimate_s(fitted, Pace()) == pytest.approx(budget.MARGIN * 200)
+    assert fitted.processes == budget.MOST_LAPS
 
 
 def test_what_was_asked_for_is_not_fitted_away():
     """Processes or time a cell that were asked for stay."""
-    assert budget.fit(SMALL, 1.0, {}, processes=5).processes == 5
-    assert budget.fit(SMALL, 600.0, {}, cell_s=0.05).effort.timed_s == 0.05
+    assert budget.fit(SMALL, 1.0, Pace(), processes=5).processes == 5
+    assert budget.fit(SMALL, 600.0, Pace(), cell_s=0.05).effort.timed_s == 0.05
+
+
+def records(cache, seconds):
+    """Return the records of one process with a cell of 10 ms calls, of which it timed 0.1 s in 10 rounds."""
+    common = {"order": 0, "process": 0, "backend": "a", "arm": "", "threads": 1, "status": "ok"}
+    cell = {"network": "3-2-1", "batch": 16, "dtype": "float32", "device": "cpu", "phase": "step", "cache": cache}
+    timed = {"median_s": 10e-3, "steps": 1, "rounds": 9, "set_aside": 1, "iterations": 1, "spent_s": seconds - 1.5}
+    return [{"record": "cell", **common, **cell, **timed}, {"record": "process", **common, "seconds": seconds}]
 
 
 def test_the_pace_is_learned_from_earlier_processes():
-    """What a process took beyond its rounds is its backend's pace; with it, the estimate meets what was measured."""
-    plan = replace(SMALL, effort=Effort(timed_s=0.05), aa="", backends=("a",), processes=2)
-    records = [
-        {"record": "process", "status": "ok", "backend": "a", "process": 0, "seconds": 30.0},
-        {"record": "process", "status": "ok", "backend": "a", "process": 1, "seconds": 6.0},
-        {"record": "process", "status": "crashed", "backend": "a", "process": 1, "seconds": 900.0},
-        {"record": "cell", "backend": "a"},
-    ]
-    pace = budget.learn((plan, record) for record in records)
-    assert set(pace) == {"a cold", "a warm"}
-    assert budget.estimate_s(plan, pace) == pytest.approx(36.0)
+    """Start and calls of earlier processes, cold and warm, make the estimate that they took; failures teach nothing."""
+    plan = replace(SMALL, effort=Effort(timed_s=0.1), aa="", backends=("a",), phases=("step",), processes=2)
+    learnt = pace.joined(pace.learn(records("cold", 30.0)), pace.learn(records("warm", 6.0)))
+    assert learnt.start_s == {"a": pytest.approx(1.5)}
+    assert budget.estimate_s(plan, learnt) == pytest.approx(36.0)
+    lost = [{**record, "status": "crashed"} for record in records("warm", 900.0)]
+    assert pace.learn(lost) == Pace({}, {"cold": {}, "warm": {}}, {})

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from backends import Network
 from bench.measure import campaign, manifest
-from bench.measure.plan import Group, Plan
+from bench.measure.cell import Group
+from bench.measure.plan import Plan
+from bench.names import CASE
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -53,7 +56,7 @@ def test_the_stored_command_makes_the_same_plan(tmp_path):
 
 def test_a_run_stored_without_a_command_can_be_resumed(tmp_path):
     """What was typed plays no part in going on with a run."""
-    plan = Plan((Group("1-1-1", 1, "float64", "cpu"),), ("step",), ("no_such_module:Backend",), processes=1)
-    run = campaign.create(plan, [], root=tmp_path)
+    plan = Plan((Group(Network((1, 1, 1)), 1, "float64", "cpu"),), ("step",), ("no_such_module:Backend",), processes=1)
+    run = campaign.create(plan, CASE, root=tmp_path)
     campaign.check_resumable(run)
     assert campaign.carry_out(run).processes == 1

@@ -10,6 +10,7 @@ from bench import results
 from bench.cli import main
 from bench.errors import UsageError
 from bench.measure import measure_case
+from bench.names import CASE
 from tests.bench import synthetic
 
 
@@ -24,7 +25,7 @@ def test_the_case_is_measured_and_the_answer_rests_on_it(tmp_path, monkeypatch, 
     assert time.monotonic() - begun_s < 30
     found = json.loads(capsys.readouterr().out)
     measured = results.resolve(found["runs"][-1], tmp_path)
-    assert measured.label == measure_case.LABEL
+    assert measured.purpose == CASE
     assert {row["backend"]: row["basis"] for row in found["rows"]}["numpy"] == "measured here"
     assert {(row.network, row.batch) for row in results.load(measured).itertuples()} == {("1-2-1", 7)}
 

@@ -7,9 +7,13 @@ import pytest
 from backends import Network
 from bench.errors import UsageError
 from bench.measure import plan
-from bench.measure.plan import AA, Group, Plan
+from bench.measure.cell import Group
+from bench.measure.plan import Plan
+from bench.names import AA
 
-SMALL = Plan((Group("3-2-1", 16, "float32", "cpu"),), ("step", "train"), ("a", "b", "c"), aa="b", processes=4)
+SMALL = Plan(
+    (Group(Network((3, 2, 1)), 16, "float32", "cpu"),), ("step", "train"), ("a", "b", "c"), aa="b", processes=4
+)
 
 
 def test_laps_go_there_and_back():
@@ -45,7 +49,7 @@ def test_a_plan_survives_json():
 def test_groups_come_in_the_order_of_their_work():
     """Small cells come first: what dies of size dies last."""
     groups = plan.asked_groups([Network((64, 64, 1)), Network((3, 2, 1))], [1000, 1], ["float32"], ["cpu"], 1)
-    assert [(group.network, group.batch) for group in groups] == [
+    assert [(str(group.network), group.rows) for group in groups] == [
         ("3-2-1", 1),
         ("64-64-1", 1),
         ("3-2-1", 1000),
@@ -59,7 +63,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_need_and_room():
     with pytest.raises(UsageError, match=r"1,000,000 rows of network 784-512-10 in float64 needs .* GiB, and"):
         plan.asked_groups(networks, [1_000_000], ["float64"], ["cpu"], 1, room)
     groups, left_out = plan.default_groups(networks, [1, 1_000_000], ["float32"], ["cpu"], 1, room=room)
-    assert [group.batch for group in groups] == [1]
+    assert [group.rows for group in groups] == [1]
     assert left_out[0].startswith("784-512-10 n=1000000: needs ")
 
 
@@ -84,12 +88,11 @@ def test_a_grid_of_which_nothing_fits_is_refused():
 
 def test_the_default_grid_has_a_tiny_a_small_and_a_wide_network():
     """From the tutorial's network at one row to a million rows, and a wide network as far as time allows."""
-    networks = [Network.parse(text) for text in plan.NETWORKS]
-    groups, _ = plan.default_groups(networks, plan.BATCHES, ["float32"], ["cpu"], 5, room=16 << 30)
-    batches = {name: [group.batch for group in groups if group.network == name] for name in plan.NETWORKS}
-    assert batches["3-2-1"] == list(plan.BATCHES)
-    assert 1 in batches["784-512-10"]
-    assert max(batches["784-512-10"]) >= 1024
+    groups, _ = plan.default_groups(plan.NETWORKS, plan.ROWS, ["float32"], ["cpu"], 5, room=16 << 30)
+    rows = {str(net): [group.rows for group in groups if group.network == net] for net in plan.NETWORKS}
+    assert rows["3-2-1"] == list(plan.ROWS)
+    assert 1 in rows["784-512-10"]
+    assert max(rows["784-512-10"]) >= 1024
 
 
 def test_an_unknown_phase_is_refused():

@@ -3,9 +3,8 @@
 import pytest
 
 from bench.errors import UsageError
+from bench.names import FASTER, FASTEST, SLOWER, TIE, UNDECIDED
 from bench.verdicts import compare, conditions, statistics
-from bench.verdicts.pairs import FASTEST
-from bench.verdicts.statistics import FASTER, SLOWER, TIE, UNDECIDED
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise
 

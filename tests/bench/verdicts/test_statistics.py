@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from bench.names import FASTER, SLOWER, TIE, UNDECIDED
 from bench.verdicts import statistics
-from bench.verdicts.statistics import CASE, FASTER, SLOWER, TIE, UNDECIDED
+from bench.verdicts.statistics import CASE
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise
 

@@ -1,0 +1,68 @@
+"""What is measured: groups, cells and the processes that measure them, and their form in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from backends import Network
+from bench.formats import counted
+
+
+class Group(NamedTuple):
+    """What is placed and proven once: a network, a number of rows, a dtype, a device."""
+
+    network: Network
+    rows: int
+    dtype: str
+    device: str
+
+    def __str__(self) -> str:
+        return f"{self.network} n={self.rows} {self.dtype} {self.device}"
+
+    def columns(self) -> dict[str, Any]:
+        """Return the group as columns of a stored row."""
+        return {"network": str(self.network), "batch": self.rows, "dtype": self.dtype, "device": self.device}
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Group:
+        """Return the group that a stored row belongs to."""
+        return cls(Network.parse(row["network"]), int(row["batch"]), row["dtype"], row["device"])
+
+
+class Cell(NamedTuple):
+    """A group and a phase of it, without a backend."""
+
+    group: Group
+    phase: str
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.phase}"
+
+    def columns(self) -> dict[str, Any]:
+        """Return the cell as columns of a stored row."""
+        return {**self.group.columns(), "phase": self.phase}
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Cell:
+        """Return the cell that a stored row belongs to."""
+        return cls(Group.of(row), row["phase"])
+
+
+class Process(NamedTuple):
+    """One process: its position in the campaign, its lap, its backend, arm and threads."""
+
+    order: int
+    lap: int
+    backend: str
+    arm: str
+    threads: int
+
+    def __str__(self) -> str:
+        arm = f" {self.arm}" if self.arm else ""
+        return f"{self.backend}{arm}, {counted(self.threads, 'thread')}, lap {self.lap}"
+
+    def columns(self) -> dict[str, Any]:
+        """Return the process as columns of a stored row."""
+        place = {"order": self.order, "process": self.lap}
+        return place | {"backend": self.backend, "arm": self.arm, "threads": self.threads}

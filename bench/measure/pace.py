@@ -1,0 +1,88 @@
+"""What processes and cells take each backend here, learnt from earlier runs; guessed until there are some."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.measure.cell import Cell
+from bench.measure.estimate import phase_s
+from bench.measure.timing import TURN_S, settling_s
+from bench.names import AA, OK
+
+START_S = 2.0
+"""Of a process whose backend was never run here: interpreter, imports, the end."""
+
+EXTRA_S: Mapping[str, float] = {"cold": 0.1, "warm": 0.04}
+"""Of a cell that was never run here, beyond its calls: its share of loading and proving its group; compiling."""
+
+EXTRA_CALLS, LONG_EXTRA_CALLS, LONG_CALL_S = 3.0, 1.5, 0.1
+"""Calls of a cell beyond its rounds: the first, those of the warm-up, which long calls do without."""
+
+SWITCH_S = 1e-3
+
+Known = tuple[str, Cell]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that things take.
+
+    Attributes:
+        start_s: by backend: of a process beyond its cells.
+        extra_s: by ``"cold"`` or ``"warm"`` cache, backend and cell: of a cell beyond its rounds.
+        call_s: by backend and cell: of one call.
+    """
+
+    start_s: Mapping[str, float] = field(default_factory=dict)
+    extra_s: Mapping[str, Mapping[Known, float]] = field(default_factory=dict)
+    call_s: Mapping[Known, float] = field(default_factory=dict)
+
+    def process_start_s(self, backend: str) -> float:
+        """Return the seconds of a process beyond its cells."""
+        return self.start_s.get(backend, START_S)
+
+    def cell_s(self, backend: str, cell: Cell, timed_s: float, least_rounds: int, cold: bool) -> float:
+        """Return the seconds that one cell should take one process, of which ``timed_s`` go into its rounds."""
+        group = cell.group
+        call_s = self.call_s.get((backend, cell)) or phase_s(group.network, group.rows, cell.phase, group.dtype)
+        state = "cold" if cold else "warm"
+        extra_s = self.extra_s.get(state, {}).get((backend, cell))
+        if extra_s is None:
+            extra_s = EXTRA_S[state] + call_s * (LONG_EXTRA_CALLS if call_s > LONG_CALL_S else EXTRA_CALLS)
+        return extra_s + rounds_s(call_s, max(timed_s, least_rounds * call_s))
+
+
+def rounds_s(call_s: float, timed_s: float) -> float:
+    """Return the seconds that rounds take with what comes between their turns."""
+    return timed_s + timed_s / max(TURN_S, call_s) * (settling_s(call_s) + SWITCH_S)
+
+
+def learn(records: Iterable[Mapping[str, Any]]) -> Pace:
+    """Return the pace that the records of a run show; records without ``spent_s`` are of an earlier version."""
+    start_s: dict[str, list[float]] = {}
+    extra_s: dict[str, dict[Known, float]] = {"cold": {}, "warm": {}}
+    call_s: dict[Known, float] = {}
+    spent_s: dict[int, float] = {}
+    for record in records:
+        if record.get("status") != OK:
+            continue
+        if record.get("record") == "process" and record.get("order") in spent_s:
+            beyond_s = float(record["seconds"]) - spent_s[record["order"]]
+            start_s.setdefault(record["backend"], []).append(max(beyond_s, 0.0))
+        elif record.get("spent_s"):
+            spent_s[record["order"]] = spent_s.get(record["order"], 0.0) + record["spent_s"]
+            if record["arm"] != AA:  # the second copy may find compiled what the first had to compile
+                known = record["backend"], Cell.of(record)
+                call_s[known] = record["median_s"] * record["steps"]
+                timed_s = (record["rounds"] + record["set_aside"]) * record["iterations"] * call_s[known]
+                extra_s[record["cache"]][known] = max(record["spent_s"] - rounds_s(call_s[known], timed_s), 0.0)
+    return Pace({name: statistics.median(values) for name, values in start_s.items()}, extra_s, call_s)
+
+
+def joined(earlier: Pace, later: Pace) -> Pace:
+    """Return what two runs show; where both do, the later one counts."""
+    extra_s = {state: {**earlier.extra_s.get(state, {}), **later.extra_s.get(state, {})} for state in ("cold", "warm")}
+    return Pace({**earlier.start_s, **later.start_s}, extra_s, {**earlier.call_s, **later.call_s})

@@ -1,0 +1,24 @@
+"""The words that rows, runs and verdicts are made of, each defined once. Standard library only."""
+
+from __future__ import annotations
+
+PHASES = ("place", "forward", "backward", "update", "step", "train")
+"""What is timed, in the order in which it is measured."""
+
+OK = "ok"
+STATUSES = (OK, "failed", "crashed", "timeout", "out of memory", "unavailable", "nonconformant")
+"""How the measurement of a cell ended."""
+
+FASTEST, FASTER, SLOWER, TIE, UNDECIDED = "fastest", "faster", "slower", "tie", "undecided"
+VERDICTS = (FASTEST, FASTER, SLOWER, TIE, UNDECIDED)
+"""What is proven of a ratio of times; ``fastest`` of a backend that every other is proven slower than."""
+
+MARGIN = 0.05
+"""Ratios of times within it are equivalent: 0.05 takes those between 1 / 1.05 and 1.05 for a tie."""
+
+AA = "A/A"
+"""The arm that is the second copy of one backend: what a comparison sees between the two is chance."""
+
+COMPARISON, CASE, CERTIFICATE, VALIDATION, LIMITS = "comparison", "case", "certify", "validate", "limits"
+PURPOSES = (COMPARISON, CASE, CERTIFICATE, VALIDATION, LIMITS)
+"""Why a run was made: to compare backends over a grid, to time one case for an answer, or to try the instrument."""

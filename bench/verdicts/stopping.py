@@ -1,0 +1,45 @@
+"""When a cell has been measured enough: the stopping rule of an adaptive campaign.
+
+The rule looks at the data after each lap from the second on, so it must not stop on what the next lap would take back.
+It asks for more than the final verdict does: error rates of 1 % a look (`RATE`) instead of 5 %. This is the way of
+Haybittle and Peto: looks at a strict level leave the final level nearly as it is. `bench.verdicts.certify` tries it.
+Source: Peto et al., British Journal of Cancer 34 (1976) 585.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.measure.cell import Cell
+from bench.names import MARGIN, SLOWER, UNDECIDED
+from bench.verdicts.pairs import against_fastest, outcome
+from bench.verdicts.statistics import CASE, cell_estimates
+
+if TYPE_CHECKING:
+    from bench.measure.adaptive import Open
+
+RATE = 0.01
+
+
+def open_cells(records: Sequence[Mapping[str, Any]], margin: float = MARGIN, rate: float = RATE) -> Open:
+    """Return the cells that are not decided yet, each with the backends that may still be the fastest.
+
+    Args:
+        records: of all cells with a time, as a run keeps them.
+        margin: of equivalence.
+        rate: of errors that one look may make.
+    """
+    from bench import results
+
+    frame = results.table({**record, "run": ""} for record in records)
+    open_: dict[tuple[Cell, int], frozenset[str]] = {}
+    for _, of_phase in frame[frame["arm"] == ""].groupby("phase", sort=False):
+        rows, _ = against_fastest(cell_estimates(of_phase), margin, rate)
+        for case, rivals in rows.groupby(CASE, sort=False):
+            decided = outcome(dict(zip(rivals["backend"], rivals["verdict"], strict=True)))
+            if decided["outcome"] == UNDECIDED:
+                where = dict(zip(CASE, case, strict=True))
+                contenders = frozenset(rivals["backend"][rivals["verdict"] != SLOWER])
+                open_[Cell.of(where), int(where["threads"])] = contenders
+    return open_
