@@ -160,5 +160,5 @@ def test_an_export_that_cannot_be_written_leaves_nothing(capsys, tmp_path):
     (tmp_path / "folder").mkdir()
     for path in ("nowhere/rows.csv", "folder"):
         assert main(["export", "--csv", path]) == 2
-        assert f"cannot write {path}" in capsys.readouterr().err
+        assert path in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "results"]
