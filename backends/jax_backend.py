@@ -18,8 +18,10 @@ from jax import lax
 from numpy.typing import ArrayLike
 
 from backends import jax_narrow, jax_wide
-from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Params, State
-from backends.jax_kernels import kernels, update
+from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
+from backends.jax_kernels import kernels, update_of
+from backends.jax_optimizers import OPTIMIZERS, Trained, flat
+from backends.jax_rules import ACTIVATIONS, LOSSES
 from backends.jax_wide import Wide
 from backends.layout import aligned_empty, copy_feature_major
 
@@ -47,10 +49,24 @@ class JaxBackend(Backend):
     wide: ClassVar[type[Wide]] = Wide
     narrow_parameters: ClassVar[int] = NARROW_PARAMETERS
     block_rows: int
-    capabilities = Capabilities(devices=("cpu", "cuda"), compiles=True)
+    capabilities = Capabilities(
+        devices=("cpu", "cuda"),
+        compiles=True,
+        activations=tuple(ACTIVATIONS),
+        losses=tuple(LOSSES),
+        optimizers=tuple(OPTIMIZERS),
+        minibatches=True,
+    )
 
-    def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
-        super().__init__(network, dtype, device)
+    def __init__(
+        self,
+        network: Network,
+        dtype: str = "float32",
+        device: str = "cpu",
+        optimizer: Optimizer | None = None,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(network, dtype, device, optimizer, threads)
         try:
             self._device = jax.local_devices(backend=device)[0]
         except RuntimeError as error:
@@ -69,38 +85,57 @@ class JaxBackend(Backend):
             self.block_rows = 1 << 62  # never cut
         self._x64 = dtype == "float64"
         self._scope = partial(jax.enable_x64, self._x64)
-        chosen = (self.wide, network, self.block_rows, self._features_axis, device)
+        chosen = (self.wide, network, self.optimizer, self.block_rows, self._features_axis, device)
         self._kernels = kernels(*chosen)  # type: ignore[arg-type] # mypy takes a class for unhashable
         self._step = {batch: of_batch["step"] for batch, of_batch in self._kernels.items()}
+        self._update = update_of(self.optimizer)
         self._rate: tuple[float, Any] = (float("nan"), None)
         self._pending: Any = ()
 
-    def place_params(self, params: Sequence[Layer], state: State | None = None) -> jax.Array:
-        self.host_state(state)
-        flat = np.concatenate([array.ravel() for layer in self.host_params(params) for array in layer])
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:
+        updates, moments = self.host_state(state)
         with self._scope():
-            return self._start(jax.device_put(flat, self._device, may_alias=False))
+            placed = self._placed_vector(self.host_params(params))
+            if not self.optimizer.moments:
+                return self._start(placed)
+            kept = tuple(self._placed_vector(moment) for moment in moments.values())
+            return self._start(Trained(placed, kept, jax.device_put(np.int32(updates), self._device, may_alias=False)))
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Any:
         x, y = self.host_batch(inputs, targets)
+        copied = _copied if self._features_axis else _transposed
         with self._scope():
-            form = jax_narrow.Batch if self._narrow and len(x) >= NARROW_ROWS else jax_wide.Batch
-            copied = _copied if self._features_axis else _transposed
-            return self._start(form(*(jax.device_put(copied(array), self._device) for array in (x, y))))
+            placed = (jax.device_put(copied(array), self._device) for array in (x, y))
+            return self._start(self._form(len(x))(*placed))
 
-    def forward(self, params: jax.Array, batch: Any) -> Any:
+    def split(self, batch: Any, rows_per_step: int) -> list[Any]:
+        n = self._rows(batch)
+        rows = self.checked_rows(rows_per_step, n)
+        with self._scope():
+            parts = [(k, min(rows, n - k)) for k in range(0, n, rows)]
+            return [self._start(self._form(m)(*_cut(tuple(batch), k, m, 1 - self._features_axis))) for k, m in parts]
+
+    def reorder(self, batch: Any, order: ArrayLike) -> Any:
+        rows, axis = self.checked_order(order, self._rows(batch)), 1 - self._features_axis
+        with self._scope():
+            if self.device == "cpu":  # numpy's copies of rows take half as long as XLA's
+                placed = (jax.device_put(_taken(np.asarray(array), rows, axis), self._device) for array in batch)
+                return self._start(type(batch)(*placed))
+            return self._start(type(batch)(*(_reordered(array, rows, axis) for array in batch)))
+
+    def forward(self, params: Any, batch: Any) -> Any:
         with self._scope():
             return self._start(self._kernels[type(batch)]["forward"](params, batch))
 
-    def backward(self, params: jax.Array, batch: Any, tape: Any) -> tuple[jax.Array, jax.Array]:
+    def backward(self, params: Any, batch: Any, tape: Any) -> tuple[jax.Array, jax.Array]:
         with self._scope():
             return self._start(self._kernels[type(batch)]["backward"](params, batch, tape))
 
-    def update(self, params: jax.Array, gradients: jax.Array, learning_rate: float) -> jax.Array:
+    def update(self, params: Any, gradients: jax.Array, learning_rate: float) -> Any:
         with self._scope():
-            return self._start(update(params, gradients, self._placed_rate(learning_rate)))
+            return self._start(self._update(params, gradients, self._placed_rate(learning_rate)))
 
-    def step(self, params: jax.Array, batch: Any, learning_rate: float) -> tuple[jax.Array, jax.Array]:
+    def step(self, params: Any, batch: Any, learning_rate: float) -> tuple[Any, jax.Array]:
         # Entering the scope costs an eighth of a small step.
         if jax.config.jax_enable_x64 == self._x64:  # type: ignore[attr-defined]
             params, loss = self._step[type(batch)](params, batch, self._placed_rate(learning_rate))
@@ -111,13 +146,15 @@ class JaxBackend(Backend):
         return params, loss
 
     def train(
-        self, params: jax.Array, batch: Any, learning_rate: float, steps: int, rows_per_step: int | None = None
-    ) -> tuple[jax.Array, Array]:
-        self.capabilities.require(self.name, self.network, minibatches=rows_per_step is not None)
+        self, params: Any, batch: Any, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        if rows_per_step is not None:
+            rows = self.checked_rows(rows_per_step, self._rows(batch))
+            batch = self._form(rows)(*batch)
         room = 1 << max(self.checked_steps(steps) - 1, 0).bit_length()  # a power of two: few lengths to compile for
         with self._scope():
             rate = self._placed_rate(learning_rate)
-            params, losses = self._kernels[type(batch)]["train"](params, batch, rate, steps, room)
+            params, losses = self._kernels[type(batch)]["train"](params, batch, rate, steps, room, rows_per_step)
             self._pending = losses
             return self.trained(params, np.array(losses)[:steps], learning_rate)
 
@@ -130,13 +167,19 @@ class JaxBackend(Backend):
             return tuple(np.concatenate(pair) for pair in zip(blocks, rest, strict=True))
         return tuple(np.array(h, order="C") for h in blocks or rest)
 
-    def fetch(self, params: jax.Array) -> Params:
-        host, layers, at = np.array(params), [], 0
+    def fetch(self, params: Any) -> Params:
+        host, layers, at = np.array(flat(params)), [], 0
         for o, i in self.network.layer_shapes:
             split = at + o * i
             layers.append(Layer(host[at:split].reshape(o, i).copy(), host[split : split + o].copy()))
             at = split + o
         return tuple(layers)
+
+    def fetch_state(self, params: Any) -> State:
+        if not self.optimizer.moments:
+            return State(0, {})
+        moments = zip(self.optimizer.moments, params.moments, strict=True)
+        return State(int(params.updates), {name: self.fetch(moment) for name, moment in moments})
 
     def synchronize(self) -> None:
         jax.block_until_ready(self._pending)
@@ -147,6 +190,17 @@ class JaxBackend(Backend):
             "products": self.capabilities.products,
             "device_name": str(self._device.device_kind),
         }
+
+    def _form(self, rows: int) -> type:
+        """Return the form of a batch of so many rows."""
+        return jax_narrow.Batch if self._narrow and rows >= NARROW_ROWS else jax_wide.Batch
+
+    def _rows(self, batch: Any) -> int:
+        return int(batch.x.shape[1 - self._features_axis])
+
+    def _placed_vector(self, params: Params) -> jax.Array:
+        vector = np.concatenate([array.ravel() for layer in params for array in layer])
+        return jax.device_put(vector, self._device, may_alias=False)
 
     def _start(self, results: Any) -> Any:
         """Remember what `synchronize` has to wait for: the newest results, none of which has been donated."""
@@ -179,3 +233,21 @@ def _transposed(rows_major: Array) -> Array:
     feature_major = aligned_empty(rows_major.shape[::-1], rows_major.dtype)
     copy_feature_major(rows_major, feature_major)
     return feature_major
+
+
+def _taken(array: Array, order: Array, axis: int) -> Array:
+    """Return the rows of a batch in another order, in memory that JAX takes over as it is."""
+    out = aligned_empty(array.shape, array.dtype)
+    return np.take(array, order, axis, out, mode="clip")  # every number is in range: clipping saves a copy
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _cut(arrays: tuple[jax.Array, ...], start: int, rows: int, axis: int) -> tuple[jax.Array, ...]:
+    """Return ``rows`` rows from ``start`` on."""
+    return tuple(lax.dynamic_slice_in_dim(array, start, rows, axis) for array in arrays)
+
+
+@partial(jax.jit, static_argnums=2)
+def _reordered(array: jax.Array, order: jax.Array, axis: int) -> jax.Array:
+    """Return the rows of a batch in another order."""
+    return jax.numpy.take(array, order, axis, unique_indices=True, mode="clip")

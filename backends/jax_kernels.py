@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 from jax import lax
 
 from backends import jax_narrow, jax_wide
-from backends.base import Network
+from backends.base import Network, Optimizer
+from backends.jax_optimizers import flat, updated
 
 ONE_LOOP = {"xla_cpu_enable_fast_math": True, "xla_cpu_prefer_vector_width": 512}
 """How XLA compiles the loop over the rows: it may add up in any order, as vectors need, and uses the widest vectors.
@@ -20,17 +21,11 @@ Infinities, NaN, quotients and functions stay as they are.
 Kernels = dict[str, Callable[..., Any]]
 
 
-def _updated(params: jax.Array, gradients: jax.Array, learning_rate: jax.Array) -> jax.Array:
-    return lax.sub(params, lax.mul(learning_rate, gradients))
-
-
-update = jax.jit(_updated, donate_argnums=0)
-
-
 @lru_cache
 def kernels(
     wide: Callable[[Network, int, int], jax_wide.Wide],
     network: Network,
+    optimizer: Optimizer,
     block_rows: int,
     features_axis: int,
     device: str,
@@ -38,31 +33,62 @@ def kernels(
     """Return the kernels of one network for each form of a batch, shared by all its backends in this process."""
     options = ONE_LOOP if device == "cpu" else None
     return {
-        jax_narrow.Batch: _jitted(jax_narrow.Narrow(network, block_rows), options),
-        jax_wide.Batch: _jitted(wide(network, block_rows, features_axis)),
+        jax_narrow.Batch: _jitted(jax_narrow.Narrow(network, block_rows), optimizer, options),
+        jax_wide.Batch: _jitted(wide(network, block_rows, features_axis), optimizer),
     }
 
 
-def _jitted(form: jax_narrow.Narrow | jax_wide.Wide, options: dict[str, Any] | None = None) -> Kernels:
-    """Return forward, backward, step and train of one form."""
-    gradients = jax.jit(form.gradients)  # traced once for step and train
+@lru_cache
+def update_of(optimizer: Optimizer) -> Callable[..., Any]:
+    """Return the jitted update, which knows no network: params, gradients and rate to params."""
+    return jax.jit(partial(updated, optimizer), donate_argnums=0)
 
-    def step(params: jax.Array, batch: Any, learning_rate: jax.Array) -> tuple[jax.Array, jax.Array]:
-        loss, by_params = gradients(params, batch)
-        return _updated(params, by_params, learning_rate), loss
+
+def _jitted(
+    form: jax_narrow.Narrow | jax_wide.Wide, optimizer: Optimizer, options: dict[str, Any] | None = None
+) -> Kernels:
+    """Return forward, backward, step and train of one form."""
+    loss_and_gradients = jax.jit(form.gradients)  # traced once for step and train
+
+    def forward(params: Any, batch: Any) -> Any:
+        return form.forward(flat(params), batch)
+
+    def backward(params: Any, batch: Any, tape: Any) -> tuple[jax.Array, jax.Array]:
+        return form.gradients(flat(params), batch, tape)
+
+    def step(params: Any, batch: Any, learning_rate: jax.Array) -> tuple[Any, jax.Array]:
+        loss, gradients = loss_and_gradients(flat(params), batch)
+        return updated(optimizer, params, gradients, learning_rate), loss
 
     def train(
-        params: jax.Array, batch: Any, learning_rate: jax.Array, steps: int, room: int
-    ) -> tuple[jax.Array, jax.Array]:
-        def one(k: int, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            params, loss = step(state[0], batch, learning_rate)
-            return params, lax.dynamic_update_index_in_dim(state[1], loss, k, 0)
+        params: Any, batch: Any, learning_rate: jax.Array, steps: int, room: int, rows_per_step: int | None
+    ) -> tuple[Any, jax.Array]:
+        n = batch.x.shape[form.rows_axis]
+        rows = rows_per_step or n
+        whole, short = divmod(n, rows)
 
-        return lax.fori_loop(0, steps, one, (params, lax.full((room,), 0, params.dtype)))
+        def step_at(start: Any, rows: int, params: Any) -> tuple[Any, jax.Array]:
+            """Make a step with ``rows`` rows from ``start`` on."""
+            part = batch if rows == n else form.rows(batch, start, rows)
+            return step(params, part, learning_rate)
+
+        def one(k: Any, state: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+            params, losses = state
+            start = lax.mul(lax.rem(k, whole + (short > 0)), rows)
+            if short:  # the last step of a pass
+                ends = lax.eq(start, whole * rows)
+                params, loss = lax.cond(
+                    ends, partial(step_at, whole * rows, short), partial(step_at, start, rows), params
+                )
+            else:
+                params, loss = step_at(start, rows, params)
+            return params, lax.dynamic_update_index_in_dim(losses, loss, k, 0)
+
+        return lax.fori_loop(0, steps, one, (params, lax.full((room,), 0, learning_rate.dtype)))
 
     return {
-        "forward": jax.jit(form.forward, compiler_options=options),
-        "backward": jax.jit(form.gradients, compiler_options=options),
+        "forward": jax.jit(forward, compiler_options=options),
+        "backward": jax.jit(backward, compiler_options=options),
         "step": jax.jit(step, donate_argnums=0, compiler_options=options),
-        "train": jax.jit(train, donate_argnums=0, static_argnums=4, compiler_options=options),
+        "train": jax.jit(train, donate_argnums=0, static_argnums=(4, 5), compiler_options=options),
     }

@@ -17,7 +17,7 @@ import jax
 from jax import lax
 
 from backends.base import Network
-from backends.jax_rules import ACTIVATIONS, Activation, squared_error
+from backends.jax_rules import ACTIVATIONS, Activation, Features, loss_of_rows
 
 Vectors = tuple[jax.Array, ...]
 Layers = list[tuple[tuple[Vectors, ...], Vectors]]
@@ -32,6 +32,13 @@ class Batch(NamedTuple):
 
 Tape = tuple[Vectors, ...]
 """For each layer, a vector ``[n]`` for each of its outputs."""
+
+
+FEATURES = Features(
+    total=lambda vectors: reduce(lax.add, vectors),
+    greatest=lambda vectors: reduce(lax.max, vectors),
+    of_each=lambda rows, vector: rows,
+)
 
 
 def sum_of_products(left: Sequence[jax.Array], right: Sequence[jax.Array]) -> jax.Array:
@@ -69,10 +76,14 @@ def layer(activation: Activation) -> Rule:
 class Narrow:
     """The network on batches whose gradients are summed for ``block_rows`` rows each, then all together."""
 
+    rows_axis = 1
+
     def __init__(self, network: Network, block_rows: int) -> None:
-        self._sizes = network.sizes
+        self._network = network
         self._block_rows = block_rows
-        self._rules = [*(layer(ACTIVATIONS["tanh"]) for _ in network.sizes[2:]), layer(ACTIVATIONS["identity"])]
+        hidden = ACTIVATIONS[network.activation]
+        self._rules = [*(layer(hidden) for _ in network.sizes[2:]), layer(ACTIVATIONS["identity"])]
+        self._loss_of_rows = loss_of_rows(network.loss, FEATURES)
 
     def forward(self, params: jax.Array, batch: Batch) -> Tape:
         """Return every layer's output."""
@@ -89,28 +100,32 @@ class Narrow:
             if count and rows:
                 known = tape and tuple(tuple(_cut(h, start, count, rows) for h in layer) for layer in tape)
                 x, y = _vectors(batch.x, start, count, rows), _vectors(batch.y, start, count, rows)
-                sums.append(self._sums(params, x, y, known, batch.y.size))
+                sums.append(self._sums(params, x, y, known, self._network.loss_terms(n)))
         *gradients, loss = (
             sums[0] if len(sums) == 1 else (lax.concatenate(parts, 0) for parts in zip(*sums, strict=True))
         )
         stacked = lax.concatenate([lax.reshape(part, (1, part.size)) for part in gradients], 0)
         return lax.reduce_sum(loss, (0,)), lax.reduce_sum(stacked, (1,))
 
-    def _sums(self, params: jax.Array, x: Vectors, y: Vectors, known: Tape | None, entries: int) -> Vectors:
+    def rows(self, batch: Batch, start: Any, rows: int) -> Batch:
+        """Return ``rows`` rows from ``start`` on."""
+        return Batch(*(lax.dynamic_slice_in_dim(array, start, rows, 1) for array in batch))
+
+    def _sums(self, params: jax.Array, x: Vectors, y: Vectors, known: Tape | None, terms: int) -> Vectors:
         """Return each gradient, and the loss, summed over each block, ``[blocks]``."""
         layers = self._layers(params, x[0].shape)
-        (_, loss), gradients = jax.value_and_grad(self._loss, has_aux=True)(layers, x, y, known, entries)
+        (_, loss), gradients = jax.value_and_grad(self._loss, has_aux=True)(layers, x, y, known, terms)
         parts = (*jax.tree.leaves(gradients), loss)
         zeros = tuple(lax.full((), 0, params.dtype) for _ in parts)
         sums: Vectors = lax.reduce(parts, zeros, lambda a, b: tuple(map(lax.add, a, b)), (1,))
         return sums
 
     def _loss(
-        self, layers: Layers, x: Vectors, y: Vectors, known: Tape | None, entries: int
+        self, layers: Layers, x: Vectors, y: Vectors, known: Tape | None, terms: int
     ) -> tuple[jax.Array, jax.Array]:
         """Return the loss of some rows, and that of each."""
         predicted = self._outputs(layers, x, known)[-1]
-        of_rows = lax.div(reduce(lax.add, map(squared_error, predicted, y)), float(entries))
+        of_rows = lax.div(self._loss_of_rows(predicted, y), float(terms))
         return lax.reduce_sum(of_rows, (0, 1)), of_rows
 
     def _outputs(self, layers: Layers, x: Vectors, known: Tape | None) -> Tape:
@@ -125,7 +140,7 @@ class Narrow:
         each = iter([lax.broadcast_in_dim(part, shape, (0,)) for part in lax.split(params, [1] * len(params))])
         return [
             (tuple(tuple(next(each) for _ in range(i)) for _ in range(o)), tuple(next(each) for _ in range(o)))
-            for i, o in pairwise(self._sizes)
+            for i, o in pairwise(self._network.sizes)
         ]
 
 

@@ -11,7 +11,6 @@ in cache; a loop adds up their gradients, and what is left over is one more, sho
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ import jax
 from jax import lax
 
 from backends.base import Network
-from backends.jax_rules import ACTIVATIONS, Activation, squared_error
+from backends.jax_rules import ACTIVATIONS, Activation, Features, loss_of_rows
 
 Layers = list[tuple[jax.Array, jax.Array]]
 
@@ -38,6 +37,13 @@ class Tape(NamedTuple):
 
     blocks: list[jax.Array] | None
     rest: list[jax.Array] | None
+
+
+FEATURES = Features(
+    total=lambda array: lax.reduce_sum(array, (0,)),
+    greatest=lambda array: lax.reduce_max(array, (0,)),
+    of_each=lambda rows, array: lax.broadcast_in_dim(rows, array.shape, (1,)),
+)
 
 
 def product(a: jax.Array, b: jax.Array, over: tuple[int, int] = (1, 0)) -> jax.Array:
@@ -84,64 +90,64 @@ class Wide:
     """The network on batches that are cut into blocks of ``block_rows`` rows, from two of them on.
 
     Args:
-        network: its sizes.
+        network: its sizes, activation and loss.
         block_rows: rows of a block.
         features_axis: of inputs and targets, ``[features, n]`` or ``[n, features]``.
     """
 
     def __init__(self, network: Network, block_rows: int, features_axis: int) -> None:
-        self._sizes = network.sizes
+        self.rows_axis = 1 - features_axis
+        self._network = network
         self._block_rows = block_rows
-        self._rows_axis = 1 - features_axis
+        hidden = ACTIVATIONS[network.activation]
         self._rules = [
-            layer(ACTIVATIONS["tanh"], features_axis),
-            *(layer(ACTIVATIONS["tanh"]) for _ in network.sizes[3:]),
+            layer(hidden, features_axis),
+            *(layer(hidden) for _ in network.sizes[3:]),
             layer(ACTIVATIONS["identity"]),
         ]
+        self._loss_of_rows = loss_of_rows(network.loss, FEATURES)
 
     def forward(self, params: jax.Array, batch: Batch) -> Tape:
         """Return every layer's output."""
         layers, (blocks, rest) = self._layers(params), self._cut(batch)
         whole = None
         if blocks:
-            block = partial(self._block, batch.x)
-            whole = lax.map(lambda k: self._outputs(layers, block(k)), lax.iota("int32", blocks))
-        return Tape(whole, self._outputs(layers, self._rest(batch.x, rest)) if rest else None)
+            whole = lax.map(lambda k: self._outputs(layers, self._block(batch, k).x), lax.iota("int32", blocks))
+        return Tape(whole, self._outputs(layers, self._rest(batch, rest).x) if rest else None)
 
     def gradients(self, params: jax.Array, batch: Batch, tape: Tape | None = None) -> tuple[jax.Array, jax.Array]:
         """Return the loss and its gradients, one vector; from a tape where there is one."""
         blocks, rest = self._cut(batch)
-        layers, entries = self._layers(params), batch.y.size
+        layers, terms = self._layers(params), self._network.loss_terms(batch.y.shape[self.rows_axis])
         total: Any = lax.full((), 0, params.dtype), lax.full_like(params, 0)
         if rest:
             known = tape.rest if tape else None
-            total = self._gradients(layers, entries, self._rest(batch.x, rest), self._rest(batch.y, rest), known)
+            total = self._gradients(layers, terms, *self._rest(batch, rest), known)
         if blocks:
             tapes = (tape.blocks if tape else None) or []
 
             def add(k: Any, total: Any) -> Any:
                 known = [lax.dynamic_index_in_dim(h, k, 0, keepdims=False) for h in tapes]
-                x, y = self._block(batch.x, k), self._block(batch.y, k)
-                return jax.tree.map(lax.add, total, self._gradients(layers, entries, x, y, known))
+                return jax.tree.map(lax.add, total, self._gradients(layers, terms, *self._block(batch, k), known))
 
             total = lax.fori_loop(0, blocks, add, total)
         return total
 
     def _gradients(
-        self, layers: Layers, entries: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
+        self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
     ) -> tuple[jax.Array, jax.Array]:
         """Return a block's part of loss and gradients."""
-        loss, gradients = jax.value_and_grad(self._loss)(layers, entries, x, y, known)
+        loss, gradients = jax.value_and_grad(self._loss)(layers, terms, x, y, known)
         parts = [lax.reshape(part, (part.size,)) for gradient in gradients for part in gradient]
         return loss, lax.concatenate(parts, 0)
 
     def _loss(
-        self, layers: Layers, entries: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
+        self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
     ) -> jax.Array:
         """Return a block's part of the loss."""
         predicted = self._outputs(layers, x, known)[-1]
-        y = lax.transpose(y, (1, 0)) if self._rows_axis == 0 else y
-        return lax.div(lax.reduce_sum(squared_error(predicted, y), (0, 1)), float(entries))
+        y = lax.transpose(y, (1, 0)) if self.rows_axis == 0 else y
+        return lax.div(lax.reduce_sum(self._loss_of_rows(predicted, y), (0,)), float(terms))
 
     def _outputs(self, layers: Layers, x: jax.Array, known: Sequence[jax.Array] | None = None) -> list[jax.Array]:
         """Return every layer's output, ``[size, rows]``; those of a tape where there is one."""
@@ -152,19 +158,27 @@ class Wide:
 
     def _cut(self, batch: Batch) -> tuple[int, int]:
         """Return how many whole blocks there are, and how many rows are left over."""
-        n = batch.x.shape[self._rows_axis]
+        n = batch.x.shape[self.rows_axis]
         blocks = n // self._block_rows if n >= 2 * self._block_rows else 0
         return blocks, n - blocks * self._block_rows
 
-    def _block(self, array: jax.Array, k: Any) -> jax.Array:
-        return lax.dynamic_slice_in_dim(array, k * self._block_rows, self._block_rows, self._rows_axis)
+    def rows(self, batch: Batch, start: Any, rows: int) -> Batch:
+        """Return ``rows`` rows from ``start`` on."""
+        return Batch(*(lax.dynamic_slice_in_dim(array, start, rows, self.rows_axis) for array in batch))
 
-    def _rest(self, array: jax.Array, rows: int) -> jax.Array:
-        n = array.shape[self._rows_axis]
-        return array if rows == n else lax.slice_in_dim(array, n - rows, n, axis=self._rows_axis)
+    def _block(self, batch: Batch, k: Any) -> Batch:
+        """Return block ``k``."""
+        return self.rows(batch, lax.mul(k, self._block_rows), self._block_rows)
+
+    def _rest(self, batch: Batch, rows: int) -> Batch:
+        """Return the last rows."""
+        n = batch.x.shape[self.rows_axis]
+        if rows == n:
+            return batch
+        return Batch(*(lax.slice_in_dim(array, n - rows, n, axis=self.rows_axis) for array in batch))
 
     def _layers(self, params: jax.Array) -> Layers:
         """Return ``(weights [o, i], biases [o])`` of each layer, cut from the vector of all."""
-        shapes = list(pairwise(self._sizes))
+        shapes = list(pairwise(self._network.sizes))
         parts = iter(lax.split(params, [length for i, o in shapes for length in (o * i, o)]))
         return [(lax.reshape(next(parts), (o, i)), next(parts)) for i, o in shapes]

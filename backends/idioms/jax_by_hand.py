@@ -9,6 +9,7 @@ matrix products, and what one loop over the rows gains where the network is narr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import jax
 from jax import lax
@@ -21,13 +22,13 @@ class ByHand(Wide):
     """The gradient of `backends.base`, line by line."""
 
     def _gradients(
-        self, layers: Layers, entries: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
+        self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
     ) -> tuple[jax.Array, jax.Array]:
         tape = known or self._outputs(layers, x)
-        features_axis = 1 - self._rows_axis
+        features_axis = 1 - self.rows_axis
         error = lax.sub(tape[-1], lax.transpose(y, (1, 0)) if features_axis else y)
-        loss = lax.div(lax.reduce_sum(lax.mul(error, error), (0, 1)), float(entries))
-        g = lax.mul(error, 2 / entries)
+        loss = lax.div(lax.reduce_sum(lax.mul(error, error), (0, 1)), float(terms))
+        g = lax.mul(error, 2 / terms)
         gradients: list[jax.Array] = []
         for k in range(len(layers) - 1, -1, -1):
             dw = product(g, tape[k - 1], over=(1, 1)) if k else product(g, x, over=(1, 1 - features_axis))
@@ -42,5 +43,6 @@ class JaxByHand(JaxBackend):
     """JAX, gradients by hand."""
 
     name = "jax-by-hand"
+    capabilities = replace(JaxBackend.capabilities, activations=("tanh",), losses=("mse",))
     wide = ByHand
     narrow_parameters = 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import backends
-from backends import Network
+from backends import Adam, Momentum, Network, Optimizer
 from backends.conformance import check_cell
 from bench.problem import make
 
@@ -113,3 +113,52 @@ def test_each_form_of_a_batch_passes_conformance(sizes: str, rows: int, form: ty
     assert type(backend.place_batch(problem.inputs, problem.targets)) is form
     report = check_cell(backend, problem.params, problem.inputs, problem.targets, problem.learning_rate)
     assert report.passed, report.worst
+
+
+WORKLOADS = [("3-4-3/relu", None), ("3-4-3/sigmoid/cross-entropy", Momentum()), ("3-4-3/identity", Adam())]
+
+
+class Products(jax_backend.JaxBackend):
+    """The backend with matrix products for every network."""
+
+    narrow_parameters = 0
+
+
+@pytest.mark.parametrize(("text", "optimizer"), WORKLOADS)
+@pytest.mark.parametrize("rows_per_step", [None, 7, ROWS + 1])
+def test_one_loop_and_products_agree(text: str, optimizer: Optimizer | None, rows_per_step: int | None) -> None:
+    """Both forms train to the same numbers, on whole batches and on mini-batches that take the one form or the other
+    and end a pass short.
+    """
+    network = Network.parse(text)
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(2 * ROWS + 500, 3))
+    targets = np.abs(inputs)
+    targets /= targets.sum(axis=1, keepdims=True)
+    losses, ends = [], []
+    for kind in (jax_backend.JaxBackend, Products):
+        backend = kind(network, "float64", optimizer=optimizer)
+        batch = backend.place_batch(inputs, targets)
+        assert (type(batch) is jax_narrow.Batch) == (kind is jax_backend.JaxBackend)
+        params, found = backend.train(backend.place_params(make(network, 1).params), batch, 1e-3, 5, rows_per_step)
+        losses.append(found)
+        ends.append(np.concatenate([array.ravel() for layer in backend.fetch(params) for array in layer]))
+    # Sums of up to 2,548 rows, each rounded 2,548 times at most by 2^-53, five times; Adam's first steps, which divide
+    # by the gradient's own size, keep that relative error.
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-11)
+    np.testing.assert_allclose(ends[0], ends[1], rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("sizes", [NARROW, ROW_MAJOR])
+def test_split_batches_take_the_form_of_their_rows(sizes: str) -> None:
+    """The parts of a split batch are the batches that placing their rows would give, the last one shorter."""
+    problem = make(Network.parse(sizes), ROWS + 5)
+    backend = backends.load("jax", problem.network)
+    for rows in (ROWS, ROWS - 1, 3):
+        parts = backend.split(backend.place_batch(problem.inputs, problem.targets), rows)
+        for start, part in zip(range(0, ROWS + 5, rows), parts, strict=True):
+            cut = slice(start, start + rows)
+            placed = backend.place_batch(problem.inputs[cut], problem.targets[cut])
+            assert type(part) is type(placed)
+            for got, expected in zip(part, placed, strict=True):
+                np.testing.assert_array_equal(got, expected)

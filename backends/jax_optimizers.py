@@ -1,0 +1,75 @@
+"""The optimisers in JAX: one entry in one table each, and where what they keep is: inside the params.
+
+All parameters are one vector, and so is each moment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from backends.base import Adam, Descent, Momentum, Optimizer
+
+Moments = tuple[jax.Array, ...]
+Advance = Callable[[Any, jax.Array, jax.Array, Moments, Any, jax.Array], tuple[jax.Array, Moments]]
+"""Makes update ``t`` by an optimiser: parameters, gradients, moments, ``t`` and the rate to parameters and moments."""
+
+
+def _descend(
+    rule: Descent, w: jax.Array, g: jax.Array, moments: Moments, t: Any, rate: jax.Array
+) -> tuple[jax.Array, Moments]:
+    return lax.sub(w, lax.mul(rate, g)), ()
+
+
+def _descend_with_momentum(
+    rule: Momentum, w: jax.Array, g: jax.Array, moments: Moments, t: Any, rate: jax.Array
+) -> tuple[jax.Array, Moments]:
+    return rule.advance(w, g, moments, t, rate)  # type: ignore[arg-type]
+
+
+def _adam(
+    rule: Adam, w: jax.Array, g: jax.Array, moments: Moments, t: jax.Array, rate: jax.Array
+) -> tuple[jax.Array, Moments]:
+    m = rule.beta1 * moments[0] + (1 - rule.beta1) * g
+    v = rule.beta2 * moments[1] + (1 - rule.beta2) * (g * g)
+    m_correction, v_correction = (_correction(beta, t, w.dtype) for beta in (rule.beta1, rule.beta2))
+    step = (m / m_correction) / (jnp.sqrt(v / v_correction) + rule.epsilon)
+    if rule.weight_decay:
+        step = step + rule.weight_decay * w
+    return w - rate * step, (m, v)
+
+
+def _correction(beta: float, t: jax.Array, dtype: Any) -> Any:
+    """Return ``1 - beta^t`` without the cancellation of that form."""
+    return -jnp.expm1(t.astype(dtype) * math.log(beta)) if beta else 1.0
+
+
+OPTIMIZERS: dict[str, Advance] = {"descent": _descend, "momentum": _descend_with_momentum, "adam": _adam}
+
+
+class Trained(NamedTuple):
+    """Params of an optimiser that keeps something: all parameters, its moments, and how many updates it has made."""
+
+    flat: jax.Array
+    moments: Moments
+    updates: jax.Array
+
+
+def flat(params: Any) -> jax.Array:
+    """Return all parameters as one vector, which params are if the optimiser keeps nothing."""
+    return params.flat if isinstance(params, Trained) else params
+
+
+def updated(optimizer: Optimizer, params: Any, gradients: jax.Array, rate: jax.Array) -> Any:
+    """Return the params after one update."""
+    advance = OPTIMIZERS[optimizer.name]
+    if not isinstance(params, Trained):
+        return advance(optimizer, params, gradients, (), 0, rate)[0]
+    t = params.updates + 1
+    w, moments = advance(optimizer, params.flat, gradients, params.moments, t, rate)
+    return Trained(w, moments, t if optimizer.counts_updates else params.updates)
