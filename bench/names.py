@@ -19,6 +19,11 @@ MARGIN = 0.05
 AA = "A/A"
 """The arm that is the second copy of one backend: what a comparison sees between the two is chance."""
 
-COMPARISON, CASE, CERTIFICATE, VALIDATION, LIMITS = "comparison", "case", "certify", "validate", "limits"
-PURPOSES = (COMPARISON, CASE, CERTIFICATE, VALIDATION, LIMITS)
-"""Why a run was made: to compare backends over a grid, to time one case for an answer, or to try the instrument."""
+BASE = "base"
+"""The arm that runs the code which a change is held against."""
+
+COMPARISON, CASE, GATE, CERTIFICATE, VALIDATION, LIMITS = "comparison", "case", "gate", "certify", "validate", "limits"
+PURPOSES = (COMPARISON, CASE, GATE, CERTIFICATE, VALIDATION, LIMITS)
+"""Why a run was made: to compare backends over a grid, to time one case for an answer, to hold a change against its
+base, or to try the instrument.
+"""

@@ -1,11 +1,16 @@
-"""``python -m bench export``: stored rows as one Parquet or CSV file."""
+"""``python -m bench export``: stored rows as one Parquet or CSV file, or in a dashboard's format."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cli import SUCCESS, flags
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +19,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--parquet", type=Path, metavar="FILE", help="types and lists kept")
     form.add_argument("--csv", type=Path, metavar="FILE", help="lists joined by spaces")
+    form.add_argument("--pytest-benchmark", type=Path, metavar="FILE", help="pytest-benchmark's JSON, of one run")
+    form.add_argument("--bencher", type=Path, metavar="FILE", help="Bencher Metric Format, of one run")
     parser.add_argument("--columns", action="store_true", help="list every column with its unit")
     flags.add_results(parser)
 
@@ -27,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
     from bench.results.rows import MANIFEST, ROWS
     from bench.terminal import terminal
 
-    path: Path | None = args.parquet or args.csv
+    forms = ("parquet", "csv", "pytest_benchmark", "bencher")
+    form = next((name for name in forms if getattr(args, name)), "")
+    path: Path | None = getattr(args, form, None)
     if not (path or args.columns):
         raise UsageError("nothing to do: name a file with --parquet FILE or --csv FILE, or ask for --columns")
     out = terminal.console()
@@ -37,8 +46,25 @@ def run(args: argparse.Namespace) -> int:
     if path:
         read = results.runs(args.results)
         inputs = {f"run {run.id}": run.path / name for run in read for name in (ROWS, MANIFEST)}
-        check_output(path, "--parquet" if args.parquet else "--csv", inputs)
+        check_output(path, f"--{form.replace('_', '-')}", inputs)
         frame = results.load(*args.runs, root=args.results)
-        (write_parquet if args.parquet else write_csv)(frame, path)
+        if form in ("pytest_benchmark", "bencher"):
+            _write_for_dashboard(frame, form, path)
+        else:
+            (write_parquet if form == "parquet" else write_csv)(frame, path)
         out.print(f"{len(frame):,} rows, {len(frame.columns)} columns, written to {path}")
     return SUCCESS
+
+
+def _write_for_dashboard(frame: pd.DataFrame, form: str, path: Path) -> None:
+    """Write the rows of one run in a format that dashboards read."""
+    from bench.errors import UsageError
+    from bench.files import write_text
+    from bench.formats import json_ready
+    from bench.results import dashboards
+
+    if frame["run"].nunique() > 1:
+        raise UsageError(f"--{form.replace('_', '-')} takes one run, got {', '.join(frame['run'].unique())}")
+    if not (frame["status"] == "ok").any():
+        raise UsageError(f"run {frame['run'].iloc[0]} has no timed cell; measure one: python -m bench run --quick")
+    write_text(path, json.dumps(json_ready(getattr(dashboards, form)(frame)), indent=1) + "\n")

@@ -23,6 +23,7 @@ from bench.errors import UsageError
 from bench.machine.environment import as_text, speed_variables
 from bench.measure import adaptive, budget
 from bench.measure.adaptive import StoppingRule
+from bench.measure.base_code import BaseCode
 from bench.measure.cell import Cell, Group, Process
 from bench.measure.compile_cache import CompileCache
 from bench.measure.history import History, arm_of
@@ -33,7 +34,7 @@ from bench.measure.outcome import Outcome, failures
 from bench.measure.pace import Pace
 from bench.measure.plan import Plan
 from bench.measure.process import OWN_VARIABLES, Launch, run_lap
-from bench.names import OK
+from bench.names import BASE, OK
 from bench.results import ROWS, Run
 from bench.results.journal import Journal
 
@@ -97,6 +98,7 @@ def carry_out(
     rule: StoppingRule | None = None,
     report: Report = silent,
     after_lap: Callable[[int], None] = lambda _: None,
+    base: BaseCode | None = None,
 ) -> Outcome:
     """Run every process of a run that has not ended yet; return what it came to.
 
@@ -110,6 +112,7 @@ def carry_out(
         rule: says which cells are open still, for an adaptive plan.
         report: is told how far things are.
         after_lap: called with the number of each lap when it has ended, to measure the machine in the same minutes.
+        base: the code of the arm ``base``, where the plan has one.
 
     Raises:
         UsageError: another process is measuring this run.
@@ -117,7 +120,7 @@ def carry_out(
         KeyboardInterrupt: likewise.
     """
     with held(run), Journal(run.path / ROWS) as journal, announced(f"run {run.id}") as neighbours:
-        campaign = _Campaign(run, plan or stored_plan(run), pace or Pace(), rule, journal, report, neighbours)
+        campaign = _Campaign(run, plan or stored_plan(run), pace or Pace(), rule, journal, report, neighbours, base)
         return campaign.carry_out(after_lap)
 
 
@@ -171,8 +174,9 @@ class _Campaign:
         journal: Journal,
         report: Report,
         neighbours: Neighbours,
+        base: BaseCode | None = None,
     ) -> None:
-        self.run, self.plan, self.pace, self.rule = run, plan, pace, rule
+        self.run, self.plan, self.pace, self.rule, self.base = run, plan, pace, rule, base
         self.journal, self.report, self.neighbours = journal, report, neighbours
         self.beside: set[str] = set()
         self.begun_s = time.monotonic()
@@ -296,6 +300,7 @@ class _Campaign:
     def _launch(self, flight: _Flight) -> Launch:
         """Return what a process is started with."""
         folder, process = self.run.path, flight.process
+        base = self.base if process.arm == BASE else None
         name = f"{process.order:03d}-{process.backend.replace(':', '.')}{process.arm.replace('/', '')}"
         (folder / "logs").mkdir(exist_ok=True)
         places = {cell: place for place, cell in enumerate(self.plan.cells)}
@@ -310,12 +315,12 @@ class _Campaign:
             cached=frozenset(flight.cache.groups),
             steps=self.history.steps.get(process.backend, {}),
             machine=self.run.machine,
-            commit=self.run.manifest["commit"],
-            dirty=self.run.manifest["dirty"],
+            commit=base.revision[:12] if base else self.run.manifest["commit"],
+            dirty=self.run.manifest["dirty"] and not base,
             environment=as_text(speed_variables(ours=OWN_VARIABLES)),
             benchmarks=str((folder / "benchmarks" / f"{name}.json").resolve()),
         )
-        return Launch(instructions, folder / "logs" / f"{name}.txt", flight.cache.path)
+        return Launch(instructions, folder / "logs" / f"{name}.txt", flight.cache.path, base)
 
     def _keep(self, record: dict[str, Any]) -> None:
         if record["record"] == "cell":

@@ -20,7 +20,7 @@ from bench.measure.cell import Cell, Group, Process
 from bench.measure.estimate import step_s
 from bench.measure.timing import Effort
 from bench.memory import check_room, room_bytes, shortage
-from bench.names import AA, PHASES
+from bench.names import AA, BASE, PHASES
 from bench.work import flop
 
 NETWORKS = tuple(map(Network.parse, ("3-2-1", "8-32-1", "64-64-64-1", "784-512-10")))
@@ -39,6 +39,7 @@ class Plan:
         phases: measured of each group, out of `bench.names.PHASES`.
         backends: names, each run in every lap.
         aa: the backend that runs twice; '' for none.
+        against: what each backend is held against, as a second arm ``base``: a label of other code; '' for nothing.
         threads: thread counts, each a process of its own.
         processes: of each arm, one a lap; the most of them where the campaign is adaptive.
         effort: how long to look at one cell.
@@ -63,11 +64,13 @@ class Plan:
     left_out: tuple[str, ...] = ()
     own_cache: bool = True
     adaptive: bool = False
+    against: str = ""
 
     @property
     def arms(self) -> tuple[tuple[str, str, int], ...]:
         """Backend, arm and threads of each process of a lap."""
         names = [(name, "") for name in self.backends] + ([(self.aa, AA)] if self.aa else [])
+        names += [(name, BASE) for name in self.backends if self.against]
         return tuple((name, arm, threads) for threads in self.threads for name, arm in names)
 
     @property

@@ -18,6 +18,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.measure.base_code import BaseCode
 from bench.measure.failures import classify_exit
 from bench.measure.instructions import Instructions
 
@@ -53,14 +54,20 @@ POLL_S = 0.5
 Event = dict[str, Any]
 
 
-def environment(threads: int, cache: Path) -> dict[str, str]:
-    """Return the environment of a process: threads, set before anything is imported, and a compile cache."""
+def environment(threads: int, cache: Path, code: Path | None = None) -> dict[str, str]:
+    """Return the environment of a process: threads, set before anything is imported, and a compile cache.
+
+    Args:
+        threads: for every framework.
+        cache: folder of its compile cache.
+        code: a folder to import from before all others.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     own |= {name: str(threads) for name in THREAD_VARIABLES}
     own |= {name: str(cache / folder) for name, folder in CACHE_VARIABLES.items()}
     own |= KEEP_EVERY_COMPILATION | SHARE_THE_ACCELERATOR
     checkout = str(Path(__file__).resolve().parents[2])
-    path = [checkout, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    path = [*([str(code)] if code else []), checkout, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return own | {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
@@ -69,11 +76,19 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
 
 
 class Launch(NamedTuple):
-    """A process to start: what it is told, the file for what it prints, the folder of its compile cache."""
+    """A process to start.
+
+    Attributes:
+        instructions: what it is told.
+        log_path: the file for what it prints.
+        cache: the folder of its compile cache.
+        base: other code for it to run, and the interpreter for that.
+    """
 
     instructions: Instructions
     log_path: Path
     cache: Path
+    base: BaseCode | None = None
 
 
 def run_lap(launches: Sequence[Launch], timeout_s: float) -> Generator[tuple[int, Event], None, None]:
@@ -117,11 +132,12 @@ class _Child:
         self._worked_s = 0.0
         self._pending = b""
         self._socket, theirs = socket.socketpair()
+        python, code = (launch.base.python, launch.base.path) if launch.base else (sys.executable, None)
         with theirs, launch.log_path.open("wb") as log:
             process = subprocess.Popen(
                 # -P: a file of the current folder may be named like a module of the standard library.
-                [sys.executable, "-P", "-m", "bench.measure.child", str(theirs.fileno())],
-                env=environment(launch.instructions.threads, launch.cache),
+                [python, "-P", "-m", "bench.measure.child", str(theirs.fileno())],
+                env=environment(launch.instructions.threads, launch.cache, code),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

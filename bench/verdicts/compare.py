@@ -92,11 +92,27 @@ def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -
         (after / before, 95 %), ``p_value`` (of a difference, after Holm), ``verdict`` (faster, slower,
         tie, undecided).
     """
+    sides = (statistics.cell_estimates(before), statistics.cell_estimates(after))
+    one, two = (side[side["arm"] == ""] for side in sides)
+    return _between(one, two, margin)
+
+
+def between_arms(frame: pd.DataFrame, base: str, margin: float = MARGIN) -> pd.DataFrame:
+    """Compare two arms of one run cell by cell: the ordinary one with the one called ``base``.
+
+    Their processes took turns, so that a slow spell of the machine hit both alike.
+
+    Returns:
+        As `between`, the base first.
+    """
+    estimates = statistics.cell_estimates(frame)
+    return _between(estimates[estimates["arm"] == base], estimates[estimates["arm"] == ""], margin)
+
+
+def _between(before: pd.DataFrame, after: pd.DataFrame, margin: float) -> pd.DataFrame:
+    """Compare the cells that two tables of estimates have in common."""
     keys = [*CASE, "backend"]
-    one, two = (
-        estimates[estimates["arm"] == ""].set_index(keys, drop=False)
-        for estimates in (statistics.cell_estimates(before), statistics.cell_estimates(after))
-    )
+    one, two = (side.set_index(keys, drop=False) for side in (before, after))
     both = one.index.intersection(two.index, sort=False)
     one, two = one.loc[both], two.loc[both]
     found = statistics.ratios(one, two, margin)

@@ -1,22 +1,35 @@
-"""Whether a candidate run is slower than a baseline, proven: the question that continuous integration asks.
+"""Whether a change is slower than its base, proven: the question that continuous integration asks.
 
-Only a proven slow-down fails: the ratio lies beyond the margin, with Holm's method holding the error rate for the whole
-grid at 5 %. What is undecided is counted, not failed; more processes decide it. A cell that the baseline timed and the
-candidate could not is named as well, and fails: a backend that broke is no faster.
+The two sides are arms of one run, whose processes took turns, or two runs, which share no turns. Only a proven
+slow-down fails: the ratio lies beyond the margin, and Holm's method holds the error rate for the whole grid at 5 %.
+Undecided cells are counted and do not fail, unless asked for; more processes decide them. A cell that the base timed
+and the change could not fails as well: a backend that broke is no faster.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bench import results
 from bench.errors import UsageError
-from bench.names import MARGIN, SLOWER, UNDECIDED
+from bench.machine import machine_id
+from bench.names import MARGIN, OK, SLOWER, UNDECIDED
 from bench.verdicts import compare, conditions
-from bench.verdicts.statistics import CASE
+from bench.verdicts.certify import recorded
+from bench.verdicts.statistics import CASE, ESTIMATE
+from bench.verdicts.student import quantile
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+NEWEST = 5
+"""Runs of this machine that are looked through for its noise."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,7 @@ class Gate:
         lost: one line for each cell that only the baseline timed, and why.
         undecided: how many could not be decided.
         margin: ratios within it are no slow-down.
+        failing: verdicts that fail.
     """
 
     cells: pd.DataFrame
@@ -36,15 +50,56 @@ class Gate:
     lost: tuple[str, ...]
     undecided: int
     margin: float
+    failing: tuple[str, ...] = (SLOWER,)
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is proven slower and nothing was lost."""
-        return self.slower.empty and not self.lost
+        """Whether no cell has a verdict that fails and none was lost."""
+        return not (self.lost or self.cells["verdict"].isin(self.failing).any())
+
+    @property
+    def detectable(self) -> float:
+        """The slow-down that is found in nine of ten cells, as a share: from the median of their intervals."""
+        return detectable(float(np.median(np.log(self.cells["high"] / self.cells["low"]))) / 2, self.margin)
 
 
-def judge(baseline: pd.DataFrame, candidate: pd.DataFrame, margin: float = MARGIN, force: bool = False) -> Gate:
-    """Hold a candidate run against a baseline.
+def detectable(half_width: float, margin: float = MARGIN) -> float:
+    """Return the slow-down that nine of ten comparisons find, as a share.
+
+    Args:
+        half_width: of the 95 % interval of a log ratio, which is about two standard errors.
+        margin: a slow-down must lie beyond it with the whole interval.
+    """
+    return math.exp(math.log1p(margin) + half_width * (1 + 1.2816 / 1.96)) - 1
+
+
+def expected(processes: int, margin: float = MARGIN, root: Path | None = None) -> float | None:
+    """Return the slow-down that ``processes`` on each side should find in nine of ten cells, as a share.
+
+    From how a backend scattered against its own copy in the newest run of this machine that has both; ``None`` if there
+    is no such run.
+    """
+    here = [run for run in results.runs(root) if run.machine == machine_id()]
+    for run in reversed(here[-NEWEST:]):
+        scatters = [
+            noise.differences.var(axis=1, ddof=1)
+            for noise in recorded(results.load(run, root=root), ESTIMATE)
+            if noise.differences.shape[1] > 1
+        ]
+        if scatters:
+            error = math.sqrt(float(np.mean(np.concatenate(scatters))) / processes)
+            return detectable(float(quantile(0.975, max(processes - 1, 1))) * error, margin)
+    return None
+
+
+def judge(
+    baseline: pd.DataFrame,
+    candidate: pd.DataFrame,
+    margin: float = MARGIN,
+    force: bool = False,
+    failing: tuple[str, ...] = (SLOWER,),
+) -> Gate:
+    """Hold a candidate run against a baseline run.
 
     Raises:
         UsageError: unlike conditions, unless forced; or no cell in common.
@@ -56,9 +111,27 @@ def judge(baseline: pd.DataFrame, candidate: pd.DataFrame, margin: float = MARGI
             "the two runs have no timed cell in common; give the candidate the baseline's networks, batches, dtypes "
             "and threads: python -m bench run --networks ... --batches ..."
         )
+    return _gate(cells, _lost(baseline, candidate), margin, failing)
+
+
+def judge_arms(frame: pd.DataFrame, base: str, margin: float = MARGIN, failing: tuple[str, ...] = (SLOWER,)) -> Gate:
+    """Hold the ordinary arm of a run against the arm called ``base``.
+
+    Raises:
+        UsageError: the base could not be measured at all.
+    """
+    sides = {arm: frame[frame["arm"] == arm].assign(arm="") for arm in (base, "")}
+    cells = compare.between_arms(frame, base, margin)
+    if cells.empty and not (sides[base]["status"] == OK).any():
+        why = next(iter(compare.failures(sides[base])), "it has no rows")
+        raise UsageError(f"the base could not be measured: {why}; give another with --against or --python-base")
+    return _gate(cells, _lost(sides[base], sides[""]), margin, failing)
+
+
+def _gate(cells: pd.DataFrame, lost: tuple[str, ...], margin: float, failing: tuple[str, ...]) -> Gate:
     slower = cells[cells["verdict"] == SLOWER].sort_values("ratio", ascending=False)
     undecided = int((cells["verdict"] == UNDECIDED).sum())
-    return Gate(cells, slower, _lost(baseline, candidate), undecided, margin)
+    return Gate(cells, slower, lost, undecided, margin, failing)
 
 
 def _lost(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[str, ...]:

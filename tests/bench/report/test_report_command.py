@@ -49,7 +49,7 @@ def test_missing_library_names_the_command(root, monkeypatch, capsys):
 
 
 def test_remedy_names_dependencies_and_no_version_of_its_own(project):
-    """The command that installs the report's libraries names dependencies of `pyproject.toml`, and no other versions."""
+    """The command that installs the report's libraries names dependencies of `pyproject.toml`, and no versions."""
     declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
     named = set(html.INSTALL.removeprefix("pip install -U ").split())
     assert named <= {re.split(r"[<>=]", line)[0] for line in declared}

@@ -1,0 +1,45 @@
+"""The steps of stored runs as text: which cell, at which run and commit, from what to what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bench.formats import counted, format_ratio, format_seconds
+from bench.terminal.terminal import table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bench.verdicts.history import Step
+
+
+def history(found: Sequence[Step], runs: int, cells: int, machine: str, several: int) -> Iterator[Table | str]:
+    """Yield the parts of the answer.
+
+    Args:
+        found: the steps.
+        runs: how many runs of this machine there are.
+        cells: how many cells they have together.
+        machine: its id.
+        several: cells that enough runs have for a step to show.
+    """
+    yield f"{counted(runs, 'run')} of {machine}, {counted(cells, 'cell')}, {several} of them in four runs or more."
+    if not several:
+        yield "A step shows with two runs on each side of it: measure again later: python -m bench run --quick"
+        return
+    if not found:
+        yield "No cell stepped by more than the margin, as far as is proven."
+        return
+    columns = [("cell", "left"), ("since run", "left"), ("commit", "left"), ("from", "right"), ("to", "right")]
+    rows = [
+        (
+            f"{step.cell[-1]} {step.cell[0]} n={step.cell[1]} {step.cell[5]}",
+            step.run,
+            step.commit[:9],
+            format_seconds(step.before_s),
+            f"{format_seconds(step.after_s)} ({format_ratio(step.ratio)})",
+        )
+        for step in sorted(found, key=lambda step: -abs(step.ratio - 1))
+    ]
+    yield table(columns, rows)

@@ -1,0 +1,109 @@
+"""Every stored run of one machine in the order of time: at which run did the time of a cell step?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bench.names import MARGIN
+from bench.verdicts import statistics
+from bench.verdicts.statistics import CASE, Floats
+from bench.verdicts.student import upper_tail
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CELL = [*CASE, "backend"]
+LEAST_SIDE = 2
+"""Runs on each side of a step: the level of a single run may be that run's luck."""
+ERROR_RATE = 0.05
+LEAST_NOISE = 0.01
+"""Of a log time from run to run, where runs are too few or too much alike to tell."""
+EFFICIENCY = 0.37
+"""Of a median absolute deviation: it knows a spread as well as a standard deviation of this share of the values."""
+
+
+class Step(NamedTuple):
+    """A step of one cell: the first run after it, and the level after it over the level before it."""
+
+    cell: tuple[str | int, ...]
+    run: str
+    commit: str
+    before_s: float
+    after_s: float
+
+    @property
+    def ratio(self) -> float:
+        """Time after the step over time before it."""
+        return self.after_s / self.before_s
+
+
+def levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the estimate of each cell in each run: `CELL`, ``run``, ``created``, ``commit``, ``seconds``, ``log_s``.
+
+    Args:
+        frame: rows of several runs, as `bench.results.load` gives them.
+    """
+    import pandas as pd
+
+    tables = []
+    for run, rows in frame.groupby("run", sort=False):
+        estimates = statistics.cell_estimates(rows)
+        commit = next((text for text in rows.get("receipt_commit", ()) if isinstance(text, str) and text), "")
+        facts = {"run": run, "created": rows["created"].iloc[0], "commit": commit}
+        tables.append(estimates.loc[estimates["arm"] == "", [*CELL, "seconds", "log_s"]].assign(**facts))
+    return pd.concat(tables, ignore_index=True).sort_values("created", kind="stable")
+
+
+def steps(table: pd.DataFrame, margin: float = MARGIN) -> Iterator[Step]:
+    """Yield every proven step of every cell, cell by cell, the earliest first.
+
+    Args:
+        table: of `levels`.
+        margin: a step must be larger.
+    """
+    for cell, rows in table.groupby(CELL, sort=False):
+        logs = rows["log_s"].to_numpy(float)
+        edges = [0, *change_points(logs, margin), len(logs)]
+        means = [float(logs[a:b].mean()) for a, b in itertools.pairwise(edges)]
+        for at, before, after in zip(edges[1:-1], means[:-1], means[1:], strict=True):
+            row = rows.iloc[at]
+            yield Step(tuple(cell), str(row["run"]), str(row["commit"]), math.exp(before), math.exp(after))
+
+
+def change_points(logs: Sequence[float] | Floats, margin: float = MARGIN) -> list[int]:
+    """Return the positions at which a series of log times steps to another level, in order.
+
+    Binary segmentation: the split whose two means differ most is kept if the difference is beyond the margin and beyond
+    chance for all splits together, and each side is searched again. Noise is judged from run to run, so that a step
+    does not count as noise.
+    """
+    series = np.asarray(logs, float)
+    if len(series) < 2 * LEAST_SIDE:
+        return []
+    differences = np.diff(series)
+    noise = max(float(np.median(np.abs(differences))) / (0.6745 * math.sqrt(2)), LEAST_NOISE)
+    return _segmented(series, 0, noise, EFFICIENCY * len(differences), math.log1p(margin))
+
+
+def _segmented(series: Floats, offset: int, noise: float, dof: float, edge: float) -> list[int]:
+    """Return the steps of one stretch, as positions in the whole series."""
+    n = len(series)
+    places = range(LEAST_SIDE, n - LEAST_SIDE + 1)
+    if not places:
+        return []
+    best, gap, error = 0, 0.0, 1.0
+    for place in places:
+        difference = float(series[place:].mean() - series[:place].mean())
+        spread = noise * math.sqrt(1 / place + 1 / (n - place))
+        if abs(difference) / spread > abs(gap) / error:
+            best, gap, error = place, difference, spread
+    p = 2 * float(upper_tail(abs(gap) / error, dof)) * len(places)
+    if p > ERROR_RATE or abs(gap) <= edge:
+        return []
+    left = _segmented(series[:best], offset, noise, dof, edge)
+    return [*left, offset + best, *_segmented(series[best:], offset + best, noise, dof, edge)]
