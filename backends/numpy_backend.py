@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,9 @@ WIDE_INPUTS = 128
 """From this many inputs on a batch stays row-major: placing, splitting and reordering it are then copies of whole rows.
 Products of fewer features are faster from feature-major blocks.
 """
+
+
+MANY_ROWS = 1024
 
 
 class Batch(NamedTuple):
@@ -113,15 +117,23 @@ class NumpyBackend(Backend):
         self._activate, self._times_slope = ACTIVATIONS[network.activation]
         self._loss = LOSSES[network.loss]
         self._advance = OPTIMIZERS[self.optimizer.name]
-        self._blas = Blas()
         if threads is not None:
             self._blas.use(threads)
-        self._threads = BlockThreads(threads or self._blas.threads)
         self._kept = Kept()
         self._totals: dict[int, Vector] = {}
         self._room = np.empty(network.parameter_count, dtype)
-        row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
-        self.block_rows = rows_of_a_block(row_bytes)
+        # Outputs with their ones, error terms, slopes.
+        values = sum(size + 1 for size in network.sizes[1:-1]) + sum(network.sizes[1:]) + sum(network.sizes[1:-1])
+        self.block_rows = rows_of_a_block((values + network.outputs) * np.dtype(dtype).itemsize)
+
+    @cached_property
+    def _blas(self) -> Blas:
+        """The BLAS, looked for when a batch has more than one block: that takes milliseconds."""
+        return Blas()
+
+    @cached_property
+    def _threads(self) -> BlockThreads:
+        return BlockThreads(self.threads or self._blas.threads)
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
         updates, moments = self.host_state(state)
@@ -265,14 +277,16 @@ class NumpyBackend(Backend):
         for k in range(len(layers) - 1, 0, -1):
             h = tape[k - 1]
             np.dot(g, h.T, gradients[k])
-            g = np.dot(layers[k][:, :-1].T, g, room.g[k - 1])
+            w = layers[k][:, :-1].T
+            # A product with one row is a multiplication; over many rows the BLAS takes up to four times as long for it.
+            g = (np.multiply if len(g) == 1 and g.size >= MANY_ROWS else np.dot)(w, g, room.g[k - 1])
             self._times_slope(g, h[:-1], room.slope[k - 1])
         np.dot(g, x.T, gradients[0])
         return loss
 
     def _slices(self, n: int) -> list[slice]:
         """Return the rows of each block."""
-        rows = even_rows(n, self.block_rows, self._threads.threads)
+        rows = n if n <= self.block_rows else even_rows(n, self.block_rows, self._threads.threads)
         return [slice(k, min(k + rows, n)) for k in range(0, n, rows)]
 
     def _cut(self, x: Array, y: Array) -> Batch:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backends.base import Backend, BackendUnavailable, Descent, Network, Optimizer
 from backends.installed import install_command, is_installed
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "backprop_bench.backends"
 
@@ -69,6 +71,13 @@ BUILT_IN = (
 )
 
 
+def entry_points(group: str) -> Iterable[EntryPoint]:
+    """Return what installed distributions register; importing and asking costs as much as the rest of this package."""
+    from importlib.metadata import entry_points as registered
+
+    return registered(group=group)
+
+
 def catalogue(*roles: str) -> tuple[Entry, ...]:
     """Return every known backend, built-in ones first; with ``roles``, only those of these roles."""
     known = {entry.name: entry for entry in BUILT_IN}
@@ -90,17 +99,9 @@ def find(name: str) -> type[Backend]:
         ValueError: no backend has that name.
         TypeError: the name leads to something that is not a `Backend`.
     """
-    known = {entry.name: entry for entry in catalogue()}
-    if name in known:
-        entry = known[name]
-        if reason := entry.missing():
-            raise BackendUnavailable(f"backend {name!r} is unavailable: {reason}; {entry.remedy}")
-    elif ":" in name:
-        entry = Entry(name, name, role="plugin")
-    else:
-        close = difflib.get_close_matches(name, known)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"no backend {name!r}{meant} Known: {', '.join(known)}, or package.module:Class")
+    entry = next((one for one in BUILT_IN if one.name == name), None) or _entry_elsewhere(name)
+    if reason := entry.missing():
+        raise BackendUnavailable(f"backend {name!r} is unavailable: {reason}; {entry.remedy}")
     found = _import(entry)
     if not (isinstance(found, type) and issubclass(found, Backend)):
         raise TypeError(f"backend {name!r} must be a subclass of backends.Backend, got {found!r}")
@@ -139,6 +140,20 @@ def load(
     if threads is not None:
         chosen["threads"] = threads
     return kind(network, dtype, device, **chosen)
+
+
+def _entry_elsewhere(name: str) -> Entry:
+    """Return the entry of an installed distribution's backend, or of a class given by its path."""
+    known = {entry.name: entry for entry in catalogue()}
+    if name in known:
+        return known[name]
+    if ":" in name:
+        return Entry(name, name, role="plugin")
+    import difflib
+
+    close = difflib.get_close_matches(name, known)
+    meant = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"no backend {name!r}{meant} Known: {', '.join(known)}, or package.module:Class")
 
 
 def _from_entry_point(point: EntryPoint) -> Entry:

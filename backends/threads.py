@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from backends.layout import rows_each
 
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
 T = TypeVar("T")
 
-BLOCK_BYTES = 1 << 22
-"""What a block's inputs, outputs and error terms take together: half of it is scratch, which stays in a thread's cache
-from block to block; and calls are long enough that the threads rarely wait for the interpreter lock.
+NEAR_BYTES, FAR_BYTES = 1 << 20, 1 << 22
+"""A block's scratch stays in a thread's own cache of 1 MiB if that leaves it `MINIMUM_ROWS`. Networks too wide for that
+gain more from long products, and their blocks of 4 MiB stay in the last cache.
 """
 MINIMUM_ROWS = 2048
 """Fewer rows in a block, and wide layers' products leave the BLAS slower than the work between them gains."""
@@ -21,9 +23,10 @@ RUNS = 16
 """Runs of blocks whose gradients are added up together; fixed, so that sums do not depend on the number of threads."""
 
 
-def rows_of_a_block(row_bytes: int) -> int:
-    """Return how many rows of ``row_bytes`` each make a block."""
-    return max(MINIMUM_ROWS, BLOCK_BYTES // row_bytes // 16 * 16)
+def rows_of_a_block(scratch_bytes: int) -> int:
+    """Return how many rows make a block if each needs so many bytes of scratch."""
+    near = NEAR_BYTES // scratch_bytes // 16 * 16
+    return near if near >= MINIMUM_ROWS else max(MINIMUM_ROWS, FAR_BYTES // scratch_bytes // 16 * 16)
 
 
 def even_rows(n: int, most: int, threads: int) -> int:
@@ -59,6 +62,8 @@ class BlockThreads:
         if runs == 1 or self.threads == 1:
             return [work(run) for run in ranges]
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._pool = ThreadPoolExecutor(self.threads, "blocks")
         contexts = [copy_context() for _ in ranges]
         return list(self._pool.map(Context.run, contexts, [work] * len(ranges), ranges))
