@@ -83,6 +83,7 @@ def _against_run(args: argparse.Namespace) -> int:
     if baseline.path.resolve() == candidate.path.resolve():
         raise UsageError(f"baseline and candidate are the same run {baseline.id}; measure again: python -m bench run")
     frames = results.load(baseline), results.load(candidate)
+    conditions.refuse(conditions.unlike_speed(baseline, candidate), args.force)
     judged = gate.judge(frames[0], frames[1], args.margin, args.force, FAIL_ON[args.fail_on])
     notes = [*filter(None, map(conditions.busy, frames))]
     notes.append("The two runs did not take turns: a change of the machine between them looks like one of the code.")
