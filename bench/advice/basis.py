@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from backends import DEVICES
 from bench import results
+from bench.advice.job import Job
 from bench.machine import machine_id, speed
 from bench.machine.speed import Speed
 from bench.names import COMPARISON
@@ -14,21 +16,25 @@ from bench.verdicts.conditions import unlike_between, unlike_speed
 
 
 def runs_for(
-    dtype: str,
-    device: str,
-    run: str | Path | Run | Sequence[str | Path | Run] | None = None,
-    root: Path | None = None,
+    job: Job, run: str | Path | Run | Sequence[str | Path | Run] | None = None, root: Path | None = None
 ) -> tuple[Run, ...]:
-    """Return the runs asked for, or the latest of this machine that compares backends over a grid of this dtype.
+    """Return the runs asked for, or for each device the latest that compares backends over a grid for this job.
 
-    A run of another machine is taken if this machine has none.
+    A run of this machine comes before one of another, which is taken if this machine has none.
     """
     if run is not None:
         asked = [run] if isinstance(run, str | Path | Run) else run
         return tuple(named if isinstance(named, Run) else results.resolve(named, root) for named in asked)
-    fits = [stored for stored in results.runs(root) if _covers(stored, dtype, device)]
-    here = next((stored for stored in reversed(fits) if not elsewhere(stored)), None)
-    return (here,) if here else tuple(fits[-1:])
+    stored = results.runs(root)
+    here: list[Run] = []
+    anywhere: list[Run] = []
+    for device in (job.device,) if job.device else DEVICES:
+        fits = [one for one in stored if _covers(one, job, device)]
+        here += [one for one in reversed(fits) if not elsewhere(one)][:1]
+        anywhere += fits[-1:]
+    if here:
+        return tuple(dict.fromkeys(here))
+    return tuple(dict.fromkeys(one for one in anywhere if one.machine == anywhere[0].machine))
 
 
 def elsewhere(run: Run) -> str:
@@ -52,20 +58,26 @@ def _alike(stored: Run, measured: Run) -> bool:
     return not unlike_between(results.load(stored), results.load(measured))
 
 
-def _covers(run: Run, dtype: str, device: str) -> bool:
-    """Return whether a run compares several backends over some grid of this dtype on this device."""
+def _covers(run: Run, job: Job, device: str) -> bool:
+    """Return whether a run compares several backends over some grid that tells of a job on a device."""
     if not run.rows_path.exists() or run.purpose != COMPARISON:
         return False
     plan = run.manifest.get("plan")
-    if not plan:
-        return True
-    groups = [group for group in plan.get("groups", []) if list(group[2:4]) == [dtype, device]]
-    return len(groups) > 2 and len(plan.get("backends", [])) > 1 and bool({"step", "train"} & set(plan["phases"]))
+    if not isinstance(plan, dict):
+        return device == "cpu"  # rows from elsewhere, without a plan: they tell for themselves
+    groups = [group for group in plan.get("groups", []) if list(group[2:4]) == [job.dtype, device]]
+    phases = frozenset(plan.get("phases", []))
+    return len(groups) > 2 and len(plan.get("backends", [])) > 1 and job.is_measured_by(phases)
 
 
-def nothing_stored(dtype: str, device: str) -> str:
-    """Return what to say where no run fits: the command that makes one."""
-    more = "" if (dtype, device) == ("float32", "cpu") else f" --dtypes {dtype} --devices {device}"
-    return (
-        f"no stored run times several backends in {dtype} on {device}; measure one: python -m bench run --quick{more}"
-    )
+def nothing_stored(job: Job) -> str:
+    """Return what to say if no run fits: the command that makes one."""
+    more = ""
+    if (job.dtype, job.device or "cpu") != ("float32", "cpu"):
+        more = f" --dtypes {job.dtype} --devices {job.device or 'cpu'}"
+    if job.places:
+        phases = ",".join(job.phases)
+        remedy = f"measure one: python -m bench run --phases {phases}{more}"
+        return f"no stored run times {phases} of several backends; {remedy}"
+    where = f"{job.dtype} on {job.device or 'any device'}"
+    return f"no stored run times several backends in {where}; measure one: python -m bench run --quick{more}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.advice.ledger import Job
+from bench.advice.costs import Cost
 from bench.names import MARGIN
 
 Floats = NDArray[np.float64]
@@ -40,21 +40,21 @@ class Change:
 
 
 def batch_changes(
-    found: Sequence[Job], batches: Sequence[int], steps: float, margin: float = MARGIN, around: int | None = None
+    costs: Sequence[Cost], batches: Sequence[int], steps: float, margin: float = MARGIN, around: int | None = None
 ) -> list[Change]:
     """Return where the least total changes along the batch.
 
     A backend that is ahead by less than the margin wherever it is ahead takes nothing over: that is a tie.
 
     Args:
-        found: jobs of the backends, whose cases are ``batches`` in rising order.
+        costs: of the backends, whose shapes are ``batches`` in rising order.
         batches: rows.
         steps: of the job.
         margin: of equivalence.
         around: the one of ``batches`` to start from, whose best backend gives way on both sides; the first by default.
     """
     x = np.log(np.asarray(batches, float))
-    totals = {job.backend: np.log(job.total_s(steps)) for job in found}
+    totals = {cost.label: np.log(cost.total_s(steps)) for cost in costs}
     middle = {name: np.median(total, axis=0) for name, total in totals.items()}
     centre = 0 if around is None else list(batches).index(around)
     first = min(middle, key=lambda name: middle[name][centre])
@@ -71,25 +71,25 @@ def batch_changes(
 
 def _take_overs(middle: Mapping[str, Floats], best: str, way: range, margin: float) -> list[tuple[str, str, int]]:
     """Return old best, new best and the last point at which the old one was still ahead, going one way."""
-    found = []
+    changes = []
     for k in way[1:]:
         ahead = min(middle, key=lambda name: middle[name][k])
         if middle[best][k] - middle[ahead][k] > math.log1p(margin):
             back = k
             while back != way.start and middle[best][back] > middle[ahead][back]:
                 back -= way.step
-            found.append((best, ahead, back))
+            changes.append((best, ahead, back))
             best = ahead
-    return found
+    return changes
 
 
-def step_changes(found: Sequence[Job], most_steps: float = 1e9) -> list[Change]:
+def step_changes(costs: Sequence[Cost], most_steps: float = 1e9) -> list[Change]:
     """Return where the least total changes along the number of steps, for the first case of each job.
 
     The totals are straight lines over the steps; the best ones make their lower envelope.
     """
-    fixed = {job.backend: job.fixed_s[:, 0] for job in found}
-    step = {job.backend: job.step_s[:, 0] for job in found}
+    fixed = {cost.label: cost.fixed_s[:, 0] for cost in costs}
+    step = {cost.label: cost.step_s[:, 0] for cost in costs}
     fixed_s = {name: float(np.median(draws)) for name, draws in fixed.items()}
     step_s = {name: float(np.median(draws)) for name, draws in step.items()}
     best = min(fixed_s, key=lambda name: (fixed_s[name] + step_s[name], step_s[name]))

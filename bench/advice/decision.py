@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.advice import ledger
+from bench.advice.costs import Cost
 from bench.verdicts import statistics
 from bench.verdicts.pairs import outcome
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARTS = ("import_s", "compile_s", "place_s", "call_s", "step_s")
-"""The parts of a total, as `bench.advice.ledger.Job` names them."""
+"""The parts of a total, as `bench.advice.costs.Cost` names them."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Standing:
             ``tie`` or ``undecided``.
     """
 
-    job: ledger.Job
+    cost: Cost
     total_s: float
     low_s: float
     high_s: float
@@ -40,17 +40,17 @@ class Standing:
 
 
 def standings(
-    found: Sequence[ledger.Job], steps: Sequence[int], margin: float
+    costs: Sequence[Cost], steps: Sequence[int], margin: float
 ) -> list[tuple[list[Standing], dict[str, Any]]]:
     """Return for each number of steps the backends' standings, best first, and what
     `bench.verdicts.pairs.outcome` says.
 
     Args:
-        found: jobs of the backends, the case in question first.
+        costs: of the backends, the shape in question first.
         steps: numbers of steps of the job.
         margin: of equivalence.
     """
-    totals = np.array([[job.total_s(count)[:, 0] for job in found] for count in steps])
+    totals = np.array([[cost.total_s(count)[:, 0] for cost in costs] for count in steps])
     middles = np.median(totals, axis=2)
     order = np.argsort(middles, axis=1, kind="stable")
     totals, middles = np.take_along_axis(totals, order[..., None], axis=1), np.take_along_axis(middles, order, axis=1)
@@ -63,19 +63,19 @@ def standings(
     for place, ranks in enumerate(order.tolist()):
         proven = statistics.verdicts(statistics.Ratios(*(field[place] for field in against)))
         verdicts = [str(one) if one in ("slower", "tie") else "undecided" for one in proven]
-        ranked = [found[rank] for rank in ranks]
-        decided = outcome(dict(zip([job.backend for job in ranked], ["fastest", *verdicts], strict=True)))
+        ranked = [costs[rank] for rank in ranks]
+        decided = outcome(dict(zip([cost.label for cost in ranked], ["fastest", *verdicts], strict=True)))
         figures = (middles, low, high, middles / middles[:, :1])
         rows = zip(ranked, *(own[place].tolist() for own in figures), [str(decided["outcome"]), *verdicts], strict=True)
         made.append(([Standing(*row) for row in rows], decided))
     return made
 
 
-def decide(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[pd.DataFrame, dict[str, Any]]:
+def decide(costs: Sequence[Cost], steps: int, margin: float) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the ledger of each backend, best first, and who won.
 
     Args:
-        found: jobs of the backends, the case in question first.
+        costs: of the backends, the shape in question first.
         steps: of the job.
         margin: of equivalence.
 
@@ -84,18 +84,19 @@ def decide(found: Sequence[ledger.Job], steps: int, margin: float) -> tuple[pd.D
     """
     import pandas as pd
 
-    ((ranked, decided),) = standings(found, [steps], margin)
+    ((ranked, decided),) = standings(costs, [steps], margin)
     rows = [
-        {"backend": one.job.backend, "total_s": one.total_s, "low_s": one.low_s, "high_s": one.high_s}
-        | parts_of(one.job)
-        | {"to_best": one.to_best, "verdict": one.verdict}
-        | {"basis": one.job.basis, "phase": one.job.phase, "cache": one.job.cache}
-        for one in ranked
+        {"backend": standing.cost.backend, "device": standing.cost.device, "threads": standing.cost.threads}
+        | {"total_s": standing.total_s, "low_s": standing.low_s, "high_s": standing.high_s}
+        | parts_of(standing.cost)
+        | {"p99_s": standing.cost.p99_s, "to_best": standing.to_best, "verdict": standing.verdict}
+        | {"basis": standing.cost.basis, "phase": standing.cost.phase, "cache": standing.cost.cache}
+        for standing in ranked
     ]
     return pd.DataFrame(rows), decided
 
 
-def parts_of(job: ledger.Job) -> dict[str, float]:
+def parts_of(cost: Cost) -> dict[str, float]:
     """Return the middle of each of `PARTS`, in seconds, for the first case of a job."""
-    middles = np.median([getattr(job, name)[:, 0] for name in PARTS], axis=1)
+    middles = np.median([getattr(cost, name)[:, 0] for name in PARTS], axis=1)
     return dict(zip(PARTS, middles.tolist(), strict=True))

@@ -1,6 +1,6 @@
 """The backend for a network, a batch and a number of steps: the decision that everything else leads to.
 
-`recommend` takes stored rows, the ledger of each backend and the places where the best one changes, and says which to
+`recommend` takes stored rows, the cost of each backend and the places where the best one changes, and says which to
 use, how sure that is, and what it rests on. No formatting.
 """
 
@@ -16,11 +16,13 @@ import numpy as np
 from backends import Network, catalogue
 from backends.installed import is_installed
 from bench import results
-from bench.advice import crossover, ledger
+from bench.advice import costs, crossover
 from bench.advice.basis import elsewhere, joined, nothing_stored, runs_for
+from bench.advice.costs import Cost
 from bench.advice.crossover import Change
 from bench.advice.decision import decide
-from bench.advice.time_model import ELSEWHERE, MEASURED
+from bench.advice.job import Job, Work
+from bench.advice.time_model import CARRIED, ELSEWHERE, MEASURED, Shape
 from bench.errors import UsageError
 from bench.machine.environment import as_text, slowdowns, speed_variables
 from bench.measure.process import OWN_VARIABLES
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 GRID_POINTS = 33
 WIDEST = 4_096
-"""How far around the batch asked for, as a factor, crossovers are looked for."""
+"""How far around the rows asked for, as a factor, crossovers are looked for."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,25 @@ class Recommendation:
         backend: ready for `backends.load`.
         outcome: ``fastest`` (every other is proven slower), ``tie`` or ``undecided``.
         candidates: those that may be the best, the likeliest first.
-        network, batch, steps, dtype, device, threads: the job.
+        network, batch, steps, dtype: of the job.
+        device, threads: to use; give them to `backends.load`, or set them as `searched_threads` says.
         cache: compile cache assumed, ``warm`` or ``cold``.
         total_s, low_s, high_s: of the backend, with a 95 % interval.
-        basis: ``measured here``, ``measured elsewhere`` (on another machine), ``interpolated`` or ``extrapolated``.
-        rows: one a backend, best first: ``backend``, ``total_s``, ``low_s``, ``high_s``, ``import_s``, ``compile_s``,
-            ``place_s``, ``call_s``, ``step_s``, ``to_best``, ``verdict``, ``basis``, ``phase``, ``cache``.
+        basis: ``measured here``, ``carried over`` or ``measured elsewhere`` (on another machine), ``interpolated`` or
+            ``extrapolated``.
+        rows: one a backend and device, best first: ``backend``, ``device``, ``threads``, ``total_s``, ``low_s``,
+            ``high_s``, ``import_s``, ``compile_s``, ``place_s``, ``call_s``, ``step_s``, ``p99_s`` (of a step),
+            ``to_best``, ``verdict``, ``basis``, ``phase``, ``cache``.
         batch_changes: where the best backend changes along the batch, for this number of steps.
         step_changes: where it changes along the steps, for this batch.
         runs: ids of the runs that it rests on.
         machine: where they were measured.
         notes: what limits the answer, one sentence each.
+        phase: ``train``, or ``forward`` for inference.
+        fresh: whether every step has a new batch.
+        searched_threads: the numbers of threads that were compared.
+        searched_devices: the devices that were compared.
+        carried_from: the machine whose times were scaled to this one, '' if none were.
     """
 
     backend: str
@@ -80,6 +90,11 @@ class Recommendation:
     runs: tuple[str, ...]
     machine: str
     notes: tuple[str, ...]
+    phase: str = "train"
+    fresh: bool = False
+    searched_threads: tuple[int, ...] = ()
+    searched_devices: tuple[str, ...] = ()
+    carried_from: str = ""
 
 
 def recommend(
@@ -87,10 +102,12 @@ def recommend(
     batch: int,
     steps: int = 1000,
     dtype: str = "float32",
-    device: str = "cpu",
+    device: str | None = None,
     *,
     threads: int | None = None,
     cache: str = "warm",
+    phase: Work = "train",
+    fresh: bool = False,
     run: str | Path | Run | Sequence[str | Path | Run] | None = None,
     measure: bool = False,
     margin: float = MARGIN,
@@ -101,11 +118,13 @@ def recommend(
     Args:
         network: layer sizes, as a `Network`, ``"3-2-1"`` or ``(3, 2, 1)``.
         batch: rows of the batch.
-        steps: of gradient descent.
+        steps: of gradient descent, or passes forward.
         dtype: ``"float32"`` or ``"float64"``.
-        device: ``"cpu"`` or ``"cuda"``.
-        threads: that the job may use; by default the most that were measured.
+        device: ``"cpu"`` or ``"cuda"``; by default every device that was measured is weighed.
+        threads: that the job may use; by default each backend may use the number that it is fastest with.
         cache: whether the compile cache is ``"warm"`` (the job ran before) or ``"cold"``.
+        phase: ``"train"``, or ``"forward"`` for inference: a pass forward with fresh inputs each time.
+        fresh: whether each step of training has a new batch, which is placed first.
         run: the stored run or runs to rest on; by default the latest of this machine that has several backends.
         measure: time exactly this case first, in under 30 s.
         margin: totals this near to each other are a tie.
@@ -115,123 +134,149 @@ def recommend(
         UsageError: no fitting measurement is stored; the message names the command that makes one.
         ValueError: a network, batch or number of steps that cannot be.
     """
-    asked = _network(network)
-    if batch < 1 or steps < 0:
-        raise ValueError(f"batch must be 1 or more and steps 0 or more, got batch {batch}, steps {steps}")
-    chosen = runs_for(dtype, device, run, root)
+    job = Job(_network(network), batch, steps, threads, device, dtype, cache, phase, fresh)
+    chosen = runs_for(job, run, root)
     if measure:
         from bench.measure.measure_case import measure_case
 
-        chosen = joined(measure_case(asked, batch, dtype, device, threads, root), chosen)
+        measured = measure_case(job.network, job.rows, job.dtype, job.device or "cpu", job.threads, root)
+        chosen = joined(measured, chosen)
+    return from_runs(chosen, job, margin, root)
+
+
+def from_runs(chosen: Sequence[Run], job: Job, margin: float = MARGIN, root: Path | None = None) -> Recommendation:
+    """Return what `recommend` does, from some runs.
+
+    Raises:
+        UsageError: there is none, or none that tells.
+    """
     if not chosen:
         results.latest(root)  # says that there is none
-        raise UsageError(nothing_stored(dtype, device))
-    frame = results.load(*chosen, root=root)
+        raise UsageError(nothing_stored(job))
     where = " ".join(dict.fromkeys(filter(None, map(elsewhere, chosen))))
-    return from_rows(frame, asked, batch, steps, dtype, device, threads, cache, margin, where)
+    return from_rows(results.load(*chosen, root=root), job, margin, where)
 
 
 def from_rows(
-    frame: pd.DataFrame,
-    network: Network,
-    batch: int,
-    steps: int,
-    dtype: str = "float32",
-    device: str = "cpu",
-    threads: int | None = None,
-    cache: str = "warm",
-    margin: float = MARGIN,
-    where: str = "",
+    frame: pd.DataFrame, job: Job, margin: float = MARGIN, where: str = "", carried_from: str = ""
 ) -> Recommendation:
-    """Return what `recommend` does, from rows in hand; ``where`` says why they are not this machine's, '' otherwise."""
-    rows = frame[(frame["dtype"] == dtype) & (frame["device"] == device)]
-    good = rows[(rows["status"] == "ok") & rows["phase"].isin(["step", "train"])]
+    """Return what `recommend` does, from rows in hand.
+
+    Args:
+        frame: rows as `bench.results.load` gives them.
+        job: what is asked.
+        margin: totals this near to each other are a tie.
+        where: why the rows are not this machine's, '' if they are.
+        carried_from: the machine whose times were scaled to this one, '' if none were.
+    """
+    rows = frame[frame["dtype"] == job.dtype]
+    if job.device is not None:
+        rows = rows[rows["device"] == job.device]
+    good = rows[(rows["status"] == "ok") & rows["phase"].isin(job.phases)]
     if good.empty:
-        raise UsageError(nothing_stored(dtype, device))
-    used = threads if threads and threads in set(good["threads"]) else int(good["threads"].max())
-    rows = rows[rows["threads"] == used]
-    unlike = unlike_within(rows) | (unlike_between(rows, rows[:0]) if rows["run"].nunique() > 1 else {})
-    refuse(unlike, False, "name runs of like conditions with --run")
-    batches = _grid(batch)
-    case = (str(network), batch)
-    found = ledger.jobs(rows, [case, *((str(network), b) for b in batches)], cache)
-    found, missing = _usable(found)
-    if not found:
+        raise UsageError(nothing_stored(job))
+    measured = sorted(set(good["threads"]))
+    limit = job.threads if job.threads in measured else None
+    if job.threads is not None:
+        rows = rows[rows["threads"] == (limit or measured[-1])]
+    refuse(_unlike(rows), False, "name runs of like conditions with --run")
+    grid = _grid(job.rows)
+    shapes = [job.shape, *(Shape(str(job.network), count) for count in grid)]
+    every, missing = _usable(costs.costs(rows, shapes, job.cache, job=job))
+    if not every:
         names = ", ".join(missing) or "all failed"
         raise UsageError(f"no backend of this run can be used here ({names}); see: python -m bench backends")
-    table, decided = decide(found, steps, margin)
-    if where:
-        table["basis"] = table["basis"].replace(MEASURED, ELSEWHERE)
+    known = costs.with_best_threads(every, job.steps)
+    table, decided = decide(known, job.steps, margin)
+    if where or carried_from:
+        table["basis"] = table["basis"].replace(MEASURED, CARRIED if carried_from else ELSEWHERE)
     best = table.iloc[0]
-    along = [_beyond_first(job) for job in found]
+    along = [_beyond_first(cost) for cost in known]
     return Recommendation(
         backend=str(best["backend"]),
         outcome=str(decided["outcome"]),
         candidates=tuple(decided["backends"]),
-        network=str(network),
-        batch=batch,
-        steps=steps,
-        dtype=dtype,
-        device=device,
-        threads=used,
-        cache=cache,
+        network=str(job.network),
+        batch=job.rows,
+        steps=job.steps,
+        dtype=job.dtype,
+        device=str(best["device"]),
+        threads=int(best["threads"]),
+        cache=job.cache,
         total_s=float(best["total_s"]),
         low_s=float(best["low_s"]),
         high_s=float(best["high_s"]),
-        basis=ledger.weakest(list(table["basis"])),
+        basis=costs.weakest(list(table["basis"])),
         rows=table,
-        batch_changes=tuple(crossover.batch_changes(along, batches, steps, margin, around=batch)),
-        step_changes=tuple(crossover.step_changes(found)),
+        batch_changes=tuple(crossover.batch_changes(along, grid, job.steps, margin, around=job.rows)),
+        step_changes=tuple(crossover.step_changes(known)),
         runs=tuple(dict.fromkeys(rows["run"])),
         machine=str(rows["machine"].iloc[0]),
-        notes=(*filter(None, [where]), *_notes(found, rows, missing, cache, threads, used)),
+        notes=(*filter(None, [where]), *_notes(known, rows, missing, job, measured)),
+        phase=job.phase,
+        fresh=job.fresh,
+        searched_threads=tuple(sorted({cost.threads for cost in every})),
+        searched_devices=tuple(sorted({cost.device for cost in every})),
+        carried_from=carried_from,
     )
 
 
-def _grid(batch: int) -> list[int]:
-    """Return batches around the one asked for, evenly on a log scale."""
-    low, high = max(1.0, batch / WIDEST), float(batch) * WIDEST
-    return sorted({batch, *(round(b) for b in np.geomspace(low, high, GRID_POINTS))})
+def _unlike(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the conditions in which rows differ: between backends, and for one backend between runs."""
+    between = unlike_between(rows, rows[:0]) if rows["run"].nunique() > 1 else {}
+    return unlike_within(rows) | between
 
 
-def _beyond_first(job: ledger.Job) -> ledger.Job:
-    """Return a job without its first case."""
+def _grid(rows: int) -> list[int]:
+    """Return numbers of rows around those asked for, evenly on a log scale."""
+    low, high = max(1.0, rows / WIDEST), float(rows) * WIDEST
+    return sorted({rows, *(round(count) for count in np.geomspace(low, high, GRID_POINTS))})
+
+
+def _beyond_first(cost: Cost) -> Cost:
+    """Return a cost without its first shape."""
     from dataclasses import replace
 
-    return replace(job, place_s=job.place_s[:, 1:], call_s=job.call_s[:, 1:], step_s=job.step_s[:, 1:])
+    return replace(cost, place_s=cost.place_s[:, 1:], call_s=cost.call_s[:, 1:], step_s=cost.step_s[:, 1:])
 
 
-def _usable(found: Sequence[ledger.Job]) -> tuple[list[ledger.Job], list[str]]:
-    """Part jobs by whether their backend is installed here."""
-    known = {entry.name: entry for entry in catalogue()}
-    absent = {job.backend for job in found if not _is_here(job.backend, known.get(job.backend))}
-    return [job for job in found if job.backend not in absent], [job.backend for job in found if job.backend in absent]
+def _usable(known: Sequence[Cost]) -> tuple[list[Cost], list[str]]:
+    """Part costs by whether their backend can be used here.
+
+    A backend of the catalogue can if its framework is installed. One that only the run names, as
+    ``package.module:Class``, is looked for without importing its package.
+    """
+    catalogued = {entry.name: entry for entry in catalogue()}
+    absent = {cost.backend for cost in known if not _is_here(cost.backend, catalogued.get(cost.backend))}
+    return [cost for cost in known if cost.backend not in absent], sorted(absent)
 
 
 def _is_here(name: str, entry: Entry | None) -> bool:
     """Return whether a backend can be loaded here, as far as can be seen without importing it."""
     if entry:
         return not entry.missing()
-    return ":" in name and is_installed(name.partition(":")[0])
+    return ":" in name and is_installed(name.partition(":")[0].partition(".")[0])
 
 
 def _notes(
-    found: Sequence[ledger.Job], rows: pd.DataFrame, missing: Sequence[str], cache: str, asked: int | None, used: int
+    known: Sequence[Cost], rows: pd.DataFrame, missing: Sequence[str], job: Job, measured: Sequence[int]
 ) -> tuple[str, ...]:
     notes = [*_environment(rows)]
-    if asked is not None and asked != used:
-        notes.append(f"Nothing was measured with {asked} threads; this is for {used}.")
+    if job.threads is not None and job.threads not in measured:
+        notes.append(f"Nothing was measured with {job.threads} threads; this is for {measured[-1]}.")
     if missing:
         notes.append(f"Not installed here, so left out: {', '.join(missing)}.")
     if other := [
-        job.backend for job in found if job.cache != cache and np.median(job.compile_s) > ledger.LEAST_COMPILE_S
+        cost.label for cost in known if cost.cache != job.cache and np.median(cost.compile_s) > costs.LEAST_COMPILE_S
     ]:
-        notes.append(f"No {cache} compile cache was measured for {', '.join(other)}: compile times are for the other.")
-    if stepwise := [job.backend for job in found if job.phase == "step"]:
+        notes.append(
+            f"No {job.cache} compile cache was measured for {', '.join(other)}: compile times are for the other."
+        )
+    if not job.places and (stepwise := [cost.label for cost in known if cost.phase == "step"]):
         notes.append(f"train was not measured for {', '.join(stepwise)}: their steps are single calls.")
     if warning := busy(rows):
         notes.append(warning)
-    gone = {line.split(",")[0] for line in failures(rows)} - {job.backend for job in found}
+    gone = {line.split(",")[0] for line in failures(rows)} - {cost.backend for cost in known}
     if gone:
         notes.append(f"Failed, so left out: {', '.join(sorted(gone))}; see python -m bench compare.")
     return tuple(notes)

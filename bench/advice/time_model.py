@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,8 +27,14 @@ from bench.advice.nnls import nnls
 from bench.work import product_flop, tanh_count
 
 Floats = NDArray[np.float64]
-Case = tuple[str, int]
-"""A network as text and the rows of a batch."""
+
+
+class Shape(NamedTuple):
+    """A network as text and the rows of a batch."""
+
+    network: str
+    rows: int
+
 
 REACH = np.array([2.0, 1.5, 1.5, 1.0])
 """How far a measured cell speaks: in natural logs of batch, of products a row and of tanh a row, and in layers."""
@@ -45,13 +52,14 @@ NUGGET = 0.01
 
 MEASURED, INTERPOLATED, EXTRAPOLATED = "measured here", "interpolated", "extrapolated"
 ELSEWHERE = "measured elsewhere"
-"""What a measured time is called on a machine that it was not measured on."""
+CARRIED = "carried over"
+"""What a measured time is called on another machine, as it is and scaled to that machine."""
 
 
 @lru_cache(maxsize=8192)
-def work_of(case: Case) -> tuple[float, ...]:
-    """Return the work of one step of a case, each kind of which costs its own time."""
-    network, batch = Network.parse(case[0]), case[1]
+def work_of(shape: Shape) -> tuple[float, ...]:
+    """Return the work of one step of a shape, each kind of which costs its own time."""
+    network, batch = Network.parse(shape[0]), shape[1]
     return (
         1.0,
         float(len(network.layer_shapes)),
@@ -64,9 +72,9 @@ def work_of(case: Case) -> tuple[float, ...]:
 
 
 @lru_cache(maxsize=8192)
-def place_of(case: Case) -> tuple[float, ...]:
-    """Return where a case lies: logs of batch, products a row and tanh a row, and its layers."""
-    network, batch = Network.parse(case[0]), case[1]
+def place_of(shape: Shape) -> tuple[float, ...]:
+    """Return where a shape lies: logs of batch, products a row and tanh a row, and its layers."""
+    network, batch = Network.parse(shape[0]), shape[1]
     row = (product_flop(network, 1), tanh_count(network, 1))
     return (math.log(batch), math.log(row[0]), math.log(row[1]), float(len(network.layer_shapes)))
 
@@ -76,94 +84,94 @@ class TimeModel:
     """A fitted model; make it with `fit`.
 
     Attributes:
-        cases: that it was fitted to.
+        shapes: that it was fitted to.
         cost_s: seconds of a unit of each kind of work.
-        residual: log of measured / modelled time, one a case.
+        residual: log of measured / modelled time, one a shape.
         variance: of the measured log times.
         scatter: log standard deviation of the first term on networks that it was not fitted to.
     """
 
-    cases: tuple[Case, ...]
+    shapes: tuple[Shape, ...]
     cost_s: Floats
     residual: Floats
     variance: Floats
     scatter: float
 
     @classmethod
-    def fit(cls, cases: Sequence[Case], log_s: ArrayLike, variance: ArrayLike) -> TimeModel:
-        """Fit to measured cases.
+    def fit(cls, shapes: Sequence[Shape], log_s: ArrayLike, variance: ArrayLike) -> TimeModel:
+        """Fit to measured shapes.
 
         Args:
-            cases: networks and batches, one or more.
+            shapes: networks and batches, one or more.
             log_s: log of the measured seconds.
             variance: of ``log_s``.
         """
         logs = np.asarray(log_s, float)
-        cost_s = _costs(cases, logs)
-        residual = logs - _log_work(cases, cost_s)
-        return cls(tuple(cases), cost_s, residual, np.nan_to_num(np.asarray(variance, float)), _scatter(cases, logs))
+        cost_s = _costs(shapes, logs)
+        residual = logs - _log_work(shapes, cost_s)
+        return cls(tuple(shapes), cost_s, residual, np.nan_to_num(np.asarray(variance, float)), _scatter(shapes, logs))
 
-    def predict(self, cases: Sequence[Case]) -> tuple[Floats, Floats]:
-        """Return mean and covariance of the log seconds of some cases."""
-        known = self.scatter**2 * _likeness(self.cases, self.cases)
+    def predict(self, shapes: Sequence[Shape]) -> tuple[Floats, Floats]:
+        """Return mean and covariance of the log seconds of some shapes."""
+        known = self.scatter**2 * _likeness(self.shapes, self.shapes)
         known[np.diag_indices_from(known)] += self.variance + NUGGET**2
-        across = self.scatter**2 * _likeness(cases, self.cases)
+        across = self.scatter**2 * _likeness(shapes, self.shapes)
         gain = np.linalg.solve(known, across.T).T
-        mean = _log_work(cases, self.cost_s) + gain @ self.residual
-        covariance = self.scatter**2 * _likeness(cases, cases) - gain @ across.T
+        mean = _log_work(shapes, self.cost_s) + gain @ self.residual
+        covariance = self.scatter**2 * _likeness(shapes, shapes) - gain @ across.T
         return mean, covariance
 
-    def basis(self, case: Case) -> str:
+    def basis(self, shape: Shape) -> str:
         """Return what a prediction rests on: measured here, interpolated, extrapolated.
 
-        It is interpolated where batch, products and tanh a row and layers lie between those of measured cases.
+        It is interpolated where batch, products and tanh a row and layers lie between those of measured shapes.
         """
-        if case in self.cases:
+        if tuple(shape) in self.shapes:
             return MEASURED
-        places = np.array([place_of(one) for one in self.cases])
-        place = np.array(place_of(case))
+        places = np.array([place_of(one) for one in self.shapes])
+        place = np.array(place_of(shape))
         inside = (place >= places.min(axis=0) - 1e-9) & (place <= places.max(axis=0) + 1e-9)
         return INTERPOLATED if inside.all() else EXTRAPOLATED
 
 
 def draw(mean: Floats, covariance: Floats, count: int, rng: np.random.Generator) -> Floats:
-    """Return ``[count, cases]`` draws of log seconds."""
+    """Return ``[count, shapes]`` draws of log seconds."""
     jitter = 1e-9 * max(float(np.trace(covariance)), 1e-6)
     root = np.linalg.cholesky((covariance + covariance.T) / 2 + jitter * np.eye(len(mean)))
     return np.asarray(mean + rng.standard_normal((count, len(mean))) @ root.T)
 
 
-def _costs(cases: Sequence[Case], log_s: Floats) -> Floats:
+def _costs(shapes: Sequence[Shape], log_s: Floats) -> Floats:
     """Return the cost of each kind of work: relative errors as small as costs of zero or more can make them."""
-    work = np.array([work_of(case) for case in cases])
+    work = np.array([work_of(shape) for shape in shapes])
     usual = math.sqrt(TRUST_IN_USUAL) * np.diag(1 / USUAL_COST_S)[1:]
     rows = np.vstack([work * np.exp(-log_s)[:, None], usual])
-    return nnls(rows, np.concatenate([np.ones(len(cases)), np.full(len(usual), math.sqrt(TRUST_IN_USUAL))]))
+    return nnls(rows, np.concatenate([np.ones(len(shapes)), np.full(len(usual), math.sqrt(TRUST_IN_USUAL))]))
 
 
-def _log_work(cases: Sequence[Case], cost_s: Floats) -> Floats:
-    return np.asarray(np.log(np.maximum(np.array([work_of(case) for case in cases]) @ cost_s, 1e-12)))
+def _log_work(shapes: Sequence[Shape], cost_s: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(np.array([work_of(shape) for shape in shapes]) @ cost_s, 1e-12)))
 
 
-def _scatter(cases: Sequence[Case], log_s: Floats) -> float:
+def _scatter(shapes: Sequence[Shape], log_s: Floats) -> float:
     """Return the log error on networks left out of the fit, one after the other."""
-    networks = np.array([network for network, _ in cases])
+    networks = np.array([network for network, _ in shapes])
     names = np.unique(networks)
     if len(names) < 3:
         return FEW_NETWORKS_SCATTER
     errors = []
     for name in names:
         out = networks == name
-        rest = [case for case, left_out in zip(cases, out, strict=True) if not left_out]
-        own = [case for case, left_out in zip(cases, out, strict=True) if left_out]
+        rest = [shape for shape, left_out in zip(shapes, out, strict=True) if not left_out]
+        own = [shape for shape, left_out in zip(shapes, out, strict=True) if left_out]
         errors.append(log_s[out] - _log_work(own, _costs(rest, log_s[~out])))
     typical = math.sqrt(float(np.mean(np.concatenate(errors) ** 2)))
     return min(max(typical, LEAST_SCATTER), MOST_SCATTER)
 
 
-def _likeness(one: Sequence[Case], other: Sequence[Case]) -> Floats:
-    """Return how much cases tell of each other, 0 to 1."""
-    a, b = (np.array([place_of(case) for case in cases]) / REACH for cases in (one, other))
+def _likeness(one: Sequence[Shape], other: Sequence[Shape]) -> Floats:
+    """Return how much shapes tell of each other, 0 to 1."""
+    a, b = (np.array([place_of(shape) for shape in shapes]) / REACH for shapes in (one, other))
     distance = np.sqrt(((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2))
     root = math.sqrt(3) * distance  # Matern 3/2: neighbours agree, without the ripples of a Gaussian
     return np.asarray((1 + root) * np.exp(-root))

@@ -14,8 +14,9 @@ import numpy as np
 
 from backends import Network, available
 from bench import work
-from bench.advice import ledger, recommendation
-from bench.advice.time_model import MEASURED
+from bench.advice import costs, recommendation
+from bench.advice.job import Job
+from bench.advice.time_model import MEASURED, Shape
 from bench.names import VALIDATION
 from bench.results import Run
 
@@ -95,17 +96,17 @@ def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> 
     import pandas as pd
 
     rows = []
-    alone = truth.assign(compile_s=ledger.compile_alone_s(truth))
+    alone = truth.assign(compile_s=costs.compile_alone_s(truth))
     for case in cases:
         own = alone[(alone["network"] == case.network) & (alone["batch"] == case.batch)]
-        true = ledger.jobs(own, [(case.network, case.batch)])
-        true = [job for job in true if job.basis == MEASURED]
-        totals = {job.backend: float(np.median(job.total_s(case.steps))) for job in true}
+        true = costs.with_best_threads(costs.costs(own, [Shape(case.network, case.batch)]), case.steps)
+        true = [cost for cost in true if cost.basis == MEASURED]
+        totals = {cost.backend: float(np.median(cost.total_s(case.steps))) for cost in true}
         if not totals:
             continue
-        said = recommendation.from_rows(known, Network.parse(case.network), case.batch, case.steps)
+        said = recommendation.from_rows(known, Job(Network.parse(case.network), case.batch, case.steps))
         best = min(totals, key=lambda name: totals[name])
-        steps = {job.backend: float(np.median(job.step_s)) for job in true}
+        steps = {cost.backend: float(np.median(cost.step_s)) for cost in true}
         errors = [
             abs(np.log(row.step_s / steps[row.backend])) for row in said.rows.itertuples() if row.backend in steps
         ]

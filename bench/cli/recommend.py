@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from bench.results import Run
 
 
+WORK = ("train", "forward")
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
     job = parser.add_argument_group("the job")
@@ -20,9 +23,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--batch", type=flags.positive, required=True, metavar="ROWS", help="rows of the batch")
     job.add_argument("--steps", type=flags.positive, default=1000, metavar="N", help="of gradient descent (1000)")
     job.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(float32)")
-    job.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
-    job.add_argument("--threads", type=flags.positive, metavar="N", help="default: the most that were measured")
+    job.add_argument("--device", choices=("cpu", "cuda"), help="default: all that were measured, weighed together")
+    job.add_argument("--threads", type=flags.positive, metavar="N", help="default: each backend's best number")
     job.add_argument("--cache", choices=("warm", "cold"), default="warm", help="of compiled code (warm)")
+    job.add_argument("--phase", choices=WORK, default="train", help="forward: inference, with fresh inputs (train)")
+    job.add_argument("--fresh", action="store_true", help="a new batch for each step: placing it counts each time")
     rest = parser.add_argument_group("what the answer rests on")
     rest.add_argument(
         "--run", dest="stored", action="append", metavar="RUN", help="folder, id or 'latest'; may be given again"
@@ -36,24 +41,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Say which backend, and why."""
     from bench.advice.basis import joined, runs_for
-    from bench.advice.recommendation import recommend
+    from bench.advice.job import Job
+    from bench.advice.recommendation import from_runs
     from bench.cli import document
 
-    chosen = runs_for(args.dtype, args.device, args.stored, args.results)
+    job = Job(
+        args.network, args.batch, args.steps, args.threads, args.device, args.dtype, args.cache, args.phase, args.fresh
+    )
+    chosen = runs_for(job, args.stored, args.results)
     if args.measure:
         chosen = joined(_measured(args), chosen)
-    found = recommend(
-        args.network,
-        args.batch,
-        args.steps,
-        args.dtype,
-        args.device,
-        threads=args.threads,
-        cache=args.cache,
-        run=chosen or None,
-        margin=args.margin,
-        root=args.results,
-    )
+    found = from_runs(chosen, job, args.margin, args.results)
     if args.json:
         document.show(_document(found))
     else:
@@ -75,7 +73,7 @@ def _measured(args: argparse.Namespace) -> Run:
             args.network,
             args.batch,
             args.dtype,
-            args.device,
+            args.device or "cpu",
             args.threads,
             args.results,
             sys.argv,

@@ -27,13 +27,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Validate; return 1 where fewer than nine recommendations in ten were within 10 % of the best."""
+    from backends import Network
     from bench import results
     from bench.advice import basis, validate
+    from bench.advice.job import Job
     from bench.errors import UsageError
     from bench.terminal import terminal, validating
     from bench.verdicts import conditions
 
-    known = basis.runs_for("float32", "cpu", args.stored, args.results)
+    known = basis.runs_for(Job(Network((1, 1, 1)), 1, device="cpu"), args.stored, args.results)
     if not known:
         results.latest(args.results)
         raise UsageError("no stored run times several backends; measure one: python -m bench run --quick")

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from backends import Network
-from bench.advice import crossover, decision, ledger
+from bench.advice import costs, crossover, decision
+from bench.advice.costs import CompileTimes, Cost
 from bench.advice.crossover import Change
 from bench.advice.decision import Standing
-from bench.advice.ledger import CompileTimes, Job
+from bench.advice.time_model import Shape
 from bench.formats import counted, format_count, format_seconds, interval_s
 from bench.names import MARGIN
 from bench.results import timed
@@ -218,13 +219,13 @@ def outlooks(frame: pd.DataFrame) -> Iterator[Outlook]:
         everything = frame[(frame["run"] == run) & (frame["dtype"] == dtype) & (frame["device"] == device)]
         rows = everything[everything["threads"] == threads]
         batches = {str(network): _batches(cells) for network, cells in own.groupby("network", sort=False)}
-        cases = [(network, batch) for network, measured in batches.items() for batch in measured]
+        cases = [Shape(network, batch) for network, measured in batches.items() for batch in measured]
         along = {network: batch_grid(measured) for network, measured in batches.items()}
-        grid = [(network, batch) for network, points in along.items() for batch in points]
-        found = ledger.jobs(rows, [*cases, *grid])
+        grid = [Shape(network, batch) for network, points in along.items() for batch in points]
+        found = costs.costs(rows, [*cases, *grid])
         if not found:
             continue
-        compiled = {job.backend: ledger.compile_times(own[own["backend"] == job.backend]) for job in found}
+        compiled = {job.backend: costs.compile_times(own[own["backend"] == job.backend]) for job in found}
         measured = {(str(b), str(n), int(size)) for b, n, size in own[["backend", "network", "batch"]].to_numpy()}
         for cache in (name for name in CACHES if name in set(own["cache"])):
             conditions = (str(run), str(dtype), str(device), int(threads), cache)
@@ -234,9 +235,9 @@ def outlooks(frame: pd.DataFrame) -> Iterator[Outlook]:
 
 def _outlook(
     compiled: dict[str, CompileTimes],
-    found: list[Job],
-    cases: list[tuple[str, int]],
-    grid: list[tuple[str, int]],
+    found: list[Cost],
+    cases: list[Shape],
+    grid: list[Shape],
     network: str,
     conditions: tuple[str, str, str, int, str],
     measured: set[tuple[str, str, int]],
@@ -256,27 +257,27 @@ def _outlook(
         changes[case[1]] = tuple(crossover.step_changes(jobs))
     points = [len(cases) + position for position, case in enumerate(grid) if case[0] == network]
     middle = sorted(changes)[len(changes) // 2]
-    along = [_at(job, points, compiled, (network, middle), cache) for job in found]
+    along = [_at(job, points, compiled, Shape(network, middle), cache) for job in found]
     batch_changes = tuple(crossover.batch_changes(along, [grid[p - len(cases)][1] for p in points], MIDDLE_STEPS))
     return Outlook(
         run, network, dtype, device, threads, cache, tuple(cells), tuple(costs), batch_changes, changes
     )  # fmt: skip
 
 
-def _at(job: Job, positions: list[int], compiled: dict[str, CompileTimes], case: tuple[str, int], cache: str) -> Job:
+def _at(job: Cost, positions: list[int], compiled: dict[str, CompileTimes], case: Shape, cache: str) -> Cost:
     """Return a job at some of its cases, with the compile time of ``case`` under ``cache``."""
-    compile_s, state = ledger.compile_s(compiled[job.backend], case, cache, np.random.default_rng(0))
+    compile_s, state = costs.compile_s(compiled[job.backend], case, cache, np.random.default_rng(0))
     narrow = {name: getattr(job, name)[:, positions] for name in ("place_s", "call_s", "step_s")}
     return replace(job, compile_s=compile_s, cache=state, **narrow)
 
 
 def _cell(batch: int, steps: int, ranked: list[Standing], decided: dict[str, Any], new: set[str]) -> Cell:
     leaders = tuple(decided["backends"])
-    totals = tuple(Total(one.job.backend, one.total_s, one.low_s, one.high_s) for one in ranked)
+    totals = tuple(Total(one.cost.backend, one.total_s, one.low_s, one.high_s) for one in ranked)
     return Cell(batch, steps, decided["outcome"], leaders, totals, bool(new & set(leaders)))
 
 
-def _parts(job: Job) -> dict[str, Any]:
+def _parts(job: Cost) -> dict[str, Any]:
     """Return the middle of each part of a total, in seconds."""
     return {**decision.parts_of(job), "fixed_s": float(np.median(job.fixed_s[:, 0])), "phase": job.phase}
 
@@ -287,15 +288,15 @@ def phase_changes(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
     Args:
         cells: of `bench.report.judged.cells`.
     """
-    zero = np.zeros((ledger.DRAWS, 1))
+    zero = np.zeros((costs.DRAWS, 1))
     for conditions, rows in cells.groupby(["run", "dtype", "device", "threads", "phase"], sort=False):
         run, dtype, device, threads, phase = conditions
         along = {str(network): batch_grid(_batches(own)) for network, own in rows.groupby("network", sort=False)}
-        grid = [(network, batch) for network, points in along.items() for batch in points]
+        grid = [Shape(network, batch) for network, points in along.items() for batch in points]
         jobs = []
         for number, (backend, known) in enumerate(rows.groupby("backend", sort=False)):
-            seconds, basis = ledger.phase_s(known, grid, np.random.default_rng([0, number]))
-            jobs.append(Job(str(backend), zero, zero, zero, zero, seconds, basis, str(phase), ""))
+            seconds, basis = costs.phase_s(known, grid, np.random.default_rng([0, number]))
+            jobs.append(Cost(str(backend), zero, zero, zero, zero, seconds, basis, str(phase), ""))
         for network, points in along.items():
             at = [position for position, case in enumerate(grid) if case[0] == network]
             narrow = [replace(job, step_s=job.step_s[:, at]) for job in jobs]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.advice.crossover import Change
 from bench.formats import TIME_UNITS, counted, format_count, format_number, format_seconds, interval_s
-from bench.terminal.terminal import Column, named, table
+from bench.terminal.terminal import Cell, Column, named, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,10 +25,11 @@ def answer(found: Recommendation, measured: bool = False) -> Iterator[Table | st
     yield ""
     yield ledger_table(found)
     yield ""
-    steps = _steps(found.steps)
+    steps = _passes(found.steps) if found.phase == "forward" else _steps(found.steps)
     yield _lines(f"By batch, at {steps}: ", along(found.batch_changes, found.backend, "rows"))
     where = f"batch {format_count(found.batch)}"
-    yield _lines(f"By steps, at {where}: ", along(found.step_changes, found.backend, "steps"))
+    unit = "passes" if found.phase == "forward" else "steps"
+    yield _lines(f"By {unit}, at {where}: ", along(found.step_changes, found.backend, unit))
     yield ""
     yield _lines("Rests on: ", rests_on(found))
     for note in found.notes:
@@ -38,43 +39,70 @@ def answer(found: Recommendation, measured: bool = False) -> Iterator[Table | st
 
 
 def headline(found: Recommendation) -> str:
-    """Return the answer in one line or two."""
+    """Return the answer in a few lines: the backend, the job, and how to set the threads if they were searched."""
     total = f"{format_seconds(found.total_s)} ({interval_s(found.low_s, found.high_s)})"
-    others = ", ".join(name for name in found.candidates if name != found.backend)
+    chosen = " ".join([found.backend, *chosen_conditions(found)])
+    others = ", ".join(name for name in found.candidates[1:])
     said = {
-        "fastest": f"Use {found.backend}: {total} in all, every other is slower.",
-        "tie": f"Use {found.backend}: {total} in all; a tie with {others}.",
-        "undecided": f"Use {found.backend}, probably: {total} in all; not decided against {others}.",
+        "fastest": f"Use {chosen}: {total} in all, every other is slower.",
+        "tie": f"Use {chosen}: {total} in all; a tie with {others}.",
+        "undecided": f"Use {chosen}, probably: {total} in all; not decided against {others}.",
     }[found.outcome]
     if len(found.rows) == 1:
-        said = f"Use {found.backend}: {total} in all; nothing else was measured."
-    job = f"{found.network}, {format_count(found.batch)} rows, {_steps(found.steps)}"
-    return f"{textwrap.fill(said, WIDTH)}\n{job}, {found.dtype}, {found.device}, threads {found.threads}"
+        said = f"Use {chosen}: {total} in all; nothing else was measured."
+    where = f"{found.dtype}, {found.device}, threads {found.threads}"
+    lines = [textwrap.fill(said, WIDTH), textwrap.fill(f"{_job(found)}, {where}", WIDTH)]
+    if len(found.searched_threads) > 1:
+        network = f"Network({tuple(map(int, found.network.split('-')))})" if "-" in found.network else "network"
+        lines.append(f"Set it: backends.load({found.backend!r}, {network}, threads={found.threads})")
+    return "\n".join(lines)
+
+
+def chosen_conditions(found: Recommendation) -> Iterator[str]:
+    """Yield the device and the number of threads of the answer, each if it was a choice."""
+    if len(found.searched_devices) > 1:
+        yield f"on {found.device}"
+    if len(found.searched_threads) > 1 and found.device == "cpu":
+        yield f"with {counted(found.threads, 'thread')}"
+
+
+def _job(found: Recommendation) -> str:
+    """Return the job in words."""
+    rows = counted(found.batch, "row")
+    if found.phase == "forward":
+        return f"{found.network}, {rows}, {_passes(found.steps)} with fresh inputs"
+    fresh = " with a new batch each" if found.fresh else ""
+    return f"{found.network}, {rows}, {_steps(found.steps)}{fresh}"
 
 
 def ledger_table(found: Recommendation) -> Table:
-    """Return what each backend costs, part by part."""
-    columns: list[Column] = [
-        "backend",
-        ("total", "right"),
-        ("95 %", "right"),
-        ("import", "right"),
-        ("compile", "right"),
-    ]
-    columns += [("place", "right"), ("a step", "right"), "verdict"]
-    cells = [
-        (
-            named(row.backend),
-            format_seconds(row.total_s),
-            _alike(row.low_s, row.high_s, row.total_s),
-            _short(row.import_s),
-            _short(row.compile_s),
-            _short(row.place_s + row.call_s),
-            format_seconds(row.step_s),
-            row.verdict,
-        )
-        for row in found.rows.itertuples()
-    ]
+    """Return what each backend costs, part by part; the 99th percentile if each step has a new batch."""
+    places = found.fresh or found.phase == "forward"
+    threads = len(found.searched_threads) > 1
+    devices = len(found.searched_devices) > 1
+    columns: list[Column] = ["backend"]
+    columns += ["on"] if devices else []
+    columns += [("threads", "right")] if threads else []
+    columns += [("total", "right"), ("95 %", "right"), ("import", "right"), ("compile", "right")]
+    columns += (
+        [("a pass" if found.phase == "forward" else "a step", "right"), ("99 % below", "right")]
+        if places
+        else [
+            ("place", "right"),
+            ("a step", "right"),
+        ]
+    )
+    columns += ["verdict"]
+    cells = []
+    for row in found.rows.itertuples():
+        cell: list[Cell] = [named(row.backend)]
+        cell += [row.device] if devices else []
+        cell += [str(row.threads)] if threads else []
+        cell += [format_seconds(row.total_s), _alike(row.low_s, row.high_s, row.total_s)]
+        cell += [_short(row.import_s), _short(row.compile_s)]
+        step = format_seconds(row.step_s)
+        cell += [step, format_seconds(row.p99_s)] if places else [_short(row.place_s + row.call_s), step]
+        cells.append((*cell, row.verdict))
     return table(columns, cells)
 
 
@@ -96,7 +124,9 @@ def rests_on(found: Recommendation) -> str:
     several = len(bases) > 1
     kinds = "; ".join(basis + (f" ({', '.join(names)})" if several else "") for basis, names in bases.items())
     runs = f"run{'s' if len(found.runs) > 1 else ''} {', '.join(found.runs)}"
-    return f"times of a step {kinds}; {runs}; compile cache {found.cache}."
+    what = "a pass forward" if found.phase == "forward" else "a step"
+    source = f", carried over from {found.carried_from}" if found.carried_from else ""
+    return f"times of {what} {kinds}{source}; {runs}; compile cache {found.cache}."
 
 
 def _lines(label: str, text: str) -> str:
@@ -134,3 +164,7 @@ def _short(seconds: float) -> str:
 
 def _steps(steps: int) -> str:
     return counted(steps, "step")
+
+
+def _passes(steps: int) -> str:
+    return f"{format_count(steps)} {'pass' if steps == 1 else 'passes'}"

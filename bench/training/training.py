@@ -83,7 +83,10 @@ def choose_backend(network: Network, batch: int, steps: int, dtype: str, device:
     """
     try:
         advice = bench.recommend(network, batch, steps, dtype, device)
-        backend = backends.load(advice.backend, network, dtype, device)
+        if ":" in advice.backend:  # the name of a stored run may lead to any package
+            raise BackendUnavailable(f"{advice.backend} is the fastest measured; to train with it, name it: --backend")
+        threads = advice.threads if len(advice.searched_threads) > 1 else None
+        backend = backends.load(advice.backend, network, dtype, device, threads=threads)
     except (BackendUnavailable, ValueError) as error:
         backend = first_available(network, dtype, device)
         return backend, "nothing was measured here" if isinstance(error, UsageError) else str(error)

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from backends import Network
 from bench import results
 from bench.advice import basis, recommendation
+from bench.advice.job import Job
 from bench.advice.time_model import ELSEWHERE, MEASURED
 from bench.machine import machine_id, speed
 from bench.machine.speed import Speed
@@ -61,7 +63,7 @@ def test_a_run_of_this_machine_is_preferred(tmp_path):
     stored(tmp_path, "own", day=1)
     stored(tmp_path, "look-alike", 2.0, day=2)
     stored(tmp_path, "other", machine="4x-other-abcdef", day=3)
-    assert [run.id for run in basis.runs_for("float32", "cpu", root=tmp_path)] == ["own"]
+    assert [run.id for run in basis.runs_for(Job(Network((3, 2, 1)), 16), root=tmp_path)] == ["own"]
 
 
 def test_a_measured_case_joins_only_runs_of_its_conditions(tmp_path):

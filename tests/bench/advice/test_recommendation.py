@@ -9,14 +9,16 @@ import pytest
 
 import bench
 from backends import Network
-from bench.advice import basis, crossover, ledger, recommendation, time_model, validate
-from bench.advice.ledger import Job
+from bench.advice import basis, costs, crossover, recommendation, time_model, validate
+from bench.advice.costs import Cost
+from bench.advice.job import Job
 from bench.advice.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, TimeModel
 from bench.errors import UsageError
 from bench.verdicts import statistics
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise
 
+ANY = Job(Network((3, 2, 1)), 16)
 KNOWN = {"networks": ("3-2-1", "8-32-1", "64-64-64-1"), "phases": ("step", "train"), "failed": None}
 
 
@@ -37,9 +39,9 @@ def fitted(known, backend, phase="train"):
 def constant(backend, fixed_s, step_s, scatter=0.01):
     """Return a job of known cost, with a little scatter."""
     rng = np.random.default_rng(list(backend.encode()))
-    around = np.exp(scatter * rng.standard_normal((ledger.DRAWS, 1)))
-    nothing, steps = np.zeros((ledger.DRAWS, 1)), np.atleast_2d(step_s) * around
-    return Job(
+    around = np.exp(scatter * rng.standard_normal((costs.DRAWS, 1)))
+    nothing, steps = np.zeros((costs.DRAWS, 1)), np.atleast_2d(step_s) * around
+    return Cost(
         backend, fixed_s * around, nothing, np.zeros_like(steps), np.zeros_like(steps), steps, MEASURED, "train", "warm"
     )
 
@@ -48,8 +50,8 @@ def constant(backend, fixed_s, step_s, scatter=0.01):
 def test_the_model_repeats_what_was_measured(known, backend):
     """At a measured case the prediction is the measurement, within 3 %."""
     model = fitted(known, backend)
-    mean, _ = model.predict(model.cases)
-    truth = [synthetic.true_s(backend, *case, "train") for case in model.cases]
+    mean, _ = model.predict(model.shapes)
+    truth = [synthetic.true_s(backend, *case, "train") for case in model.shapes]
     assert np.exp(mean) == pytest.approx(truth, rel=0.03)
 
 
@@ -88,7 +90,7 @@ def test_what_a_prediction_rests_on_is_said(known, case, basis):
 
 def test_a_total_is_the_sum_of_its_parts(known):
     """Import + compile + place + one call + steps x step, each as made up."""
-    (job,) = (job for job in ledger.jobs(known, [("3-2-1", 256)], "cold") if job.backend == "numba")
+    (job,) = (job for job in costs.costs(known, [("3-2-1", 256)], "cold") if job.backend == "numba")
     speed = synthetic.SPEEDS["numba"]
     assert np.median(job.import_s) == pytest.approx(speed.import_s, rel=0.01)
     assert np.median(job.compile_s) == pytest.approx(speed.compile_s, rel=0.15)
@@ -101,10 +103,10 @@ def test_a_total_is_the_sum_of_its_parts(known):
 def test_a_warm_cache_costs_less_than_a_cold_one(known):
     """Compile times are those of the cache asked for, and a state that was not measured is not passed off as it."""
     cold, warm = (
-        {job.backend: job for job in ledger.jobs(known, [("3-2-1", 16)], cache)} for cache in ("cold", "warm")
+        {job.backend: job for job in costs.costs(known, [("3-2-1", 16)], cache)} for cache in ("cold", "warm")
     )
     assert np.median(warm["numba"].compile_s) < 0.3 * np.median(cold["numba"].compile_s)
-    only = ledger.jobs(known[known["cache"] == "cold"], [("3-2-1", 16)], "warm")
+    only = costs.costs(known[known["cache"] == "cold"], [("3-2-1", 16)], "warm")
     assert {job.cache for job in only} == {"cold"}
 
 
@@ -113,7 +115,7 @@ def test_compiling_costs_what_the_first_cell_of_a_process_costs(known):
     shared = known.copy()
     later = shared.duplicated(["backend", "arm", "process", "phase"])
     shared.loc[later, "compile_s"] = 0.0
-    jobs = {job.backend: job for job in ledger.jobs(shared, [("64-64-64-1", 65_536)], "cold")}
+    jobs = {job.backend: job for job in costs.costs(shared, [("64-64-64-1", 65_536)], "cold")}
     assert np.median(jobs["numba"].compile_s) == pytest.approx(1.5, rel=0.3)
 
 
@@ -122,7 +124,7 @@ def test_code_shared_by_shapes_is_paid_by_the_first_of_its_network(known):
     measured = [("3-2-1", 1, 0.4), ("3-2-1", 32, 0.0), ("8-32-1", 1, 1.3), ("8-32-1", 32, 0.02), ("4-4-1", 1, 0.0)]
     rows = pd.DataFrame(measured, columns=["network", "batch", "compile_s"])
     process = {"run": "r", "backend": "numba", "arm": "", "process": 0, "cache": "cold", "dtype": "float32"}
-    found = ledger.compile_alone_s(rows.assign(**process, device="cpu", phase="step"))
+    found = costs.compile_alone_s(rows.assign(**process, device="cpu", phase="step"))
     assert found.tolist() == [0.4, 0.4, 1.3, 1.3, 1.3]
 
 
@@ -175,7 +177,7 @@ def test_a_change_that_may_lie_anywhere_has_an_open_interval():
 )
 def test_the_recommended_backend_ends_first(known, network, batch, steps, best):
     """Few steps go to the one that starts at once, many to the one that steps fastest; the total is the true one."""
-    found = recommendation.from_rows(known, Network.parse(network), batch, steps)
+    found = recommendation.from_rows(known, Job(Network.parse(network), batch, steps))
     assert found.backend == best
     step_s = synthetic.true_s(best, network, batch, "train")
     speed = synthetic.SPEEDS[best]
@@ -186,7 +188,7 @@ def test_the_recommended_backend_ends_first(known, network, batch, steps, best):
 
 def test_changes_around_the_case_lead_to_the_other_backends(known):
     """Along the steps, numpy gives way to numba where their true totals meet; the interval holds that place."""
-    found = recommendation.from_rows(known, Network((3, 2, 1)), 16, 1000)
+    found = recommendation.from_rows(known, Job(Network((3, 2, 1)), 16, 1000))
     change = next(change for change in found.step_changes if change.after == "numba")
     fixed = {
         name: synthetic.SPEEDS[name].import_s + 0.15 * synthetic.SPEEDS[name].compile_s for name in ("numpy", "numba")
@@ -206,7 +208,7 @@ def test_a_close_race_is_a_tie_or_undecided_and_never_a_win():
     import pandas as pd
 
     both = pd.concat([made, twin], ignore_index=True)
-    found = recommendation.from_rows(both, Network((3, 2, 1)), 256, 1000)
+    found = recommendation.from_rows(both, Job(Network((3, 2, 1)), 256, 1000))
     assert found.outcome == "tie"
     assert set(found.candidates) == {"torch", "tests.bench.specimens:Twin"}
 
@@ -215,7 +217,7 @@ def test_compiling_counts_whichever_of_step_and_train_bore_it(known):
     """A step called first compiles for the loop as well: the job pays it all the same."""
     cold = synthetic.frame(noise=Noise(process=0.01), **KNOWN)
     cold.loc[cold["phase"] == "train", "compile_s"] = 1e-4
-    (job,) = (job for job in ledger.jobs(cold, [("3-2-1", 256)], "cold") if job.backend == "numba")
+    (job,) = (job for job in costs.costs(cold, [("3-2-1", 256)], "cold") if job.backend == "numba")
     assert np.median(job.compile_s) == pytest.approx(synthetic.SPEEDS["numba"].compile_s, rel=0.2)
 
 
@@ -223,7 +225,9 @@ def test_a_backend_that_cannot_be_loaded_here_is_not_recommended(known):
     """A plugin that is gone, or a class whose module is not on the path, is left out and named."""
     for gone in ("uninstalled", "no_such_module:Backend"):
         twin = known[(known["backend"] == "numba") & (known["arm"] == "")].assign(backend=gone, lower_quartile_s=1e-9)
-        found = recommendation.from_rows(pd.concat([known, twin], ignore_index=True), Network((3, 2, 1)), 256, 1000)
+        found = recommendation.from_rows(
+            pd.concat([known, twin], ignore_index=True), Job(Network((3, 2, 1)), 256, 1000)
+        )
         assert gone not in found.candidates
         assert any(f"Not installed here, so left out: {gone}" in note for note in found.notes)
 
@@ -233,7 +237,7 @@ def test_nothing_measured_says_what_to_run(tmp_path, known):
     with pytest.raises(UsageError, match="python -m bench run --quick"):
         bench.recommend("3-2-1", batch=10, root=tmp_path)
     with pytest.raises(UsageError, match=r"float64.*--dtypes float64"):
-        recommendation.from_rows(known, Network((3, 2, 1)), 10, 10, dtype="float64")
+        recommendation.from_rows(known, Job(Network((3, 2, 1)), 10, 10, dtype="float64"))
 
 
 def test_the_library_takes_a_network_in_any_form(tmp_path, known):
@@ -260,18 +264,18 @@ def test_the_latest_run_over_a_grid_is_rested_on(tmp_path, known):
         path = synthetic.store(known.assign(run=name, created=f"2025-01-0{day}T00:00:00Z"), tmp_path)
         manifest = json.loads((path / "run.json").read_text())
         (path / "run.json").write_text(json.dumps(manifest | fields))
-    assert [run.id for run in basis.runs_for("float32", "cpu", root=tmp_path)] == ["1-whole"]
-    assert [run.id for run in basis.runs_for("float32", "cpu", ["3-trial"], tmp_path)] == ["3-trial"]
+    assert [run.id for run in basis.runs_for(ANY, root=tmp_path)] == ["1-whole"]
+    assert [run.id for run in basis.runs_for(ANY, ["3-trial"], tmp_path)] == ["3-trial"]
 
 
 def test_what_limits_the_answer_is_noted(known):
     """Another machine, and a backend that failed, are named."""
-    found = recommendation.from_rows(known, Network((3, 2, 1)), 16, 10, where="Measured on another machine.")
+    found = recommendation.from_rows(known, Job(Network((3, 2, 1)), 16, 10), where="Measured on another machine.")
     notes = " ".join(found.notes)
     assert notes.startswith("Measured on another machine.")
     assert found.basis == time_model.ELSEWHERE
     assert "compile" not in notes
-    cold = recommendation.from_rows(known[known["cache"] == "cold"], Network((3, 2, 1)), 16, 10)
+    cold = recommendation.from_rows(known[known["cache"] == "cold"], Job(Network((3, 2, 1)), 16, 10))
     assert any(note.startswith("No warm compile cache was measured for numba, jax:") for note in cold.notes) or any(
         note.startswith("No warm compile cache was measured for jax, numba:") for note in cold.notes
     )

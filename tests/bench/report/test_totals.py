@@ -4,6 +4,7 @@ import pytest
 
 from backends import Network
 from bench.advice import recommendation
+from bench.advice.job import Job
 from bench.report import answers, page
 from bench.report import rows as tables
 from bench.verdicts.statistics import cell_estimates
@@ -33,7 +34,7 @@ def test_outlook_says_what_recommend_says(found, steps, cache):
     alone = list(answers.outlooks(page.without_receipts(own)))
     one = next(o for o in alone if (o.network, o.dtype, o.cache) == ("3-2-1", "float32", cache))
     cell = next(c for c in one.cells if (c.batch, c.steps) == (256, steps))
-    asked = recommendation.from_rows(own, Network((3, 2, 1)), 256, steps, cache=cache)
+    asked = recommendation.from_rows(own, Job(Network((3, 2, 1)), 256, steps, cache=cache))
     expected = dict(zip(asked.rows["backend"], asked.rows["total_s"], strict=True))
     assert {total.backend: total.total_s for total in cell.totals} == pytest.approx(expected, rel=0.03)
     assert cell.leaders == asked.candidates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -158,12 +159,24 @@ def test_default_backend_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) ->
 
     def recommend(*job: object) -> SimpleNamespace:
         asked.append(job)
-        return SimpleNamespace(backend="numpy", outcome="tie", basis="measured here")
+        return SimpleNamespace(
+            backend="numpy", outcome="tie", basis="measured here", threads=1, searched_threads=(1, 2)
+        )
 
     monkeypatch.setattr(bench, "recommend", recommend, raising=False)
     backend, why = choose_backend(NETWORK, 100, 10, "float64", "cpu")
     assert (backend.name, why) == ("numpy", "recommended: tie, measured here")
     assert asked == [(NETWORK, 100, 10, "float64", "cpu")]
+
+
+def test_a_package_that_only_a_stored_run_names_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recommended ``package.module:Class`` is not loaded; the reason says how to ask for it."""
+    advice = SimpleNamespace(backend="antigravity:Backend", outcome="tie", basis="measured here", searched_threads=(1,))
+    monkeypatch.setattr(bench, "recommend", lambda *_: advice, raising=False)
+    backend, why = choose_backend(NETWORK, 100, 10, "float64", "cpu")
+    assert ":" not in backend.name
+    assert "antigravity:Backend is the fastest measured; to train with it, name it: --backend" in why
+    assert "antigravity" not in sys.modules
 
 
 @pytest.mark.parametrize("fault", [UsageError("no stored run"), BackendUnavailable("recommended, but gone")])

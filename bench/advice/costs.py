@@ -1,0 +1,326 @@
+"""What a whole job costs on one backend: import + compile + place + one call + steps x step, as draws. No files.
+
+    total = import_s + compile_s + place_s + call_s + steps * step_s
+
+``step_s`` is a step inside `train`, which is how the steps of a job are taken; ``call_s`` is what one call from Python
+costs beyond that, the difference of ``step`` and a step inside ``train``. Where ``train`` was not measured, ``step_s``
+is that of ``step`` and ``call_s`` is zero. A job with a new batch for each step, or a pass forward, takes ``place`` and
+``step`` or ``forward`` each time; then ``place_s`` and ``call_s`` are zero.
+
+Each part is known as far as its draws agree: import and compile scatter as they did from process to process, place and
+step as `bench.advice.time_model` says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.advice.job import Job
+from bench.advice.time_model import (
+    CARRIED,
+    ELSEWHERE,
+    EXTRAPOLATED,
+    INTERPOLATED,
+    MEASURED,
+    Shape,
+    TimeModel,
+    draw,
+    place_of,
+)
+from bench.results import timed
+from bench.verdicts import statistics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+LEAST_COMPILE_S = 0.02
+"""A first call that takes no longer beyond a steady one compiled nothing worth a note."""
+
+CompileTimes = dict[str, dict[Shape, Floats]]
+"""By state of the compile cache and by shape: seconds of compiling, one a process."""
+
+DRAWS = 1000
+SINGLE_SCATTER = 0.15
+"""Log scatter of an import or a compilation that was measured in one process alone."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One backend's parts of a total, for a list of shapes; draws are ``[DRAWS, shapes]``, in seconds.
+
+    Attributes:
+        backend: its name.
+        import_s: draws, the same for every shape.
+        compile_s: likewise, taken at the first shape.
+        place_s: of every shape.
+        call_s: of every shape.
+        step_s: of every shape.
+        basis: what the step of the first shape rests on.
+        phase: ``train``, ``step`` or ``forward``: where ``step_s`` comes from.
+        cache: the compile cache that ``compile_s`` was measured with; it may not be the one asked for.
+        device: ``"cpu"`` or ``"cuda"``.
+        threads: that it uses for the first shape.
+        label: its name among the backends compared; another one than ``backend`` if that is there on two devices.
+        p99_s: 99th percentile of a step of the first shape, over rounds of one or more calls.
+    """
+
+    backend: str
+    import_s: Floats
+    compile_s: Floats
+    place_s: Floats
+    call_s: Floats
+    step_s: Floats
+    basis: str
+    phase: str
+    cache: str
+    device: str = "cpu"
+    threads: int = 1
+    label: str = ""
+    p99_s: float = math.nan
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.backend)
+
+    @property
+    def fixed_s(self) -> Floats:
+        """All but the steps."""
+        return self.import_s + self.compile_s + self.place_s + self.call_s
+
+    def total_s(self, steps: float) -> Floats:
+        """Return draws of the total."""
+        return self.fixed_s + steps * self.step_s
+
+
+def costs(
+    frame: pd.DataFrame, shapes: Sequence[Shape], cache: str = "warm", seed: int = 0, job: Job | None = None
+) -> list[Cost]:
+    """Return what it costs on each backend that has times, with each device and number of threads.
+
+    Args:
+        frame: rows of one dtype, as `bench.results.load` gives them.
+        shapes: the shape asked for first, then any others.
+        cache: the compile cache to assume, ``warm`` or ``cold``.
+        seed: of the draws.
+        job: what is done with each batch; by default training on the same one.
+    """
+    good = timed(frame, arm="")
+    phases = job.phases if job else ("step", "train")
+    cells = statistics.cell_estimates(good[good["phase"].isin(phases)])
+    several = good["device"].nunique() > 1
+    known = []
+    for number, (key, rows) in enumerate(good.groupby(["backend", "device", "threads"], sort=False)):
+        backend, device, threads = str(key[0]), str(key[1]), int(key[2])
+        of_backend = (cells["backend"] == backend) & (cells["device"] == device) & (cells["threads"] == threads)
+        rng = np.random.default_rng([seed, number])
+        parts = _parts(rows, cells[of_backend], shapes, cache, rng, job is not None and job.places)
+        if parts:
+            label = f"{backend} on {device}" if several else backend
+            known.append(Cost(backend, **parts, device=device, threads=threads, label=label))
+    return known
+
+
+def with_best_threads(known: Sequence[Cost], steps: float) -> list[Cost]:
+    """Return one cost a backend and device: for each shape that of the number of threads with the least total."""
+    groups: dict[str, list[Cost]] = {}
+    for cost in known:
+        groups.setdefault(cost.label, []).append(cost)
+    return [_joined(group, steps) for group in groups.values()]
+
+
+def _joined(group: Sequence[Cost], steps: float) -> Cost:
+    if len(group) == 1:
+        return group[0]
+    totals = np.array([np.median(cost.total_s(steps), axis=0) for cost in group])
+    best = totals.argmin(axis=0)
+    joined: dict[str, Any] = {
+        name: np.stack([getattr(group[number], name)[:, shape] for shape, number in enumerate(best)], axis=1)
+        for name in ("place_s", "call_s", "step_s")
+    }
+    first: Cost = group[int(best[0])]
+    return replace(first, **joined)
+
+
+def _parts(
+    rows: pd.DataFrame,
+    cells: pd.DataFrame,
+    shapes: Sequence[Shape],
+    cache: str,
+    rng: np.random.Generator,
+    places: bool,
+) -> dict[str, Any]:
+    """Return the fields of a `Cost`, from the rows and estimates of one backend; none if they do not tell."""
+    of_phase = {str(phase): estimates for phase, estimates in cells.groupby("phase", sort=False)}
+    if places:
+        phase = next((name for name in ("forward", "step") if name in of_phase), "")
+        if not phase or "place" not in of_phase:
+            return {}
+        step_s, basis = phase_s(of_phase[phase], shapes, rng)
+        middle_s = float(np.median(step_s[:, 0]))
+        again_s, _ = phase_s(of_phase["place"], shapes, rng)
+        placed_s = float(np.median(again_s[:, 0]))
+        step_s = step_s + again_s
+        call_s = placing_s = np.zeros_like(step_s)
+    else:
+        phase = next((name for name in ("train", "step") if name in of_phase), "")
+        if not phase:
+            return {}
+        step_s, basis = phase_s(of_phase[phase], shapes, rng)
+        middle_s, placed_s = float(np.median(step_s[:, 0])), 0.0
+        call_s = np.zeros_like(step_s)
+        if phase == "train" and "step" in of_phase:
+            call_s = np.maximum(phase_s(of_phase["step"], shapes, rng)[0] - step_s, 0.0)
+        placing_s = _place_s(rows, shapes, rng)
+    compiled = ("forward",) if phase == "forward" else ("step", "train")
+    compiling_s, state = compile_s(compile_times(rows, compiled), shapes[0], cache, rng)
+    p99_s = _tail(rows, phase, shapes[0]) * middle_s
+    if places:
+        p99_s += _tail(rows, "place", shapes[0]) * placed_s
+    return {
+        "import_s": _scattered(rows.groupby(["run", "process"])["import_s"].first().to_numpy(float), rng),
+        "compile_s": compiling_s,
+        "place_s": placing_s,
+        "call_s": call_s,
+        "step_s": step_s,
+        "basis": basis,
+        "phase": phase,
+        "cache": state,
+        "p99_s": p99_s,
+    }
+
+
+def _tail(rows: pd.DataFrame, phase: str, shape: Shape) -> float:
+    """Return the 99th percentile of a phase's rounds over their median, at the measured shape that is nearest."""
+    own = rows[rows["phase"] == phase]
+    target = np.array(place_of(shape))
+    places = {
+        key: np.abs(np.array(place_of(Shape(str(key[0]), int(key[1])))) - target).sum()
+        for key in own.groupby(["network", "batch"]).groups
+    }
+    if not places:
+        return math.nan
+    network, batch = min(places, key=lambda key: float(places[key]))
+    nearest = own[(own["network"] == network) & (own["batch"] == batch)]
+    ratios = [np.asarray(times, float) / np.median(times) for times in nearest["round_s"] if len(times)]
+    return float(np.quantile(np.concatenate(ratios), 0.99)) if ratios else math.nan
+
+
+def phase_s(figures: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generator) -> tuple[Floats, str]:
+    """Return draws ``[DRAWS, shapes]`` of a phase's seconds, and what the first shape rests on.
+
+    Args:
+        figures: rows of `bench.verdicts.statistics.cell_estimates` of one backend and phase.
+        shapes: any; measured ones keep their times, others are predicted.
+        rng: of the draws.
+    """
+    known = list(map(Shape, figures["network"].astype(str), figures["batch"].astype(int)))
+    model = TimeModel.fit(known, figures["log_s"], _widened(figures["variance"], figures["dof"]))
+    mean, covariance = model.predict(shapes)
+    basis = model.basis(shapes[0])
+    return np.exp(draw(mean, covariance, DRAWS, rng)), basis
+
+
+def _widened(variance: pd.Series[float], dof: pd.Series[float]) -> Floats:
+    """Return variances under which a normal interval is as wide as Student's; a scatter of 10 % where unknown."""
+    from bench.verdicts.student import quantile
+
+    factor = (quantile(0.975, dof.to_numpy(float)) / 1.96) ** 2
+    return np.asarray(np.nan_to_num(variance.to_numpy(float) * factor, nan=0.01))
+
+
+def _place_s(rows: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generator) -> Floats:
+    """Return draws of the seconds of placing each shape the first time."""
+    placed = rows[rows["place_s"] > 0].groupby(["network", "batch"])["place_s"]
+    logs = placed.apply(lambda seconds: np.log(seconds).mean())
+    if logs.empty:
+        return np.zeros((DRAWS, len(shapes)))
+    spread = placed.apply(lambda seconds: np.log(seconds).var()).fillna(SINGLE_SCATTER**2) / placed.size()
+    model = TimeModel.fit([Shape(str(n), int(b)) for n, b in logs.index], logs, spread)
+    return np.exp(draw(*model.predict(shapes), DRAWS, rng))
+
+
+def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train")) -> CompileTimes:
+    """Return what compiling some phases took one backend, whichever was dearer: a step by itself or in a loop, say.
+
+    In a process that calls both, the first may compile for the other.
+    """
+    rows = rows[rows["phase"].isin(phases)]
+    dearer = rows.assign(compile_s=compile_alone_s(rows))
+    process = ["network", "batch", "cache", "run", "process"]
+    worst = dearer.groupby(process, sort=False)["compile_s"].max()
+    found: CompileTimes = {}
+    for (cache, network, batch), seconds in worst.groupby(["cache", "network", "batch"], sort=False):
+        found.setdefault(str(cache), {})[Shape(str(network), int(batch))] = seconds.to_numpy(float)
+    return found
+
+
+def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
+    """Return the seconds that compiling each row's shape would take as the first of its process.
+
+    A shape that compiled next to nothing, also beside a twentieth of the dearest before it, found the work done: by
+    an earlier shape of its own network, or else by the dearest, since frameworks share code between shapes and do not
+    say so.
+    """
+    import pandas as pd
+
+    parts = [
+        _alone_in_process(own) for _, own in rows.groupby(["run", "backend", "arm", "process", "cache"], sort=False)
+    ]
+    return pd.concat(parts).reindex(rows.index) if parts else rows["compile_s"]
+
+
+def _alone_in_process(rows: pd.DataFrame) -> pd.Series[float]:
+    """Do so for the rows of one process, in the order in which they were measured."""
+    shapes = list(rows[["network", "batch", "dtype", "device"]].itertuples(index=False, name=None))
+    own_s: dict[tuple[str, ...], float] = {}
+    for shape, seconds in zip(shapes, rows["compile_s"].fillna(0.0), strict=True):
+        own_s[shape] = max(own_s.get(shape, 0.0), seconds)
+    of_network: dict[str, float] = {}
+    dearest = 0.0
+    alone = {}
+    for shape, seconds in own_s.items():
+        alone[shape] = seconds
+        for shared_s in (of_network.get(shape[0], 0.0), dearest):
+            if alone[shape] < max(LEAST_COMPILE_S, dearest / 20):
+                alone[shape] = max(alone[shape], shared_s)
+        of_network[shape[0]] = max(of_network.get(shape[0], 0.0), seconds)
+        dearest = max(dearest, seconds)
+    return rows.assign(alone_s=[alone[shape] for shape in shapes])["alone_s"]
+
+
+def compile_s(times: CompileTimes, shape: Shape, cache: str, rng: np.random.Generator) -> tuple[Floats, str]:
+    """Return draws of the seconds of compiling a shape first of all in a process, and the cache they hold for.
+
+    They are those of the measured shape that is nearest, in a process that began with ``cache`` where one did.
+    """
+    if not times:
+        return np.zeros((DRAWS, 1)), cache
+    state = cache if cache in times else min(times)
+    target = np.array(place_of(shape))
+    nearest = min(times[state], key=lambda one: float(np.abs(np.array(place_of(one)) - target).sum()))
+    return _scattered(times[state][nearest], rng), state
+
+
+def _scattered(seconds: Floats, rng: np.random.Generator) -> Floats:
+    """Return draws ``[DRAWS, 1]`` about the geometric mean of positive seconds; zero where all are."""
+    seconds = seconds[np.isfinite(seconds)]
+    if len(seconds) == 0 or seconds.max() <= 0:
+        return np.zeros((DRAWS, 1))
+    logs = np.log(np.maximum(seconds, 1e-9))
+    if logs.max() - logs.min() > 5:  # some are next to nothing: a mean of logarithms would be, too
+        logs = np.full(1, math.log(seconds.mean()))
+    error = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else SINGLE_SCATTER
+    return np.asarray(np.exp(logs.mean() + error * rng.standard_normal((DRAWS, 1))))
+
+
+def weakest(bases: Sequence[str]) -> str:
+    """Return the weakest of some bases."""
+    order = (MEASURED, CARRIED, ELSEWHERE, INTERPOLATED, EXTRAPOLATED)
+    return max(bases, key=order.index, default=EXTRAPOLATED)

@@ -1,0 +1,69 @@
+"""What a person asks about: a network, rows, steps, and what it may run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from backends import Network
+from bench.advice.time_model import Shape
+
+Work = Literal["train", "forward"]
+WORK: tuple[Work, ...] = ("train", "forward")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job; the phases that its time comes from are `phases`.
+
+    Attributes:
+        network: the layer sizes.
+        rows: of the batch.
+        steps: of gradient descent; passes forward for ``phase="forward"``.
+        threads: that it may use; ``None`` lets each backend have the number that it is fastest with.
+        device: ``"cpu"`` or ``"cuda"``; ``None`` weighs every device that was measured.
+        dtype: ``"float32"`` or ``"float64"``.
+        cache: whether the compile cache is ``"warm"`` (the job ran before) or ``"cold"``.
+        phase: ``"train"``, or ``"forward"`` for inference: a pass forward with fresh inputs each time.
+        fresh: whether each step of training has a new batch, which is placed first.
+
+    Raises:
+        ValueError: rows or steps that cannot be.
+    """
+
+    network: Network
+    rows: int
+    steps: int = 1000
+    threads: int | None = None
+    device: str | None = None
+    dtype: str = "float32"
+    cache: str = "warm"
+    phase: Work = "train"
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.steps < 0:
+            raise ValueError(f"batch must be 1 or more and steps 0 or more, got batch {self.rows}, steps {self.steps}")
+        if self.phase not in WORK:
+            raise ValueError(f"phase must be train or forward, got {self.phase!r}")
+
+    @property
+    def shape(self) -> Shape:
+        """The network and the rows."""
+        return Shape(str(self.network), self.rows)
+
+    @property
+    def places(self) -> bool:
+        """Whether every step begins with a new batch."""
+        return self.fresh or self.phase == "forward"
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The measured phases that its time comes from: any of them where each step uses the same batch, else both."""
+        if self.phase == "forward":
+            return ("place", "forward")
+        return ("place", "step") if self.fresh else ("step", "train")
+
+    def is_measured_by(self, phases: frozenset[str]) -> bool:
+        """Return whether cells of these phases tell what the job takes."""
+        return phases.issuperset(self.phases) if self.places else not phases.isdisjoint(self.phases)
