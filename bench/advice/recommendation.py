@@ -139,7 +139,9 @@ def recommend(
     if measure:
         from bench.measure.measure_case import measure_case
 
-        measured = measure_case(job.network, job.rows, job.dtype, job.device or "cpu", job.threads, root)
+        measured = measure_case(
+            job.network, job.rows, job.dtype, job.device or "cpu", job.threads, root, phases=job.phases
+        )
         chosen = joined(measured, chosen)
     return from_runs(chosen, job, margin, root)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.cli import flags
 
 if TYPE_CHECKING:
+    from bench.advice.job import Job
     from bench.advice.recommendation import Recommendation
     from bench.results import Run
 
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     )
     chosen = runs_for(job, args.stored, args.results)
     if args.measure:
-        chosen = joined(_measured(args), chosen)
+        chosen = joined(_measured(args, job), chosen)
     found = from_runs(chosen, job, args.margin, args.results)
     if args.json:
         document.show(_document(found))
@@ -63,21 +64,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(args: argparse.Namespace) -> Run:
-    """Time the case, with progress on stderr."""
+def _measured(args: argparse.Namespace, job: Job) -> Run:
+    """Time the job's case, with progress on stderr."""
     from bench.measure.measure_case import measure_case
     from bench.terminal import terminal
 
     with terminal.progress("measuring") as bar:
         return measure_case(
-            args.network,
-            args.batch,
-            args.dtype,
-            args.device or "cpu",
-            args.threads,
+            job.network,
+            job.rows,
+            job.dtype,
+            job.device or "cpu",
+            job.threads,
             args.results,
             sys.argv,
             lambda state: bar.update(state.fraction, state.text),
+            job.phases,
         )
 
 

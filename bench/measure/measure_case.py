@@ -11,6 +11,7 @@ from backends import Network
 from bench.errors import UsageError
 from bench.machine import default_threads
 from bench.measure import budget, campaign, contenders
+from bench.measure.estimate import step_s
 from bench.measure.plan import Plan, asked_groups
 from bench.names import CASE
 from bench.results import Run
@@ -23,6 +24,8 @@ MOST_ESTIMATE_S = 2 * BUDGET_S
 """An estimate before anything was measured may be twice too long."""
 
 PHASES = ("step", "train")
+SHORT_STEP_S = 5e-3
+"""A longer step has enough work for all threads."""
 
 
 def measure_case(
@@ -34,8 +37,11 @@ def measure_case(
     root: Path | None = None,
     command: Sequence[str] = (),
     report: Callable[[Progress], None] = campaign.silent,
+    phases: Sequence[str] = PHASES,
 ) -> Run:
     """Measure a case in as many processes as the time allows, with the compile caches of earlier runs.
+
+    Unless told, a short step is timed with one thread and with all: more threads may cost more than they save.
 
     Raises:
         UsageError: the device or the threads are not here, the batch does not fit in memory or not in the time.
@@ -44,7 +50,8 @@ def measure_case(
     if threads:
         contenders.check_threads([threads])
     groups = asked_groups([network], [rows], [dtype], [device], len(names))
-    asked = Plan(groups, PHASES, names, threads=(threads or default_threads(),), own_cache=False)
+    counts = (threads,) if threads else _threads(network, rows, device)
+    asked = Plan(groups, tuple(phases), names, threads=counts, own_cache=False)
     pace = campaign.earlier_pace(root)
     fitted = budget.fit(replace(asked, timeout_s=BUDGET_S), BUDGET_S, pace)
     if budget.estimate_s(fitted, pace) > BUDGET_S:
@@ -55,3 +62,10 @@ def measure_case(
             f"this takes {BUDGET_S:.0f} s; in longer: python -m bench run --networks {network} --batches {rows}"
         )
     return campaign.measure(fitted, CASE, command=command, root=root, report=report)
+
+
+def _threads(network: Network, rows: int, device: str) -> tuple[int, ...]:
+    """Return the numbers of threads to try."""
+    every = default_threads()
+    short = device == "cpu" and step_s(network, rows) < SHORT_STEP_S
+    return tuple(sorted({1, every})) if short else (every,)
