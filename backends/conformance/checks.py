@@ -62,7 +62,7 @@ def _on_case(claim: str, subject: Subject, case: Case, judge: Callable[..., list
 RULES: dict[str, Rule] = {
     **{claim: Rule(partial(_judge_stage, claim)) for claim in STAGES},
     "step": Rule(_judge_step),
-    "train": Rule(trajectory.check_train, trajectory.TRAINED),
+    "train": Rule(trajectory.check_train),
     "sign": Rule(sign.check_sign, sign.SIGNED),
     "layouts": Rule(arrays.check_layouts, own_cases=True),
     "values": Rule(arrays.check_values, own_cases=True),

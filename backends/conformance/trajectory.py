@@ -8,54 +8,94 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, Layer
+from backends.base import Array, Backend, Layer, Network
 from backends.conformance import oracle
 from backends.conformance.bounds import Ball
 from backends.conformance.cases import Case
+from backends.conformance.chains import FAR, NEAR, judge_chain, judge_divergence, judge_exact
 from backends.conformance.composed import BallLayer, ball_of_step, exact_params
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params, train_to_the_end
 from backends.conformance.subject import Problem, Subject, precision_of
 
-TRAINED = ("3-2-1/n=3/tutorial", "3-2-1/n=64/normal", "8-32-1/n=257/normal")
-AFTER = (0, 1, 6)
+OVERFLOWED = "3-2-1/n=3/tutorial"
 OVERFLOWING_RATE = {"float32": 1e20, "float64": 1e120}
 LONGEST = 8
+LONG = "3-3-2/n=8/normal/seed=4"
+MIDDLE = ("2-3-3-2/n=8/normal/seed=4", "3-3-16/n=8/normal/seed=4", "3-2-1/n=4097/normal/seed=4")
+EXACT = ((3, 3, 2), (2, 3, 3, 2), (3, 3, 16))
+"""Networks of which each output is a sum of as many parts as a power of two, and of LONG and MIDDLE: compiled once."""
+FEW_WORK = ((1 << 18, (0, 1, 2)), (1 << 24, (0, 1)))
+"""Rows times parameters up to which the steps after so many are judged; beyond, the first step alone."""
 
 
 def check_train(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
-    """Judge single steps out of `train`, and training that overflows."""
-    for case in cases:
-        backend, problem = subject.on(case.network), case.problem(subject.dtype)
-        yield from judge_local_steps(backend, problem).findings
-        if case.values == "tutorial":
-            overflowing = replace(problem, learning_rate=OVERFLOWING_RATE[subject.dtype])
-            yield from judge_overflow(backend, overflowing).findings
+    """Judge long training, training that overflows, and single steps out of `train` on every case, up to a failure."""
+    by_size = sorted(cases, key=lambda case: case.rows * case.network.parameter_count)
+    for tally in chain(_long_training(subject, cases), (_first_steps(subject, case) for case in by_size)):
+        yield from tally.findings
+        if any(finding.status == "fail" for finding in tally.findings):
+            return
 
 
-def judge_local_steps(backend: Backend, problem: Problem) -> Tally:
-    """Judge the state after ``k + 1`` steps from the state after ``k`` as the backend returned it, for several ``k``.
+def _long_training(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Tally]:
+    """Judge exact training, rates that change between calls, divergence, and chains of many steps."""
+    if OVERFLOWED not in map(str, cases):
+        return
+    compiles = subject.kind.capabilities.compiles and not subject.deep
+    for sizes in EXACT[:2] if compiles else EXACT:
+        backend = subject.on(Network(sizes))
+        yield judge_exact(backend, turning=False)
+        yield judge_exact(backend, turning=True)
+    backend, problem = _made(subject, LONG)
+    for rate in (0.25, 0.0, 0.5, -0.125, 0.25):
+        yield judge_local_steps(backend, replace(problem, learning_rate=rate))
+    yield from judge_divergence(backend, problem)
+    backend, problem = _made(subject, OVERFLOWED)
+    yield judge_overflow(backend, replace(problem, learning_rate=OVERFLOWING_RATE[subject.dtype]))
+    for name in (LONG, *MIDDLE):
+        backend, problem = _made(subject, name)
+        few = compiles and name not in (LONG, MIDDLE[0])
+        steps = {*(NEAR[:3] if few else NEAR), *(FAR if name == LONG else ())}
+        if backend.captured_steps:  # from so many on it works in another way
+            steps |= {backend.captured_steps - 1, backend.captured_steps, backend.captured_steps + 1}
+        yield judge_chain(backend, problem, tuple(sorted(steps)))
 
-    Where equal input need not give equal bits, the step goes on from the placed state instead. A backend that takes
-    many steps in another way than few may say from how many in ``captured_steps``: the first such is judged as well.
+
+def _first_steps(subject: Subject, case: Case) -> Tally:
+    compiles = subject.kind.capabilities.compiles and not subject.deep  # every number of steps anew
+    return judge_local_steps(subject.on(case.network), case.problem(subject.dtype), first_alone=compiles)
+
+
+def _made(subject: Subject, name: str) -> tuple[Backend, Problem]:
+    case = Case.parse(name)
+    return subject.on(case.network), case.problem(subject.dtype)
+
+
+def judge_local_steps(backend: Backend, problem: Problem, first_alone: bool = False) -> Tally:
+    """Judge the state after ``k + 1`` steps from the state after ``k`` as the backend returned it, for the first ``k``.
+
+    Where equal input need not give equal bits, the step goes on from the placed state instead.
     """
     p = precision_of(backend, problem.work)
     tally = Tally(problem.name, p, backend.dtype)
     repeats = "process" in backend.capabilities.deterministic
-    captured = getattr(backend, "captured_steps", None)
-    for k in (*AFTER, captured - 1) if captured else AFTER:
-        state, _ = _trained(tally, backend, problem, k)
+    after = (0,) if first_alone else next((after for work, after in FEW_WORK if problem.work <= work), (0,))
+    state: Any = problem.params
+    for k in after:
         here = replace(problem, params=state)
         new, losses = _trained(tally, backend, problem, k + 1) if repeats else _trained(tally, backend, here, 1)
         expected, loss = ball_of_step(here, exact_params(here, p), p)
         if tally.require("train", "losses", losses, (k + 1 if repeats else 1,)):
             tally.judge("train", f"loss of step {k}", losses[-1], loss)
         judge_params(tally, "train", new, expected)
+        state = new
     return tally
 
 

@@ -1,0 +1,188 @@
+"""Long training: `train` for any number of steps against the chain of its own single steps, and where it is exact.
+
+    chain     the state after k + 1 steps is one exact step from the state after k, for each link that is looked at
+    whole     training for k steps at once gives what the chain gives: bit for bit, or where its bits differ, within
+              the composed bound of k steps from the start
+    exact     every step halves all parameters that move, or turns their sign, and no operation rounds: there is one
+              right bit pattern for every loss and for the params after any number of steps, in any order of summation
+
+Bits may rightly differ where the backend does not promise equal bits, or where `train` sums in another way than its
+single steps: then it does so for few steps too, or says in ``captured_steps`` from how many on. No claims here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from backends.base import Array, Backend, Layer, Params, TrainingDiverged
+from backends.conformance.composed import Trajectory, ball_of_step, balls_of_steps, exact_params
+from backends.conformance.judge import Tally
+from backends.conformance.stages import judge_params, train_to_the_end
+from backends.conformance.subject import Problem, precision_of
+
+NEAR = tuple(range(18))
+FAR = (31, 32, 33, 63, 64, 65, 100, 101, 127, 128, 129, 255, 256, 300, 301, 511, 512, 1000, 1001, 1023, 1024)
+COMPOSED = 33
+"""Steps up to which the composed bound is worth its time; beyond, other bits are judged from the run before."""
+HIDDEN_BIAS = 800.0
+"""tanh of it is one, and its slope zero, to the last bit in every dtype and by every formula."""
+
+
+def judge_chain(backend: Backend, problem: Problem, steps: tuple[int, ...]) -> Tally:
+    """Judge every loss and the params of `train` for each number of ``steps``."""
+    p = precision_of(backend, problem.work)
+    tally = Tally(f"{problem.name}, {steps[-1]} steps", p, backend.dtype)
+    batch = backend.place_batch(problem.inputs, problem.targets)
+    states, losses = _chain(tally, backend, problem, batch, steps)
+    for k in steps:
+        if k + 1 in states:
+            here = replace(problem, params=states[k])
+            state, loss = ball_of_step(here, exact_params(here, p), p)
+            tally.judge("train", f"loss of step {k}", losses[k], loss)
+            judge_params(tally, "train", states[k + 1], state)
+    trajectory: Trajectory = []
+    may_differ = "process" not in backend.capabilities.deterministic
+    before: tuple[Params, Array] = (problem.params, losses[:0])
+    for k in steps:
+        got, own = _trained(tally, backend, problem, batch, k)
+        if tally.require("train", f"losses of {k} steps", own, (k,)):
+            if _same((got, own), (states[k], losses[:k])):
+                tally.confirm("train")
+            elif k <= COMPOSED:
+                may_differ = True
+                trajectory = trajectory or balls_of_steps(problem, COMPOSED, p)
+                _judge_whole(tally, k, got, own, trajectory)
+            elif not (may_differ or k >= (backend.captured_steps or k + 1)):
+                tally.refute(
+                    "train", f"{k} steps at once and one by one give other bits, and {COMPOSED} or fewer do not"
+                )
+            elif len(before[1]) == k - 1 and np.array_equal(before[1], own[:-1]):
+                here = replace(problem, params=before[0])
+                state, loss = ball_of_step(here, exact_params(here, p), p)
+                tally.judge("train", f"loss of step {k - 1} of {k}", own[-1], loss)
+                judge_params(tally, "train", got, state)
+        before = got, own
+    return tally
+
+
+def _chain(
+    tally: Tally, backend: Backend, problem: Problem, batch: Any, steps: tuple[int, ...]
+) -> tuple[dict[int, Params], Array]:
+    """Return the params after each number of ``steps``, trained one at a time, and every loss."""
+    params, losses = backend.place_params(problem.params), np.empty(steps[-1], backend.dtype)
+    states = {0: problem.params}
+    for k in range(steps[-1]):
+        params, (losses[k],) = train_to_the_end(tally, backend, problem, params, batch, 1)
+        if k + 1 in steps:
+            states[k + 1] = backend.fetch(params)
+    return states, losses
+
+
+def _trained(tally: Tally, backend: Backend, problem: Problem, batch: Any, k: int) -> tuple[Params, Array]:
+    placed = backend.place_params(problem.params)
+    params, losses = train_to_the_end(tally, backend, problem, placed, batch, k)
+    return backend.fetch(params), losses
+
+
+def _judge_whole(tally: Tally, k: int, params: Params, losses: Array, trajectory: Trajectory) -> None:
+    """Judge training for ``k`` steps from the start alone."""
+    for j in range(k):
+        tally.judge("train", f"loss of step {j} of {k}", losses[j], trajectory[j][1])
+    if k:
+        judge_params(tally, "train", params, trajectory[k - 1][0])
+
+
+def judge_exact(backend: Backend, turning: bool) -> Tally:
+    """Judge training in which no operation rounds, and every step halves what moves, or turns its sign.
+
+    Inputs and targets are zero, and hidden layers are one, so that every output is a sum ``s`` of equal parts, its
+    weights and its bias, and a step makes each part ``(1 - 2 m rate / outputs)`` times as large, ``m`` the number of
+    parts. At the right rate that is a half, down from a power of two; at four times the rate, minus one.
+    """
+    rows, network = 8, backend.network
+    parts, outputs = network.sizes[-2] + 1, network.outputs
+    rate = outputs / (4 * parts)
+    bits = 55 if backend.dtype == "float32" else 480
+    first = 2.0**bits
+    hidden = [Layer(np.zeros((o, i)), np.full(o, HIDDEN_BIAS)) for o, i in network.layer_shapes[:-1]]
+    signs = np.where(np.arange(outputs) % 2, -1.0, 1.0) * first
+
+    def state(factor: float) -> Params:
+        last = Layer(np.tile(signs[:, None] * factor, (1, parts - 1)), signs * factor)
+        return tuple(Layer(w.astype(backend.dtype), b.astype(backend.dtype)) for w, b in (*hidden, last))
+
+    x, y = np.zeros((rows, network.inputs), backend.dtype), np.zeros((rows, outputs), backend.dtype)
+    factor = -1.0 if turning else 0.5
+    problem = Problem(f"{network}/n={rows}, exact", state(1.0), x, y, 4 * rate if turning else rate)
+    tally = Tally(problem.name, precision_of(backend, problem.work), backend.dtype)
+    batch = backend.place_batch(x, y)
+    for k in (1, 2, 5, 9, 17, 40, 100) if not turning else (3, 64, 1023, 1024):
+        got, losses = _trained(tally, backend, problem, batch, k)
+        expected = ((parts * first) ** 2 * factor ** (2.0 * np.arange(k))).astype(backend.dtype)
+        if tally.require("train", f"losses of {k} exact steps", losses, (k,)):
+            if wrong := np.flatnonzero(losses != expected).tolist():
+                tally.refute("train", f"loss of exact step {wrong[0]} of {k}")
+            _judge_bits(tally, k, got, state(factor**k))
+    return tally
+
+
+def _judge_bits(tally: Tally, k: int, got: Params, expected: Params) -> None:
+    for layer, (own, right) in enumerate(zip(got, expected, strict=True), start=1):
+        for label, one, other in zip(("weights", "biases"), own, right, strict=True):
+            if np.array_equal(one, other):
+                tally.confirm("train")
+            else:
+                tally.refute("train", f"{label} of layer {layer} after {k} exact steps")
+
+
+def judge_report(backend: Backend, problem: Problem, steps: int, label: str, step: int | None = None) -> Tally:
+    """Judge what `TrainingDiverged` carries; ``step``, if given, is when it must say that training diverged."""
+    tally = Tally(f"{problem.name}, {label}", precision_of(backend, problem.work), backend.dtype)
+    batch = backend.place_batch(problem.inputs, problem.targets)
+    try:
+        backend.train(backend.place_params(problem.params), batch, problem.learning_rate, steps)
+    except TrainingDiverged as error:
+        shapes = [(w.shape, b.shape) for w, b in problem.params]
+        fetched = backend.fetch(error.params)
+        if tally.require("train", "losses of training that diverged", error.losses, (steps,)):
+            finite = np.isfinite(error.losses)
+            expected = int(finite.argmin()) if not finite.all() else steps
+            last = float(error.losses[expected - 1]) if expected else None
+            if step is not None and expected != step:
+                tally.refute("train", f"losses {error.losses} of training that diverges at step {step}")
+            elif (error.step, error.last_finite_loss) != (expected, last):
+                tally.refute(
+                    "train", f"step {error.step} and loss {error.last_finite_loss}, expected {expected}, {last}"
+                )
+            elif [(w.shape, b.shape) for w, b in fetched] != shapes:
+                tally.refute("train", "the params of training that diverged have other shapes")
+            else:
+                tally.confirm("train")
+    else:
+        tally.refute("train", "training that leaves the finite numbers did not raise TrainingDiverged")
+    return tally
+
+
+def judge_divergence(backend: Backend, problem: Problem) -> list[Tally]:
+    """Judge the report where only the last update overflows, where data are not finite, and where values explode."""
+    dtype = np.dtype(backend.dtype)
+    huge = float(np.finfo(dtype).max) / 4
+    x, y = problem.inputs.copy(), problem.targets.copy()
+    x.flat[x.size // 2], y.flat[-1] = math.nan, math.nan
+    overflowing = replace(problem, targets=problem.targets * dtype.type(100), learning_rate=huge)
+    return [
+        judge_report(backend, overflowing, 1, "only the last update overflows", 1),
+        judge_report(backend, overflowing, 5, "overflowing at once"),
+        judge_report(backend, replace(problem, inputs=x), 3, "NaN in an input", 0),
+        judge_report(backend, replace(problem, targets=y), 3, "NaN in a target", 0),
+        judge_report(backend, replace(problem, learning_rate=30.0), 400, "exploding after some steps"),
+    ]
+
+
+def _same(one: tuple[Params, Array], other: tuple[Params, Array]) -> bool:
+    flat = [[*(array for layer in params for array in layer), losses] for params, losses in (one, other)]
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*flat, strict=True))
