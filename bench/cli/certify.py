@@ -24,6 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Certify; return 1 where the process estimate in use does not keep the promises."""
     from bench import results
+    from bench.measure.budget import MOST_LAPS
     from bench.terminal import certifying, terminal
     from bench.verdicts import certify, conditions, statistics
 
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     frame = results.load(stored)
     found = certify.certify(frame, args.processes, args.trials, args.margin)
     used = found[found["estimate"] == statistics.ESTIMATE].iloc[0]
-    kept = certify.passed(used)
+    rule = certify.certify_rule(frame, MOST_LAPS, args.trials, args.margin)
+    kept = certify.passed(used) and certify.passed(rule)
     needed = None if kept else certify.processes_needed(frame, args.processes, args.trials, args.margin)
     if args.json:
         document.show(
@@ -53,11 +55,12 @@ def run(args: argparse.Namespace) -> int:
                 "estimate": statistics.ESTIMATE,
                 "processes_needed": needed,
                 "rows": found,
+                "rule": dict(rule),
             }
         )
     else:
         out = terminal.console()
-        for part in certifying.certificate(found, statistics.ESTIMATE, kept, args.margin, needed):
+        for part in certifying.certificate(found, rule, statistics.ESTIMATE, kept, args.margin, needed):
             out.print(part)
         if warning := conditions.busy(frame):
             out.print(warning)

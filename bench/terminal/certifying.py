@@ -15,9 +15,18 @@ if TYPE_CHECKING:
 
 
 def certificate(
-    found: pd.DataFrame, estimate: str, kept: bool, margin: float, needed: int | None
+    found: pd.DataFrame, rule: pd.Series[float], estimate: str, kept: bool, margin: float, needed: int | None
 ) -> Iterator[Table | str]:
-    """Yield the verdict on the process estimate in use, then each estimate's rates, and how many processes would do."""
+    """Yield the verdict on the process estimate in use, then the rates of each, and how many processes would do.
+
+    Args:
+        found: as `bench.verdicts.certify.certify` returns it.
+        rule: as `bench.verdicts.certify.certify_rule` returns it.
+        estimate: in use.
+        kept: whether the promises are.
+        margin: of equivalence.
+        needed: processes that would do, if these do not.
+    """
     used = found[found["estimate"] == estimate].iloc[0]
     yield (
         f"{'passed' if kept else 'FAILED'}: {format_count(int(used['comparisons']))} comparisons of "
@@ -27,16 +36,10 @@ def certificate(
     columns: list[Column] = ["process estimate", ("A/A false", "right"), ("95 % holds truth", "right")]
     columns += [("10 % found", "right"), ("found, Holm", "right"), ("+-", "right")]
     rows = [
-        (
-            _name(str(row.estimate)) + (" *" if row.estimate == estimate else ""),
-            format_percent(row.false_positives),
-            format_percent(row.covered),
-            format_percent(row.found),
-            format_percent(row.found_together),
-            format_percent(row.half_width),
-        )
-        for row in found.itertuples()
+        (_name(str(row["estimate"])) + (" *" if row["estimate"] == estimate else ""), *_rates(row))
+        for _, row in found.iterrows()
     ]
+    rows.append((f"until decided, {rule['laps']:.1f} laps *", *_rates(rule)))
     targets = (f"<= {100 * certify.MOST_FALSE:.0f} %", f">= {100 * certify.LEAST_COVERED:.0f} %")
     rows.append(("wanted", *targets, f">= {100 * certify.LEAST_FOUND:.0f} %", "", ""))
     yield table(columns, rows, caption="* in use; +-: half an interval, median")
@@ -46,6 +49,12 @@ def certificate(
             f"Noise as recorded hides a slow-down of 10 % beyond the margin of {100 * margin:.3g} %:\n"
             f"{do} in nine cases of ten; a quieter machine needs fewer."
         )
+
+
+def _rates(row: pd.Series[float]) -> tuple[str, ...]:
+    """Return the rates of one row as text."""
+    names = ("false_positives", "covered", "found", "found_together", "half_width")
+    return tuple(format_percent(row[name]) for name in names)
 
 
 def _name(estimate: str) -> str:

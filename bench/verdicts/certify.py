@@ -4,7 +4,8 @@
 some of the laps, again and again, and in each lap drawn lets a coin say which arm is which: two arms that differ by
 nothing. An interval that misses the ratio 1 is wrong, a verdict faster or slower is a false positive. Then it plants a
 slow-down, by multiplying the times of one arm, and sees how often it is found. Everything else is what
-`bench.verdicts.statistics` does for every comparison.
+`bench.verdicts.statistics` does for every comparison. `certify_rule` does the same with the stopping rule of an
+adaptive campaign on: it looks after each lap, and a cell that is decided gets no more of them.
 
 The coin would hide an arm that is always the slower one; `compare.a_against_a` of the same laps would show it.
 """
@@ -20,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.names import AA, CERTIFICATE, FASTER, MARGIN, SLOWER
+from bench.names import AA, CERTIFICATE, FASTER, MARGIN, SLOWER, UNDECIDED
 from bench.results import timed
-from bench.verdicts import statistics
+from bench.verdicts import statistics, stopping
 from bench.verdicts.statistics import CASE, ESTIMATES
 
 if TYPE_CHECKING:
@@ -154,6 +155,67 @@ def certify(
             }
         )
     return pd.DataFrame(rows)
+
+
+def certify_rule(
+    frame: pd.DataFrame, laps: int, trials: int = 400, margin: float = MARGIN, seed: int = 0
+) -> pd.Series[float]:
+    """Try the stopping rule on recorded noise: as `certify`, but a cell gets laps only until it is decided.
+
+    Args:
+        frame: as `certify` takes it.
+        laps: the most that a cell gets.
+        trials: draws of two arms.
+        margin: of equivalence.
+        seed: of the draws.
+
+    Returns:
+        The rates as one row of `certify`, and ``laps``: how many a cell without a difference got, on average.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    noises = [noise for noise in recorded(frame, statistics.ESTIMATE) if noise.differences.shape[1] >= 2]
+    same, planted, used = [], [], []
+    for _ in range(trials):
+        for noise in noises:
+            drawn = rng.choice(noise.differences.shape[1], min(laps, noise.differences.shape[1]), replace=False)
+            differences = noise.differences[:, drawn] * rng.choice([-1.0, 1.0], len(drawn))
+            ratios, counts = _stopped(differences, margin)
+            same.append(ratios)
+            used.append(counts)
+            planted.append(_stopped(differences + math.log(PLANTED), margin)[0])
+    alone = np.concatenate([statistics.verdicts(ratios, together=False) for ratios in same])
+    found, found_together = (
+        np.concatenate([statistics.verdicts(ratios, together) == SLOWER for ratios in planted])
+        for together in (False, True)
+    )
+    low, high = (np.concatenate([getattr(ratios, end) for ratios in same]) for end in ("low", "high"))
+    return pd.Series(
+        {
+            "comparisons": float(len(alone)),
+            "false_positives": float(np.isin(alone, (FASTER, SLOWER)).mean()),
+            "covered": float(((low <= 1) & (high >= 1)).mean()),
+            "found": float(found.mean()),
+            "found_together": float(found_together.mean()),
+            "half_width": float(np.median(np.sqrt(high / low)) - 1),
+            "laps": float(np.concatenate(used).mean()),
+        }
+    )
+
+
+def _stopped(differences: Floats, margin: float) -> tuple[statistics.Ratios, NDArray[np.int_]]:
+    """Return the ratios of cells that got laps until the stopping rule was content, and how many each got."""
+    cells, most = differences.shape
+    counts = np.full(cells, min(2, most))
+    while True:
+        values = [own[:count] for own, count in zip(differences, counts, strict=True)]
+        mean, variance, dof = statistics.means(values, float(counts.max() - 1))
+        ratios = statistics.weigh(mean, np.sqrt(variance), dof, margin)
+        more = (statistics.verdicts(ratios, rate=stopping.RATE) == UNDECIDED) & (counts < most)
+        if not more.any():
+            return ratios, counts
+        counts = counts + more
 
 
 def recorded(frame: pd.DataFrame, estimate: str) -> Iterator[Noise]:

@@ -84,3 +84,22 @@ def test_cell_that_one_arm_lacks_in_a_round_is_left_out():
     first = made.index[(made["arm"] == "A/A") & (made["process"] == 1)][0]
     (one,) = certify.recorded(made.drop(index=first), "median_s")
     assert one.differences.shape == (11, 4)
+
+
+@pytest.mark.parametrize("loud", [0.008, 0.03])
+def test_the_stopping_rule_keeps_the_promises(loud):
+    """With looks after each lap, false positives stay below 5 % and coverage above 90 %; what is quiet stops early."""
+    rates = certify.certify_rule(noise(processes=24, noise=Noise(process=loud)), laps=8, trials=60)
+    assert rates["false_positives"] <= certify.MOST_FALSE
+    assert rates["covered"] >= certify.LEAST_COVERED
+    assert rates["found"] >= certify.LEAST_FOUND if loud < 0.01 else rates["laps"] > 4
+
+
+def test_a_rule_that_stops_at_the_verdicts_own_level_would_be_seen(monkeypatch):
+    """Looks at 40 % a look, instead of 1 %, cost coverage: the trial tells one rule from another."""
+    made = noise(processes=24, noise=Noise(process=0.03))
+    strict = certify.certify_rule(made, laps=8, trials=60)
+    monkeypatch.setattr(certify.stopping, "RATE", 0.4)
+    lax = certify.certify_rule(made, laps=8, trials=60)
+    assert lax["covered"] < strict["covered"] or lax["found"] < strict["found"]
+    assert lax["laps"] < strict["laps"]

@@ -1,0 +1,127 @@
+"""Adaptive campaigns: which cells a lap measures on which backends, given what earlier laps showed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backends import Network
+from bench.measure import adaptive, campaign, estimate
+from bench.measure.cell import Cell, Group
+from bench.measure.history import History
+from bench.measure.plan import Plan
+from bench.measure.timing import Effort
+from bench.names import AA, COMPARISON
+from bench.results import load
+from bench.verdicts.stopping import open_cells
+
+SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`
+NETWORK, PHASES = Network((3, 2, 1)), ("forward", "step")
+ROWS = (1, 32, 1024)
+PLAN = Plan(
+    tuple(Group(NETWORK, rows, "float32", "cpu") for rows in ROWS),
+    PHASES,
+    ("a", "b", "c"),
+    aa="a",
+    processes=8,
+    budget_s=100.0,
+    effort=Effort(timed_s=0.02),
+    adaptive=True,
+)
+LAPS = list(PLAN.laps())
+STEPS = [Cell(group, "step") for group in PLAN.groups]
+
+
+@pytest.fixture(autouse=True)
+def rate(monkeypatch):
+    """Let every machine be as fast as the next."""
+    monkeypatch.setattr(estimate, "flop_rate", lambda dtype: 1e11)
+
+
+def told(laps, seconds, spent_s=1.0):
+    """Return the history of some laps in which each backend takes its seconds at all cells, or its own at a group."""
+    history = History()
+    for lap in LAPS[:laps]:
+        for process in lap:
+            cells = [cell for cell in PLAN.cells if adaptive.measures(PLAN, process.arm, cell)]
+            for cell in cells:
+                own_s = seconds[process.backend]
+                own_s = own_s.get(cell.group.rows, 1e-3) if isinstance(own_s, dict) else own_s
+                row = {"record": "cell", **process.columns(), **cell.columns(), "status": "ok", "steps": 1}
+                history.learn({**row, "median_s": own_s, "turn_s": [own_s] * 3, "spent_s": spent_s})
+            end = {"record": "process", **process.columns(), "status": "ok", "seconds": 2 + spent_s * len(cells)}
+            history.learn(end)
+    return history
+
+
+def backends_of(tasks, cell):
+    """Return the arms that measure a cell."""
+    return {process.backend + process.arm for process, cells in tasks.items() if cell in cells}
+
+
+def test_the_first_lap_looks_at_everything_and_a_second_copy_at_short_steps():
+    """Every cell on every backend; the A/A arm repeats single steps alone, and no long ones."""
+    tasks = adaptive.tasks(PLAN, LAPS[0], History(), open_cells, 100.0)
+    for cell in PLAN.cells:
+        assert backends_of(tasks, cell) == {"a", "b", "c"} | ({"a" + AA} if cell.phase == "step" else set())
+    large = replace(PLAN, groups=(Group(Network((784, 512, 10)), 32_768, "float32", "cpu"),))
+    assert all(process.arm == "" for process in adaptive.tasks(large, LAPS[0], History(), open_cells, 100.0))
+
+
+def test_the_second_lap_leaves_out_who_is_far_behind():
+    """A backend that took over twice as long as the fastest is not measured again; one at 1.9 times is."""
+    history = told(1, {"a": 1e-3, "b": 1.9e-3, "c": 2.1e-3})
+    tasks = adaptive.tasks(PLAN, LAPS[1], history, open_cells, 1000.0)
+    assert all(backends_of(tasks, cell) == {"a", "b", "a" + AA} for cell in STEPS)
+
+
+@pytest.mark.parametrize(("left_s", "rows"), [(1000.0, {1, 32, 1024}), (20.0, {1, 1024}), (1.0, {1, 1024})])
+def test_when_time_is_short_rows_in_the_middle_go_first(left_s, rows):
+    """The middle goes if its neighbours agree on who is ahead; the least and the most rows never do."""
+    history = told(1, {"a": 1e-3, "b": 1.5e-3, "c": 1.6e-3})
+    tasks = adaptive.tasks(PLAN, LAPS[1], history, open_cells, left_s)
+    assert {cell.group.rows for cells in tasks.values() for cell in cells} == rows
+    history = told(1, {"a": 1e-3, "b": {1: 2e-3, 32: 0.5e-3, 1024: 0.5e-3}, "c": 1.6e-3})
+    tasks = adaptive.tasks(PLAN, LAPS[1], history, open_cells, left_s)
+    assert {cell.group.rows for cells in tasks.values() for cell in cells} == set(ROWS)
+
+
+def test_later_laps_measure_open_cells_on_those_that_may_be_the_fastest():
+    """Only what the rule calls open, only contenders and the copy of one of them; nothing open ends the campaign."""
+    history = told(2, {"a": 1e-3, "b": 1e-3, "c": 9e-3})
+    tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: {(STEPS[1], 1): frozenset("ab")}, 1000.0)
+    assert {cell for cells in tasks.values() for cell in cells} == {STEPS[1]}
+    assert backends_of(tasks, STEPS[1]) == {"a", "b", "a" + AA}
+    assert {s for cells in tasks.values() for s in cells.values()} == {adaptive.MOST_STRETCH * 0.02}
+    assert adaptive.tasks(PLAN, LAPS[2], history, lambda _: {}, 1000.0) == {}
+
+
+def test_a_lap_takes_no_more_than_the_time_left_and_steps_come_first():
+    """Where not all open cells fit, steps go before other phases; where not one fits, there is no lap."""
+    history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3})
+    contenders = {(cell, 1): frozenset("bc") for cell in PLAN.cells}
+    tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, 4.0 + 6.5)
+    assert {cell for cells in tasks.values() for cell in cells} == set(STEPS)
+    assert adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, 3.0) == {}
+
+
+def test_a_campaign_stops_when_all_is_decided(tmp_path, monkeypatch):
+    """Of two backends an order of magnitude apart, the slower rests in the second lap, and few laps decide."""
+    monkeypatch.setenv("PYTHONPATH", str(SPECIMENS))
+    plan = Plan(
+        (Group(Network((1, 1, 1)), 1, "float64", "cpu"),),
+        ("step",),
+        ("specimens:Exact", "specimens:SlowFirstTrain"),
+        aa="",
+        processes=8,
+        budget_s=500.0,
+        effort=Effort(timed_s=0.02, warm_up_s=0.02, least_rounds=2),
+        adaptive=True,
+    )
+    run = campaign.create(plan, COMPARISON, root=tmp_path)
+    outcome = campaign.carry_out(run, plan, rule=open_cells)
+    laps = load(run).groupby("backend")["process"].agg(list)
+    assert 1 in laps["specimens:Exact"]
+    assert 1 not in laps["specimens:SlowFirstTrain"]
+    assert outcome.processes <= 8
+    assert outcome.stopped == ""

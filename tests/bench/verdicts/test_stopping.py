@@ -1,0 +1,34 @@
+"""The stopping rule: which cells of a campaign are open still, from the records that it keeps."""
+
+from backends import Network
+from bench.measure.cell import Cell, Group
+from bench.verdicts.stopping import open_cells
+from tests.bench import synthetic
+from tests.bench.synthetic import Noise
+
+GRID = {"networks": ("3-2-1",), "batches": (1, 64, 4_096), "phases": ("step",), "failed": None, "rounds": 12}
+
+
+def records(**options):
+    """Return rows as a campaign keeps them."""
+    return synthetic.frame(**{**GRID, **options}).to_dict("records")
+
+
+def test_what_is_decided_is_not_open():
+    """Backends far apart in quiet processes leave nothing open."""
+    assert open_cells(records(noise=Noise(process=0.005), processes=4)) == {}
+
+
+def test_an_open_cell_names_those_that_may_be_the_fastest():
+    """Where two backends are six per cent apart in noise, both are contenders, and the slow ones are not."""
+    near = synthetic.true_s("numba", "3-2-1", 64) * 1.06 / synthetic.true_s("jax", "3-2-1", 64)
+    made = records(noise=Noise(process=0.01), processes=3, slower={("jax", "3-2-1", 64): near})
+    cell = Cell(Group(Network((3, 2, 1)), 64, "float32", "cpu"), "step")
+    found = open_cells(made)
+    assert set(found) == {(cell, 2)}
+    assert found[cell, 2] == {"numba", "jax"}
+
+
+def test_the_copy_of_a_backend_is_no_contender():
+    """The A/A arm decides nothing: two copies of one backend alone leave nothing open."""
+    assert open_cells(records(backends=("numba",), noise=Noise(process=0.1))) == {}
