@@ -67,6 +67,14 @@ BUILT_IN = (
         "torch.compile of the step",
         "variant",
     ),
+    Entry(
+        "torch-fused",
+        "backends.idioms.torch_fused:TorchFused",
+        ("torch",),
+        "torch",
+        "torch.compile, narrow networks in few loops",
+        "variant",
+    ),
     Entry("jax-by-hand", "backends.idioms.jax_by_hand:JaxByHand", ("jax",), "jax", "gradients by hand", "variant"),
 )
 

@@ -15,7 +15,7 @@ import torch._dynamo
 from torch import Tensor, nn
 from torch.func import grad_and_value
 
-from backends.base import Adam, Capabilities, Momentum, Optimizer
+from backends.base import Adam, Capabilities, Momentum, Network, Optimizer
 from backends.idioms.torch_idiom import Batch, TorchIdiom, Training
 
 # Each network, batch and dtype is compiled for itself; beyond its default of 8 torch would go on uncompiled.
@@ -63,15 +63,27 @@ OPTIMIZERS: dict[str, Callable[..., None]] = {
 """Makes one update of ``w`` and its moments in place; the rate and the corrections of Adam are tensors ``[]``."""
 
 
-@lru_cache(maxsize=64)
-def train_step(activation: str, loss: str, rule: Optimizer) -> Callable[..., Tensor]:
-    """Return the compiled step of one workload: it updates params and moments in place and returns the loss before."""
+Gradients = Callable[[Tensors, Tensor, Tensor], tuple[Tensors, Tensor]]
+"""Returns gradients and loss of params, inputs and targets."""
+
+
+def gradients_and_loss(network: Network) -> Gradients:
+    """Return what finds the gradients of a network by autograd."""
 
     def loss_fn(params: Tensors, x: Tensor, y: Tensor) -> Tensor:
         h = x
         for w, b in params[:-1]:
-            h = ACTIVATIONS[activation](nn.functional.linear(h, w, b))
-        return LOSSES[loss](nn.functional.linear(h, *params[-1]), y)
+            h = ACTIVATIONS[network.activation](nn.functional.linear(h, w, b))
+        return LOSSES[network.loss](nn.functional.linear(h, *params[-1]), y)
+
+    found: Gradients = grad_and_value(loss_fn)
+    return found
+
+
+@lru_cache(maxsize=64)
+def train_step(network: Network, rule: Optimizer, find: Callable[[Network], Gradients]) -> Callable[..., Tensor]:
+    """Return the compiled step of one network: it updates params and moments in place and returns the loss before."""
+    gradients_of = find(network)
 
     def step(
         params: Tensors,
@@ -81,11 +93,11 @@ def train_step(activation: str, loss: str, rule: Optimizer) -> Callable[..., Ten
         rate: Tensor,
         corrections: list[Tensor],
     ) -> Tensor:
-        gradients, value = grad_and_value(loss_fn)(params, x, y)
+        gradients, value = gradients_of(params, x, y)
         for layer, of_layer, kept in zip(params, gradients, moments, strict=True):
             for w, g, of_tensor in zip(layer, of_layer, kept, strict=True):
                 OPTIMIZERS[rule.name](w, g, of_tensor, rate, corrections, rule)
-        return value  # type: ignore[no-any-return]
+        return value
 
     return torch.compile(step, dynamic=False)
 
@@ -105,6 +117,10 @@ class TorchCompile(TorchIdiom):
         threads=True,
     )
 
+    def finder(self) -> Callable[[Network], Gradients]:
+        """Return what makes the function that finds a network's gradients."""
+        return gradients_and_loss
+
     def step(self, params: Training, batch: Batch, learning_rate: float) -> tuple[Training, Tensor]:
         rule, state = self.optimizer, params.optimizer.state
         tensors = tuple((w.detach(), b.detach()) for w, b in params.tensors)
@@ -114,5 +130,5 @@ class TorchCompile(TorchIdiom):
             counts = [state[one]["step"].add_(1) for layer in params.tensors for one in layer]
             corrections = rule.corrections(int(counts[0]))
         scalars = [torch.tensor(value, dtype=batch.x.dtype).to(self.device) for value in (learning_rate, *corrections)]
-        step = train_step(self.network.activation, self.network.loss, rule)
+        step = train_step(self.network, rule, self.finder())
         return params, step(tensors, moments, batch.x, batch.y, scalars[0], scalars[1:])

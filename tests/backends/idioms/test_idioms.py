@@ -36,10 +36,10 @@ def test_idiom_passes_conformance(name: str, sizes: str, batch: int, dtype: str)
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own, on import
 def test_compiled_torch_passes_conformance_where_it_compiles() -> None:
-    """The compiled step is one exact step, twice, for a second shape as well."""
-    for batch in (3, 5):
+    """The compiled step is one exact step, twice, for a second shape as well; so is the one that is written out."""
+    for name, batch in (("torch-compile", 3), ("torch-compile", 5), ("torch-fused", 5)):
         problem = make(Network((3, 2, 1)), batch)
-        backend = loaded("torch-compile", problem.network, "float32")
+        backend = loaded(name, problem.network, "float32")
         report = check_cell(backend, problem.params, problem.inputs, problem.targets, problem.learning_rate)
         assert report.passed, report.worst
 
