@@ -104,6 +104,7 @@ def check(
     draws: int | None = None,
     seed: int | None = None,
     judged: Callable[[Claim], None] | None = None,
+    deep: bool = False,
 ) -> Report:
     """Judge every claim on one backend.
 
@@ -119,12 +120,13 @@ def check(
         draws: cases of shapes that are drawn; ``None`` for the stated number, none of them where ``quick``.
         seed: of the drawn cases, which ``report.seed`` tells; ``None`` for a new one.
         judged: given each claim when it is judged.
+        deep: spend minutes on orders of calls and numbers of steps; ``draws`` is as given.
 
     Raises:
         BackendUnavailable: the framework or the device is not there.
         ValueError: no backend of that name, or it lacks the dtype or the device.
     """
-    subject = Subject(backend_name, dtype, device, draws=draws)
+    subject = Subject(backend_name, dtype, device, draws=draws, deep=deep)
     if seed is not None:
         subject.seed = seed
     plan = plan_of(subject, network, quick, cases, claims)

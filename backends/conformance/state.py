@@ -70,11 +70,11 @@ def judge_walks(subject: Subject) -> Iterator[Finding]:
     """Judge calls in any order, up to the first walk that goes wrong: of fixed seeds, and of drawn ones where deep."""
     for ground in COMPILED_GROUNDS if subject.kind.capabilities.compiles and not subject.deep else GROUNDS:
         networks = [Network.parse(text) for text in ground.networks]
-        drawn = [subject.seed + k for k in range(DEEP_WALKS)] if subject.deep else []
-        for seed in [*range(ground.walks), *drawn]:
+        drawn = range(subject.seed, subject.seed + DEEP_WALKS) if subject.deep else ()
+        for label, seed in (*(("walk", k) for k in range(ground.walks)), *(("drawn walk", k) for k in drawn)):
             walk = Walk(subject.fresh, networks, ground.rows, seed)
             wrong = walk.run(ground.calls, ground.kinds)
-            yield Finding("state", f"{ground.networks[0]}, walk {seed}", walk.worst, wrong)
+            yield Finding("state", f"{ground.networks[0]}, {label} {seed}", walk.worst, wrong)
             if wrong:
                 return
 

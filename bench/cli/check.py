@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli import flags
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 SILENCE_S = 120.0
 SEEDS = 10**9
+DEEP_DRAWS = 300
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +33,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--case", metavar="NAME", help="one case alone, e.g. 3-2-1/n=64/tanh/seed=1")
     parser.add_argument("--claim", type=names, metavar="NAME", help="these claims alone, e.g. 'update,sign'")
     parser.add_argument("--quick", action="store_true", help="fewer cases, and no other processes")
+    parser.add_argument("--deep", action="store_true", help="minutes: more drawn shapes, and calls in many more orders")
     parser.add_argument("--draws", type=flags.count, metavar="N", help="judge this many drawn shapes (default: a few)")
     parser.add_argument("--seed", type=flags.count, metavar="S", help="draw the shapes of an earlier check again")
     parser.add_argument(
@@ -40,6 +43,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="stop a backend that gives no sign of life for so long: it has failed (default: 120s)",
     )
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="JUnit XML, a test case for each claim")
     flags.add_json(parser)
 
 
@@ -50,9 +54,15 @@ def run(args: argparse.Namespace) -> int:
     from backends import available, catalogue
     from bench.cli import CHECK_FAILED, SUCCESS
     from bench.cli.document import show
-    from bench.terminal.conformance import format_reports
+    from bench.errors import UsageError
+    from bench.files import check_output, write_text
+    from bench.terminal.conformance import format_reports, junit
     from bench.terminal.terminal import console
 
+    if args.deep and args.quick:
+        raise UsageError("--deep and --quick are opposites: leave one out")
+    if args.junit:
+        check_output(args.junit, "--junit")
     begun_s = time.monotonic()
     out = console()
     named = tuple(dict.fromkeys(name for group in args.backend or () for name in group))
@@ -61,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     reports = _judge_all(named or available(), args, {} if named else skipped, say)
     passed = bool(reports) and all(report.passed for report in reports)
     seconds = time.monotonic() - begun_s
+    if args.junit:
+        write_text(args.junit, junit(reports, {} if named else skipped))
     if args.json:
         document = {"passed": passed, "seconds": seconds, "skipped": {} if named else skipped}
         show(document | {"reports": [report.to_dict() for report in reports]})
@@ -84,7 +96,8 @@ def _judge_all(
         "quick": args.quick,
         "cases": _asked_cases(args),
         "claims": _asked_claims(args),
-        "draws": args.draws,
+        "draws": DEEP_DRAWS if args.deep and args.draws is None else args.draws,
+        "deep": args.deep,
         "seed": secrets.randbelow(SEEDS) if args.seed is None else args.seed,
     }
     for name in names:

@@ -79,6 +79,7 @@ def _judge(records: TextIO, spec: dict[str, Any]) -> None:
             draws=spec.get("draws"),
             seed=spec.get("seed"),
             judged=keep,
+            deep=spec.get("deep", False),
         )
     except BackendUnavailable as error:
         return _send(records, "unavailable", reason=str(error))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from xml.etree import ElementTree
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -15,6 +17,7 @@ from bench.formats import format_number, format_seconds, printable, shortened
 from bench.terminal.terminal import table
 
 MOST_OF_A_NAME = 24
+DRAWN_WALK = re.compile(r"drawn walk (\d+)")
 
 
 def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: float) -> Iterator[RenderableType]:
@@ -59,6 +62,33 @@ def command_for(report: Report, claim: Claim) -> str:
     what = f"--case {shlex.quote(claim.case)}" if by_name else f"--claim {claim.name!r}"
     backend = shlex.quote(report.backend)
     return f"python -m bench check --backend {backend} --dtype {report.dtype}{device} {what}"
+
+
+def junit(reports: Sequence[Report], skipped: dict[str, str]) -> str:
+    """Return JUnit XML: a suite for each backend and dtype, a test case for each claim, with its ratio and where."""
+    root = ElementTree.Element("testsuites", name="backprop-bench check")
+    for report in map(_printable, reports):
+        counts = {"tests": len(report.claims), "failures": len(report.failures)}
+        counts["skipped"] = sum(claim.status == "skip" for claim in report.claims)
+        name = f"{report.backend} {report.dtype} {report.device}"
+        suite = ElementTree.SubElement(root, "testsuite", {"name": name} | {key: str(n) for key, n in counts.items()})
+        for claim in report.claims:
+            case = ElementTree.SubElement(suite, "testcase", {"classname": name, "name": claim.name})
+            said = f"error / bound {format_number(claim.ratio)} on {claim.case or claim.name}"
+            if claim.status == "fail":
+                failure = ElementTree.SubElement(case, "failure", {"message": f"{said}: {claim.where}"})
+                failure.text = command_for(report, claim)
+            elif claim.status == "skip":
+                ElementTree.SubElement(case, "skipped", {"message": claim.where})
+            else:
+                warning = f"; warning: {claim.warning} of the quality tier" if claim.warning else ""
+                ElementTree.SubElement(case, "system-out").text = said + warning
+    for name, reason in skipped.items():
+        suite = ElementTree.SubElement(root, "testsuite", {"name": printable(name), "tests": "1", "skipped": "1"})
+        case = ElementTree.SubElement(suite, "testcase", {"classname": printable(name), "name": "available"})
+        ElementTree.SubElement(case, "skipped", {"message": printable(reason)})
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def _printable(report: Report) -> Report:

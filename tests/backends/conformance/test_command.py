@@ -1,6 +1,8 @@
 """``python -m bench check``: what it prints, and how it ends."""
 
 import json
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -30,6 +32,23 @@ def test_command_fails_with_the_claim_the_case_and_how_to_see_it_again(capsys: p
     assert main(again.split()[3:]) == 1
 
 
+def test_command_writes_a_junit_test_case_for_each_claim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A failure tells its ratio, its case and the command that judges it again; a right claim tells its ratio."""
+    written = tmp_path / "check.xml"
+    names = ["numpy", f"{MUTANT}Ascent"]
+    asked = ["check", "--backend", *names, "--dtype", "float32", "--quick", "--claim", "outputs,sign"]
+    assert main([*asked, "--junit", str(written)]) == 1
+    right, wrong = ElementTree.parse(written).getroot().findall("testsuite")
+    assert (right.get("tests"), right.get("failures")) == ("2", "0")
+    assert (wrong.get("tests"), wrong.get("failures")) == ("2", "1")
+    outputs, sign = wrong.findall("testcase")
+    assert "error / bound 0." in outputs.findtext("system-out", "")
+    failure = sign.find("failure")
+    assert failure is not None
+    assert "error / bound inf on 3-2-1/n=3/tutorial" in failure.get("message", "")
+    assert "python -m bench check --backend" in (failure.text or "")
+
+
 def test_command_prints_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing but JSON on stdout, with every claim of every report."""
     assert main(["check", "--backend", "numpy", "--dtype", "float64", "--quick", "--json"]) == 0
@@ -57,6 +76,7 @@ def test_command_judges_one_case_or_one_network(arguments: list[str], capsys: py
         (["--case", "3-2-1/n=8/normal", "--network", "3-2-1"], "leave out --network"),
         (["--case", "3-2-1/n=8/normal", "--claim", "state"], "leave out --case"),
         (["--claim", "beauty"], "no claim 'beauty'"),
+        (["--deep", "--quick"], "--deep and --quick are opposites"),
     ],
 )
 def test_command_refuses_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,9 @@
 """The claim on state: what it accepts, and what it says."""
 
+import pytest
+
 from backends.base import Capabilities
-from backends.conformance import check
+from backends.conformance import check, state
 from backends.conformance.mutants.mathematics import Bf16
 from backends.conformance.mutants.promises import Random
 
@@ -31,3 +33,12 @@ def test_report_names_the_precision_that_a_backend_declares() -> None:
     found = {dtype: check(f"{__name__}:Declared", dtype=dtype, claims=("outputs",)) for dtype in ("float32", "float64")}
     assert {dtype: report.products for dtype, report in found.items()} == {"float32": "bf16", "float64": "ieee"}
     assert found["float32"].passed
+
+
+def test_deep_check_makes_more_walks_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deep check makes more walks on each ground, the first of the seed given."""
+    monkeypatch.setattr(state, "DEEP_WALKS", 1)
+    plain = "backends.conformance.plain:Plain"
+    few, more = (check(plain, claims=("state",), draws=0, seed=12, deep=deep).claims[0] for deep in (False, True))
+    assert more.cases == few.cases + len(state.GROUNDS)
+    assert more.status == "pass"
