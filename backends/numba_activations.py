@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from backends.numba_lanes import Lanes, lanes_of, load, splat, store
-from backends.numba_tanh import tanh
+from backends.numba_tanh import sigmoid, tanh
 
 
 class Activation(NamedTuple):
@@ -23,6 +23,8 @@ class Activation(NamedTuple):
 
 ACTIVATIONS = {
     "tanh": Activation(tanh, lambda h: 1.0 - h * h),
+    "relu": Activation(lambda z: z.at_least(0.0), lambda h: h.above(0.0, 1.0, 0.0)),
+    "sigmoid": Activation(sigmoid, lambda h: h * (1.0 - h)),
     "identity": Activation(lambda z: z, lambda h: h.like(1.0)),
 }
 

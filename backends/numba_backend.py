@@ -1,36 +1,54 @@
 """The network in numba: compiled loops, one fused pass over the rows.
 
 Two kinds of kernels share one layout. `numba_registers` holds a whole tiny network in registers; `numba_blocks` takes
-any other. `numba_chunks` runs either, on one thread or on all. A batch is blocked and feature-major,
-``[blocks, inputs and targets, pitch]``; parameters are one vector. No mathematics here.
+any other. `numba_chunks` runs either, on one thread or on all. Parameters are one vector. No mathematics here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
-from backends.base import Array, Backend, Capabilities, Layer, Network, Params, State
+from backends.base import Array, Backend, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.blas import Blas
 from backends.layout import aligned_empty, copy_blocks
+from backends.numba_activations import ACTIVATIONS
 from backends.numba_blocking import blocking, room_length
-from backends.numba_chunks import BACKWARD, FORWARD, loops, plan_of
-from backends.numba_compile import compile_as
+from backends.numba_chunks import BACKWARD, FORWARD, finish_of, loops, plan_of, update_of
+from backends.numba_optimizers import OPTIMIZERS, settings_of
 
 
-class Batch(NamedTuple):
-    """Inputs and then targets, ``[blocks, i + o, pitch]``, of ``n`` rows; ``tiny``: one pass of `numba_registers`."""
+@dataclass(slots=True)
+class Batch:
+    """A batch of ``n`` rows.
+
+    Attributes:
+        xy: inputs and then targets: feature-major ``[blocks, i + o, pitch]``, or row-major ``[1, n, i + o]`` for
+            networks whose products are the BLAS's.
+        task: number of chunks, numbers from the first row of a step to that of the next, pitch, ``n``, rows of a step.
+        tiny: whether `numba_registers` trains on it in one pass.
+    """
 
     xy: Array
     n: int
+    task: Array
     tiny: bool
+
+
+@dataclass(slots=True)
+class Trained:
+    """The params of this backend: parameters and the optimiser's moments, ``[1 + moments, parameters]``, flat; and the
+    number of updates.
+    """
+
+    flat: Array
+    updates: Array
 
 
 class Tape(NamedTuple):
@@ -45,69 +63,99 @@ class NumbaBackend(Backend):
 
     name = "numba"
     block_rows: int
-    capabilities = Capabilities(deterministic=frozenset({"process", "processes", "threads"}), compiles=True)
+    capabilities = Capabilities(
+        deterministic=frozenset({"process", "processes", "threads"}),
+        compiles=True,
+        activations=tuple(ACTIVATIONS),
+        losses=("mse", "cross-entropy"),
+        optimizers=OPTIMIZERS,
+        minibatches=True,
+        threads=True,
+    )
 
-    def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
-        super().__init__(network, dtype, device)
+    def __init__(
+        self,
+        network: Network,
+        dtype: str = "float32",
+        device: str = "cpu",
+        optimizer: Optimizer | None = None,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(network, dtype, device, optimizer, threads)
         self._real: Any = np.dtype(dtype).type
         self._blocking = blocking(network, self._real)
         self.block_rows = self._blocking.rows
         family = self._blocking.family
-        self._train, self._chunk = _kernels(network, self._real, family)
+        self._rows_major = family in ("wide", "huge")
         self._gemm, self._blas = 0, None
-        if family in ("wide", "huge"):
+        if self._rows_major:
             from backends.numba_blas import gemm_address
 
             self._gemm = gemm_address(dtype)
             self._blas = Blas() if family == "wide" else None
         if family == "huge":
             self.capabilities = replace(self.capabilities, deterministic=frozenset({"process", "processes"}))
-        self._plan: Array = plan_of(network)  # type: ignore[no-untyped-call]
+        if threads is not None and threads > 1:
+            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+        self._train, self._chunk = _kernels(network, self._real, family)
+        if self.optimizer.name != "descent":
+            self._train = None
+        self._settings: Array = settings_of(self.optimizer)  # type: ignore[no-untyped-call]
+        self._plan: Array = plan_of(network, self._gemm)  # type: ignore[no-untyped-call]
         self._rooms: dict[tuple[int, int], Array] = {}
         self._loss = np.empty(1, self.dtype)
 
-    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Array:
-        self.host_state(state)
-        return np.concatenate([array.ravel() for layer in self.host_params(params) for array in layer])
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
+        updates, moments = self.host_state(state)
+        vectors = [self.host_params(params), *moments.values()]
+        flat = np.concatenate([array.ravel() for layers in vectors for layer in layers for array in layer])
+        return Trained(flat, np.array([updates]))
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
-        x, y = self.host_batch(inputs, targets)
-        n = len(x)
-        pitch = self._blocking.cut(n)
-        xy = np.empty((-(-n // pitch), self.network.inputs + self.network.outputs, pitch), self.dtype)
-        copy_blocks(x, xy[:, : self.network.inputs])
-        copy_blocks(y, xy[:, self.network.inputs :])
-        return Batch(xy, n, self._train is not None and len(xy) == 1)
+        return self._place(*self.host_batch(inputs, targets))
 
-    def forward(self, params: Array, batch: Batch) -> Tape:
-        blocks, _, pitch = batch.xy.shape
-        tape = Tape(np.empty((blocks, sum(self.network.sizes[1:]), pitch), self.dtype), batch.n)
+    def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
+        rows = self.checked_rows(rows_per_step, batch.n)
+        x, y = self._host(batch)
+        return [self._place(x[k : k + rows], y[k : k + rows]) for k in range(0, batch.n, rows)]
+
+    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
+        rows = self.checked_order(order, batch.n)
+        if self._rows_major:
+            return replace(batch, xy=batch.xy.take(rows, axis=1))
+        x, y = self._host(batch)
+        return self._place(x[rows], y[rows])
+
+    def forward(self, params: Trained, batch: Batch) -> Tape:
+        pitch = int(batch.task[2])
+        tape = Tape(np.empty((-(-batch.n // pitch), sum(self.network.sizes[1:]), pitch), self.dtype), batch.n)
         self._run(FORWARD, params, batch, tape.h)
         return tape
 
-    def backward(self, params: Array, batch: Batch, tape: Tape) -> tuple[float, Array]:
+    def backward(self, params: Trained, batch: Batch, tape: Tape) -> tuple[Any, Array]:
         room = self._run(BACKWARD, params, batch, tape.h)
-        total = room[:, : len(params) + 1].sum(axis=0)
-        return total[-1] / self._real(batch.n * self.network.outputs), total[:-1]
+        total = room[:, : self.network.parameter_count + 1].sum(axis=0)
+        return total[-1] / self._real(self.network.loss_terms(batch.n)), total[:-1]
 
-    def update(self, params: Array, gradients: Array, learning_rate: float) -> Array:
-        _update(self.dtype)(params, gradients, self._real(learning_rate))
+    def update(self, params: Trained, gradients: Array, learning_rate: float) -> Trained:
+        kernel = update_of(self._real, self.optimizer.name)
+        kernel(params.flat, params.updates, self._settings, gradients, float(learning_rate))
         return params
 
-    def step(self, params: Array, batch: Batch, learning_rate: float) -> tuple[Array, float]:
-        xy, n, tiny = batch
-        if tiny:  # one call with few arguments: half a microsecond
-            return params, self._train(params, xy, n, learning_rate, self._loss)
+    def step(self, params: Trained, batch: Batch, learning_rate: float) -> tuple[Trained, Any]:
+        if batch.tiny:  # one call with few arguments, from classes with slots: half a microsecond
+            return params, self._train(params.flat, batch.xy, batch.n, learning_rate, self._loss)
         self._steps(params, batch, learning_rate, self._loss)
         return params, self._loss[0]
 
     def train(
-        self, params: Array, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
-    ) -> tuple[Array, Array]:
-        self.capabilities.require(self.name, self.network, minibatches=rows_per_step is not None)
+        self, params: Trained, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Trained, Array]:
         losses = np.empty(self.checked_steps(steps), self.dtype)
+        if rows_per_step is not None and self.checked_rows(rows_per_step, batch.n) < batch.n:
+            batch = self._in_parts(batch, rows_per_step)
         if batch.tiny:
-            self._train(params, batch.xy, batch.n, learning_rate, losses)
+            self._train(params.flat, batch.xy, batch.n, learning_rate, losses)
         else:
             self._steps(params, batch, learning_rate, losses)
         return self.trained(params, losses, learning_rate)
@@ -117,55 +165,107 @@ class NumbaBackend(Backend):
         rows_major = tape.h.transpose(0, 2, 1).reshape(-1, ends[-1])[: tape.n]
         return tuple(h.copy() for h in np.split(rows_major, ends[:-1], axis=1))
 
-    def fetch(self, params: Array) -> Params:
-        layers, at = [], 0
-        for o, i in self.network.layer_shapes:
-            split = at + o * i
-            layers.append(Layer(params[at:split].reshape(o, i).copy(), params[split : split + o].copy()))
-            at = split + o
-        return tuple(layers)
+    def fetch(self, params: Trained | Array) -> Params:
+        return self._layers(params.flat if isinstance(params, Trained) else params)
+
+    def fetch_state(self, params: Trained) -> State:
+        updates = int(params.updates[0]) if self.optimizer.counts_updates else 0
+        count = self.network.parameter_count
+        return State(
+            updates,
+            {name: self._layers(params.flat[k * count :]) for k, name in enumerate(self.optimizer.moments, start=1)},
+        )
 
     def describe(self) -> dict[str, str | int]:
         return {
             "framework": f"numba {numba.__version__}",
             "products": self.capabilities.products,
-            "threads": numba.get_num_threads(),
+            "threads": 1 if self.threads == 1 else numba.get_num_threads(),
             "kernels": self._blocking.family,
         }
 
-    def _run(self, phases: int, params: Array, batch: Batch, tape: Array) -> Array:
+    def _layers(self, flat: Array) -> Params:
+        """Return copies of weights and biases at the start of a vector."""
+        layers, at = [], 0
+        for o, i in self.network.layer_shapes:
+            split = at + o * i
+            layers.append(Layer(flat[at:split].reshape(o, i).copy(), flat[split : split + o].copy()))
+            at = split + o
+        return tuple(layers)
+
+    def _place(self, x: Array, y: Array) -> Batch:
+        """Return a batch, of which a step takes all rows."""
+        n = len(x)
+        pitch = self._blocking.cut(n)
+        blocks = -(-n // pitch)
+        features = self.network.inputs + self.network.outputs
+        if self._rows_major:
+            xy = np.concatenate((x, y), axis=1)[None]
+        else:
+            xy = np.empty((blocks, features, pitch), self.dtype)
+            copy_blocks(x, xy[:, : self.network.inputs])
+            copy_blocks(y, xy[:, self.network.inputs :])
+        return self._task(xy, n, n, pitch)
+
+    def _in_parts(self, batch: Batch, rows: int) -> Batch:
+        """Return the batch such that a step takes the next ``rows``; if feature-major, each step's in whole blocks."""
+        pitch = self._blocking.cut(rows)
+        if self._rows_major:
+            return self._task(batch.xy, batch.n, rows, pitch)
+        x, y = self._host(batch)
+        blocks = -(-rows // pitch)
+        parts = -(-batch.n // rows)
+        xy = np.empty((parts * blocks, x.shape[1] + y.shape[1], pitch), self.dtype)
+        for part in range(parts):
+            to, of_part = slice(part * blocks, (part + 1) * blocks), slice(part * rows, (part + 1) * rows)
+            copy_blocks(x[of_part], xy[to, : x.shape[1]])
+            copy_blocks(y[of_part], xy[to, x.shape[1] :])
+        return self._task(xy, batch.n, rows, pitch)
+
+    def _task(self, xy: Array, n: int, rows: int, pitch: int) -> Batch:
+        """Return a batch of which a step takes ``rows``, in blocks of ``pitch``."""
+        blocks = -(-rows // pitch)
+        chunks = min(self._blocking.chunks, blocks)
+        features = self.network.inputs + self.network.outputs
+        stride = features * (rows if self._rows_major else blocks * pitch)
+        task = np.array([chunks, stride, pitch, n, rows], np.int64)
+        return Batch(xy, n, task, self._train is not None and blocks == 1 and rows == n)
+
+    def _host(self, batch: Batch) -> tuple[Array, Array]:
+        """Return views of inputs and targets of all rows, ``[n, i]`` and ``[n, o]``."""
+        features = batch.xy if self._rows_major else batch.xy.transpose(0, 2, 1)
+        rows = features.reshape(-1, features.shape[2])[: batch.n]
+        return rows[:, : self.network.inputs], rows[:, self.network.inputs :]
+
+    def _run(self, phases: int, params: Trained, batch: Batch, tape: Array) -> Array:
         """Run forward or backward; return the room, in which each chunk has left its gradients."""
-        room = self._room(batch.xy)
-        chunks = len(room)
-        run = loops(self._real, self._threads(chunks)).run
+        room = self._room(batch)
+        run = loops(self._real, self._parallel(batch)).run
         with self._blas.held_to_one_thread() if self._blas else nullcontext():
-            run(self._chunk(), chunks, phases, self._plan, params, batch.xy, batch.n, tape, room, self._gemm)
+            run(self._chunk(), phases, self._plan, batch.task, params.flat, batch.xy, tape, room)
         return room
 
-    def _steps(self, params: Array, batch: Batch, learning_rate: float, losses: Array) -> None:
+    def _steps(self, params: Trained, batch: Batch, learning_rate: float, losses: Array) -> None:
         """Run a step for each of ``losses``, the BLAS held to one thread where chunks run on threads of their own.
 
         It is as well for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
         """
-        room = self._room(batch.xy)
-        chunks = len(room)
-        each = loops(self._real, self._threads(chunks))
-        told = chunks, self._plan, params, batch.xy, batch.n, learning_rate, losses, room, self._gemm
+        train = loops(self._real, self._parallel(batch)).train
+        kernels = self._chunk(), finish_of(self._real, self.optimizer.name)()
+        told = self._plan, batch.task, params.flat, params.updates, self._settings, batch.xy
         with self._blas.held_to_one_thread() if self._blas else nullcontext():
-            each.train(self._chunk(), each.finish(), *told)
+            train(*kernels, *told, float(learning_rate), losses, self._room(batch))
 
-    def _threads(self, chunks: int) -> bool:
+    def _parallel(self, batch: Batch) -> bool:
         """Return whether chunks are run on threads of numba's own."""
-        return chunks > 1 and numba.get_num_threads() > 1
+        return bool(batch.task[0] > 1) and self.threads != 1 and numba.get_num_threads() > 1
 
-    def _room(self, xy: Array) -> Array:
+    def _room(self, batch: Batch) -> Array:
         """Return scratch for each chunk, that of the last batch if it had the same shape: fresh pages are slow."""
-        blocks, _, pitch = xy.shape
-        key = min(self._blocking.chunks, blocks), pitch
+        key = int(batch.task[0]), int(batch.task[2])
         if key not in self._rooms:
             self._rooms.clear()
-            length = room_length(self.network, pitch)
-            self._rooms[key] = aligned_empty((key[0], length), np.dtype(self.dtype))
+            self._rooms[key] = aligned_empty((key[0], room_length(self.network, key[1])), np.dtype(self.dtype))
         return self._rooms[key]
 
 
@@ -174,19 +274,8 @@ def _kernels(network: Network, real: Any, family: str) -> tuple[Any, Any]:
     if family == "registers":
         from backends import numba_registers
 
-        trained: tuple[Any, Any] = numba_registers.bind(network.sizes, real, "tanh")
-        return trained
+        both: tuple[Any, Any] = numba_registers.bind(network.sizes, real, network.activation)
+        return both
     from backends import numba_blocks
 
-    return None, numba_blocks.chunk(real, "tanh", family in ("wide", "huge"))
-
-
-@lru_cache
-def _update(dtype: str) -> Any:
-    """Return the update of plain descent."""
-
-    def update(params, gradients, learning_rate):  # type: ignore[no-untyped-def]
-        for k in range(params.shape[0]):
-            params[k] -= learning_rate * gradients[k]
-
-    return compile_as(update, dtype, fastmath={"contract"})
+    return None, numba_blocks.chunk(real, network.activation, network.loss, family in ("wide", "huge"))

@@ -73,7 +73,7 @@ class Blocking(NamedTuple):
 
 def blocking(network: Network, real: Any) -> Blocking:
     """Return how batches of a network are best cut; ``real`` is the dtype's scalar type."""
-    if len(network.sizes) == 3 and network.parameter_count <= REGISTER_PARAMETERS:
+    if len(network.sizes) == 3 and network.parameter_count <= REGISTER_PARAMETERS and network.loss == "mse":
         return Blocking("registers", REGISTER_ROWS + 1, REGISTER_ROWS, REGISTER_ROWS, CHUNKS)
     a_row = network.parameter_count + TANH_WORK * sum(network.sizes[1:-1])
     split_from = max(SPLIT_ROWS, SPLIT_WORK // a_row)

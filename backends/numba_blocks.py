@@ -1,16 +1,17 @@
 """Kernels for networks of any depth and width: one block of rows after the other, while it stays in cache.
 
-A batch is ``[blocks, features, pitch]``, the inputs of a block and then its targets, feature-major; what fills up the
-last block is zero. A tape is ``[blocks, features of all layers but the first, pitch]``. Of a block's rows ``n`` count
-and ``live``, rounded up to whole tiles, are computed: what is between them is zero in every output and error term.
-Parameters and gradients are one vector, layer by layer: weights ``[out, in]`` row-major, then biases.
+A tape is ``[blocks, features of all layers but the first, pitch]``, feature-major. So is a batch,
+``[blocks, inputs and targets, pitch]``, if products are by our own tiles; with the BLAS, for wide layers, it is
+row-major, ``[n, inputs and targets]``. Of a block's rows ``n`` count and ``live``, rounded up to whole tiles, are
+computed: what is between them is zero in every output and error term. Parameters and gradients are one vector, layer
+by layer: weights ``[out, in]`` row-major, then biases.
 
-Products are by our own tiles or, for wide layers, by the BLAS, whose address is told as ``gemm``. A run of blocks, a
-chunk, is one thread's, with gradients and scratch of its own: its ``room``.
+A run of blocks, a chunk, is one thread's, with gradients and scratch of its own: its ``room``.
 
 The functions work on pointers: numba's arrays would take several times as long to compile.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +19,18 @@ from numba import njit
 
 from backends.numba_activations import activate, times_slope
 from backends.numba_blas import gemm
-from backends.numba_chunks import BACKWARD, BOTH, FEATURES, FORWARD, LAYERS, PARAMETERS, SIZES, WIDEST, chunk_signature
+from backends.numba_chunks import (
+    BACKWARD,
+    BLAS,
+    BOTH,
+    FEATURES,
+    FORWARD,
+    LAYERS,
+    PARAMETERS,
+    SIZES,
+    WIDEST,
+    chunk_signature,
+)
 from backends.numba_compile import compile_c
 from backends.numba_lanes import offset
 from backends.numba_tiles import add_products, multiply, row_sum, whole_tiles
@@ -39,7 +51,7 @@ def fill_up(z, features, pitch, n, live):
 
 
 @njit(**_SUM)
-def error_term(p, y, outputs, pitch, n, scale, g):
+def squared_error(p, y, outputs, pitch, n, scale, g):
     """Write ``g = scale (p - y)``; return the sum of squares of ``p - y``."""
     squares = scale - scale
     for o in range(outputs):
@@ -50,6 +62,34 @@ def error_term(p, y, outputs, pitch, n, scale, g):
     return squares
 
 
+@njit(**_INNER)
+def cross_entropy(p, y, outputs, pitch, n, terms, g):
+    """Write ``g = (softmax(p) - y) / terms``; return the sum of ``-y log(softmax(p))``."""
+    total = terms - terms
+    for r in range(n):
+        top = p[r]
+        for o in range(r + pitch, r + outputs * pitch, pitch):
+            top = p[o] if p[o] > top else top
+        exponentials = terms - terms
+        for o in range(r, r + outputs * pitch, pitch):
+            shifted = p[o] - top
+            total -= y[o] * shifted
+            g[o] = math.exp(shifted)
+            exponentials += g[o]
+        total += math.log(exponentials)
+        for o in range(r, r + outputs * pitch, pitch):
+            g[o] = (g[o] / exponentials - y[o]) / terms
+    return total
+
+
+@njit(**_PART)
+def feature_major(rows, features, stride, n, pitch, to):
+    """Copy ``n`` rows of ``features`` numbers, ``stride`` apart, to ``to [features, pitch]``."""
+    for r in range(n):
+        for f in range(features):
+            to[f * pitch + r] = rows[r * stride + f]
+
+
 @njit(**_PART)
 def clear(values, count):
     """Set numbers to zero."""
@@ -58,14 +98,16 @@ def clear(values, count):
 
 
 @njit(**_PART)
-def forward_block(activation, by_blas, blas, sizes, layers, params, x, n, live, pitch, tape):
+def forward_block(activation, by_blas, plan, params, x, n, live, pitch, tape):
     """Write every layer's output of one block to ``tape``."""
+    layers, sizes = plan[LAYERS], offset(plan, SIZES)
     h, z, w = x, tape, params
     for layer in range(1, layers + 1):
         i, o = sizes[layer - 1], sizes[layer]
         b = offset(w, o * i)
         if by_blas:
-            gemm(blas, 0, 0, n, o, i, h, pitch, w, i, 0, z, pitch)
+            rows_major = layer == 1
+            gemm(plan[BLAS], rows_major, 0, n, o, i, h, i + sizes[layers] if rows_major else pitch, w, i, 0, z, pitch)
         else:
             multiply(w, i, np.intp(1), h, z, o, i, pitch, live)
         if layer < layers:
@@ -79,15 +121,21 @@ def forward_block(activation, by_blas, blas, sizes, layers, params, x, n, live, 
 
 
 @njit(**_PART)
-def backward_block(
-    activation, by_blas, blas, plan, params, x, y, n, live, pitch, tape, scale, fresh, errors, gradients
-):
-    """Add the gradients of one block; return its sum of squares. ``errors [2, widest, pitch]`` is scratch."""
+def backward_block(activation, loss, by_blas, plan, params, x, y, n, live, pitch, tape, scale, errors, gradients):
+    """Add the gradients of one block; return its part of the loss. ``errors [2, widest, pitch]`` is scratch."""
     layers, sizes = plan[LAYERS], offset(plan, SIZES)
-    h = offset(tape, (plan[FEATURES] - sizes[layers]) * pitch)
+    outputs = sizes[layers]
+    h = offset(tape, (plan[FEATURES] - outputs) * pitch)
     g, below = errors, offset(errors, plan[WIDEST] * pitch)
-    squares = error_term(h, y, sizes[layers], pitch, n, scale, g)
-    fill_up(g, sizes[layers], pitch, n, live)
+    targets = y
+    if by_blas:
+        feature_major(y, outputs, sizes[0] + outputs, n, pitch, below)
+        targets = below
+    if loss == "mse":
+        total = squared_error(h, targets, outputs, pitch, n, scale, g)
+    else:
+        total = cross_entropy(h, targets, outputs, pitch, n, scale, g)
+    fill_up(g, outputs, pitch, n, live)
     at = plan[PARAMETERS]
     for layer in range(layers, 0, -1):
         i, o = sizes[layer - 1], sizes[layer]
@@ -95,71 +143,57 @@ def backward_block(
         w, dw = offset(params, at), offset(gradients, at)
         h = offset(h, -i * pitch) if layer > 1 else x
         if by_blas:
-            gemm(blas, 1, 0, i, o, n, h, pitch, g, pitch, 1 - fresh, dw, i)
+            inner = layer > 1
+            gemm(plan[BLAS], inner, 0, i, o, n, h, pitch if inner else i + outputs, g, pitch, 1, dw, i)
         else:
             add_products(g, h, dw, o, i, pitch, live)
         for j in range(o):
             dw[o * i + j] += row_sum(offset(g, j * pitch), live)
         if layer > 1:
             if by_blas:
-                gemm(blas, 0, 1, n, i, o, g, pitch, w, i, 0, below, pitch)
+                gemm(plan[BLAS], 0, 1, n, i, o, g, pitch, w, i, 0, below, pitch)
             else:
                 multiply(w, np.intp(1), i, g, below, i, o, pitch, live)
             for j in range(i):
                 times_slope(activation, offset(below, j * pitch), offset(h, j * pitch), live)
             fill_up(below, i, pitch, n, live)
             g, below = below, g
-    return squares
+    return total
 
 
-def chunk_kernel(real, activation, by_blas):
-    """Return the function of one chunk that `numba_chunks` compiles for one dtype, activation and kind of product."""
+def chunk_kernel(real, activation, loss, by_blas):
+    """Return the function of one chunk; `numba_chunks.chunk_signature` says what it is told."""
 
-    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, tape, room, length, blas):
-        layers, parameters, features = plan[LAYERS], plan[PARAMETERS], plan[FEATURES]
-        inputs, outputs = plan[SIZES], plan[SIZES + layers]
+    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, tape, room, length):
+        parameters, features = plan[PARAMETERS], plan[FEATURES]
+        inputs, outputs = plan[SIZES], plan[SIZES + plan[LAYERS]]
         gradients = offset(room, c * length)
         scratch = offset(gradients, whole_tiles(parameters + 1))
         errors = offset(scratch, features * pitch)
         blocks = (rows + pitch - 1) // pitch
-        scale = real(real(2) / (rows * outputs))
-        squares = real(0)
+        scale = real(2.0 / (rows * outputs)) if loss == "mse" else real(rows)
+        total = real(0)
         if phases & BACKWARD:
             clear(gradients, parameters)
-        first = c * blocks // chunks
-        for k in range(first, (c + 1) * blocks // chunks):
+        for k in range(c * blocks // chunks, (c + 1) * blocks // chunks):
             n = pitch if k < blocks - 1 else rows - k * pitch
             live = whole_tiles(n)
             x = offset(xy, k * (inputs + outputs) * pitch)
-            y = offset(x, inputs * pitch)
+            y = offset(x, inputs if by_blas else inputs * pitch)
             z = scratch if phases == BOTH else offset(tape, k * features * pitch)
             if phases & FORWARD:
-                forward_block(activation, by_blas, blas, offset(plan, SIZES), layers, params, x, n, live, pitch, z)
+                forward_block(activation, by_blas, plan, params, x, n, live, pitch, z)
             if phases & BACKWARD:
-                squares += backward_block(
-                    activation,
-                    by_blas,
-                    blas,
-                    plan,
-                    params,
-                    x,
-                    y,
-                    n,
-                    live,
-                    pitch,
-                    z,
-                    scale,
-                    k == first,
-                    errors,
-                    gradients,
+                total += backward_block(
+                    activation, loss, by_blas, plan, params, x, y, n, live, pitch, z, scale, errors, gradients
                 )
-        gradients[parameters] = squares
+        gradients[parameters] = total
 
     return chunk
 
 
 @lru_cache
-def chunk(real, activation, by_blas):
+def chunk(real, activation, loss, by_blas):
     """Return what compiles the kernel of a chunk and returns its address."""
-    name = f"{real.__name__}_{activation}_{'blas' if by_blas else 'tiles'}"
-    return compile_c(chunk_kernel(real, activation, by_blas), name, chunk_signature(real), error_model="numpy")
+    name = f"{real.__name__}_{activation}_{loss.replace('-', '_')}_{'blas' if by_blas else 'tiles'}"
+    return compile_c(chunk_kernel(real, activation, loss, by_blas), name, chunk_signature(real), error_model="numpy")

@@ -18,15 +18,19 @@ from numba.extending import intrinsic
 
 from backends.numba_compile import compile_as, compile_c
 from backends.numba_lanes import address, offset
+from backends.numba_optimizers import advance
 
 FORWARD, BACKWARD, BOTH = 1, 2, 3
 """What a chunk is to do: write the tape; read it, and write gradients and sum of squares; both, the tape in scratch."""
-LAYERS, PARAMETERS, FEATURES, WIDEST, SIZES = range(5)
+LAYERS, PARAMETERS, FEATURES, WIDEST, TERMS, BLAS, SIZES = range(7)
 """Where a network's plan, a vector of integers, says its number of layers, of parameters, of features of a tape, the
-width of its widest layer but the first, and, from `SIZES` on, the sizes of all layers.
+width of its widest layer but the first, the terms of the loss of one row, the address of the BLAS's product or 0, and,
+from `SIZES` on, the sizes of all layers.
 """
 PART = 1 << 14
 """Parameters whose gradients of all chunks are added up at a time, so that their sum stays in the nearest cache."""
+
+_UPDATE = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 @intrinsic
@@ -45,70 +49,97 @@ def call(context, function, arguments):
 
 def chunk_signature(real):
     """Return what a chunk's kernel is told: its number and that of all chunks, the phases; plan, params, the batch,
-    its pitch and rows; tape, room and the length of one chunk's; the address of the BLAS's product.
+    its pitch and rows; tape, room and the length of one chunk's.
     """
     integer, integers, numbers = types.intp, types.CPointer(types.int64), types.CPointer(numba.from_dtype(real))
     return types.void(
-        *(integer, integer, integer, integers, numbers, numbers, integer, integer, numbers, numbers, integer, integer)
+        *(integer, integer, integer, integers, numbers, numbers, integer, integer, numbers, numbers, integer)
     )
 
 
-def run(kernel, chunks, phases, plan, params, xy, n, tape, room, blas):
-    """Run some phases of all chunks."""
+def run(kernel, phases, plan, task, params, xy, tape, room):
+    """Run some phases of all chunks of a batch."""
+    chunks, _, pitch, n, _ = task[0], task[1], task[2], task[3], task[4]
     for c in prange(chunks):
-        of_batch = address(plan, 0), address(params, 0), address(xy, 0), xy.shape[2], n
-        call(kernel, (np.int64(c), chunks, phases, *of_batch, address(tape, 0), address(room, 0), room.shape[1], blas))
+        of_batch = address(plan, 0), address(params, 0), address(xy, 0), pitch, n
+        call(kernel, (np.int64(c), chunks, phases, *of_batch, address(tape, 0), address(room, 0), room.shape[1]))
 
 
-def train(kernel, finish, chunks, plan, params, xy, n, learning_rate, losses, room, blas):
-    """Run ``len(losses)`` steps: all chunks, then the update."""
+def train(kernel, finish, plan, task, params, updates, settings, xy, learning_rate, losses, room):
+    """Run ``len(losses)`` steps, each on the next part of the rows: all its chunks, then the update."""
+    chunks, stride, pitch, n, rows_per_step = task[0], task[1], task[2], task[3], task[4]
+    part = 0
     for s in range(losses.shape[0]):
+        rows = n - part * rows_per_step
+        rows = rows_per_step if rows_per_step < rows else rows
         for c in prange(chunks):
-            of_batch = address(plan, 0), address(params, 0), address(xy, 0), xy.shape[2], n
-            work = address(room, 0), address(room, 0), room.shape[1], blas
+            of_batch = address(plan, 0), address(params, 0), address(xy, part * stride), pitch, rows
+            work = address(room, 0), address(room, 0), room.shape[1]
             call(kernel, (np.int64(c), chunks, BOTH, *of_batch, *work))
-        of_step = address(plan, 0), address(params, 0), chunks, address(room, 0), room.shape[1], n
-        call(finish, (*of_step, learning_rate, address(losses, s)))
+        of_step = address(plan, 0), address(params, 0), address(updates, 0), address(settings, 0)
+        of_chunks = chunks, address(room, 0), room.shape[1], rows
+        call(finish, (*of_step, *of_chunks, learning_rate, address(losses, s)))
+        part += 1
+        if part * rows_per_step >= n:
+            part = 0
 
 
 def finish_signature(real):
-    """Return what the end of a step is told: plan, params; chunks, room and the length of one; rows; rate; the loss."""
+    """Return what the end of a step is told: plan, params, number of updates, settings; chunks, room and the length of
+    one; rows; rate; where the loss goes.
+    """
     integer, integers, numbers = types.intp, types.CPointer(types.int64), types.CPointer(numba.from_dtype(real))
-    return types.void(integers, numbers, integer, numbers, integer, integer, types.float64, numbers)
+    return types.void(
+        *(integers, numbers, integers, types.CPointer(types.float64)),
+        *(integer, numbers, integer, integer, types.float64, numbers),
+    )
 
 
-def finish_kernel(real):
+def finish_kernel(real, optimizer):
     """Return the function that ends a step."""
 
-    def finish(plan, params, chunks, room, length, n, learning_rate, loss):
+    def finish(plan, params, updates, settings, chunks, room, length, rows, learning_rate, loss):
         """Add up gradients and squares of all chunks in their order, write the loss, take the update."""
         parameters = plan[PARAMETERS]
         rate = real(learning_rate)
+        updates[0] += 1
         for first in range(0, parameters + 1, PART):
             last = first + PART if first + PART < parameters else parameters + 1
             for c in range(1, chunks):
                 source = offset(room, c * length)
                 for k in range(first, last):
                     room[k] += source[k]
-            for k in range(first, last - (last > parameters)):
-                params[k] -= rate * room[k]
-        loss[0] = room[parameters] / (n * plan[SIZES + plan[LAYERS]])
+            last = last if last < parameters else parameters
+            advance(optimizer, real, settings, updates[0], params, room, parameters, first, last, rate)
+        loss[0] = room[parameters] / (rows * plan[TERMS])
 
     return finish
 
 
-def plan_of(network):
+def update_kernel(real, optimizer):
+    """Return the update alone."""
+
+    def update(params, updates, settings, gradients, learning_rate):
+        parameters = gradients.shape[0]
+        updates[0] += 1
+        to, by = address(params, 0), address(gradients, 0)
+        advance(optimizer, real, settings, updates[0], to, by, parameters, 0, parameters, real(learning_rate))
+
+    return update
+
+
+def plan_of(network, blas):
     """Return the plan of a network."""
     outputs = network.sizes[1:]
-    return np.array([len(outputs), network.parameter_count, sum(outputs), max(outputs), *network.sizes], np.int64)
+    totals = len(outputs), network.parameter_count, sum(outputs), max(outputs), network.loss_terms(1), blas
+    return np.array([*totals, *network.sizes], np.int64)
 
 
 class Loops(NamedTuple):
-    """The loops for one dtype, each compiled at its first call, and the address of the end of a step."""
+    """The loops for one dtype, each compiled at its first call."""
 
     run: Any
     train: Any
-    finish: Any
 
 
 @lru_cache
@@ -116,7 +147,17 @@ def loops(real, parallel):
     """Return the loops on one thread or on all; ``real`` is the dtype's scalar type."""
     name = f"{real.__name__}_parallel" if parallel else real.__name__
     options = {"error_model": "numpy", "parallel": parallel}
-    finish = compile_c(
-        finish_kernel(real), real.__name__, finish_signature(real), error_model="numpy", fastmath={"contract"}
-    )
-    return Loops(compile_as(run, name, **options), compile_as(train, name, **options), finish)
+    return Loops(compile_as(run, name, **options), compile_as(train, name, **options))
+
+
+@lru_cache
+def finish_of(real, optimizer):
+    """Return what compiles the end of a step and returns its address."""
+    name = f"{real.__name__}_{optimizer}"
+    return compile_c(finish_kernel(real, optimizer), name, finish_signature(real), **_UPDATE)
+
+
+@lru_cache
+def update_of(real, optimizer):
+    """Return the update alone."""
+    return compile_as(update_kernel(real, optimizer), f"{real.__name__}_{optimizer}", **_UPDATE)

@@ -85,6 +85,10 @@ class Lanes:
         """Return ``yes`` if this is greater than ``bound``, else ``no``."""
         return self._choose(">", bound, yes, no)
 
+    def below(self, bound, yes, no):
+        """Return ``yes`` if this is less than ``bound``, else ``no``."""
+        return self._choose("<", bound, yes, no)
+
     def _choose(self, comparison, bound, yes, no):
         chosen = self.builder.fcmp_ordered(comparison, self.value, self.like(bound).value)
         return Lanes(self.builder, self.builder.select(chosen, self.like(yes).value, self.like(no).value))

@@ -120,7 +120,7 @@ def bind(sizes, real, activation):
         load(count, w, p)
         return loss
 
-    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, tape, room, length, blas):
+    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, tape, room, length):
         gradients = offset(room, c * length)
         blocks = (rows + pitch - 1) // pitch
         scale, zero = real(2.0 / (rows * no)), real(0)
