@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     predicted = predict(backend, model.params, model.inputs, model.targets, values)
     _write(_as_table(model, predicted, empty=out is not None and out.suffix == ".parquet"), out)
     if out:
-        names = ", ".join(f"predicted_{name}" for name in model.targets.columns)
+        names = ", ".join(f"predicted_{name}" for name in model.predicted_columns)
         console(stderr=True).print(f"{format_count(len(values))} rows of {names} written to {out}")
     _score(model, file, predicted)
     return SUCCESS
@@ -66,10 +66,23 @@ def _as_table(model: TrainedModel, predicted: Floats, empty: bool) -> pa.Table:
 
     Not in CSV: of a single column that would be an empty line, which readers pass over, so that later rows move up.
     """
+    import numpy as np
     import pyarrow as pa
 
+    from bench.formats import printable
+    from bench.training.prediction import softmax
+
+    shown = printable if sys.stdout.isatty() else str
+    if model.class_column is not None:
+        likeliest = np.array(model.targets.columns, object)[predicted.argmax(axis=1)]
+        unknown = np.isnan(predicted).any(axis=1)
+        columns = {shown(f"predicted_{model.class_column}"): pa.array(likeliest, pa.string(), mask=unknown)}
+        probabilities = softmax(predicted)
+        for name, column in zip(model.targets.columns, probabilities.T, strict=True):
+            columns[shown(f"probability_{name}")] = pa.array(column, from_pandas=empty)
+        return pa.table(columns)
     columns = {
-        f"predicted_{name}": pa.array(column, from_pandas=empty)
+        shown(f"predicted_{name}"): pa.array(column, from_pandas=empty)
         for name, column in zip(model.targets.columns, predicted.T, strict=True)
     }
     return pa.table(columns)
@@ -98,24 +111,34 @@ def _score(model: TrainedModel, file: TableFile, predicted: Floats) -> None:
     import numpy as np
 
     from bench.errors import UsageError
-    from bench.terminal.terminal import console, format_count, table
-    from bench.training.prediction import score
+    from bench.terminal.terminal import console, format_count, format_percent, table
+    from bench.terminal.training import confusion
+    from bench.training.classes import Classes
+    from bench.training.prediction import score, score_classes
     from bench.training.reading import read_numbers
 
-    targets = model.targets.columns
+    targets = model.predicted_columns
     err = console(stderr=True)
     if not set(targets) <= set(file.names):
         return
+    known = Classes(targets[0], list(model.targets.columns), fixed=True) if model.class_column is not None else None
     try:
-        observed = read_numbers(file, targets, targets, missing="keep").values
+        observed = read_numbers(file, targets, targets, missing="keep", classes=known).values
     except UsageError as error:
         err.print(f"Not scored: {error}")
         return
-    both = ~np.isnan(predicted + observed).any(axis=1)
+    both = ~(np.isnan(predicted).any(axis=1) | np.isnan(observed).any(axis=1))
     if not both.any():
         err.print("Not scored: no row has both a prediction and its targets.")
         return
-    found = score(model.targets, predicted[both], observed[both])
-    rows = [(name, found.r2[name], found.rmse[name]) for name in targets]
+    if known:
+        right = observed[both][:, 0].astype(np.intp)
+        classed = score_classes(model.targets.columns, predicted[both], right)
+        err.print(f"Scored on {format_count(int(both.sum()))} rows that hold the target:")
+        err.print(f"accuracy {format_percent(classed.accuracy)}\n")
+        err.print(confusion(classed))
+        return
+    fit = score(model.targets, predicted[both], observed[both])
+    rows = [(name, fit.r2[name], fit.rmse[name]) for name in targets]
     err.print(f"Scored on {format_count(int(both.sum()))} rows that hold the targets:")
     err.print(table(["target", ("R^2", "right"), ("RMSE", "right")], rows))

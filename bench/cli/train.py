@@ -12,11 +12,16 @@ from bench.cli import flags
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.training.prediction import Score
+    from bench.training.prediction import ClassScore, Score
     from bench.training.train_job import Job
     from bench.training.training import Training
 
 JSON_LOSSES = 1000
+ASKED = (
+    *("data", "drop_missing", "holdout", "network", "activation", "loss", "optimizer", "learning_rate", "steps"),
+    *("rows_per_step", "epochs", "patience", "seed", "backend", "dtype", "device"),
+)
+"""Flags that become fields of a `Request` as they are."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +38,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_table_form(parser)
     training = parser.add_argument_group("network and training")
     training.add_argument("--network", metavar="8-32-1", help="layer sizes (default: inputs-32-targets)")
-    training.add_argument("--steps", type=int, metavar="N", help="steps of gradient descent (default 3000)")
-    training.add_argument("--learning-rate", type=float, metavar="R", help="default: by the network's size")
+    training.add_argument("--activation", metavar="NAME", help="tanh, relu, sigmoid or identity (default tanh)")
+    training.add_argument(
+        "--loss", choices=("mse", "cross-entropy"), help="default: cross-entropy for a target of text, else mse"
+    )
+    training.add_argument(
+        "--optimizer",
+        default="descent",
+        metavar="NAME",
+        help="descent, momentum, adam, adam:weight_decay=0.01",
+    )
+    training.add_argument("--learning-rate", type=float, metavar="R", help="default: by optimizer and network")
+    training.add_argument("--steps", type=int, metavar="N", help="default 3000")
+    training.add_argument(
+        "--rows-per-step", type=int, metavar="N", help="mini-batches; the table may be larger than memory"
+    )
+    training.add_argument("--epochs", type=int, metavar="N", help="passes over the table (default 20 of mini-batches)")
+    training.add_argument(
+        "--patience", type=int, metavar="N", help="stop after N checks without a better held-out loss; keep the best"
+    )
     training.add_argument("--seed", type=int, default=0, metavar="N", help="of split and first parameters (default 0)")
     training.add_argument("--backend", metavar="NAME", help="default: chosen, with the reason shown")
     training.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default float32")
@@ -56,19 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.training.training import default_learning_rate
 
     save_to = check_output(args.save, "--save", {"--data": args.data}) if args.save else None
-    asked = (
-        "data",
-        "drop_missing",
-        "holdout",
-        "network",
-        "steps",
-        "learning_rate",
-        "seed",
-        "backend",
-        "dtype",
-        "device",
-    )
-    chosen = {name: getattr(args, name) for name in asked}
+    chosen = {name: getattr(args, name) for name in ASKED}
     job = prepare(Request(targets=tuple(args.target), ignore=tuple(args.ignore), form=flags.table_form(args), **chosen))
     out = console()
     if not args.json:
@@ -76,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         trained, stopped_by = _train(job, args.seed)
     except TrainingDiverged as error:
-        lower = f"{min(job.learning_rate / 4, default_learning_rate(job.network)):.2g}"
+        usual = default_learning_rate(job.network, job.backend.optimizer, job.rows_per_step is not None)
+        lower = f"{min(job.learning_rate / 4, usual):.2g}"
         console(stderr=True).print(f"error: {error}.\nTry again with --learning-rate {lower}. Nothing was saved.")
         return CHECK_FAILED
     parts = job.parts
@@ -100,32 +111,56 @@ def _introduce(args: argparse.Namespace, job: Job) -> None:
 
     parts, network = job.parts, job.network
     names = parts.inputs.columns
+    scaled = "every input" if job.classes else "every column"
     listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    rows = len(parts.x) + len(parts.held_x)
+    rows = job.rows + len(parts.held_x)
     dropped = f" ({format_count(job.rows_dropped)} with missing values left out)" if job.rows_dropped else ""
     lines = [
         ("data", f"{format_count(rows)} rows{dropped} of {args.data}"),
         ("inputs", listed),
-        ("target" if len(parts.targets.columns) == 1 else "targets", ", ".join(parts.targets.columns)),
-        ("scaled", "every column to mean 0 and standard deviation 1 over the rows trained on"),
+        _target(args, job),
+        ("scaled", f"{scaled} to mean 0 and standard deviation 1 over the rows trained on"),
+        ("split", f"{format_count(job.rows)} rows to train on, {format_count(len(parts.held_x))} held out for scoring"),
         (
-            "split",
-            f"{format_count(len(parts.x))} rows to train on, {format_count(len(parts.held_x))} held out for scoring",
+            "network",
+            f"{network}: {format_count(network.parameter_count)} parameters, {network.activation} hidden units, "
+            f"{args.dtype}",
         ),
-        ("network", f"{network}: {format_count(network.parameter_count)} parameters, tanh hidden units, {args.dtype}"),
         ("backend", f"{job.backend.name} on {args.device} ({job.why})"),
-        ("training", f"{format_count(job.steps)} full-batch steps at learning rate {job.learning_rate:g}"),
+        ("training", _course(job)),
     ]
     if parts.inputs.constant:
         lines.insert(4, ("constant", f"{', '.join(parts.inputs.constant)}: the same in every row, so without effect"))
     print(facts(lines))
 
 
+def _target(args: argparse.Namespace, job: Job) -> tuple[str, str]:
+    """Return the line about what is to be predicted."""
+    columns = job.parts.targets.columns
+    if job.classes is None:
+        return "target" if len(columns) == 1 else "targets", ", ".join(columns)
+    listed = ", ".join(columns[:8]) + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
+    why = "" if args.loss else "; loss cross-entropy, as this column is text"
+    return "classes", f"{len(columns)} in column {job.classes.column}: {listed}{why}"
+
+
+def _course(job: Job) -> str:
+    """Return the line about how training goes."""
+    from bench.terminal.terminal import format_count
+
+    rate = f"learning rate {job.learning_rate:g}{' (suggested)' if job.suggested else ''}"
+    kind = "full-batch steps"
+    if job.stream and job.rows_per_step:
+        epoch, source = job.stream.steps(job.rows_per_step), "kept in memory" if job.stream.keep else "read each time"
+        kind = f"steps of {format_count(job.rows_per_step)} rows, {format_count(epoch)} an epoch, the table {source},"
+    stop = f", until {job.patience} checks bring no lower held-out loss" if job.patience else ""
+    return f"{format_count(job.steps)} {kind} of {job.backend.optimizer}, at {rate}{stop}"
+
+
 def _train(job: Job, seed: int) -> tuple[Training, str]:
     """Train with progress on stderr; Ctrl-C ends it after the current chunk of steps. Return as well what ended it."""
     from bench.cli.interrupts import ask_before_stopping
     from bench.terminal.terminal import format_number, progress
-    from bench.training.training import start_params, train
 
     with ask_before_stopping() as stop, progress("training") as shown:
 
@@ -133,15 +168,15 @@ def _train(job: Job, seed: int) -> tuple[Training, str]:
             shown.update(done / job.steps, f"loss {format_number(loss)}")
             return not stop.asked
 
-        start = start_params(job.network, seed)
-        trained = train(job.backend, start, job.parts.x, job.parts.y, job.learning_rate, job.steps, notice)
-        return trained, stop.by
+        return job.train(seed, notice), stop.by
 
 
 def _save(path: Path, dtype: str, job: Job, trained: Training, facts: dict[str, Any]) -> None:
     from bench.training.trained_model import TrainedModel, save_model
 
-    save_model(TrainedModel(job.network, dtype, trained.params, job.parts.inputs, job.parts.targets, facts), path)
+    column = job.classes.column if job.classes else None
+    model = TrainedModel(job.network, dtype, trained.params, job.parts.inputs, job.parts.targets, facts, column)
+    save_model(model, path)
 
 
 def _conclude(
@@ -149,27 +184,45 @@ def _conclude(
     job: Job,
     trained: Training,
     stopped_by: str,
-    seen: Score,
-    held: Score | None,
+    seen: Score | ClassScore,
+    held: Score | ClassScore | None,
     save_to: Path | None,
 ) -> None:
     """Show the curve, the scores, what to try next and where the parameters are."""
     from bench.formats import printable
     from bench.terminal.terminal import curve, format_count, format_number, format_seconds
-    from bench.terminal.training import advice, explain_scores, scores
+    from bench.terminal.training import advice, class_scores, confusion, explain_scores, scores, smoothed
+    from bench.training.prediction import ClassScore, Score
 
     done = len(trained.losses)
     out.print()
     if not trained.complete:
         out.print(f"Stopped by {stopped_by} after {format_count(done)} of {format_count(job.steps)} steps.\n")
-    first, last = format_number(float(trained.losses[0])), format_number(float(trained.losses[-1]))
+    elif done < job.steps:
+        out.print(f"Stopped early after {format_count(done)} of {format_count(job.steps)} steps.\n")
+    every = job.stream.steps(job.rows_per_step) if job.stream and job.rows_per_step else 1
+    every = every if done >= 2 * every else 1
+    losses = smoothed(trained.losses, every)
+    first, last = format_number(float(losses[0])), format_number(float(losses[-1]))
     title = f"Loss {first} -> {last} in {format_count(done)} steps, {format_seconds(trained.seconds)}"
-    print(curve(trained.losses, title, "mean squared error, standardised", height=9))
+    what = "cross-entropy" if job.classes else "mean squared error, standardised"
+    print(curve(losses, title, what if every == 1 else f"{what}, mean of an epoch", height=9, every=every))
     out.print()
-    out.print(scores(seen, held))
-    print(explain_scores(seen, held))
+    if trained.best_step is not None:
+        out.print(
+            f"Parameters kept: those after {format_count(trained.best_step)} steps, of the lowest held-out loss.\n"
+        )
+    if isinstance(seen, ClassScore):
+        apart = held if isinstance(held, ClassScore) else None
+        out.print(class_scores(seen, apart))
+        out.print()
+        out.print(confusion(apart or seen))
+    else:
+        apart_ = held if isinstance(held, Score) else None
+        out.print(scores(seen, apart_))
+        print(explain_scores(seen, apart_))
     out.print()
-    for line in advice(trained.losses, seen, held):
+    for line in advice(losses, seen, held):
         out.print(line)
     if save_to:
         out.print("Saved parameters, columns and scaling. Predict from a table with these inputs:")
@@ -178,7 +231,9 @@ def _conclude(
         out.print("Nothing was saved: ask for it with --save params.safetensors.")
 
 
-def _facts(args: argparse.Namespace, job: Job, trained: Training, seen: Score, held: Score | None) -> dict[str, Any]:
+def _facts(
+    args: argparse.Namespace, job: Job, trained: Training, seen: Score | ClassScore, held: Score | ClassScore | None
+) -> dict[str, Any]:
     """Return what was done and what came of it, for JSON and for the saved file."""
     return {
         "data": args.data,
@@ -188,29 +243,33 @@ def _facts(args: argparse.Namespace, job: Job, trained: Training, seen: Score, h
         "dtype": args.dtype,
         "device": args.device,
         "seed": args.seed,
+        "optimizer": str(job.backend.optimizer),
+        "rows_per_step": job.rows_per_step,
+        "kept_in_memory": job.stream.keep if job.stream else True,
+        "patience": job.patience,
+        "best_step": trained.best_step,
         "learning_rate": job.learning_rate,
         "steps_asked_for": job.steps,
         "steps": len(trained.losses),
         "seconds": trained.seconds,
-        "rows_trained_on": len(job.parts.x),
+        "rows_trained_on": job.rows,
         "rows_held_out": len(job.parts.held_x),
         "rows_dropped": job.rows_dropped,
         "inputs": list(job.parts.inputs.columns),
         "constant_inputs": list(job.parts.inputs.constant),
-        "targets": list(job.parts.targets.columns),
+        "targets": [job.classes.column] if job.classes else list(job.parts.targets.columns),
+        "classes": list(job.parts.targets.columns) if job.classes else None,
         "trained_on": _score(seen),
         "held_out": _score(held) if held else None,
     }
 
 
-def _score(score: Score) -> dict[str, Any]:
-    """Return a score with ``None`` for what is undefined, as JSON has no NaN."""
-    from math import isfinite
+def _score(score: Score | ClassScore) -> dict[str, Any]:
+    from bench.training.prediction import ClassScore
 
-    def known(values: dict[str, float]) -> dict[str, float | None]:
-        return {name: value if isfinite(value) else None for name, value in values.items()}
-
-    return {"loss": score.loss if isfinite(score.loss) else None, "r2": known(score.r2), "rmse": known(score.rmse)}
+    if isinstance(score, ClassScore):
+        return {"loss": score.loss, "accuracy": score.accuracy, "confusion": score.confusion.tolist()}
+    return {"loss": score.loss, "r2": score.r2, "rmse": score.rmse}
 
 
 def _losses(trained: Training) -> dict[str, Any]:

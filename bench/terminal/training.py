@@ -6,12 +6,49 @@ import numpy as np
 from rich.table import Table
 
 from backends.base import Array
-from bench.terminal.terminal import facts, format_number, table
-from bench.training.prediction import Score
+from bench.terminal.terminal import Cell, facts, format_number, format_percent, table
+from bench.training.prediction import ClassScore, Score
 
 FALLING = 0.9
 BOUNCING = 0.25
 OVERFITTED = 0.2
+STALLED = 0.95
+
+
+MOST_SHOWN = 12
+
+
+def class_scores(training: ClassScore, held_out: ClassScore | None) -> Table:
+    """Return loss and accuracy on the rows trained on and on those held out, beside that of the commonest class."""
+    rows = [("rows trained on", training), *([("rows held out", held_out)] if held_out else [])]
+    return table(
+        ["", ("rows", "right"), ("accuracy", "right"), ("commonest class alone", "right"), ("loss", "right")],
+        [
+            (
+                name,
+                int(score.confusion.sum()),
+                format_percent(score.accuracy),
+                format_percent(float(score.confusion.sum(axis=1).max() / score.confusion.sum())),
+                score.loss,
+            )
+            for name, score in rows
+        ],
+    )
+
+
+def confusion(score: ClassScore) -> Table:
+    """Return how many rows of each class were taken for which; of many classes, the mistakes that are most frequent."""
+    names = score.names
+    if len(names) <= MOST_SHOWN:
+        rows: list[tuple[Cell, ...]] = [
+            (name, *(int(count) for count in counts)) for name, counts in zip(names, score.confusion, strict=True)
+        ]
+        return table(["class", *((name, "right") for name in names)], rows, title="rows of a class, by predicted class")
+    wrong = score.confusion * (1 - np.eye(len(names), dtype=np.intp))
+    worst = np.argsort(-wrong, axis=None, kind="stable")[:MOST_SHOWN]
+    places = [(int(place) // len(names), int(place) % len(names)) for place in worst]
+    found = [(names[right], names[guess], int(wrong[right, guess])) for right, guess in places if wrong[right, guess]]
+    return table(["class", "taken for", ("rows", "right")], found, title="most frequent mistakes")
 
 
 def scores(training: Score, held_out: Score | None) -> Table:
@@ -40,16 +77,33 @@ def explain_scores(training: Score, held_out: Score | None) -> str:
     )
 
 
-def advice(losses: Array, training: Score, held_out: Score | None) -> list[str]:
+def advice(losses: Array, training: Score | ClassScore, held_out: Score | ClassScore | None) -> list[str]:
     """Return what to try next, judged by the losses' shape and by the gap between the two parts."""
-    found = []
+    lines = []
     late = losses[len(losses) // 2 :]
     if len(late) > 1 and np.mean(np.diff(late) > 0) > BOUNCING and late.max() > 1.05 * late.min():
-        found.append("The loss goes up and down: try a lower --learning-rate.")
+        lines.append("The loss goes up and down: try a lower --learning-rate.")
     elif len(late) > 1 and late[-1] < FALLING * late[0]:
-        found.append("The loss is still falling: more --steps may help.")
-    if held_out and any(training.r2[name] - held_out.r2[name] > OVERFITTED for name in training.r2):
-        found.append(
-            "It fits the rows it saw better than the others: try more rows, fewer --steps or a smaller --network."
+        lines.append("The loss is still falling: more --steps may help.")
+    elif len(losses) > 1 and losses[-1] > STALLED * losses[0]:
+        lines.append("The loss has hardly fallen: try a higher --learning-rate, or --optimizer adam.")
+    if held_out and _gap(training, held_out) > OVERFITTED:
+        lines.append(
+            "It fits the rows it saw better than the others: try more rows, fewer --steps, --patience or a smaller "
+            "--network."
         )
-    return found
+    return lines
+
+
+def smoothed(losses: Array, steps: int) -> Array:
+    """Return the mean loss of each ``steps`` steps: that of an epoch, where each step sees other rows."""
+    whole = len(losses) // steps * steps
+    return losses[:whole].reshape(-1, steps).mean(axis=1) if whole else losses
+
+
+def _gap(training: Score | ClassScore, held_out: Score | ClassScore) -> float:
+    """Return by how much the rows trained on are fitted better than those held out."""
+    if isinstance(training, ClassScore) or isinstance(held_out, ClassScore):
+        pair = [score.accuracy for score in (training, held_out) if isinstance(score, ClassScore)]
+        return pair[0] - pair[-1]
+    return max(training.r2[name] - held_out.r2[name] for name in training.r2)

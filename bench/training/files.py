@@ -19,6 +19,12 @@ from bench.training.csv_rows import QuoteGuard, encoding_of, first_bytes, whole_
 from bench.training.form import Form
 
 BLOCK_ROWS = 65_536
+BLOCK_BYTES = 1 << 22
+"""Of numbers that are made of one block of a Parquet file."""
+
+READ_BYTES = 1 << 16
+"""Of each column that are read from a Parquet file at once."""
+
 SNIFFED_BYTES = 1 << 16
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 """What pandas calls the row labels in a Parquet file: no column of the table."""
@@ -90,10 +96,11 @@ def _open_parquet(path: Path, form: Form) -> TableFile:
         raise UsageError(f"{path} has columns but 0 rows; give a table with at least 2 rows")
 
     def blocks(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        # Without pre_buffer the reader holds one block; with it, the whole file.
+        # With pre_buffer the reader would hold the whole file, and without a buffer of its own a whole row group.
+        rows_at_once = max(1024, min(BLOCK_ROWS, BLOCK_BYTES // (8 * len(names))))
         try:
-            with pa.parquet.ParquetFile(path, pre_buffer=False) as file:
-                for batch in file.iter_batches(BLOCK_ROWS, columns=list(names), use_threads=False):
+            with pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
+                for batch in file.iter_batches(rows_at_once, columns=list(names), use_threads=False):
                     yield batch.select(list(names))
         except (pa.ArrowException, OSError) as error:
             raise UsageError(_not_a_table(path, error)) from error

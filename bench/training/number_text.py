@@ -117,6 +117,10 @@ class NumberText:
             values[np.isin(values, self._missing_numbers)] = np.nan
         return values
 
+    def is_missing(self, text: str) -> bool:
+        """Return whether ``text`` says that there is no value."""
+        return text.strip().lower() in self._missing
+
     def number(self, text: str) -> float | None:
         """Return the number that ``text`` writes, NaN if it says that there is none, ``None`` for any other text."""
         word = text.strip().lower()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backends import Backend, Params
 from bench.training.standardise import Floats, Standardisation, is_constant
@@ -28,6 +30,39 @@ class Score:
     rmse: dict[str, float]
 
 
+@dataclass(frozen=True)
+class ClassScore:
+    """How well predicted classes fit.
+
+    Attributes:
+        loss: cross-entropy, comparable with the training loss.
+        accuracy: share of rows whose likeliest class is the right one.
+        names: of the classes.
+        confusion: rows counted by right class, then by predicted class, ``[classes, classes]``.
+    """
+
+    loss: float
+    accuracy: float
+    names: tuple[str, ...]
+    confusion: NDArray[np.intp]
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return the probabilities of the classes, ``[n, classes]``, of what the network put out."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def score_classes(names: Sequence[str], logits: Floats, right: NDArray[np.intp]) -> ClassScore:
+    """Return the score of outputs ``[n, classes]`` where ``right [n]`` are the numbers of the right classes."""
+    guessed = logits.argmax(axis=1)
+    confusion = np.zeros((len(names), len(names)), np.intp)
+    np.add.at(confusion, (right, guessed), 1)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_likelihood = shifted[np.arange(len(right)), right] - np.log(np.exp(shifted).sum(axis=1))
+    return ClassScore(-float(log_likelihood.mean()), float((guessed == right).mean()), tuple(names), confusion)
+
+
 def predict(backend: Backend, params: Params, inputs: Standardisation, targets: Standardisation, x: Floats) -> Floats:
     """Return predictions ``[n, targets]`` in original units for ``x [n, inputs]`` in original units, block by block."""
     placed = backend.place_params(params)
@@ -38,11 +73,16 @@ def predict(backend: Backend, params: Params, inputs: Standardisation, targets: 
     return predicted
 
 
-def score_standardised(backend: Backend, params: Params, targets: Standardisation, x: Floats, y: Floats) -> Score:
-    """Return the score of ``params`` on standardised ``x`` and ``y``."""
+def score_standardised(
+    backend: Backend, params: Params, targets: Standardisation, x: Floats, y: Floats
+) -> Score | ClassScore:
+    """Return the score of ``params`` on standardised ``x`` and ``y``; of classes where these are probabilities."""
     placed = backend.place_params(params)
     blocks = [_outputs(backend, placed, x[start : start + BLOCK_ROWS]) for start in range(0, len(x), BLOCK_ROWS)]
-    return score(targets, targets.undo(np.concatenate(blocks)), targets.undo(y))
+    outputs = np.concatenate(blocks)
+    if backend.network.loss == "cross-entropy":
+        return score_classes(targets.columns, outputs, y.argmax(axis=1))
+    return score(targets, targets.undo(outputs), targets.undo(y))
 
 
 def score(targets: Standardisation, predicted: Floats, observed: Floats) -> Score:
@@ -65,5 +105,7 @@ def score(targets: Standardisation, predicted: Floats, observed: Floats) -> Scor
 
 def _outputs(backend: Backend, placed: Any, x: Floats) -> Floats:
     """Return standardised predictions; a batch needs targets, and forward does not look at them."""
-    batch = backend.place_batch(x, np.zeros((len(x), backend.network.outputs)))
+    outputs = backend.network.outputs
+    targets = np.full((len(x), outputs), 1 / outputs if backend.network.loss == "cross-entropy" else 0.0)
+    batch = backend.place_batch(x, targets)
     return np.asarray(backend.outputs(backend.forward(placed, batch))[-1], np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,12 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.errors import UsageError
+from bench.training.classes import Classes
 from bench.training.column_faults import ColumnFaults, refuse_faults
 from bench.training.files import TableFile, open_table
 from bench.training.number_text import DotWatch, Floats, NumberText
+from bench.training.storage import plain
 
 __all__ = ["Table", "TableFile", "check_known", "open_table", "read_numbers"]
 
+Missing = Literal["refuse", "drop", "keep"]
 NUMERIC = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 
 
@@ -61,7 +64,8 @@ def read_numbers(
     table: TableFile,
     columns: Sequence[str],
     required: Collection[str] = (),
-    missing: Literal["refuse", "drop", "keep"] = "refuse",
+    missing: Missing = "refuse",
+    classes: Classes | None = None,
 ) -> Table:
     """Read columns as numbers; true and false count as 1 and 0. Beyond the numbers, one block is held at a time.
 
@@ -70,31 +74,60 @@ def read_numbers(
         columns: the names to read, all of them known.
         required: those that the remedies should not offer to leave out.
         missing: what to do with rows that lack a value: refuse the table, drop them, or keep them as NaN.
+        classes: of the column that names classes, if one does: its values are class numbers.
 
     Raises:
         UsageError: text, dates, infinite or missing values; says in which columns and how many rows.
     """
-    faults = {name: ColumnFaults(dots=DotWatch(table.semicolons, table.form.decimal is None)) for name in columns}
-    if table.form.thousands:
-        for column in faults.values():
-            column.dots.possible = False
-    reader = NumberText(table.form)
     kept = _GrowingRows(len(columns))
+    rows = 0
+    for block in number_blocks(table, columns, required, missing != "refuse", classes):
+        rows += len(block)
+        kept.append(block[~np.isnan(block).any(axis=1)] if missing == "drop" else block)
+    if len(kept.values) == 0:
+        raise UsageError(f"{table.path}: {no_row_complete(table, columns, rows)}")
+    return Table(tuple(columns), kept.values, rows)
+
+
+def number_blocks(
+    table: TableFile,
+    columns: Sequence[str],
+    required: Collection[str] = (),
+    allow_missing: bool = False,
+    classes: Classes | None = None,
+) -> Iterator[Floats]:
+    """Yield the rows of a table block by block, ``[rows, columns]``, NaN for a missing value; arguments as above.
+
+    Raises:
+        UsageError: after the last block, so that it counts over the whole table.
+    """
+    dots = not (table.form.decimal or table.form.thousands)
+    faults = {name: ColumnFaults(dots=DotWatch(table.semicolons, dots)) for name in columns}
+    reader = NumberText(table.form)
     rows = 0
     for batch in table.blocks(columns):
         block = np.empty((batch.num_rows, len(columns)))
         for position, name in enumerate(columns):
-            block[:, position] = _numbers(batch.column(position), faults[name], rows, reader)
+            if classes and name == classes.column:
+                block[:, position] = classes.numbers(batch.column(position), reader)
+                faults[name].missing.add(np.isnan(block[:, position]), rows)
+            else:
+                block[:, position] = _numbers(batch.column(position), faults[name], rows, reader)
         rows += len(block)
-        kept.append(block[~np.isnan(block).any(axis=1)] if missing == "drop" else block)
-    refuse_faults(table, rows, faults, required, allow_missing=missing != "refuse")
-    if len(kept.values) == 0:
-        worst = max(columns, key=lambda name: faults[name].missing.rows)
-        raise UsageError(
-            f"{table.path}: none of {rows:,} rows is complete; column {worst!r} lacks {faults[worst].missing.rows:,} "
-            f"values: fill them in, or go on without the column"
-        )
-    return Table(tuple(columns), kept.values, rows)
+        yield block
+    refuse_faults(table, rows, faults, required, allow_missing)
+
+
+def no_row_complete(table: TableFile, columns: Sequence[str], rows: int) -> str:
+    """Return what to say of a table in which every row lacks a value: the column that lacks most."""
+    lacking = np.zeros(len(columns), np.intp)
+    for block in number_blocks(table, columns, allow_missing=True):
+        lacking += np.isnan(block).sum(axis=0)
+    worst = int(lacking.argmax())
+    return (
+        f"none of {rows:,} rows is complete; column {columns[worst]!r} lacks {lacking[worst]:,} values: "
+        "fill them in, or go on without the column"
+    )
 
 
 class _GrowingRows:
@@ -116,20 +149,9 @@ class _GrowingRows:
         return self._memory[: self._used]
 
 
-def _plain(column: pa.Array) -> pa.Array:
-    """Return a column without what only says how it is stored: dictionaries, runs, wide or viewed strings."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    elif pa.types.is_run_end_encoded(column.type):
-        column = pc.run_end_decode(column)
-    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        column = pc.cast(column, pa.string())
-    return column
-
-
 def _numbers(column: pa.Array, faults: ColumnFaults, rows_before: int, reader: NumberText) -> Floats:
     """Return one column of a block as float64, NaN if there is no number, and count what is wrong."""
-    column = _plain(column)
+    column = plain(column)
     if pa.types.is_string(column.type):
         faults.dots.add(column, rows_before)
         values, marks, kinds = reader.column(column)

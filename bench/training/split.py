@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.errors import UsageError
 from bench.formats import counted
+from bench.training.classes import Classes, one_hot
 from bench.training.reading import Table
 from bench.training.standardise import Floats, Standardisation
 
@@ -30,7 +31,7 @@ class Split:
     held_y: Floats
 
 
-def split(table: Table, targets: int, holdout: float, seed: int) -> Split:
+def split(table: Table, targets: int, holdout: float, seed: int, classes: Classes | None = None) -> Split:
     """Shuffle, hold a part out, and standardise both parts by the training part, all in the memory of the table.
 
     Args:
@@ -38,6 +39,7 @@ def split(table: Table, targets: int, holdout: float, seed: int) -> Split:
         targets: how many.
         holdout: the fraction held out, 0 to below 1; at least one row where it is above 0.
         seed: of the shuffle.
+        classes: of the last column, if it holds class numbers: they become probabilities, which are not scaled.
 
     Raises:
         UsageError: too few rows, or a target that is constant.
@@ -54,7 +56,7 @@ def split(table: Table, targets: int, holdout: float, seed: int) -> Split:
     count = len(table.columns) - targets
     x, y = table.values[:, :count], table.values[:, count:]
     inputs = Standardisation.fit(table.columns[:count], x[held:])
-    outputs = Standardisation.fit(table.columns[count:], y[held:])
+    outputs = class_targets(classes) if classes else Standardisation.fit(table.columns[count:], y[held:])
     if outputs.constant:
         name = outputs.constant[0]
         raise UsageError(
@@ -63,5 +65,12 @@ def split(table: Table, targets: int, holdout: float, seed: int) -> Split:
         )
     if len(inputs.constant) == count:
         raise UsageError(f"all {count} input columns are constant over {rows - held:,} rows; nothing can be learnt")
-    x, y = inputs.apply(x, out=x), outputs.apply(y, out=y)
+    x = inputs.apply(x, out=x)
+    y = one_hot(y[:, 0], len(classes.names)) if classes else outputs.apply(y, out=y)
     return Split(inputs, outputs, x[held:], y[held:], x[:held], y[:held])
+
+
+def class_targets(classes: Classes) -> Standardisation:
+    """Return the standardisation of class probabilities, which leaves them as they are."""
+    count = len(classes.names)
+    return Standardisation(tuple(classes.names), (0.0,) * count, (1.0,) * count)

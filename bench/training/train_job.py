@@ -8,14 +8,29 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backends import Backend, Network
+from backends import Backend, Network, parse_optimizer
 from bench.errors import UsageError
 from bench.formats import counted, format_bytes
 from bench.memory import SPARE, check_room, room_bytes
+from bench.training.classes import Classes, is_text
 from bench.training.form import Form
 from bench.training.reading import TableFile, check_known, open_table, read_numbers
 from bench.training.split import Split, split
-from bench.training.training import DEFAULT_STEPS, HIDDEN_UNITS, choose_backend, default_learning_rate, load_backend
+from bench.training.stream import Stream, open_stream
+from bench.training.training import (
+    DEFAULT_EPOCHS,
+    DEFAULT_STEPS,
+    HIDDEN_UNITS,
+    Notice,
+    Training,
+    choose_backend,
+    default_learning_rate,
+    load_backend,
+    start_params,
+    train,
+    train_epochs,
+)
+from bench.training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,12 @@ class Request:
         dtype: of the computation.
         device: of the computation.
         form: how the table is written.
+        activation: of the hidden layers, if not said with the network.
+        loss: ``"mse"`` or ``"cross-entropy"``.
+        optimizer: as text, such as ``"adam"``.
+        rows_per_step: of a mini-batch; all rows at each step if not given.
+        epochs: passes over the table.
+        patience: checks without a better held-out loss, after which training stops.
     """
 
     data: str
@@ -51,6 +72,12 @@ class Request:
     dtype: str = "float32"
     device: str = "cpu"
     form: Form = field(default_factory=Form)
+    activation: str | None = None
+    loss: str | None = None
+    optimizer: str = "descent"
+    rows_per_step: int | None = None
+    epochs: int | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,25 +85,51 @@ class Job:
     """What will be trained.
 
     Attributes:
-        parts: the table, split and standardised.
+        parts: the table, split and standardised; of a stream, the rows that serve for scoring.
+        stream: where the rows of mini-batches come from, ``None`` if each step takes all rows.
+        rows: rows trained on.
         rows_dropped: rows left out for a missing value.
+        classes: of the target, if it names classes.
         backend: made for the network.
         why: the reason for this backend.
-        learning_rate: of gradient descent.
-        steps: of gradient descent.
+        learning_rate: of the optimiser.
+        suggested: whether the learning rate was chosen here.
+        steps: in all.
+        rows_per_step: of a mini-batch, ``None`` if each step takes all rows.
+        patience: checks of the held-out loss without a better one, after which training stops, if it does.
     """
 
     parts: Split
+    stream: Stream | None
+    rows: int
     rows_dropped: int
+    classes: Classes | None
     backend: Backend
     why: str
     learning_rate: float
+    suggested: bool
     steps: int
+    rows_per_step: int | None
+    patience: int | None
 
     @property
     def network(self) -> Network:
-        """Layer sizes."""
+        """Layer sizes, activation and loss."""
         return self.backend.network
+
+    def train(self, seed: int, notice: Notice) -> Training:
+        """Train from the parameters of a seed, with a word to ``notice`` now and then.
+
+        Raises:
+            TrainingDiverged: a loss or a parameter is not finite.
+        """
+        parts, start = self.parts, start_params(self.network, seed)
+        watch = Watch(parts.held_x, parts.held_y, self.patience) if self.patience else None
+        if self.stream and self.rows_per_step:
+            return train_epochs(
+                self.backend, start, self.stream, self.learning_rate, self.steps, self.rows_per_step, notice, watch
+            )
+        return train(self.backend, start, parts.x, parts.y, self.learning_rate, self.steps, notice, watch)
 
 
 def prepare(request: Request) -> Job:
@@ -87,23 +140,82 @@ def prepare(request: Request) -> Job:
         BackendUnavailable: the backend or device is not on this machine.
     """
     _check_numbers(request)
+    try:
+        optimizer = parse_optimizer(request.optimizer)
+    except ValueError as error:
+        raise UsageError(f"--optimizer: {error}") from error
     file = open_table(request.data, request.form)
     targets = tuple(dict.fromkeys(request.targets))
     inputs = _input_columns(request, file, targets)
-    network = _network(request.network, inputs, targets)
-    steps = request.steps or DEFAULT_STEPS
-    _check_room(network, 1, steps, request)
+    classes = Classes(targets[0], []) if _names_classes(request, file, targets) else None
+    network = _network(request, inputs, targets, *(("cross-entropy", None) if classes else ("mse", len(targets))))
+    few = request.rows_per_step is not None
+    _check_room(network, request.rows_per_step or 1, request.steps or 1, request)
     if request.backend:  # before a long read
-        load_backend(request.backend, network, request.dtype, request.device)
-    table = read_numbers(file, [*inputs, *targets], targets, "drop" if request.drop_missing else "refuse")
-    parts = split(table, len(targets), request.holdout, request.seed)
-    _check_room(network, len(parts.x), steps, request)
-    if request.backend:
-        backend, why = load_backend(request.backend, network, request.dtype, request.device), "as asked for"
+        load_backend(request.backend, network, request.dtype, request.device, optimizer, few)
+    stream: Stream | None = None
+    if request.rows_per_step:
+        itemsize = np.dtype(request.dtype).itemsize
+        stream = open_stream(
+            file,
+            inputs,
+            targets,
+            request.drop_missing,
+            request.holdout,
+            request.seed,
+            request.rows_per_step,
+            itemsize,
+            classes,
+        )
+        parts = Split(stream.inputs, stream.targets, stream.sample_x, stream.sample_y, stream.held_x, stream.held_y)
+        classes, rows, dropped = stream.classes, stream.rows, stream.rows_dropped
+        _check_rows_per_step(request.rows_per_step, stream)
+        steps = request.steps or (request.epochs or DEFAULT_EPOCHS) * stream.steps(request.rows_per_step)
     else:
-        backend, why = choose_backend(network, len(parts.x), steps, request.dtype, request.device)
-    rate = request.learning_rate or default_learning_rate(network)
-    return Job(parts, table.rows_dropped, backend, why, rate, steps)
+        table = read_numbers(file, [*inputs, *targets], targets, "drop" if request.drop_missing else "refuse", classes)
+        if classes:
+            classes, places = classes.in_order()
+            table.values[:, -1] = places[table.values[:, -1].astype(np.intp)]
+        parts = split(table, len(targets), request.holdout, request.seed, classes)
+        rows, dropped, steps = len(parts.x), table.rows_dropped, request.steps or request.epochs or DEFAULT_STEPS
+    if classes:
+        network = _network(request, inputs, targets, "cross-entropy", len(classes.names))
+    _check_room(network, request.rows_per_step or rows, steps, request)
+    if request.backend:
+        backend = load_backend(request.backend, network, request.dtype, request.device, optimizer, few)
+        why = "as asked for"
+    else:
+        backend, why = choose_backend(network, rows, steps, request.dtype, request.device, optimizer, few)
+    rate = request.learning_rate or default_learning_rate(network, optimizer, few)
+    return Job(
+        parts=parts,
+        stream=stream,
+        rows=rows,
+        rows_dropped=dropped,
+        classes=classes,
+        backend=backend,
+        why=why,
+        learning_rate=rate,
+        suggested=request.learning_rate is None,
+        steps=steps,
+        rows_per_step=request.rows_per_step,
+        patience=request.patience,
+    )
+
+
+def _names_classes(request: Request, file: TableFile, targets: Sequence[str]) -> bool:
+    """Return whether the target is to be read as classes: asked for by the loss, or text."""
+    if request.loss == "cross-entropy" and len(targets) > 1:
+        raise UsageError(f"--loss cross-entropy learns the classes of one --target, got {len(targets)}: {targets}")
+    return request.loss == "cross-entropy" or (request.loss is None and len(targets) == 1 and is_text(file, targets[0]))
+
+
+def _check_rows_per_step(rows_per_step: int, stream: Stream) -> None:
+    if rows_per_step > stream.rows:
+        raise UsageError(
+            f"--rows-per-step {rows_per_step} is more than the {counted(stream.rows, 'row')} trained on; "
+            "take fewer, or leave it out to take all rows at each step"
+        )
 
 
 def _check_room(network: Network, rows: int, steps: int, request: Request) -> None:
@@ -124,9 +236,16 @@ def _check_numbers(request: Request) -> None:
         ("--learning-rate", rate, rate is None or (rate > 0 and math.isfinite(rate)), "a number above 0, such as 0.05"),
         ("--holdout", request.holdout, 0 <= request.holdout < 1, "a fraction from 0 to below 1, such as 0.2"),
         ("--seed", request.seed, request.seed >= 0, "0 or more"),
+        ("--rows-per-step", request.rows_per_step, (request.rows_per_step or 1) >= 1, "1 or more"),
+        ("--epochs", request.epochs, (request.epochs or 1) >= 1, "1 or more"),
+        ("--patience", request.patience, (request.patience or 1) >= 1, "1 or more"),
     ):
-        if not fits:
+        if not fits or (value == 0 and flag in ("--rows-per-step", "--epochs", "--patience")):
             raise UsageError(f"{flag} must be {expected}, got {value}")
+    if request.steps and request.epochs:
+        raise UsageError("--steps and --epochs both say how long to train; give one of them")
+    if request.patience and not request.holdout:
+        raise UsageError("--patience watches the rows held out, and --holdout 0 holds none out; hold some out")
 
 
 def _input_columns(request: Request, file: TableFile, targets: Sequence[str]) -> list[str]:
@@ -144,21 +263,36 @@ def _input_columns(request: Request, file: TableFile, targets: Sequence[str]) ->
     return inputs
 
 
-def _network(text: str | None, inputs: Sequence[str], targets: Sequence[str]) -> Network:
-    """Return the network asked for, or one hidden layer, once it fits the columns."""
-    if text is None:
-        return Network((len(inputs), HIDDEN_UNITS, len(targets)))
+def _network(
+    request: Request, inputs: Sequence[str], targets: Sequence[str], loss: str, outputs: int | None
+) -> Network:
+    """Return the network asked for, or one hidden layer, once it fits the columns.
+
+    Args:
+        request: what was asked for.
+        inputs: names of the input columns.
+        targets: names of the target columns.
+        loss: of the network.
+        outputs: how many there must be: one a target, or one a class; ``None`` while the classes are not known.
+    """
     try:
-        network = Network.parse(text)
+        asked = Network.parse(request.network) if request.network else None
+        activation = request.activation or (asked.activation if asked else "tanh")
+        network = Network(asked.sizes if asked else (len(inputs), HIDDEN_UNITS, outputs or 2), activation, loss)
     except ValueError as error:
-        raise UsageError(f"--network: {error}") from error
+        raise UsageError(f"{'--network' if request.network else '--activation'}: {error}") from error
+    fitting = "-".join(map(str, (len(inputs), *network.sizes[1:-1], outputs or network.outputs)))
+    remedy = f"write --network {fitting}, or choose columns with --target and --ignore"
+    if loss == "cross-entropy" and outputs not in (None, network.outputs):
+        raise UsageError(
+            f"--network {network} has {counted(network.outputs, 'output')}, but column {targets[0]!r} has {outputs} "
+            f"classes; {remedy}"
+        )
     for size, columns, what in ((network.inputs, inputs, "input"), (network.outputs, targets, "target")):
-        if size != len(columns):
+        if size != len(columns) and not (what == "target" and loss == "cross-entropy"):
             listed = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
-            fitting = "-".join(map(str, (len(inputs), *network.sizes[1:-1], len(targets))))
             raise UsageError(
                 f"--network {network} has {counted(size, what)}, but the table has "
-                f"{counted(len(columns), f'{what} column')} ({listed}); write --network {fitting}, "
-                "or choose columns with --target and --ignore"
+                f"{counted(len(columns), f'{what} column')} ({listed}); {remedy}"
             )
     return network

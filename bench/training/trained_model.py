@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from backends import DTYPES, Layer, Network, Params
 from bench.errors import UsageError
 from bench.files import write_bytes
+from bench.formats import json_ready
 from bench.training.standardise import Standardisation
 
 FORMAT = "backprop-bench 1"
@@ -31,6 +32,7 @@ class TrainedModel:
         inputs: names, order and standardisation of the input columns.
         targets: the same for the target columns.
         training: what else is worth keeping: backend, steps, learning rate, seed, scores.
+        class_column: of which the targets are the classes; ``None`` if the targets are columns themselves.
     """
 
     network: Network
@@ -39,6 +41,12 @@ class TrainedModel:
     inputs: Standardisation
     targets: Standardisation
     training: dict[str, Any] = field(default_factory=dict)
+    class_column: str | None = None
+
+    @property
+    def predicted_columns(self) -> tuple[str, ...]:
+        """The columns that are predicted."""
+        return self.targets.columns if self.class_column is None else (self.class_column,)
 
 
 def save_model(model: TrainedModel, path: Path) -> None:
@@ -53,8 +61,8 @@ def save_model(model: TrainedModel, path: Path) -> None:
         "dtype": model.dtype,
         "inputs": _written(model.inputs),
         "targets": _written(model.targets),
-        "training": json.dumps(model.training),
-    }
+        "training": json.dumps(json_ready(model.training)),
+    } | ({"class_column": model.class_column} if model.class_column is not None else {})
     write_bytes(path, save(tensors, metadata))
 
 
@@ -104,7 +112,7 @@ def _checked(metadata: dict[str, str], tensors: dict[str, Any]) -> TrainedModel:
                 raise ValueError(f"layer{number}.{what} holds values that are not finite")
         params.append(layer)
     training = json.loads(metadata.get("training", "{}"))
-    return TrainedModel(network, dtype, tuple(params), inputs, targets, training)
+    return TrainedModel(network, dtype, tuple(params), inputs, targets, training, metadata.get("class_column"))
 
 
 def _written(columns: Standardisation) -> str:

@@ -1,23 +1,43 @@
-"""Training in chunks, each inside the framework, on a backend asked for or chosen. No files and no text."""
+"""Training in pieces, each inside the framework, on a backend asked for or chosen. No files and no text."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import backends
 import bench
-from backends import Backend, BackendUnavailable, Network, Params, TrainingDiverged
+from backends import (
+    Adam,
+    Backend,
+    BackendUnavailable,
+    Descent,
+    Momentum,
+    Network,
+    Optimizer,
+    Params,
+    TrainingDiverged,
+)
 from backends.base import Array
 from bench.errors import UsageError
 from bench.problem import initial_params
 from bench.training.standardise import Floats
+from bench.training.watch import Watch
+
+if TYPE_CHECKING:
+    from bench.training.stream import Stream
 
 HIDDEN_UNITS = 32
 DEFAULT_STEPS = 3000
+DEFAULT_EPOCHS = 20
+CHECKS = 100
+"""Times that the held-out loss is looked at, where the steps have no epochs."""
+
 CHUNK_S = 0.3
 FIRST_CHUNK = 8
 
@@ -34,16 +54,18 @@ class Training:
     """What training gave.
 
     Attributes:
-        params: host copy of the last parameters.
+        params: host copy of the last parameters, or of the best ones.
         losses: the loss before each step that was done, in standardised units.
-        complete: whether all steps asked for were done.
+        complete: whether it went on to the end, or stopped because the held-out loss no longer fell.
         seconds: how long it took, compilation included.
+        best_step: steps after which the held-out loss was lowest, whose parameters these are; ``None`` if unwatched.
     """
 
     params: Params
     losses: Array
     complete: bool
     seconds: float
+    best_step: int | None = None
 
 
 def start_params(network: Network, seed: int) -> Params:
@@ -51,36 +73,73 @@ def start_params(network: Network, seed: int) -> Params:
     return initial_params(network, "float64", np.random.default_rng([seed, *network.sizes]))
 
 
-def default_learning_rate(network: Network) -> float:
+def default_learning_rate(network: Network, optimizer: Optimizer | None = None, minibatches: bool = False) -> float:
     """Return a rate that learns well and did not diverge on nine kinds of synthetic table.
 
     The curvature of the loss at the start has a trace of about ``2 sum(in + 1)`` over the layers for standardised
     inputs, so descent is stable below 1 over that sum, and in practice well beyond. On linear, smooth, heavy-tailed,
     binary, collinear, wide and several-target tables of 200 to 1,000 rows, hidden layers of 32, 64 and 32-32: twice it
     never diverged and learns nearly as fast as the fastest; four times it sometimes overshoots; a fixed 0.1 diverged.
+
+    A step of momentum is about ``1 / (1 - momentum)`` times as long as one of descent. Adam's is as long as the rate
+    itself in each parameter, whatever the curvature; its authors propose 0.001, and small networks bear ten times that,
+    with the noise of mini-batches half of it.
     """
-    return float(f"{min(0.1, 2 / sum(i + 1 for _, i in network.layer_shapes)):.2g}")
+    if isinstance(optimizer, Adam):
+        return 0.005 if minibatches else 0.01
+    rate = min(0.1, 2 / sum(i + 1 for _, i in network.layer_shapes))
+    if isinstance(optimizer, Momentum):
+        rate *= 1 - optimizer.momentum
+    return float(f"{rate:.2g}")
 
 
-def load_backend(name: str, network: Network, dtype: str, device: str) -> Backend:
+def load_backend(
+    name: str,
+    network: Network,
+    dtype: str,
+    device: str,
+    optimizer: Optimizer | None = None,
+    minibatches: bool = False,
+) -> Backend:
     """Return the backend asked for by name.
 
     Raises:
         BackendUnavailable: it is not on this machine.
-        UsageError: there is none of that name, or it lacks the dtype or device.
+        UsageError: there is none of that name, or it lacks something asked for.
     """
     try:
-        return backends.load(name, network, dtype, device)
+        return _able(name, network, dtype, device, optimizer, minibatches)
     except (ValueError, TypeError) as error:
         raise UsageError(f"--backend: {error}") from error
 
 
-def choose_backend(network: Network, batch: int, steps: int, dtype: str, device: str) -> tuple[Backend, str]:
+def _able(
+    name: str, network: Network, dtype: str, device: str, optimizer: Optimizer | None, minibatches: bool
+) -> Backend:
+    """Return a backend, or raise `ValueError` if it lacks something."""
+    backend = backends.load(name, network, dtype, device, optimizer)
+    backend.capabilities.require(name, network, minibatches=minibatches)
+    return backend
+
+
+def choose_backend(
+    network: Network,
+    batch: int,
+    steps: int,
+    dtype: str,
+    device: str,
+    optimizer: Optimizer | None = None,
+    minibatches: bool = False,
+) -> tuple[Backend, str]:
     """Return the backend to train on when none was asked for, and why that one: measured where there is a measurement.
 
     Raises:
         BackendUnavailable: none can do it; says why for each.
     """
+    usual = Network(network.sizes) == network and optimizer in (None, Descent()) and not minibatches
+    if not usual:
+        backend = first_available(network, dtype, device, optimizer, minibatches)
+        return backend, "the first that has all of this; measurements are of plain descent"
     try:
         advice = bench.recommend(network, batch, steps, dtype, device)
         if ":" in advice.backend:  # the name of a stored run may lead to any package
@@ -93,8 +152,10 @@ def choose_backend(network: Network, batch: int, steps: int, dtype: str, device:
     return backend, f"recommended: {advice.outcome}, {advice.basis}"
 
 
-def first_available(network: Network, dtype: str, device: str) -> Backend:
-    """Return the first backend of a fixed order that works here.
+def first_available(
+    network: Network, dtype: str, device: str, optimizer: Optimizer | None = None, minibatches: bool = False
+) -> Backend:
+    """Return the first backend of a fixed order that works here and has all that is asked for.
 
     Raises:
         BackendUnavailable: none does; says why for each.
@@ -103,16 +164,23 @@ def first_available(network: Network, dtype: str, device: str) -> Backend:
     installed = backends.available()
     for name in sorted(installed, key=[*PREFERRED[device], *installed].index):
         try:
-            return backends.load(name, network, dtype, device)
+            return _able(name, network, dtype, device, optimizer, minibatches)
         except (BackendUnavailable, ValueError) as error:
             reasons.append(str(error))
     raise BackendUnavailable(f"no backend has network {network} in {dtype} on {device}: {'; '.join(reasons)}")
 
 
 def train(
-    backend: Backend, params: Params, x: Floats, y: Floats, learning_rate: float, steps: int, notice: Notice
+    backend: Backend,
+    params: Params,
+    x: Floats,
+    y: Floats,
+    learning_rate: float,
+    steps: int,
+    notice: Notice,
+    watch: Watch | None = None,
 ) -> Training:
-    """Train in chunks of about `CHUNK_S`, each inside the framework, with a word to ``notice`` after each.
+    """Train on all rows at each step, in pieces of about `CHUNK_S`, with a word to ``notice`` after each.
 
     Raises:
         TrainingDiverged: counted from the first step of all, with every loss; losses not reached are NaN.
@@ -120,24 +188,86 @@ def train(
     begun_s = time.monotonic()
     placed, batch = backend.place_params(params), backend.place_batch(x, y)
     losses = np.full(steps, np.nan, backend.dtype)
-    done, chunk, compiled, go_on = 0, FIRST_CHUNK, 0, True
-    while done < steps and go_on:
-        count = min(chunk, steps - done)
+    done, chunk, compiled, go_on, hope = 0, FIRST_CHUNK, 0, True, True
+    between = max(1, steps // CHECKS) if watch else steps
+    while done < steps and go_on and hope:
+        count = min(chunk, between - done % between, steps - done)
         chunk_begun_s = time.monotonic()
-        try:
-            with np.errstate(all="ignore"):  # overflow is reported as divergence
-                placed, new = backend.train(placed, batch, learning_rate, count)
-        except TrainingDiverged as error:
-            losses[done : done + count] = error.losses
-            raise TrainingDiverged(done + error.step, losses, error.params, learning_rate) from None
-        losses[done : done + count] = new
+        placed = _run(backend, placed, batch, learning_rate, losses, done, count, None)
         done += count
         if chunk == compiled:  # a length's first run may compile, and says nothing of the next
             chunk = _next_chunk(chunk, time.monotonic() - chunk_begun_s)
         else:
             compiled = chunk
-        go_on = notice(done, float(new[-1]))
-    return Training(backend.fetch(placed), losses[:done], done == steps, time.monotonic() - begun_s)
+        if watch and (done % between == 0 or done == steps):
+            hope = watch.goes_on(backend, placed, done)
+        go_on = notice(done, float(losses[done - 1]))
+    return _training(backend, placed, losses[:done], done == steps or not hope, begun_s, watch)
+
+
+def train_epochs(
+    backend: Backend,
+    params: Params,
+    stream: Stream,
+    learning_rate: float,
+    steps: int,
+    rows_per_step: int,
+    notice: Notice,
+    watch: Watch | None = None,
+) -> Training:
+    """Train on a few rows at each step, epoch after epoch, with a word to ``notice`` after each chunk of the table.
+
+    Raises:
+        TrainingDiverged: as for `train`.
+    """
+    begun_s = time.monotonic()
+    placed = backend.place_params(params)
+    losses = np.full(steps, np.nan, backend.dtype)
+    done, go_on, hope = 0, True, True
+    for epoch in itertools.count():
+        for batch, rows in zip(stream.batches(backend, epoch), stream.sizes, strict=False):
+            count = min(-(-rows // rows_per_step), steps - done)
+            placed = _run(backend, placed, batch, learning_rate, losses, done, count, min(rows_per_step, rows))
+            done += count
+            go_on = notice(done, float(losses[done - count : done].mean()))
+            if done == steps or not go_on:
+                break
+        if watch and (done == steps or go_on):
+            hope = watch.goes_on(backend, placed, done)
+        if done == steps or not (go_on and hope):
+            return _training(backend, placed, losses[:done], done == steps or not hope, begun_s, watch)
+    raise AssertionError("epochs do not end by themselves")
+
+
+def _run(
+    backend: Backend,
+    placed: Any,
+    batch: Any,
+    learning_rate: float,
+    losses: Array,
+    done: int,
+    count: int,
+    rows_per_step: int | None,
+) -> Any:
+    """Train for ``count`` steps after ``done``, keep their losses, return the parameters."""
+    few = {} if rows_per_step is None else {"rows_per_step": rows_per_step}
+    try:
+        with np.errstate(all="ignore"):  # overflow is reported as divergence
+            placed, losses[done : done + count] = backend.train(placed, batch, learning_rate, count, **few)
+    except TrainingDiverged as error:
+        losses[done : done + count] = error.losses
+        raise TrainingDiverged(done + error.step, losses, error.params, learning_rate) from None
+    return placed
+
+
+def _training(
+    backend: Backend, placed: Any, losses: Array, complete: bool, begun_s: float, watch: Watch | None
+) -> Training:
+    """Return what came of it: the last parameters, or the best ones if they were watched."""
+    best = watch.params if watch else None
+    params = backend.fetch(placed) if best is None else best
+    step = watch.step if watch and best is not None else None
+    return Training(params, losses, complete, time.monotonic() - begun_s, step)
 
 
 def _next_chunk(chunk: int, seconds: float) -> int:
