@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import document, flags
+from bench.names import PHASES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.results import Run
     from bench.verdicts.compare import Comparison, LimitOf
-
-PHASES = ("place", "forward", "backward", "update", "step", "train")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             document.show(_document(chosen, found.rows, found))
         else:
-            _show(chosen[0], found, args.brief, [*beaten, conditions.busy(whole[0])])
+            jobs = _jobs(whole[0], args)
+            _show(chosen[0], found, jobs, args.brief, [*beaten, conditions.busy(whole[0])])
         return 0
     frames = [select(frame, args) for frame in whole]
     unlike = conditions.unlike_between(frames[0], frames[1]) | conditions.unlike_speed(chosen[0], chosen[1])
@@ -68,15 +69,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def select(frame: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
-    """Return the rows that the flags ask for.
+def _jobs(frame: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame | None:
+    """Return who ends a whole job first, of the cells that the flags ask for; nothing if one phase is asked for."""
+    from bench.advice.overview import PHASES as OF_A_JOB
+    from bench.advice.overview import fastest_for_jobs
+
+    if args.phases or not frame["phase"].isin(OF_A_JOB).any():
+        return None
+    return fastest_for_jobs(select(frame, args, OF_A_JOB), margin=args.margin)
+
+
+def select(frame: pd.DataFrame, args: argparse.Namespace, phases: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the rows that the flags ask for, of some phases if the flags name none.
 
     Raises:
         UsageError: there is none, or none with a time.
     """
     from bench.errors import UsageError
 
-    phases = args.phases or (("step",) if (frame["phase"] == "step").any() else tuple(frame["phase"].unique()))
+    usual = ("step",) if (frame["phase"] == "step").any() else tuple(frame["phase"].unique())
+    phases = args.phases or phases or usual
     networks = tuple(map(str, args.networks or ()))
     asked = {
         "phase": phases,
@@ -118,11 +130,11 @@ def limits_of(run_: Run, frame: pd.DataFrame, root: Path | None) -> tuple[LimitO
     return limit_of, list(map(str, beaten))
 
 
-def _show(run_: Run, found: Comparison, brief: bool, warnings: list[str]) -> None:
+def _show(run_: Run, found: Comparison, jobs: pd.DataFrame | None, brief: bool, warnings: list[str]) -> None:
     from bench.terminal import comparing, terminal
 
     out = terminal.console()
-    for part in comparing.one_run(found, brief, wide=out.width >= 72):
+    for part in comparing.one_run(found, jobs, brief, wide=out.width >= 72):
         out.print(part)
     out.print(comparing.trust(found))
     for warning in filter(None, warnings):

@@ -178,7 +178,7 @@ def _carry_out(stored: Run, plan: Plan, pace: Pace, as_json: bool) -> int:
     from bench.cli.document import show
     from bench.limits import probes
     from bench.measure import campaign
-    from bench.results.journal import JournalFull
+    from bench.results.journal import JournalFull, JournalRemoved
     from bench.terminal import terminal
     from bench.verdicts.stopping import open_cells
 
@@ -198,6 +198,9 @@ def _carry_out(stored: Run, plan: Plan, pace: Pace, as_json: bool) -> int:
         return INTERRUPTED
     except JournalFull as error:
         messages.error(f"{error.strerror}\nmake room, then {resume}")
+        return CHECK_FAILED
+    except JournalRemoved as error:
+        messages.error(f"{error.strerror}; measure again: python -m bench run")
         return CHECK_FAILED
     if as_json:
         show({"run": stored.id, "path": str(stored.path), **_outcome_fields(outcome)})

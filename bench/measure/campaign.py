@@ -7,6 +7,7 @@ on this machine is logged as a warning and kept in the rows.
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 import time
@@ -16,18 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from bench import machine, results
-from bench.errors import UsageError
 from bench.machine.environment import as_text, speed_variables
 from bench.measure import adaptive, budget
 from bench.measure.adaptive import StoppingRule
 from bench.measure.base_code import BaseCode
 from bench.measure.cell import Cell, Group, Process
-from bench.measure.compile_cache import CompileCache
+from bench.measure.compile_cache import CompileCache, file_name, folder_of_caches
 from bench.measure.history import History, arm_of
 from bench.measure.instructions import Assignment, Instructions
+from bench.measure.lock import held
 from bench.measure.manifest import check_resumable, create, earlier_pace, stored_plan, write_manifest
 from bench.measure.neighbours import Neighbours, announced, warning
 from bench.measure.outcome import Outcome, failures
@@ -36,11 +35,12 @@ from bench.measure.plan import Plan
 from bench.measure.process import OWN_VARIABLES, Launch, run_lap
 from bench.names import BASE, OK
 from bench.results import ROWS, Run
-from bench.results.journal import Journal
+from bench.results.journal import Journal, JournalFull
 
 __all__ = ["Outcome", "Progress", "carry_out", "check_resumable", "create", "earlier_pace", "measure", "stored_plan"]
 
-LOCK, CACHES = ".lock", ".caches"
+LEAST_FREE_BYTES = 64 << 10
+"""Less room on the disk than this may be why a process was lost."""
 
 logger = logging.getLogger(__name__)
 
@@ -124,22 +124,6 @@ def carry_out(
         return campaign.carry_out(after_lap)
 
 
-def held(run: Run) -> FileLock:
-    """Return the lock of a run, taken.
-
-    Raises:
-        UsageError: another process is measuring this run.
-    """
-    lock = FileLock(run.path / LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UsageError(
-            f"run {run.id} is being measured by another process; start another: python -m bench run"
-        ) from None
-    return lock
-
-
 @dataclass
 class _Flight:
     """One process while it measures: its cells, those whose rows came, the present one, who else measured so far."""
@@ -180,6 +164,8 @@ class _Campaign:
         self.journal, self.report, self.neighbours = journal, report, neighbours
         self.beside: set[str] = set()
         self.begun_s = time.monotonic()
+        self._own_caches = folder_of_caches(run.id) if plan.own_cache else None
+        self._caches = self._own_caches or folder_of_caches(run.machine)
         self.history = History()
         for _, record in results.records(run):
             self.history.learn(record)
@@ -200,8 +186,8 @@ class _Campaign:
                 after_lap(lap[0].lap)
             elif not tasks:
                 break
-        if not stopped:
-            shutil.rmtree(self.run.path / CACHES, ignore_errors=True)
+        if self._own_caches:
+            shutil.rmtree(self._own_caches, ignore_errors=True)
         self.run.manifest.update(complete=True, stopped=stopped)
         write_manifest(self.run.path, self.run.manifest)
         total_s = time.monotonic() - self.begun_s
@@ -276,7 +262,13 @@ class _Campaign:
             self._end(flight, event)
 
     def _end(self, flight: _Flight, last: dict[str, Any]) -> None:
-        """Record the end of a process, and every cell of it that has no row."""
+        """Record the end of a process, and every cell of it that has no row.
+
+        Raises:
+            JournalFull: it was lost while the disk was full, which is no fault of the backend.
+        """
+        if last["event"] == "lost" and shutil.disk_usage(self.run.path).free < LEAST_FREE_BYTES:
+            raise JournalFull(errno.ENOSPC, f"no space left for {self.run.path}; earlier records are kept")
         flight.cache.add(str(cell.group) for cell in flight.done)
         lost = last["event"] == "lost"
         status = last["status"] if lost else "failed"
@@ -293,15 +285,13 @@ class _Campaign:
 
     def _cache(self, process: Process) -> CompileCache:
         """Return the compile cache of a process's arm: this run's own, or the one kept between runs."""
-        root = self.run.path if self.plan.own_cache else self.run.path.parent
-        name = f"{process.backend}{process.arm}-{process.threads}".replace("/", "").replace(":", ".")
-        return CompileCache((root / CACHES / name).resolve())
+        return CompileCache(self._caches / file_name(f"{process.backend}{process.arm}-{process.threads}"))
 
     def _launch(self, flight: _Flight) -> Launch:
         """Return what a process is started with."""
         folder, process = self.run.path, flight.process
         base = self.base if process.arm == BASE else None
-        name = f"{process.order:03d}-{process.backend.replace(':', '.')}{process.arm.replace('/', '')}"
+        name = f"{process.order:03d}-{file_name(process.backend + process.arm.replace('/', ''))}"
         (folder / "logs").mkdir(exist_ok=True)
         places = {cell: place for place, cell in enumerate(self.plan.cells)}
         instructions = Instructions(

@@ -30,8 +30,8 @@ class Channel:
         raise CampaignGone
 
     def send(self, event: str, **fields: Any) -> None:
-        """Send one record, at once."""
-        self._up.write(json.dumps({"event": event, **fields}) + "\n")
+        """Send one record, at once; what JSON has no word for goes as a plain number or as text."""
+        self._up.write(json.dumps({"event": event, **fields}, default=_plain) + "\n")
         self._up.flush()
 
     def wait(self, cell: int, stage: int, turn: int = 0) -> None:
@@ -42,3 +42,11 @@ class Channel:
         """
         self.send("waits", cell=cell, stage=stage, turn=turn)
         self.receive()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it: numbers of numpy have ``item``."""
+    try:
+        return value.item()
+    except (AttributeError, ValueError):
+        return str(value)

@@ -1,19 +1,30 @@
 """Where the framework of a process keeps what it compiled, and which groups it has compiled there already.
 
-A campaign's caches start empty, so that the first process of a backend shows what compiling costs cold, later ones
-warm. A quick campaign keeps them from one run to the next instead; a change of the code or of Python empties them.
+The caches of a run with cold caches start empty and go when it ends, so that the first process of a backend shows what
+compiling costs cold, later ones warm. Those of a warm run stay for the next; a change of the code or of Python empties
+them. They lie in the user's own cache folder, never in a folder of results: frameworks execute what they find there, so
+it must be this user's, and results may come from others.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 import platform
+import re
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 STAMP = "stamp.json"
+PROGRAM = "backprop-bench"
+MOST_LETTERS = 80
+
+logger = logging.getLogger(__name__)
 
 
 class CompileCache:
@@ -31,7 +42,7 @@ class CompileCache:
         if stored.get("code") != self._code:
             shutil.rmtree(path, ignore_errors=True)
             stored = {}
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.groups: set[str] = set(stored.get("groups", []))
 
     def add(self, groups: Iterable[str]) -> None:
@@ -45,6 +56,40 @@ class CompileCache:
         except (OSError, ValueError):
             return {}
         return stored if isinstance(stored, dict) else {}
+
+
+def folder_of_caches(name: str) -> Path:
+    """Return the folder of the caches of a run, or of all warm runs on a machine, by its ``name``.
+
+    It is below the user's cache folder; below the one for temporary files if that cannot be written to.
+    """
+    folder = user_caches() / PROGRAM / "compiled" / name
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError as error:
+        logger.info("%s", error)
+    return Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-"))
+
+
+def user_caches() -> Path:
+    """Return where programs of this user keep what they can make again, by the custom of the system."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA") or tempfile.gettempdir())
+    asked = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(asked) if os.path.isabs(asked) else Path(os.path.expanduser("~/.cache"))
+
+
+def file_name(text: str) -> str:
+    """Return a text as part of the name of a file: plain letters, not too many; what was lost is in a short hash."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", ".", text)
+    if plain == text.replace(":", ".") and len(plain) <= MOST_LETTERS:
+        return plain
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{plain[:MOST_LETTERS]}-{digest}"
 
 
 def code_digest() -> str:

@@ -27,6 +27,8 @@ def named(names: Sequence[str], dtypes: Sequence[str], devices: Sequence[str]) -
     check_devices(devices)
     known = {entry.name: entry for entry in backends.catalogue()}
     for name in names:
+        if not name.isprintable():
+            raise UsageError(f"no backend {name!a}; known: {', '.join(known)}, or package.module:Class")
         if name in known:
             if reason := known[name].missing():
                 raise backends.BackendUnavailable(f"backend {name!r} is unavailable: {reason}; {known[name].remedy}")

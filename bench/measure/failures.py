@@ -21,7 +21,7 @@ def classify(error: BaseException) -> str:
 
 def told(error: BaseException) -> str:
     """Return an error as the reason of a row: its kind and its words, of which there may be none."""
-    words = str(error)
+    words = str(error).encode("utf-8", "backslashreplace").decode()
     return f"{type(error).__name__}: {words}"[:500] if words else type(error).__name__
 
 

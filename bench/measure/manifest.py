@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shlex
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from bench.measure.plan import Plan
 from bench.results import MANIFEST, SCHEMA, Run, open_run, records, results_root, runs
 
 LATEST = 2
+
+logger = logging.getLogger(__name__)
 
 
 def earlier_pace(root: Path | None = None) -> Pace:
@@ -44,7 +47,7 @@ def create(plan: Plan, purpose: str, command: Sequence[str] = (), label: str = "
     Raises:
         UsageError: the folder cannot be written.
     """
-    now = datetime.now(UTC)
+    now = _later_than_all(root)
     run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     path = (root or results_root()) / machine.machine_id() / run_id
     try:
@@ -71,6 +74,19 @@ def create(plan: Plan, purpose: str, command: Sequence[str] = (), label: str = "
     }
     write_manifest(path, manifest)
     return open_run(path)
+
+
+def _later_than_all(root: Path | None) -> datetime:
+    """Return the present time, or one just after the latest run's if the clock was set back: runs are told by time."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    moments = [datetime.fromisoformat(run.created) for run in runs(root)]
+    latest = max((moment.replace(tzinfo=moment.tzinfo or UTC) for moment in moments), default=now)
+    if latest <= now:
+        return now
+    logger.warning(
+        "the clock says %s, before the latest run; this run is dated after that one", f"{now:%Y-%m-%d %H:%M}"
+    )
+    return latest + timedelta(seconds=1)
 
 
 def copyable(command: Sequence[str]) -> str:

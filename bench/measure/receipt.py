@@ -17,6 +17,7 @@ import numpy as np
 
 from backends import Backend
 from bench.machine import control_groups, fingerprint
+from bench.measure.failures import told
 
 FACTS = (
     "cpu_model", "cpu_features", "cores", "threads_per_core", "hybrid", "cpu_quota", "memory_bytes",
@@ -35,7 +36,7 @@ def observe(backend: Backend, commit: str, dirty: bool, variables: str) -> dict[
         variables: of the environment, that change speed, as the campaign was given them; a framework may add its own.
     """
     facts = fingerprint()
-    said = backend.describe()
+    said = described(backend)
     pools = _pools()
     observed = [pool["num_threads"] for pool in pools] + ([said["threads"]] if "threads" in said else [])
     return {
@@ -59,6 +60,14 @@ def observe(backend: Backend, commit: str, dirty: bool, variables: str) -> dict[
         "environment": variables,
         "throttled_periods": control_groups.throttled_periods(),
     }
+
+
+def described(backend: Backend) -> dict[str, Any]:
+    """Return what a backend says of itself; if it fails to, the receipt says why."""
+    try:
+        return dict(backend.describe())
+    except Exception as error:
+        return {"describe_fault": told(error)}
 
 
 def steal_s() -> float:

@@ -20,6 +20,10 @@ class JournalFull(OSError):
     """The disk (or a quota) is full; what was written before is whole."""
 
 
+class JournalRemoved(OSError):
+    """Somebody removed the file while it was written; what is written from now on would be lost."""
+
+
 class Fault(NamedTuple):
     """A line that could not be read: its file, its number from 1, and what is wrong with it."""
 
@@ -52,9 +56,12 @@ class Journal:
 
         Raises:
             JournalFull: no space is left; the part of the record that was written is removed.
+            JournalRemoved: the file is no longer there.
         """
+        if not os.fstat(self._descriptor).st_nlink:
+            raise JournalRemoved(errno.ENOENT, f"{self.path} was removed while it was written; its rows are lost")
         line = json.dumps(json_ready(record), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        self._write(line.encode() + b"\n")
+        self._write(line.encode("utf-8", "surrogatepass") + b"\n")
 
     def _write(self, line: bytes) -> None:
         """Write all of ``line`` and flush it, or restore the file's length."""
@@ -102,7 +109,7 @@ def read(path: Path, faults: list[Fault] | None = None) -> Iterator[tuple[int, d
                 continue
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 found.append(Fault(path, number, f"not JSON: {error}"))
                 continue
             if isinstance(record, dict):

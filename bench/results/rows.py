@@ -17,9 +17,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,6 +100,11 @@ COLUMNS = (
 )
 """The columns of `load`, in order; behind them come the receipt's, ``receipt_<field>``."""
 
+OF_A_PROCESS: dict[str, type] = {"order": int, "process": int, "backend": str, "status": str}
+OF_A_CELL: dict[str, type] = {
+    **OF_A_PROCESS, "network": str, "batch": int, "dtype": str, "device": str, "phase": str,
+}  # fmt: skip
+TIMES = ("median_s", "lower_quartile_s", "minimum_s")
 OF_THE_RUN, OF_A_FAILURE = ("run", "machine", "created"), ("reason",)
 ALWAYS = tuple(column.name for column in COLUMNS if column.name not in (*OF_THE_RUN, *OF_A_FAILURE))
 """What a stored row with a time always has."""
@@ -149,14 +157,27 @@ def open_run(path: Path) -> Run:
     """
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        schema, run = manifest["schema"], Run(path, manifest["run"], manifest["machine"], manifest["created"], manifest)
+        schema = manifest["schema"]
+        if isinstance(schema, int) and schema <= SCHEMA:
+            return _run(path, manifest)
     except OSError as error:
         raise UsageError(f"no run at {path}: {error.strerror}; list folders with 'ls {results_root()}/*'") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path / MANIFEST} is not the manifest of a run: {error!r}") from None
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise UsageError(f"{path / MANIFEST} has schema {schema}, this version reads up to {SCHEMA}; update it")
-    return run
+    raise UsageError(f"{path / MANIFEST} has schema {schema}, this version reads up to {SCHEMA}; update it")
+
+
+def _run(path: Path, manifest: dict[str, Any]) -> Run:
+    """Return the run of a manifest.
+
+    Raises:
+        ValueError: when it began is no date.
+        TypeError: a text is none.
+    """
+    datetime.fromisoformat(manifest["created"])
+    if not all(isinstance(manifest[name], str) for name in ("run", "machine")):
+        raise TypeError("run and machine must be texts")
+    return Run(path, manifest["run"], manifest["machine"], manifest["created"], manifest)
 
 
 def runs(root: Path | None = None) -> list[Run]:
@@ -242,10 +263,8 @@ def cells(run: Run, faults: list[Fault] | None = None) -> Iterator[dict[str, Any
     """Yield the records of the cells of one run; of a cell that a process measured again, the last attempt only."""
     found = faults if faults is not None else []
     latest_of: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for number, record in records(run, found):
-        if record.get("record") not in ("cell", "process"):
-            found.append(Fault(run.rows_path, number, f"neither a cell nor a process: record={record.get('record')!r}"))
-        elif record["record"] == "cell":
+    for _, record in records(run, found):
+        if record["record"] == "cell":
             key = tuple(record.get(name) for name in ("order", "network", "batch", "dtype", "device", "phase"))
             latest_of[key] = record
     yield from latest_of.values()
@@ -263,7 +282,31 @@ def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, 
             record["process"] = record.pop("block")
         if record.get("record") == "block":
             record["record"] = "process"
+        if reason := _fault(record):
+            if faults is not None:
+                faults.append(Fault(run.rows_path, number, reason))
+            continue
         yield number, record
+
+
+def _fault(record: Mapping[str, Any]) -> str:
+    """Return what makes a record no row of ours, '' if nothing does."""
+    kind = record.get("record")
+    needed = OF_A_PROCESS if kind == "process" else OF_A_CELL if kind == "cell" else {}
+    if not needed:
+        return f"neither a cell nor a process: record={kind!r}"
+    for name, type_ in needed.items():
+        if not isinstance(record.get(name), type_):
+            return f"{name} is {record.get(name)!r}, expected {type_.__name__}"
+    if kind == "process":
+        return ""
+    if record["batch"] < 1 or not re.fullmatch(r"\d+(-\d+){2,}(/[a-z-]+)*", record["network"]):
+        return f"no shape: network {record['network']!r}, batch {record['batch']}"
+    for name in TIMES if record["status"] == OK else ():
+        value = record.get(name, 1.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            return f"{name} is {value!r}, expected seconds above 0"
+    return ""
 
 
 def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -28,13 +28,23 @@ if TYPE_CHECKING:
 WHERE = ["dtype", "device", "threads", "phase"]
 
 
-def one_run(found: Comparison, brief: bool = False, wide: bool = True) -> Iterator[Table | Text | str]:
-    """Yield the map from batch to backend, then for each network its table and chart."""
-    for where, winners in found.winners.groupby(WHERE, sort=False):
-        yield batch_map(winners, where)
-        yield ""
-        if brief:
-            continue
+def one_run(
+    found: Comparison, jobs: pd.DataFrame | None = None, brief: bool = False, wide: bool = True
+) -> Iterator[Table | Text | str]:
+    """Yield the map from rows to backend for a step, that for whole jobs, then for each network its table and chart.
+
+    Args:
+        found: the comparison.
+        jobs: who ends whole jobs first, as `bench.advice.overview.fastest_for_jobs` returns it.
+        brief: only the maps.
+        wide: whether the terminal has room for charts.
+    """
+    for winners in (found.winners, jobs):
+        if winners is not None and len(winners):
+            for where, own in winners.groupby(WHERE, sort=False):
+                yield batch_map(own, where)
+                yield ""
+    for where, _ in () if brief else found.winners.groupby(WHERE, sort=False):
         rows = found.rows[(found.rows[WHERE] == list(where)).all(axis=1)]
         for network, own in rows.groupby("network", sort=False):
             yield _network_table(str(network), own, where)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
 import threading
 import time
 from typing import ClassVar, NamedTuple
@@ -294,3 +295,29 @@ class NeverRests(NotesItsCalls):
             while True:
                 time.sleep(0.5e-3)
                 file.write(f"{time.monotonic_ns()} {os.getpid()}\n")
+
+
+class CannotDescribe(Exact):
+    """Raises when it is asked what it is."""
+
+    def describe(self):
+        raise RuntimeError("I am nobody")
+
+
+class DescribesInNumpy(Exact):
+    """Tells its number of threads as a number of numpy."""
+
+    def describe(self):
+        return {"threads": np.int64(1), "share": np.float32(0.5)}
+
+
+class LeavesOthersBehind(Exact):
+    """Starts a process in a session of its own, and notes its id."""
+
+    def step(self, params, batch, learning_rate):
+        flag = os.environ["SPECIMEN_FLAG"]
+        if not os.path.exists(flag):
+            other = subprocess.Popen(["sleep", "600"], start_new_session=True)
+            with open(flag, "w") as file:
+                file.write(str(other.pid))
+        return super().step(params, batch, learning_rate)

@@ -1,10 +1,12 @@
 """Campaigns end to end, on backends whose time or fault is known."""
 
+import errno
 import itertools
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import types
@@ -18,13 +20,13 @@ from backends import Network
 from backends.conformance.cell import CLAIMS
 from bench import results
 from bench.errors import UsageError
-from bench.measure import campaign, child, process
+from bench.measure import campaign, child, lock, process
 from bench.measure.cell import Group
 from bench.measure.instructions import Assignment
 from bench.measure.plan import Plan
 from bench.measure.timing import Effort
 from bench.names import AA, CASE, PHASES
-from bench.results.journal import Journal, JournalFull
+from bench.results.journal import Journal, JournalFull, JournalRemoved
 
 SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`
 QUICK = Effort(timed_s=0.03, warm_up_s=0.03)
@@ -214,6 +216,55 @@ def test_a_group_that_was_lost_is_not_tried_again(tmp_path):
     assert rows[(1, 9)] == ("ok", "")
 
 
+def test_what_a_backend_says_of_itself_costs_no_row(tmp_path):
+    """A `describe` that raises, or returns numbers of numpy, leaves every row there; the receipt tells the fault."""
+    outcome, frame = measure(tmp_path, "CannotDescribe", "DescribesInNumpy")
+    assert outcome.failures == []
+    receipts = frame.set_index(frame.backend.str.partition(":")[2])
+    assert receipts.receipt_describe_fault["CannotDescribe"] == "RuntimeError: I am nobody"
+    assert receipts.receipt_threads["DescribesInNumpy"] == 1
+    assert receipts.receipt_share["DescribesInNumpy"] == 0.5
+
+
+def test_what_a_backend_started_ends_with_its_process(tmp_path, monkeypatch):
+    """Also a process in a session of its own."""
+    monkeypatch.setenv("SPECIMEN_FLAG", str(tmp_path / "flag"))
+    measure(tmp_path / "results", "LeavesOthersBehind")
+    other = int((tmp_path / "flag").read_text())
+    assert not psutil.pid_exists(other) or psutil.Process(other).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_run_whose_rows_were_removed_is_an_error(tmp_path):
+    """Rows that nobody could read any more end the campaign, with the file's name."""
+    plan = Plan(groups(1), ("step",), ("specimens:Exact",), processes=2, effort=QUICK)
+    run = campaign.create(plan, CASE, root=tmp_path)
+    with pytest.raises(JournalRemoved, match=r"rows\.jsonl was removed"):
+        campaign.carry_out(run, report=lambda _: (run.path / results.ROWS).unlink(missing_ok=True))
+
+
+def test_a_process_lost_on_a_full_disk_is_no_fault_of_its_backend(tmp_path, monkeypatch):
+    """The campaign ends as on any full disk, and the cells of that process are measured again on resuming."""
+    usage = types.SimpleNamespace(free=0)
+    monkeypatch.setattr(campaign.shutil, "disk_usage", lambda path: usage)
+    run = campaign.create(Plan(groups(7), ("step",), ("specimens:Segfaults",), effort=QUICK), CASE, root=tmp_path)
+    with pytest.raises(JournalFull, match="no space left"):
+        campaign.carry_out(run)
+    assert list(results.records(run)) == []
+
+
+def test_time_in_which_the_campaign_was_suspended_is_no_ones_work(monkeypatch):
+    """After Ctrl-Z and an hour, a process that waits for its turn is not ended for taking too long."""
+    moments = itertools.count(0.0, 3600.0)
+    monkeypatch.setattr(process.time, "monotonic", lambda: next(moments))
+    suspended = process._Child.__new__(process._Child)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        suspended._socket, suspended._pending, suspended._worked_s, suspended._timeout_s = ours, b"", 0.0, 60.0
+        theirs.sendall(b'{"event": "begin"}\n')
+        assert next(suspended._lines()) == b'{"event": "begin"}'
+    assert suspended._worked_s < 2.0
+
+
 def test_a_state_that_went_wrong_while_timed_is_found_afterwards(tmp_path):
     """A backend that computes right at first and wrong after hundreds of steps is not ranked."""
     _, frame = measure(tmp_path, "WrongOnceTrained")
@@ -322,8 +373,21 @@ def test_two_processes_never_measure_one_run(tmp_path):
     run = campaign.create(Plan(groups(1), ("step",), ("specimens:Exact",)), CASE, root=tmp_path)
     from filelock import FileLock
 
-    with FileLock(run.path / campaign.LOCK), pytest.raises(UsageError, match="measured by another process"):
+    with FileLock(run.path / lock.LOCK), pytest.raises(UsageError, match="measured by another process"):
         campaign.carry_out(run)
+
+
+def test_a_folder_without_locks_is_measured_in_with_a_warning(tmp_path, monkeypatch, caplog):
+    """Some folders on a network know no locks: that is said, and is no reason not to measure."""
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", no_locks)
+    run = campaign.create(Plan(groups(1), ("step",), ("specimens:Exact",)), CASE, root=tmp_path)
+    with lock.held(run):
+        pass
+    assert "has no locks" in caplog.text
 
 
 def test_two_runs_begun_at_once_have_folders_of_their_own(tmp_path):

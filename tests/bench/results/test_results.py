@@ -8,7 +8,9 @@ import pytest
 
 from bench import results
 from bench.errors import UsageError
-from bench.results.journal import Fault, Journal, JournalFull, read
+from bench.machine import machine_id
+from bench.measure.manifest import earlier_pace
+from bench.results.journal import Fault, Journal, JournalFull, JournalRemoved, read
 
 
 def make_run(root, name="20260101-000000-aaaa", created="2026-01-01T00:00:00+00:00", machine="box-1", rows=()):
@@ -25,7 +27,9 @@ def make_run(root, name="20260101-000000-aaaa", created="2026-01-01T00:00:00+00:
 
 def cell(**fields):
     """Return one record of a measured cell."""
-    return {"record": "cell", "order": 0, "attempt": 0, "backend": "mine", "phase": "step", "status": "ok", **fields}
+    shape = {"network": "1-1-1", "batch": 1, "dtype": "float64", "device": "cpu", "phase": "step"}
+    process = {"order": 0, "process": 0, "attempt": 0, "backend": "mine"}
+    return {"record": "cell", **process, **shape, "status": "ok", **fields}
 
 
 def test_load_has_every_documented_column(tmp_path):
@@ -65,7 +69,9 @@ def test_rows_of_schema_1_are_read_in_present_words(tmp_path):
     path = tmp_path / "m" / "old"
     path.mkdir(parents=True)
     (path / "run.json").write_text(json.dumps({"schema": 1, "run": "old", "machine": "m", "created": "2026-01-01"}))
-    lines = [{"record": "cell", "order": 3, "block": 1, "status": "ok"}, {"record": "block", "order": 3, "block": 1}]
+    old = {"order": 3, "block": 1, "backend": "mine", "status": "ok"}
+    shape = {"network": "1-1-1", "batch": 1, "dtype": "float64", "device": "cpu", "phase": "step"}
+    lines = [{"record": "cell", **old, **shape}, {"record": "block", **old}]
     (path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     frame = results.load("old", root=tmp_path)
     assert frame["process"].tolist() == [1]
@@ -170,3 +176,58 @@ def test_no_stored_run_says_what_to_do(tmp_path):
     """With nothing stored, the error names the command that measures."""
     with pytest.raises(UsageError, match=r"python -m bench run --quick"):
         results.load(root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "says"),
+    [
+        ({"median_s": float("nan")}, "median_s is nan, expected seconds above 0"),
+        ({"minimum_s": -1e-6}, "minimum_s is -1e-06, expected seconds above 0"),
+        ({"batch": 0}, "no shape: network '1-1-1', batch 0"),
+        ({"network": "1--1"}, "no shape: network '1--1', batch 1"),
+        ({"order": "first"}, "order is 'first', expected int"),
+        ({"record": "song"}, "neither a cell nor a process: record='song'"),
+    ],
+)
+def test_a_line_that_is_no_row_is_named_and_passed_over(tmp_path, caplog, spoilt, says):
+    """Its file, its line and what is wrong are said; the other rows are there, and another run can still be planned."""
+    path = make_run(tmp_path, machine=machine_id(), rows=[cell()])
+    with (path / "rows.jsonl").open("a") as file:
+        file.write(json.dumps(cell(**spoilt)) + "\n" + "[" * 100_000 + "\n")
+    frame = results.load(path)
+    assert len(frame) == 1
+    assert f"{path / 'rows.jsonl'}:2: {says}" in caplog.text
+    assert f"{path / 'rows.jsonl'}:3: " in caplog.text
+    assert earlier_pace(tmp_path) is not None
+
+
+def test_columns_of_a_newer_version_are_named(tmp_path, caplog):
+    """A stored row with a column that this version does not know is read without it, and the column is named."""
+    frame = results.load(make_run(tmp_path, rows=[cell(median_s=1e-6, joules=3.0)]))
+    assert frame["median_s"].tolist() == [1e-6]
+    assert "has columns that this version does not know: joules" in caplog.text
+
+
+@pytest.mark.parametrize(("fields", "says"), [({"medain_s": 1e-6}, "no column 'medain_s'"), ({}, "lacks the column")])
+def test_a_row_with_a_typo_is_not_kept(fields, says):
+    """What is written has every declared column and no other: a worker's typo is an error, not a missing time."""
+    row = cell(**{column.name: 1 for column in results.COLUMNS if column.name not in ("run", "median_s")}, **fields)
+    with pytest.raises(ValueError, match=says):
+        results.check({**row, "status": "ok"})
+
+
+def test_a_journal_that_was_removed_is_an_error(tmp_path):
+    """A record that would go into a file that is no longer there is refused, not lost."""
+    with Journal(tmp_path / "rows.jsonl") as journal:
+        journal.append({"a": 1})
+        (tmp_path / "rows.jsonl").unlink()
+        with pytest.raises(JournalRemoved, match="was removed while it was written"):
+            journal.append({"a": 2})
+
+
+def test_a_manifest_with_an_odd_date_hides_no_other_run(tmp_path, caplog):
+    """It is named, and the others are listed."""
+    make_run(tmp_path, name="odd", created="the other day")
+    make_run(tmp_path, name="sound")
+    assert [run.id for run in results.runs(tmp_path)] == ["sound"]
+    assert "odd/run.json is not the manifest of a run" in caplog.text

@@ -1,0 +1,51 @@
+"""Compile caches: in the user's cache folder, emptied when the code changes, under names that any file system takes."""
+
+import os
+import stat
+
+import pytest
+
+from bench.measure import compile_cache
+from bench.measure.compile_cache import CompileCache, file_name, folder_of_caches
+
+
+def test_caches_lie_below_the_users_own_folder(tmp_path, monkeypatch):
+    """By the custom of the system, for this user alone; a relative folder counts for nothing, as its standard says."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = folder_of_caches("run-1")
+    assert folder == tmp_path / "backprop-bench" / "compiled" / "run-1"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert compile_cache.user_caches() == tmp_path / "home" / ".cache"
+
+
+def test_without_a_folder_to_write_to_caches_are_temporary(tmp_path, monkeypatch):
+    """A home that cannot be written to costs the cache, not the run."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    folder = folder_of_caches("run-1")
+    assert os.access(folder, os.W_OK)
+    assert not folder.is_relative_to(tmp_path / "file")
+    folder.rmdir()
+
+
+def test_a_change_of_the_code_empties_a_cache(tmp_path, monkeypatch):
+    """What was compiled from other code is gone; what belongs to this code is remembered."""
+    CompileCache(tmp_path / "arm").add(["3-2-1 n=1"])
+    (tmp_path / "arm" / "kernel").write_text("")
+    assert CompileCache(tmp_path / "arm").groups == {"3-2-1 n=1"}
+    monkeypatch.setattr(compile_cache, "code_digest", lambda: "other")
+    assert CompileCache(tmp_path / "arm").groups == set()
+    assert not (tmp_path / "arm" / "kernel").exists()
+
+
+@pytest.mark.parametrize("name", ["numpy", "package.module:Class", "a/../../b:C", "x" * 300, "\udcff:mine", "später:K"])
+def test_every_name_of_a_backend_becomes_a_file_name(tmp_path, name):
+    """Short, plain, below its folder, and different for different names."""
+    made = file_name(name)
+    assert len(made) <= 100
+    assert (tmp_path / made).parent == tmp_path
+    (tmp_path / made).write_text("")
+    assert file_name(name + "2") != made
+    assert file_name("numpy") == "numpy"
