@@ -24,9 +24,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Offer the conformance kit from a plain checkout too, where no entry point names its plugin."""
-    pluginmanager.import_plugin("backends.conformance.plugin")
-    if kit := pluginmanager.get_plugin("backends.conformance.plugin"):  # none where -p no:... blocks it
-        kit.add_options(parser)
+    if not pluginmanager.is_blocked("backends.conformance.plugin"):
+        from backends.conformance import plugin
+
+        if not pluginmanager.is_registered(plugin):
+            pluginmanager.register(plugin, "backends.conformance.kit")
+        plugin.add_options(parser)
 
 
 @pytest.fixture(scope="session")

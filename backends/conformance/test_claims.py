@@ -1,13 +1,11 @@
-"""One test a claim: run by ``pytest --pyargs backends.conformance --backend NAME``."""
+"""One test a claim: run by ``pytest --pyargs backends.conformance --conformance-backend NAME``."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 
 from backends.conformance.checks import RULES, check_claim, plan_of
-from backends.conformance.plugin import JUDGED, subjects
+from backends.conformance.plugin import properties, subjects
 from backends.conformance.subject import Subject
 
 
@@ -18,14 +16,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(("subject", "claim"), judged, ids=names)
 
 
-def test_backend_stays_within_its_bounds(
-    subject: Subject, claim: str, pytestconfig: pytest.Config, record_property: Callable[[str, object], None]
-) -> None:
+def test_backend_stays_within_its_bounds(subject: Subject, claim: str, request: pytest.FixtureRequest) -> None:
     """The claim holds on every case of the stated set: no error exceeds its proven bound."""
     ((_, cases),) = plan_of(subject, claims=(claim,))
     found = check_claim(claim, subject, cases)
-    pytestconfig.stash[JUDGED][f"{subject.name} {subject.dtype} {claim}"] = found
-    record_property("ratio", found.ratio)
+    request.node.user_properties += properties(subject, found, by_name=not RULES[claim].own_cases)
     if found.status == "skip":
         pytest.skip(found.where)
     if found.status == "fail":

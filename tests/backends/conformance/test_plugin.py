@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+
+from backends.conformance.checks import RULES
 
 STRANGER = """
 from backends.conformance.plain import Plain
@@ -36,20 +39,25 @@ def run_kit(folder: Path, project: Path, *arguments: str) -> subprocess.Complete
 
 def test_plugin_passes_a_right_backend_claim_by_claim(tmp_path: Path, project: Path) -> None:
     """One test a claim and dtype, from an unrelated directory, under strict settings."""
-    done = run_kit(tmp_path, project, "--backend", "stranger:Mine", "--dtype", "float32", "--device", "cpu")
+    asked = ("--backend", "stranger:Mine", "--dtype", "float32", "--device", "cpu")
+    listed = run_kit(tmp_path, project, *asked, "--collect-only")
+    assert listed.stdout.count("stranger:Mine-float32-") == len(RULES)
+    done = run_kit(tmp_path, project, *asked, "-k", "laws or refusals or layouts")
     assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
-    assert "14 passed" in done.stdout
+    assert "3 passed" in done.stdout
     assert "worst error / proven bound" in done.stdout
 
 
 def test_plugin_fails_a_wrong_backend_by_the_claims_it_breaks(tmp_path: Path, project: Path) -> None:
-    """The wrong slope fails the gradients, and says where; outputs and loss pass."""
-    done = run_kit(tmp_path, project, "--backend", "stranger:Wrong", "--dtype", "float64")
+    """The wrong slope fails the gradients, says where and how to see it again; outputs pass."""
+    done = run_kit(tmp_path, project, "--backend", "stranger:Wrong", "--dtype", "float64", "-k", "outputs or gradients")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "error / bound is" in done.stdout
     assert "[stranger:Wrong-float64-weights_gradients]" in done.stdout
-    assert "FAILED" in done.stdout
-    assert "float64-outputs]" not in done.stdout
+    short_summary = done.stdout.partition("short test summary info")[2]
+    assert "FAILED" in short_summary
+    assert "again: python -m bench check --backend stranger:Wrong --dtype float64 --case" in short_summary
+    assert "float64-outputs]" not in short_summary
 
 
 @pytest.mark.parametrize(
@@ -69,17 +77,65 @@ def test_plugin_refuses_what_is_not_there(
     assert message in done.stdout + done.stderr
 
 
-def test_plugin_leaves_other_suites_their_options(tmp_path: Path, project: Path) -> None:
-    """A suite that has a ``--backend`` of its own is not disturbed."""
-    (tmp_path / "conftest.py").write_text(
-        "def pytest_addoption(parser):\n    parser.addoption('--backend', default='theirs')\n"
+OWN_OPTION = "def pytest_addoption(parser):\n    parser.addoption('--backend', default='theirs')\n"
+ENTRY_POINT = "[pytest11]\nbackends.conformance.plugin = backprop_bench_pytest\n"
+
+
+def run_pytest(folder: Path, project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest in ``folder`` with the kit's entry point installed there."""
+    installed = folder / "kit_entry_point-1.0.dist-info"
+    installed.mkdir(exist_ok=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: kit-entry-point\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(ENTRY_POINT)
+    (folder / "stranger.py").write_text(STRANGER)
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(folder), str(project)]))
+    environment.pop("PYTEST_ADDOPTS", None)
+    command = [sys.executable, "-m", "pytest", *STRICT, *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def test_plugin_writes_junit_with_warnings_as_errors_and_keeps_its_table_under_xdist(
+    tmp_path: Path, project: Path
+) -> None:
+    """A right backend passes with --junitxml, and two workers hand their ratios to the table and to the file."""
+    asked = [
+        "--pyargs",
+        "backends.conformance",
+        "--conformance-backend",
+        "stranger:Mine",
+        "-k",
+        "float64-loss or refusals",
+    ]
+    done = run_pytest(tmp_path, project, *asked, "--junitxml", "found.xml", "-n", "2")
+    assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
+    assert "stranger:Mine-float64-loss  " in done.stdout.partition("worst error / proven bound")[2]
+    cases = list(ElementTree.parse(tmp_path / "found.xml").iter("testcase"))
+    assert len(cases) == 3
+    assert all(case.find("properties/property[@name='conformance_ratio']") is not None for case in cases)
+
+
+def test_plugin_is_asked_with_its_prefix_beside_an_option_of_the_users_own(tmp_path: Path, project: Path) -> None:
+    """A conftest with a --backend of its own keeps it, and the kit takes --conformance-backend."""
+    (tmp_path / "conftest.py").write_text(OWN_OPTION)
+    asked = ["--pyargs", "backends.conformance", "--conformance-backend", "stranger:Mine", "-k", "float32-refusals"]
+    done = run_pytest(tmp_path, project, *asked, "--backend", "anything")
+    assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_plugin_imports_nothing_where_it_is_not_asked_for(tmp_path: Path, project: Path) -> None:
+    """A suite beside a folder named backends, with a --backend of its own, runs without numpy and without the kit."""
+    (tmp_path / "conftest.py").write_text(OWN_OPTION)
+    (tmp_path / "backends").mkdir()
+    (tmp_path / "backends" / "__init__.py").write_text("raise ImportError('a folder of the user')")
     (tmp_path / "test_theirs.py").write_text(
-        "def test_option(pytestconfig):\n    assert pytestconfig.getoption('--backend') == 'theirs'\n"
+        "import sys\n\ndef test_theirs(pytestconfig):\n"
+        "    assert pytestconfig.getoption('--backend') == 'theirs'\n"
+        "    assert not {'numpy', 'backends'} & set(sys.modules)\n"
+        "    assert 'backprop_bench_pytest' in sys.modules\n"
     )
-    environment = dict(os.environ, PYTHONPATH=str(project))
-    command = [sys.executable, "-m", "pytest", "-p", "backends.conformance.plugin", *STRICT, "test_theirs.py"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run_pytest(tmp_path, project, "-p", "no:hypothesispytest", "test_theirs.py")
     assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
