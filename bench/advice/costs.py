@@ -127,6 +127,15 @@ def costs(
     return known
 
 
+def widened(cost: Cost, scatter: float) -> Cost:
+    """Return a cost whose steps and fixed parts are less sure by a log scatter, the same for all shapes."""
+    rng = np.random.default_rng(list(cost.label.encode()))
+    around = np.exp(scatter * rng.standard_normal((DRAWS, 1)))
+    names = ("import_s", "compile_s", "place_s", "call_s", "step_s")
+    wider: dict[str, Any] = {name: getattr(cost, name) * around for name in names}
+    return replace(cost, **wider)
+
+
 def with_best_threads(known: Sequence[Cost], steps: float) -> list[Cost]:
     """Return one cost a backend and device: for each shape that of the number of threads with the least total."""
     groups: dict[str, list[Cost]] = {}

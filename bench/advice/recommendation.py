@@ -6,7 +6,7 @@ use, how sure that is, and what it rests on. No formatting.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,9 @@ from bench.advice.costs import Cost
 from bench.advice.crossover import Change
 from bench.advice.decision import decide
 from bench.advice.job import Job, Work
+from bench.advice.probing import carried_over
 from bench.advice.time_model import CARRIED, ELSEWHERE, MEASURED, Shape
+from bench.advice.transfer import Carried
 from bench.errors import UsageError
 from bench.machine.environment import as_text, slowdowns, speed_variables
 from bench.measure.process import OWN_VARIABLES
@@ -68,6 +70,7 @@ class Recommendation:
         searched_threads: the numbers of threads that were compared.
         searched_devices: the devices that were compared.
         carried_from: the machine whose times were scaled to this one, '' if none were.
+        elsewhere: whether it rests on times of another machine as they are.
     """
 
     backend: str
@@ -95,6 +98,7 @@ class Recommendation:
     searched_threads: tuple[int, ...] = ()
     searched_devices: tuple[str, ...] = ()
     carried_from: str = ""
+    elsewhere: bool = False
 
 
 def recommend(
@@ -110,6 +114,7 @@ def recommend(
     fresh: bool = False,
     run: str | Path | Run | Sequence[str | Path | Run] | None = None,
     measure: bool = False,
+    probe: bool = False,
     margin: float = MARGIN,
     root: Path | None = None,
 ) -> Recommendation:
@@ -127,6 +132,7 @@ def recommend(
         fresh: whether each step of training has a new batch, which is placed first.
         run: the stored run or runs to rest on; by default the latest of this machine that has several backends.
         measure: time exactly this case first, in under 30 s.
+        probe: carry the times of another machine's run over to this one, by a few cells measured here in under 20 s.
         margin: totals this near to each other are a tie.
         root: folder of the stored runs.
 
@@ -143,11 +149,17 @@ def recommend(
             job.network, job.rows, job.dtype, job.device or "cpu", job.threads, root, phases=job.phases
         )
         chosen = joined(measured, chosen)
-    return from_runs(chosen, job, margin, root)
+    return from_runs(chosen, job, margin, root, carried_over if probe else None)
 
 
-def from_runs(chosen: Sequence[Run], job: Job, margin: float = MARGIN, root: Path | None = None) -> Recommendation:
-    """Return what `recommend` does, from some runs.
+def from_runs(
+    chosen: Sequence[Run],
+    job: Job,
+    margin: float = MARGIN,
+    root: Path | None = None,
+    carry: Callable[[Run, Job, Path | None], Carried] | None = None,
+) -> Recommendation:
+    """Return what `recommend` does, from some runs; ``carry`` brings the first to this machine if it is another's.
 
     Raises:
         UsageError: there is none, or none that tells.
@@ -156,11 +168,14 @@ def from_runs(chosen: Sequence[Run], job: Job, margin: float = MARGIN, root: Pat
         results.latest(root)  # says that there is none
         raise UsageError(nothing_stored(job))
     where = " ".join(dict.fromkeys(filter(None, map(elsewhere, chosen))))
+    if where and carry:
+        carried = carry(chosen[0], job, root)
+        return from_rows(carried.rows, job, margin, carried=carried)
     return from_rows(results.load(*chosen, root=root), job, margin, where)
 
 
 def from_rows(
-    frame: pd.DataFrame, job: Job, margin: float = MARGIN, where: str = "", carried_from: str = ""
+    frame: pd.DataFrame, job: Job, margin: float = MARGIN, where: str = "", carried: Carried | None = None
 ) -> Recommendation:
     """Return what `recommend` does, from rows in hand.
 
@@ -169,7 +184,7 @@ def from_rows(
         job: what is asked.
         margin: totals this near to each other are a tie.
         where: why the rows are not this machine's, '' if they are.
-        carried_from: the machine whose times were scaled to this one, '' if none were.
+        carried: how sure the rows are that were scaled to this machine; ``None`` if they are as they were measured.
     """
     rows = frame[frame["dtype"] == job.dtype]
     if job.device is not None:
@@ -188,10 +203,12 @@ def from_rows(
     if not every:
         names = ", ".join(missing) or "all failed"
         raise UsageError(f"no backend of this run can be used here ({names}); see: python -m bench backends")
+    if carried:
+        every = [costs.widened(cost, carried.scatter.get(cost.backend, 0.0)) for cost in every]
     known = costs.with_best_threads(every, job.steps)
     table, decided = decide(known, job.steps, margin)
-    if where or carried_from:
-        table["basis"] = table["basis"].replace(MEASURED, CARRIED if carried_from else ELSEWHERE)
+    if where or carried:
+        table["basis"] = table["basis"].replace(MEASURED, CARRIED if carried else ELSEWHERE)
     best = table.iloc[0]
     along = [_beyond_first(cost) for cost in known]
     return Recommendation(
@@ -219,7 +236,8 @@ def from_rows(
         fresh=job.fresh,
         searched_threads=tuple(sorted({cost.threads for cost in every})),
         searched_devices=tuple(sorted({cost.device for cost in every})),
-        carried_from=carried_from,
+        carried_from=carried.source if carried else "",
+        elsewhere=bool(where),
     )
 
 

@@ -107,18 +107,18 @@ class TimeModel:
             variance: of ``log_s``.
         """
         logs = np.asarray(log_s, float)
-        cost_s = _costs(shapes, logs)
+        cost_s = costs_of_work(shapes, logs)
         residual = logs - _log_work(shapes, cost_s)
         return cls(tuple(shapes), cost_s, residual, np.nan_to_num(np.asarray(variance, float)), _scatter(shapes, logs))
 
     def predict(self, shapes: Sequence[Shape]) -> tuple[Floats, Floats]:
         """Return mean and covariance of the log seconds of some shapes."""
-        known = self.scatter**2 * _likeness(self.shapes, self.shapes)
+        known = self.scatter**2 * likeness(self.shapes, self.shapes)
         known[np.diag_indices_from(known)] += self.variance + NUGGET**2
-        across = self.scatter**2 * _likeness(shapes, self.shapes)
+        across = self.scatter**2 * likeness(shapes, self.shapes)
         gain = np.linalg.solve(known, across.T).T
         mean = _log_work(shapes, self.cost_s) + gain @ self.residual
-        covariance = self.scatter**2 * _likeness(shapes, shapes) - gain @ across.T
+        covariance = self.scatter**2 * likeness(shapes, shapes) - gain @ across.T
         return mean, covariance
 
     def basis(self, shape: Shape) -> str:
@@ -141,7 +141,7 @@ def draw(mean: Floats, covariance: Floats, count: int, rng: np.random.Generator)
     return np.asarray(mean + rng.standard_normal((count, len(mean))) @ root.T)
 
 
-def _costs(shapes: Sequence[Shape], log_s: Floats) -> Floats:
+def costs_of_work(shapes: Sequence[Shape], log_s: Floats) -> Floats:
     """Return the cost of each kind of work: relative errors as small as costs of zero or more can make them."""
     work = np.array([work_of(shape) for shape in shapes])
     usual = math.sqrt(TRUST_IN_USUAL) * np.diag(1 / USUAL_COST_S)[1:]
@@ -164,12 +164,12 @@ def _scatter(shapes: Sequence[Shape], log_s: Floats) -> float:
         out = networks == name
         rest = [shape for shape, left_out in zip(shapes, out, strict=True) if not left_out]
         own = [shape for shape, left_out in zip(shapes, out, strict=True) if left_out]
-        errors.append(log_s[out] - _log_work(own, _costs(rest, log_s[~out])))
+        errors.append(log_s[out] - _log_work(own, costs_of_work(rest, log_s[~out])))
     typical = math.sqrt(float(np.mean(np.concatenate(errors) ** 2)))
     return min(max(typical, LEAST_SCATTER), MOST_SCATTER)
 
 
-def _likeness(one: Sequence[Shape], other: Sequence[Shape]) -> Floats:
+def likeness(one: Sequence[Shape], other: Sequence[Shape]) -> Floats:
     """Return how much shapes tell of each other, 0 to 1."""
     a, b = (np.array([place_of(shape) for shape in shapes]) / REACH for shapes in (one, other))
     distance = np.sqrt(((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2))

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from bench.cli import flags
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.advice.job import Job
     from bench.advice.recommendation import Recommendation
+    from bench.advice.transfer import Carried
     from bench.results import Run
 
 
@@ -34,6 +37,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--run", dest="stored", action="append", metavar="RUN", help="folder, id or 'latest'; may be given again"
     )
     rest.add_argument("--measure", action="store_true", help="time exactly this case first, in under 30 s")
+    rest.add_argument(
+        "--probe", action="store_true", help="carry a run of another machine over to this one, in under 20 s"
+    )
     flags.add_margin(rest, "totals so near are a tie")
     flags.add_results(rest)
     flags.add_json(parser)
@@ -52,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = runs_for(job, args.stored, args.results)
     if args.measure:
         chosen = joined(_measured(args, job), chosen)
-    found = from_runs(chosen, job, args.margin, args.results)
+    found = from_runs(chosen, job, args.margin, args.results, _carry if args.probe else None)
     if args.json:
         document.show(_document(found))
     else:
@@ -81,6 +87,15 @@ def _measured(args: argparse.Namespace, job: Job) -> Run:
             lambda state: bar.update(state.fraction, state.text),
             job.phases,
         )
+
+
+def _carry(run: Run, job: Job, root: Path | None) -> Carried:
+    """Measure the anchor cells, with progress on stderr."""
+    from bench.advice.probing import carried_over
+    from bench.terminal import terminal
+
+    with terminal.progress("probing") as bar:
+        return carried_over(run, job, root, sys.argv, lambda state: bar.update(state.fraction, state.text))
 
 
 def _document(found: Recommendation) -> dict[str, Any]:

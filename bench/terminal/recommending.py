@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench.advice.crossover import Change
+from bench.advice.time_model import CARRIED
 from bench.formats import TIME_UNITS, counted, format_count, format_number, format_seconds, interval_s
 from bench.terminal.terminal import Cell, Column, named, table
 
@@ -34,6 +35,8 @@ def answer(found: Recommendation, measured: bool = False) -> Iterator[Table | st
     yield _lines("Rests on: ", rests_on(found))
     for note in found.notes:
         yield _lines("Note: ", note)
+    if found.elsewhere:
+        yield "To carry these times over to this machine, add --probe (under 20 s)."
     if not measured:
         yield "To time exactly this case, add --measure (under 30 s)."
 
@@ -121,12 +124,13 @@ def rests_on(found: Recommendation) -> str:
     bases: dict[str, list[str]] = {}
     for row in found.rows.itertuples():
         bases.setdefault(row.basis, []).append(row.backend)
+    if found.carried_from:  # interpolated or not, all come from there
+        bases = {f"{CARRIED} from {found.carried_from}": list(found.rows["backend"])}
     several = len(bases) > 1
     kinds = "; ".join(basis + (f" ({', '.join(names)})" if several else "") for basis, names in bases.items())
     runs = f"run{'s' if len(found.runs) > 1 else ''} {', '.join(found.runs)}"
     what = "a pass forward" if found.phase == "forward" else "a step"
-    source = f", carried over from {found.carried_from}" if found.carried_from else ""
-    return f"times of {what} {kinds}{source}; {runs}; compile cache {found.cache}."
+    return f"times of {what} {kinds}; {runs}; compile cache {found.cache}."
 
 
 def _lines(label: str, text: str) -> str:

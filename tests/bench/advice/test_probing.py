@@ -1,0 +1,30 @@
+"""`recommend --probe`: another machine's run carried over by cells that are really measured here."""
+
+from __future__ import annotations
+
+import json
+
+from bench import results
+from bench.advice import probing
+from bench.cli import main
+from bench.names import CASE
+from tests.bench import synthetic
+
+
+def test_a_run_of_another_machine_is_carried_over(tmp_path, monkeypatch, capsys):
+    """The answer says carried over from that machine, and the anchors are kept as a run of this one."""
+    monkeypatch.setattr(probing.contenders, "present", lambda *_: (("numpy",), []))
+    monkeypatch.setattr(probing, "BUDGET_S", 25.0)  # a busy machine
+    frame = synthetic.frame(
+        networks=("3-2-1",), batches=(1, 16, 256), phases=("step",), processes=2, twin=None, failed=None
+    )
+    synthetic.store(frame[frame["backend"] == "numpy"], tmp_path)
+    job = ["recommend", "--network", "3-2-1", "--batch", "100", "--results", str(tmp_path)]
+    assert main(job) == 0
+    assert "add --probe" in capsys.readouterr().out
+    assert main([*job, "--probe", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["carried_from"], found["backend"]) == ("made-up-machine", "numpy")
+    (anchors,) = (run for run in results.runs(tmp_path) if run.machine != "made-up-machine")
+    assert (anchors.purpose, anchors.label) == (CASE, probing.LABEL)
+    assert (results.load(anchors)["status"] == "ok").all()
