@@ -139,8 +139,13 @@ def test_plain_checkout_needs_no_install(project, tmp_path):
     assert all(entry.name in listing for entry in BUILT_IN if entry.role == "best")
 
 
+PYTEST_ENTRY_POINT = "backprop_bench_pytest.py"
+
+
 def test_wheel_holds_both_packages_and_nothing_else(project, tmp_path):
-    """A wheel built from the tracked files holds every module of `backends` and `bench`, and no tests or results."""
+    """A wheel built from the tracked files holds the modules of `backends` and `bench`, the entry point for pytest, and no
+    tests or results.
+    """
     source = tmp_path / "source"
     for path in tracked_files(project):
         copy = source / path.relative_to(project)
@@ -152,9 +157,9 @@ def test_wheel_holds_both_packages_and_nothing_else(project, tmp_path):
     modules = {
         str(path.relative_to(source)) for name in ("backends", "bench") for path in (source / name).rglob("*.py")
     }
-    assert {name for name in held if name.endswith(".py")} == modules
+    assert {name for name in held if name.endswith(".py")} == modules | {PYTEST_ENTRY_POINT}
     assert {"backends/py.typed", "bench/py.typed"} <= held
-    assert {name.split("/")[0] for name in held} == {"backends", "bench"}
+    assert {name.split("/")[0] for name in held} == {"backends", "bench", PYTEST_ENTRY_POINT}
 
 
 def test_console_script_is_the_module(pyproject):
