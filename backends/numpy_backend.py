@@ -3,12 +3,7 @@
 The bias is a column of the weights, ``[o, i + 1]``, and each layer's input carries a row of ones, so a product computes
 ``w x + b`` in one call, and the gradient's product the row sums with it: fewer calls for a small batch, fewer passes
 for a large one. numpy releases the interpreter lock inside its calls, so a large batch runs on a pool of threads, in
-blocks so large that the threads rarely meet.
-
-Blocks are cut by bytes: of 4 MiB, in scratch that a thread keeps from block to block. Blocks of 8 MiB, each run of them
-with scratch of its own, took 1.04 times as long in float32 and 1.02 in float64 (lower quartiles, geometric mean over
-seven cases from 3-2-1 to 784-512-10, n = 2^12 to 2^20, two cores, interleaved), and at 8-32-1, n = 2^20, 4.5 times the
-bytes of X and Y instead of 1.3. Blocks of 2 or 8 MiB in kept scratch are within the noise of it.
+blocks, each in scratch that its thread keeps. What else was tried is in `docs/tuning.md`.
 """
 
 from __future__ import annotations
@@ -32,8 +27,8 @@ WIDE_INPUTS = 128
 Products of fewer features are faster from feature-major blocks.
 """
 
-
 MANY_ROWS = 1024
+"""From this many rows on, multiplying by one row is faster than a product of the BLAS."""
 
 
 class Batch(NamedTuple):
@@ -278,7 +273,6 @@ class NumpyBackend(Backend):
             h = tape[k - 1]
             np.dot(g, h.T, gradients[k])
             w = layers[k][:, :-1].T
-            # A product with one row is a multiplication; over many rows the BLAS takes up to four times as long for it.
             g = (np.multiply if len(g) == 1 and g.size >= MANY_ROWS else np.dot)(w, g, room.g[k - 1])
             self._times_slope(g, h[:-1], room.slope[k - 1])
         np.dot(g, x.T, gradients[0])

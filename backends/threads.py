@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NEAR_BYTES, FAR_BYTES = 1 << 20, 1 << 22
+NEAR_BYTES, FAR_BYTES = 1 << 20, 1 << 21
 """A block's scratch stays in a thread's own cache of 1 MiB if that leaves it `MINIMUM_ROWS`. Networks too wide for that
-gain more from long products, and their blocks of 4 MiB stay in the last cache.
+gain more from long products, and their blocks of 2 MiB stay in the last cache.
 """
 MINIMUM_ROWS = 2048
 """Fewer rows in a block, and wide layers' products leave the BLAS slower than the work between them gains."""

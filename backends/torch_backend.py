@@ -2,26 +2,8 @@
 
 The bias is a column of the weights, ``[o, i + 1]``, and each layer's input carries a row of ones, so that a product
 computes ``w x + b`` and its gradient the row sums with it. Every call writes into memory that is kept from step to
-step, through views that are made once; torch's own kernel gives the derivative of tanh in one pass. On an x86 CPU in
-float32, large products go to oneDNN, a product and the tanh of it in one call: its tanh takes a fifth of the time of
-torch's own, its products run at 210 GFLOP/s where the BLAS of torch has 185.
-
-Measured for a step in float32 on two cores of an EPYC with AVX-512 and 32 MiB of last cache, microseconds, lower
-quartiles interleaved in one process:
-
-=======================  ==========  ===========  ===========  =============  ================  =================
-design                   3-2-1, n=3  3-2-1, 2^14  3-2-1, 2^20  32-64-1, 2^16  64-64-64-1, 2^14  784-512-10, 2^12
-=======================  ==========  ===========  ===========  =============  ================  =================
-this one                 22          167          4,190        8,140          7,180             35,500
-without blocks           21          160          5,180        10,100         7,570             35,700
-the BLAS, torch's tanh   20          161          5,980        12,400         9,970             44,700
-both                     20          165          7,720        16,000         12,100            45,300
-torch.nn and SGD         197         590          18,100       16,600         9,580             41,800
-=======================  ==========  ===========  ===========  =============  ================  =================
-
-Blocks of 1, 2, 4, 8, 16 and 32 MiB took 7,740, 5,640, 4,300, 3,830, 4,350 and 5,070 us at 3-2-1, n = 2^20, and 10,900,
-8,780, 8,050, 7,620, 8,420 and 9,370 at 32-64-1, n = 2^16. A pool of Python threads over blocks lost to one after the
-other on another machine, 6,700 to 6,100 us at 3-2-1, n = 2^20.
+step, through views that are made once. On an x86 CPU in float32, large products go to oneDNN, a product and its
+activation in one call. What else was tried is in `docs/tuning.md`.
 """
 
 from __future__ import annotations
@@ -43,8 +25,8 @@ from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation
 
 BLOCK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 29}
 LEAST_ROWS = 1 << 13
-"""A batch whose step needs more memory is cut into blocks, so that on a CPU they stay in its last cache; but no shorter
-than so many rows, where a product of a wide layer would lose more than the cache gains.
+"""A batch whose step needs more memory is cut into blocks, which on a CPU stay in its last cache. They have this many
+rows at least: products of wide layers lose more by short blocks than the cache gains.
 """
 
 # A product and an activation by oneDNN, which torch.compile calls as well; builds without oneDNN have none.

@@ -1,0 +1,185 @@
+"""Designs of a backend against each other, to repeat the statements of `docs/tuning.md`.
+
+    python -m bench.limits.designs numpy-blocks
+
+A trial sets one constant of a backend to several values and takes a step by each in turns, in one process. What counts
+is the least processor time of a step, since it hardly depends on what else the machine does; on one thread by default,
+where it is the time that a quiet machine takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import backends
+from backends import Network
+from bench.problem import make
+
+NEVER = 1 << 62
+LAP_S = 2e-3
+"""A lap takes a design's step this long, or once if it takes longer."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One constant of one backend and the values it is tried at, the project's own among them.
+
+    Attributes:
+        backend: its name.
+        constant: where it is, ``module:NAME``, or ``module:NAME[key]`` of a dict.
+        values: what it is set to; times are relative to the first.
+        cases: networks and numbers of rows.
+        also: constants that are set for all values alike.
+    """
+
+    backend: str
+    constant: str
+    values: tuple[Any, ...]
+    cases: tuple[tuple[str, int], ...]
+    also: dict[str, Any] = field(default_factory=dict)
+
+
+NARROW = (("3-2-1", 1 << 20), ("8-32-1", 1 << 18))
+MIDDLE = (("32-64-1", 1 << 16), ("64-64-64-1", 1 << 14))
+TRIALS = {
+    "numpy-blocks": Trial(
+        "numpy", "backends.threads:NEAR_BYTES", (1 << 20, 1 << 18, 1 << 19, 1 << 21, 1 << 22), NARROW
+    ),
+    "numpy-wide-blocks": Trial(
+        "numpy",
+        "backends.threads:FAR_BYTES",
+        (1 << 21, 1 << 20, 1 << 22, 1 << 23),
+        MIDDLE,
+        {"backends.threads:NEAR_BYTES": 0},
+    ),
+    "numpy-one-row": Trial("numpy", "backends.numpy_backend:MANY_ROWS", (1024, NEVER), (*NARROW, *MIDDLE)),
+    "numpy-row-major": Trial(
+        "numpy",
+        "backends.numpy_backend:WIDE_INPUTS",
+        (128, 1, NEVER),
+        (("3-2-1", 1 << 14), ("8-32-1", 1 << 14), *MIDDLE, ("784-128-10", 1 << 10)),
+    ),
+    "torch-blocks": Trial(
+        "torch",
+        "backends.torch_backend:BLOCK_BYTES[cpu]",
+        (1 << 23, 1 << 20, 1 << 21, 1 << 22, 1 << 24),
+        (*NARROW, *MIDDLE),
+    ),
+    "torch-onednn": Trial(
+        "torch",
+        "backends.torch_backend:ONEDNN_TANH",
+        (1 << 16, 1 << 14, 1 << 18, NEVER),
+        (("3-2-1", 1 << 14), ("3-2-1", 1 << 16), *NARROW, *MIDDLE),
+    ),
+    "torch-onednn-product": Trial(
+        "torch",
+        "backends.torch_backend:ONEDNN_PRODUCT",
+        (1 << 23, 1 << 20, NEVER),
+        (*MIDDLE, ("784-512-10", 1 << 11)),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Processor time of a step of one case by one design, and that relative to the trial's first value."""
+
+    case: str
+    value: Any
+    cpu_s: float
+    relative: float
+
+
+@contextmanager
+def constants(values: dict[str, Any]) -> Iterator[None]:
+    """Set constants of modules inside the ``with`` block."""
+    before = {where: _exchange(where, value) for where, value in values.items()}
+    try:
+        yield
+    finally:
+        for where, value in before.items():
+            _exchange(where, value)
+
+
+def _exchange(where: str, value: Any) -> Any:
+    """Set ``module:NAME`` or ``module:NAME[key]``; return what it was."""
+    module_name, _, name = where.partition(":")
+    name, _, key = name.rstrip("]").partition("[")
+    holder = vars(importlib.import_module(module_name))
+    if key:
+        holder = holder[name]
+        name = key
+    before, holder[name] = holder[name], value
+    return before
+
+
+def compare(trial: Trial, laps: int = 20) -> Iterator[Result]:
+    """Yield the results of each case: every design takes its step in each lap, one after another."""
+    for text, rows in trial.cases:
+        problem = make(Network.parse(text), rows)
+        arms: list[_Arm] = []
+        for value in (trial.values[0], *trial.values):  # the arm placed first is a little slower: it does not count
+            settings = {**trial.also, trial.constant: value}
+            with constants(settings):
+                backend = backends.load(trial.backend, problem.network)
+                batch = backend.place_batch(problem.inputs, problem.targets)
+                arms.append(_Arm(settings, backend, batch, backend.place_params(problem.params)))
+        least = [float("inf")] * len(arms)
+        for _ in range(laps):
+            for k, arm in enumerate(arms):
+                least[k] = min(least[k], _lap(arm))
+        for value, seconds in zip(trial.values, least[1:], strict=True):
+            yield Result(f"{text}, n = {rows:,}", value, seconds, seconds / least[1])
+
+
+@dataclass
+class _Arm:
+    """One design at work; a step may reuse the memory of its params, so they change."""
+
+    settings: dict[str, Any]
+    backend: backends.Backend
+    batch: Any
+    params: Any
+
+
+def _lap(arm: _Arm) -> float:
+    """Return the processor time of a step, the mean over one lap."""
+    with constants(arm.settings):
+        start, steps = time.process_time(), 0
+        while steps == 0 or time.process_time() - start < LAP_S:
+            arm.params, _ = arm.backend.step(arm.params, arm.batch, 1e-6)
+            steps += 1
+        arm.backend.synchronize()
+        return (time.process_time() - start) / steps
+
+
+def _text(value: Any) -> str:
+    return "never" if value == NEVER else f"{value:,}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the result of a trial."""
+    parser = argparse.ArgumentParser(prog="python -m bench.limits.designs", description=__doc__.splitlines()[0])
+    parser.add_argument("trial", choices=TRIALS)
+    parser.add_argument("--laps", type=int, default=20, help="of each design, in turns")
+    parser.add_argument("--threads", type=int, default=1)
+    asked = parser.parse_args(arguments)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(variable, str(asked.threads))
+    trial = TRIALS[asked.trial]
+    if backends.find(trial.backend).capabilities.threads:
+        backends.load(trial.backend, Network((1, 1, 1)), threads=asked.threads)
+    print(f"{trial.backend}: {trial.constant}; processor time of a step, and relative to the first value")
+    for result in compare(trial, asked.laps):
+        print(f"{result.case:24} {_text(result.value):>12} {result.cpu_s * 1e6:12,.0f} us {result.relative:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
