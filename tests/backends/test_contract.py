@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import numpy as np
 import pytest
 
@@ -124,3 +127,21 @@ def test_default_train_and_step_are_the_three_phases():
         _, losses = backend.train(backend.place_params(PARAMS), backend.place_batch(INPUTS, TARGETS), 1e-3, 3)
         assert losses[0] == pytest.approx(238.12000783695962, rel=1e-14)
         assert losses[2] < losses[1] < losses[0]
+
+
+def test_document_of_the_contract_is_true(project):
+    """`docs/backends.md` lists the abstract methods with their arguments, and only files that are there; its example of
+    capabilities is one.
+    """
+    text = (project / "docs" / "backends.md").read_text()
+    documented = dict(re.findall(r"^\| `(\w+)\((.*?)\)` \|", text, re.MULTILINE))
+    assert set(documented) == backends.Backend.__abstractmethods__
+    for name, arguments in documented.items():
+        declared = list(inspect.signature(getattr(backends.Backend, name)).parameters)[1:]
+        assert [argument.partition("=")[0] for argument in arguments.split(", ")] == declared
+    for path in re.findall(r"`((?:backends|examples|bench)/[\w/]+\.py)`", text):
+        assert (project / path).is_file(), path
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    known = {"Backend": backends.Backend, "Capabilities": backends.Capabilities}
+    exec(example[1], known)
+    assert known["MyBackend"].capabilities.optimizers == ("descent", "adam")
