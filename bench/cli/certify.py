@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
                 report=lambda state: bar.update(state.fraction, state.text),
             )
     frame = results.load(stored)
-    found = certify.certify(frame, args.processes, args.trials, args.margin)
-    used = found[found["estimate"] == statistics.ESTIMATE].iloc[0]
+    tried = certify.certify(frame, args.processes, args.trials, args.margin)
+    used = tried[tried["estimate"] == statistics.ESTIMATE].iloc[0]
     rule = certify.certify_rule(frame, MOST_LAPS, args.trials, args.margin)
     kept = certify.passed(used) and certify.passed(rule)
     needed = None if kept else certify.processes_needed(frame, args.processes, args.trials, args.margin)
@@ -54,13 +54,13 @@ def run(args: argparse.Namespace) -> int:
                 "passed": kept,
                 "estimate": statistics.ESTIMATE,
                 "processes_needed": needed,
-                "rows": found,
+                "rows": tried,
                 "rule": dict(rule),
             }
         )
     else:
         out = terminal.console()
-        for part in certifying.certificate(found, rule, statistics.ESTIMATE, kept, args.margin, needed):
+        for part in certifying.certificate(tried, rule, statistics.ESTIMATE, kept, args.margin, needed):
             out.print(part)
         if warning := conditions.busy(frame):
             out.print(warning)

@@ -44,17 +44,17 @@ def run(args: argparse.Namespace) -> int:
     if len(args.runs) > 2:
         raise UsageError(f"compare takes one run or two, got {len(args.runs)}: {' '.join(args.runs)}")
     chosen = [results.resolve(text, args.results) for text in args.runs or ["latest"]]
-    whole = [results.load(one) for one in chosen]
+    whole = [results.load(item) for item in chosen]
     if len(chosen) == 1:
         conditions.refuse(conditions.unlike_within(whole[0]), args.force)
         frame = select(whole[0], args)
         limit_of, beaten = limits_of(chosen[0], frame, args.results)
-        found = compare.compare(frame, args.margin, limit_of)
+        comparison = compare.compare(frame, args.margin, limit_of)
         if args.json:
-            document.show(_document(chosen, found.rows, found))
+            document.show(_document(chosen, comparison.rows, comparison))
         else:
             jobs = _jobs(whole[0], args)
-            _show(chosen[0], found, jobs, args.brief, [*beaten, conditions.busy(whole[0])])
+            _show(chosen[0], comparison, jobs, args.brief, [*beaten, conditions.busy(whole[0])])
         return 0
     frames = [select(frame, args) for frame in whole]
     unlike = conditions.unlike_between(frames[0], frames[1]) | conditions.unlike_speed(chosen[0], chosen[1])
@@ -130,13 +130,13 @@ def limits_of(run_: Run, frame: pd.DataFrame, root: Path | None) -> tuple[LimitO
     return limit_of, list(map(str, beaten))
 
 
-def _show(run_: Run, found: Comparison, jobs: pd.DataFrame | None, brief: bool, warnings: list[str]) -> None:
+def _show(run_: Run, comparison: Comparison, jobs: pd.DataFrame | None, brief: bool, warnings: list[str]) -> None:
     from bench.terminal import comparing, terminal
 
     out = terminal.console()
-    for part in comparing.one_run(found, jobs, brief, wide=out.width >= 72):
+    for part in comparing.one_run(comparison, jobs, brief, wide=out.width >= 72):
         out.print(part)
-    out.print(comparing.trust(found))
+    out.print(comparing.trust(comparison))
     for warning in filter(None, warnings):
         out.print(warning)
     out.print(f"run {run_.id}, {run_.machine}", style="dim")
@@ -151,11 +151,11 @@ def _show_changes(chosen: list[Run], changed: pd.DataFrame, margin: float) -> No
     out.print(f"{chosen[0].id} -> {chosen[1].id}", style="dim")
 
 
-def _document(chosen: list[Run], rows: pd.DataFrame, found: Comparison | None = None) -> dict[str, Any]:
+def _document(chosen: list[Run], rows: pd.DataFrame, comparison: Comparison | None = None) -> dict[str, Any]:
     """Return the runs, the rows, and for one run the winners and the A/A arm."""
-    made: dict[str, Any] = {"runs": [run.id for run in chosen], "rows": rows}
-    if found:
-        chance = found.chance and {**vars(found.chance), "rate": found.chance.rate}
-        made |= {"winners": found.winners, "failures": found.failures, "a_against_a": chance}
-        made |= {"margin": found.margin, "pairs": found.pairs}
-    return made
+    document: dict[str, Any] = {"runs": [run.id for run in chosen], "rows": rows}
+    if comparison:
+        chance = comparison.chance and {**vars(comparison.chance), "rate": comparison.chance.rate}
+        document |= {"winners": comparison.winners, "failures": comparison.failures, "a_against_a": chance}
+        document |= {"margin": comparison.margin, "pairs": comparison.pairs}
+    return document

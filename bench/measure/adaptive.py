@@ -126,7 +126,7 @@ def _spared(plan: Plan, tasks: Tasks, history: History, left_s: float) -> Tasks:
             cost_s[cell.group] = cost_s.get(cell.group, 0.0) + cell_s(history, [process], cell)
     excess_s = start_s(history, list(tasks)) + sum(cost_s.values()) - left_s
     spared: set[Group] = set()
-    for group in sorted(_agreed(plan.groups, _ahead(history)), key=lambda one: cost_s.get(one, 0.0), reverse=True):
+    for group in sorted(_agreed(plan.groups, _ahead(history)), key=lambda group: cost_s.get(group, 0.0), reverse=True):
         if excess_s > 0:
             spared.add(group)
             excess_s -= cost_s.get(group, 0.0)
@@ -150,8 +150,8 @@ def _agreed(groups: Sequence[Group], ahead: Mapping[Group, str]) -> list[Group]:
     alike: dict[tuple[Any, ...], list[Group]] = {}
     for group in groups:
         alike.setdefault((group.network, *group[2:]), []).append(group)
-    for own in alike.values():
-        by_rows = sorted(own, key=lambda group: group.rows)
+    for of_network in alike.values():
+        by_rows = sorted(of_network, key=lambda group: group.rows)
         for less, middle, more in zip(by_rows, by_rows[1:], by_rows[2:], strict=False):
             if len({ahead.get(group) for group in (less, middle, more)}) == 1 and middle in ahead:
                 agreed.append(middle)

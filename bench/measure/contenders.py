@@ -50,17 +50,17 @@ def present(dtypes: Sequence[str], devices: Sequence[str]) -> tuple[tuple[str, .
         UsageError: none has.
     """
     check_devices(devices)
-    found, without = [], []
+    here, without = [], []
     for entry in backends.catalogue("best", "plugin"):
         if reason := entry.missing():
             without.append((entry.name, f"{reason}; {entry.remedy}"))
         elif lack := _lacks(entry, dtypes, devices):
             without.append((entry.name, f"it {lack}"))
         else:
-            found.append(entry.name)
-    if not found:
+            here.append(entry.name)
+    if not here:
         raise UsageError(f"no backend has {', '.join((*dtypes, *devices))}: {'; '.join(map(': '.join, without))}")
-    return tuple(found), without
+    return tuple(here), without
 
 
 def check_threads(threads: Sequence[int]) -> None:
@@ -93,6 +93,6 @@ def _lacks(entry: Entry, dtypes: Sequence[str], devices: Sequence[str]) -> str:
         return ""
     offered = backends.find(entry.name).capabilities
     for what, asked, known in (("dtype", dtypes, offered.dtypes), ("device", devices, offered.devices)):
-        if lacking := [one for one in asked if one not in known]:
+        if lacking := [name for name in asked if name not in known]:
             return f"has no {what} {lacking[0]!r}, only {', '.join(known)}"
     return ""

@@ -38,9 +38,9 @@ def spoiled(rounds: Sequence[Round]) -> list[bool]:
     """Return which rounds are to be set aside, by the rule above."""
     if len(rounds) < 4:
         return [False] * len(rounds)
-    wall_s = np.array([one.wall_s for one in rounds])
-    share = np.array([one.cpu_s for one in rounds]) / wall_s
-    preempted = np.array([one.switches > 0 for one in rounds])
+    wall_s = np.array([timed.wall_s for timed in rounds])
+    share = np.array([timed.cpu_s for timed in rounds]) / wall_s
+    preempted = np.array([timed.switches > 0 for timed in rounds])
     quartile, median = np.quantile(wall_s, [0.25, 0.5])
     usual = np.median(share[wall_s <= median])
     explained = (wall_s > SLOWER * quartile) & (preempted | (share < SHARE_LOST * usual))
@@ -48,4 +48,4 @@ def spoiled(rounds: Sequence[Round]) -> list[bool]:
         explained[:] = False
     far_out = (wall_s > quartile + FAR_OUT * (median - quartile)) & (wall_s > FAR_SLOWER * quartile)
     aside = (explained | far_out) & (wall_s > median)
-    return [bool(one) for one in aside]
+    return [bool(timed) for timed in aside]

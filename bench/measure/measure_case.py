@@ -12,6 +12,7 @@ from bench.errors import UsageError
 from bench.machine import default_threads
 from bench.measure import budget, campaign, contenders
 from bench.measure.estimate import step_s
+from bench.measure.pace import Pace
 from bench.measure.plan import Plan, asked_groups
 from bench.names import CASE
 from bench.results import Run
@@ -46,13 +47,26 @@ def measure_case(
     Raises:
         UsageError: the device or the threads are not here, the batch does not fit in memory or not in the time.
     """
+    fitted = plan_of_case(network, rows, dtype, device, threads, campaign.earlier_pace(root), phases)
+    return campaign.measure(fitted, CASE, command=command, root=root, report=report)
+
+
+def plan_of_case(
+    network: Network,
+    rows: int,
+    dtype: str,
+    device: str,
+    threads: int | None,
+    pace: Pace,
+    phases: Sequence[str] = PHASES,
+) -> Plan:
+    """Return the plan that fits into `BUDGET_S`; arguments and errors as for `measure_case`."""
     names, _ = contenders.present([dtype], [device])
     if threads:
         contenders.check_threads([threads])
     groups = asked_groups([network], [rows], [dtype], [device], len(names))
     counts = (threads,) if threads else _threads(network, rows, device)
     asked = Plan(groups, tuple(phases), names, threads=counts, own_cache=False)
-    pace = campaign.earlier_pace(root)
     fitted = budget.fit(replace(asked, timeout_s=BUDGET_S), BUDGET_S, pace)
     if budget.estimate_s(fitted, pace) > BUDGET_S:
         fitted = budget.fit(fitted, BUDGET_S, pace, processes=1)
@@ -61,7 +75,7 @@ def measure_case(
             f"timing {network} with {rows:,} rows once on {len(names)} backends should take {needed_s:.0f} s, while "
             f"this takes {BUDGET_S:.0f} s; in longer: python -m bench run --networks {network} --batches {rows}"
         )
-    return campaign.measure(fitted, CASE, command=command, root=root, report=report)
+    return fitted
 
 
 def _threads(network: Network, rows: int, device: str) -> tuple[int, ...]:

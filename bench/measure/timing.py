@@ -157,12 +157,12 @@ def summarise(rounds: Sequence[Round], calls: int, in_a_turn: int) -> Summary:
         in_a_turn: rounds in each turn.
     """
     aside = spoiled(rounds)
-    kept = [one for one, spoilt in zip(rounds, aside, strict=True) if not spoilt]
-    call_s = np.array([one.wall_s for one in kept]) / calls
+    kept = [timed for timed, spoilt in zip(rounds, aside, strict=True) if not spoilt]
+    call_s = np.array([timed.wall_s for timed in kept]) / calls
     turns: list[list[float]] = [[] for _ in range(0, len(rounds), in_a_turn)]
-    for place, (one, spoilt) in enumerate(zip(rounds, aside, strict=True)):
+    for place, (timed, spoilt) in enumerate(zip(rounds, aside, strict=True)):
         if not spoilt:
-            turns[place // in_a_turn].append(one.wall_s / calls)
+            turns[place // in_a_turn].append(timed.wall_s / calls)
     thinned = call_s[np.unique(np.linspace(0, len(call_s) - 1, min(len(call_s), KEPT_ROUNDS)).round().astype(int))]
     return Summary(
         median_s=float(np.median(call_s)),
@@ -170,10 +170,10 @@ def summarise(rounds: Sequence[Round], calls: int, in_a_turn: int) -> Summary:
         minimum_s=float(call_s.min()),
         rounds=len(kept),
         set_aside=sum(aside),
-        round_s=[_short(one) for one in thinned],
+        round_s=[_short(timed) for timed in thinned],
         turn_s=[_median(turn_s) for turn_s in turns],
-        cpu_per_wall=sum(one.cpu_s for one in kept) / sum(one.wall_s for one in kept),
-        involuntary_switches=sum(one.switches for one in rounds),
+        cpu_per_wall=sum(timed.cpu_s for timed in kept) / sum(timed.wall_s for timed in kept),
+        involuntary_switches=sum(timed.switches for timed in rounds),
     )
 
 

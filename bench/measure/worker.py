@@ -96,8 +96,8 @@ class WorkerPlugin:
     def __init__(self, instructions: Instructions, channel: Channel, import_s: float) -> None:
         self.instructions = instructions
         self._assigned = {
-            Cell(Group(Network.parse(one.network), one.rows, one.dtype, one.device), one.phase): one
-            for one in instructions.assignments
+            Cell(Group(Network.parse(it.network), it.rows, it.dtype, it.device), it.phase): it
+            for it in instructions.assignments
         }
         self._channel = channel
         self._import_s = import_s

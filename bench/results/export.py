@@ -37,4 +37,4 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _joined(numbers: Sequence[float | None] | None) -> str:
-    return " ".join("nan" if one is None else f"{one:g}" for one in (numbers if numbers is not None else ()))
+    return " ".join("nan" if number is None else f"{number:g}" for number in (numbers if numbers is not None else ()))

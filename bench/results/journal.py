@@ -99,20 +99,20 @@ def read(path: Path, faults: list[Fault] | None = None) -> Iterator[tuple[int, d
         path: a JSON Lines file.
         faults: what could not be read is appended here.
     """
-    found = faults if faults is not None else []
+    noted = faults if faults is not None else []
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             if not line.endswith(b"\n"):
-                found.append(Fault(path, number, "cut short, as by a crash while it was written"))
+                noted.append(Fault(path, number, "cut short, as by a crash while it was written"))
                 continue
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
-                found.append(Fault(path, number, f"not JSON: {error}"))
+                noted.append(Fault(path, number, f"not JSON: {error}"))
                 continue
             if isinstance(record, dict):
                 yield number, record
             else:
-                found.append(Fault(path, number, f"expected an object, got {type(record).__name__}"))
+                noted.append(Fault(path, number, f"expected an object, got {type(record).__name__}"))

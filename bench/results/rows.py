@@ -182,13 +182,13 @@ def _run(path: Path, manifest: dict[str, Any]) -> Run:
 
 def runs(root: Path | None = None) -> list[Run]:
     """Return every stored run, oldest first; a folder that cannot be read is logged and passed over."""
-    found = []
+    stored = []
     for manifest in sorted((root or results_root()).glob(f"*/*/{MANIFEST}")):
         try:
-            found.append(open_run(manifest.parent))
+            stored.append(open_run(manifest.parent))
         except UsageError as error:
             logger.warning("%s", error)
-    return sorted(found, key=lambda run: (run.created, run.id))
+    return sorted(stored, key=lambda run: (run.created, run.id))
 
 
 def timed(frame: pd.DataFrame, arm: str | None = None) -> pd.DataFrame:
@@ -248,10 +248,10 @@ def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for item in chosen or (latest(root),):
         run = item if isinstance(item, Run) else resolve(item, root)
-        own = list(cells(run, faults))
-        if unknown := undeclared(dict.fromkeys(name for row in own for name in row)):
+        kept = list(cells(run, faults))
+        if unknown := undeclared(dict.fromkeys(name for row in kept for name in row)):
             logger.warning("run %s has columns that this version does not know: %s", run.id, ", ".join(unknown))
-        rows += [{**row, "run": run.id, "machine": run.machine, "created": run.created} for row in own]
+        rows += [{**row, "run": run.id, "machine": run.machine, "created": run.created} for row in kept]
     for fault in faults:
         logger.warning("passed over %s", fault)
     frame = table(rows)
@@ -261,9 +261,9 @@ def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
 
 def cells(run: Run, faults: list[Fault] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the records of the cells of one run; of a cell that a process measured again, the last attempt only."""
-    found = faults if faults is not None else []
+    noted = faults if faults is not None else []
     latest_of: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for _, record in records(run, found):
+    for _, record in records(run, noted):
         if record["record"] == "cell":
             key = tuple(record.get(name) for name in ("order", "network", "batch", "dtype", "device", "phase"))
             latest_of[key] = record

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def certificate(
-    found: pd.DataFrame, rule: pd.Series[float], estimate: str, kept: bool, margin: float, needed: int | None
+    tried: pd.DataFrame, rule: pd.Series[float], estimate: str, kept: bool, margin: float, needed: int | None
 ) -> Iterator[Table | str]:
     """Yield the verdict on the process estimate in use, then the rates of each, and how many processes would do.
 
     Args:
-        found: as `bench.verdicts.certify.certify` returns it.
+        tried: as `bench.verdicts.certify.certify` returns it.
         rule: as `bench.verdicts.certify.certify_rule` returns it.
         estimate: in use.
         kept: whether the promises are.
         margin: of equivalence.
         needed: processes that would do, if these do not.
     """
-    used = found[found["estimate"] == estimate].iloc[0]
+    used = tried[tried["estimate"] == estimate].iloc[0]
     yield (
         f"{'passed' if kept else 'FAILED'}: {format_count(int(used['comparisons']))} comparisons of "
         f"{int(used['processes'])} processes with {int(used['processes'])}, process estimate {_name(estimate)}."
@@ -37,7 +37,7 @@ def certificate(
     columns += [("10 % found", "right"), ("found, Holm", "right"), ("+-", "right")]
     rows = [
         (_name(str(row["estimate"])) + (" *" if row["estimate"] == estimate else ""), *_rates(row))
-        for _, row in found.iterrows()
+        for _, row in tried.iterrows()
     ]
     rows.append((f"until decided, {rule['laps']:.1f} laps *", *_rates(rule)))
     targets = (f"<= {100 * certify.MOST_FALSE:.0f} %", f">= {100 * certify.LEAST_COVERED:.0f} %")
@@ -58,4 +58,4 @@ def _rates(row: pd.Series[float]) -> tuple[str, ...]:
 
 
 def _name(estimate: str) -> str:
-    return "turn by turn" if estimate == statistics.ESTIMATE else estimate.removesuffix("_s").replace("_", " ")
+    return "turn by turn" if estimate == statistics.TURNS else estimate.removesuffix("_s").replace("_", " ")

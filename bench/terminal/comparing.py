@@ -29,30 +29,30 @@ WHERE = ["dtype", "device", "threads", "phase"]
 
 
 def one_run(
-    found: Comparison, jobs: pd.DataFrame | None = None, brief: bool = False, wide: bool = True
+    comparison: Comparison, jobs: pd.DataFrame | None = None, brief: bool = False, wide: bool = True
 ) -> Iterator[Table | Text | str]:
     """Yield the map from rows to backend for a step, that for whole jobs, then for each network its table and chart.
 
     Args:
-        found: the comparison.
+        comparison: the comparison.
         jobs: who ends whole jobs first, as `bench.advice.overview.fastest_for_jobs` returns it.
         brief: only the maps.
         wide: whether the terminal has room for charts.
     """
-    for winners in (found.winners, jobs):
+    for winners in (comparison.winners, jobs):
         if winners is not None and len(winners):
-            for where, own in winners.groupby(WHERE, sort=False):
-                yield batch_map(own, where)
+            for where, of_network in winners.groupby(WHERE, sort=False):
+                yield batch_map(of_network, where)
                 yield ""
-    for where, _ in () if brief else found.winners.groupby(WHERE, sort=False):
-        rows = found.rows[(found.rows[WHERE] == list(where)).all(axis=1)]
-        for network, own in rows.groupby("network", sort=False):
-            yield _network_table(str(network), own, where)
+    for where, _ in () if brief else comparison.winners.groupby(WHERE, sort=False):
+        rows = comparison.rows[(comparison.rows[WHERE] == list(where)).all(axis=1)]
+        for network, of_network in rows.groupby("network", sort=False):
+            yield _network_table(str(network), of_network, where)
             yield ""
-            if wide and own["batch"].nunique() > 2:
+            if wide and of_network["batch"].nunique() > 2:
                 lines = {
                     str(name): dict(zip(line["batch"], line["to_fastest"], strict=True))
-                    for name, line in own.groupby("backend", sort=False)
+                    for name, line in of_network.groupby("backend", sort=False)
                 }
                 yield versus(lines, f"{network}: {_call(where)}, ratio to the fastest, by batch (log scales)")
                 yield ""
@@ -61,9 +61,9 @@ def one_run(
 def batch_map(winners: pd.DataFrame, where: Any) -> Table:
     """Return the short map: for each network, the backend of each range of batches."""
     rows = []
-    for network, own in winners.groupby("network", sort=False):
+    for network, of_network in winners.groupby("network", sort=False):
         name = str(network)
-        for first, last, text in _ranges(own.sort_values("batch")):
+        for first, last, text in _ranges(of_network.sort_values("batch")):
             span = format_count(first) if first == last else f"{format_count(first)} to {format_count(last)}"
             rows.append((name, span, text))
             name = ""
@@ -72,21 +72,21 @@ def batch_map(winners: pd.DataFrame, where: Any) -> Table:
     )
 
 
-def trust(found: Comparison) -> str:
+def trust(comparison: Comparison) -> str:
     """Return what to hold of the verdicts: margin, comparisons, the run's own A/A rate; then what has no time."""
     lines = [
-        f"tie: within {100 * found.margin:.3g} %. Intervals and ties hold at 95 % each, differences at",
-        f"95 % for all {found.pairs} comparisons together (Holm).",
-        _precision(found.rows),
+        f"tie: within {100 * comparison.margin:.3g} %. Intervals and ties hold at 95 % each, differences at",
+        f"95 % for all {comparison.pairs} comparisons together (Holm).",
+        _precision(comparison.rows),
     ]
-    if (chance := found.chance) is None:
+    if (chance := comparison.chance) is None:
         lines.append("No A/A arm in this run, so chance was not measured; add one with run --aa BACKEND.")
     else:
         lines.append(
             f"A/A: {chance.backend} against itself was called different in {chance.different} of "
             f"{chance.comparisons} comparisons ({format_percent(chance.rate)})."
         )
-    lines += [f"FAILED {line}" for line in found.failures]
+    lines += [f"FAILED {line}" for line in comparison.failures]
     return "\n".join(lines)
 
 
@@ -107,10 +107,10 @@ def two_runs(changed: pd.DataFrame, margin: float) -> Iterator[Table | str]:
         f"{int(counts.get('undecided', 0))} undecided, of {len(changed)} cells"
     )
     for verdict in ("slower", "faster"):
-        own = changed[changed["verdict"] == verdict].sort_values("ratio", ascending=verdict == "faster")
-        if len(own):
+        rows = changed[changed["verdict"] == verdict].sort_values("ratio", ascending=verdict == "faster")
+        if len(rows):
             yield ""
-            yield changes_table(own, verdict)
+            yield changes_table(rows, verdict)
     yield ""
     if note := shift_note(changed, margin):
         yield note

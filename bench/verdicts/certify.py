@@ -209,7 +209,7 @@ def _stopped(differences: Floats, margin: float) -> tuple[statistics.Ratios, NDA
     cells, most = differences.shape
     counts = np.full(cells, min(2, most))
     while True:
-        values = [own[:count] for own, count in zip(differences, counts, strict=True)]
+        values = [cell[:count] for cell, count in zip(differences, counts, strict=True)]
         mean, variance, dof = statistics.means(values, float(counts.max() - 1))
         ratios = statistics.weigh(mean, np.sqrt(variance), dof, margin)
         more = (statistics.verdicts(ratios, rate=stopping.RATE) == UNDECIDED) & (counts < most)
@@ -222,8 +222,8 @@ def recorded(frame: pd.DataFrame, estimate: str) -> Iterator[Noise]:
     """Yield the noise of each backend with an A/A arm: the cells that both arms have in every lap."""
     good = timed(frame)
     good = good.assign(log_estimate=statistics.process_estimates(good, estimate))
-    for (_, backend), own in good.groupby(["run", "backend"], sort=False):
-        logs = own.set_index([*CASE, "arm", "process"])["log_estimate"].unstack("process").dropna()
+    for (_, backend), rows in good.groupby(["run", "backend"], sort=False):
+        logs = rows.set_index([*CASE, "arm", "process"])["log_estimate"].unstack("process").dropna()
         arms = [logs[logs.index.get_level_values("arm") == arm].droplevel("arm") for arm in ("", AA)]
         both = arms[0].index.intersection(arms[1].index)
         if len(both):
@@ -252,8 +252,8 @@ def processes_needed(frame: pd.DataFrame, processes: int, trials: int = 400, mar
     (noise, *_) = recorded(frame, statistics.ESTIMATE)
     for more in range(processes + 1, noise.differences.shape[1] // 2 + 1):
         rng = np.random.default_rng(0)
-        found = [trial.found for _ in range(trials) for trial in _draws([noise], more, margin, rng)]
-        if np.concatenate(found).mean() >= LEAST_FOUND:
+        trials_found = [trial.found for _ in range(trials) for trial in _draws([noise], more, margin, rng)]
+        if np.concatenate(trials_found).mean() >= LEAST_FOUND:
             return more
     return None
 

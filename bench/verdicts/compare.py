@@ -112,16 +112,16 @@ def between_arms(frame: pd.DataFrame, base: str, margin: float = MARGIN) -> pd.D
 def _between(before: pd.DataFrame, after: pd.DataFrame, margin: float) -> pd.DataFrame:
     """Compare the cells that two tables of estimates have in common."""
     keys = [*CASE, "backend"]
-    one, two = (side.set_index(keys, drop=False) for side in (before, after))
-    both = one.index.intersection(two.index, sort=False)
-    one, two = one.loc[both], two.loc[both]
-    found = statistics.ratios(one, two, margin)
-    made = both.to_frame(index=False)
-    made["before_s"], made["after_s"] = one["seconds"].to_numpy(), two["seconds"].to_numpy()
-    made["ratio"], made["low"], made["high"] = found.ratio, found.low, found.high
-    made["p_value"] = statistics.holm(found.p_difference)
-    made["verdict"] = statistics.verdicts(found)
-    return made
+    first, second = (side.set_index(keys, drop=False) for side in (before, after))
+    both = first.index.intersection(second.index, sort=False)
+    first, second = first.loc[both], second.loc[both]
+    changes = statistics.ratios(first, second, margin)
+    rows = both.to_frame(index=False)
+    rows["before_s"], rows["after_s"] = first["seconds"].to_numpy(), second["seconds"].to_numpy()
+    rows["ratio"], rows["low"], rows["high"] = changes.ratio, changes.low, changes.high
+    rows["p_value"] = statistics.holm(changes.p_difference)
+    rows["verdict"] = statistics.verdicts(changes)
+    return rows
 
 
 def a_against_a(estimates: pd.DataFrame, margin: float = MARGIN) -> Chance | None:
@@ -133,8 +133,8 @@ def a_against_a(estimates: pd.DataFrame, margin: float = MARGIN) -> Chance | Non
     second = twin.set_index(keys, drop=False)
     first = estimates[estimates["arm"] == ""].set_index(keys, drop=False)
     both = second.index.intersection(first.index)
-    found = statistics.verdicts(statistics.ratios(first.loc[both], second.loc[both], margin), together=False)
-    different = int(np.isin(found, (FASTER, SLOWER)).sum())
+    verdicts = statistics.verdicts(statistics.ratios(first.loc[both], second.loc[both], margin), together=False)
+    different = int(np.isin(verdicts, (FASTER, SLOWER)).sum())
     return Chance(str(twin["backend"].iloc[0]), len(both), different)
 
 

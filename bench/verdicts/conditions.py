@@ -54,21 +54,21 @@ def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> di
     """
     good = timed(frame)
     groups = [*inside, "device", "threads"]
-    found: dict[str, list[str]] = {}
+    unlike: dict[str, list[str]] = {}
     for name in fields:
         if name not in good or name in groups:
             continue
         texts = good[name].dropna().astype(str)
         for _, values in texts.groupby([good.loc[texts.index, key] for key in groups], sort=False):
             if values.nunique() > 1:
-                found.setdefault(name, list(map(str, values.unique())))
-    return found
+                unlike.setdefault(name, list(map(str, values.unique())))
+    return unlike
 
 
 def busy(frame: pd.DataFrame) -> str:
     """Return a warning where other programs wanted the processors while a run was measured, '' where they did not."""
     beside = frame["receipt_beside"].dropna() if "receipt_beside" in frame else ()
-    if others := {one for text in beside for one in text.split("; ")} - {""}:
+    if others := {name for text in beside for name in text.split("; ")} - {""}:
         return f"Measured at the same time as {', '.join(sorted(others))}: times suffer. Measure again alone."
     good = frame[(frame["status"] == "ok") & (frame["load_average"] > 0)]
     if good.empty:

@@ -40,12 +40,12 @@ def against_fastest(
     spans = list(itertools.pairwise([*np.flatnonzero(first).tolist(), len(rows)]))
     pairs = [pair for span in spans for pair in itertools.combinations(range(*span), 2)]
     base, other = np.array(pairs, int).reshape(-1, 2).T
-    found = statistics.ratios(rows.iloc[base], rows.iloc[other], margin)
-    judged = statistics.verdicts(found, rate=rate)
+    ratios = statistics.ratios(rows.iloc[base], rows.iloc[other], margin)
+    judged = statistics.verdicts(ratios, rate=rate)
     lead = first[base]
     behind = other[lead]
     to_fastest, verdict = np.ones((3, len(rows))), np.full(len(rows), FASTEST, object)
-    to_fastest[:, behind] = found.ratio[lead], found.low[lead], found.high[lead]
+    to_fastest[:, behind] = ratios.ratio[lead], ratios.low[lead], ratios.high[lead]
     verdict[behind] = np.where(np.isin(judged, (SLOWER, TIE)), judged, UNDECIDED)[lead]
     for start, end in spans:
         verdict[start] = outcome(dict(zip(rows["backend"].iloc[start:end], verdict[start:end], strict=True)))["outcome"]

@@ -43,7 +43,11 @@ Floats = NDArray[np.float64]
 ESTIMATES = ("minimum_s", "lower_quartile_s", "median_s", "turn_s")
 """Columns that can give the process estimate: as they are, or `side_by_side`."""
 
-ESTIMATE = "turn_s"
+TURNS = "turn_s"
+"""The one that `side_by_side` gives."""
+
+ESTIMATE = TURNS
+"""The one in use; `bench.verdicts.certify` tries them all."""
 CONFIDENCE = 0.95
 RATE = round(1 - CONFIDENCE, 10)
 MOST_PASSES, CONVERGED = 50, 1e-6
@@ -87,15 +91,15 @@ def cell_estimates(frame: pd.DataFrame, estimate: str = ESTIMATE) -> pd.DataFram
     for key, cell in good.groupby(keys, sort=False, observed=True):
         logs = dict(zip(zip(cell["run"], cell["process"], strict=True), cell["log_estimate"].tolist(), strict=True))
         rows.append(dict(zip(keys, key, strict=True)) | {"log_s": cell["log_estimate"].mean(), "process_logs": logs})
-    made = pd.DataFrame(rows, columns=[*keys, "log_s", "process_logs"])
-    made["processes"] = [len(logs) for logs in made["process_logs"]]
-    most = float((made.groupby(["backend", "arm"])["processes"].max() - 1).sum())
-    _, variance, dof = means([list(logs.values()) for logs in made["process_logs"]], most)
+    cells = pd.DataFrame(rows, columns=[*keys, "log_s", "process_logs"])
+    cells["processes"] = [len(logs) for logs in cells["process_logs"]]
+    most = float((cells.groupby(["backend", "arm"])["processes"].max() - 1).sum())
+    _, variance, dof = means([list(logs.values()) for logs in cells["process_logs"]], most)
     half = quantile((1 + CONFIDENCE) / 2, dof) * np.sqrt(variance)
-    log_s = made["log_s"].to_numpy(float)
-    made["seconds"], made["low_s"], made["high_s"] = np.exp(log_s), np.exp(log_s - half), np.exp(log_s + half)
-    made["variance"], made["dof"] = variance, dof
-    return made
+    log_s = cells["log_s"].to_numpy(float)
+    cells["seconds"], cells["low_s"], cells["high_s"] = np.exp(log_s), np.exp(log_s - half), np.exp(log_s + half)
+    cells["variance"], cells["dof"] = variance, dof
+    return cells
 
 
 def process_estimates(rows: pd.DataFrame, estimate: str = ESTIMATE) -> Floats:
@@ -105,9 +109,9 @@ def process_estimates(rows: pd.DataFrame, estimate: str = ESTIMATE) -> Floats:
         rows: that are ``ok``.
         estimate: of `ESTIMATES`.
     """
-    if estimate != ESTIMATE:
+    if estimate != TURNS:
         return np.asarray(np.log(rows[estimate].to_numpy(float)))
-    found = np.empty(len(rows))
+    estimates = np.empty(len(rows))
     # Runs of earlier versions did not keep their turns: each is one turn then.
     kept = rows["turn_s"] if "turn_s" in rows else [None] * len(rows)
     turns = [
@@ -115,15 +119,15 @@ def process_estimates(rows: pd.DataFrame, estimate: str = ESTIMATE) -> Floats:
         for own, median in zip(kept, rows["median_s"], strict=True)
     ]
     for places in rows.groupby(["run", "process", *CASE], sort=False, observed=True).indices.values():
-        found[places] = side_by_side([turns[place] for place in places])
-    return found
+        estimates[places] = side_by_side([turns[place] for place in places])
+    return estimates
 
 
 def side_by_side(turns: Sequence[Sequence[float | None]]) -> Floats:
     """Return the log seconds of some arms whose turns were timed one after the other, turn by turn.
 
     A turn's log seconds are the arm's own plus what the machine added to all arms in that turn. The two are found by
-    turns, each from what the other leaves; of what is an arm's own, the middle half counts, since a machine changes
+    turns, each from what the other leaves; of what is an arm's level, the middle half counts, since a machine changes
     its speed between two arms of a turn as well.
 
     Args:
@@ -135,14 +139,14 @@ def side_by_side(turns: Sequence[Sequence[float | None]]) -> Floats:
     known = np.isfinite(logs)
     shared = known & (known.sum(axis=0) > 1)
     use = np.where(shared.any(axis=1, keepdims=True), shared, known)
-    added, own = np.zeros(logs.shape[1]), np.zeros(len(logs))
+    added, level = np.zeros(logs.shape[1]), np.zeros(len(logs))
     for _ in range(MOST_PASSES if shared.any() else 1):
-        before, own = own, np.array([_middle((arm - added)[mask]) for arm, mask in zip(logs, use, strict=True)])
-        added = np.where(shared, logs - own[:, None], 0.0).sum(axis=0) / np.maximum(shared.sum(axis=0), 1)
+        before, level = level, np.array([_middle((arm - added)[mask]) for arm, mask in zip(logs, use, strict=True)])
+        added = np.where(shared, logs - level[:, None], 0.0).sum(axis=0) / np.maximum(shared.sum(axis=0), 1)
         # What all arms gain in a pass their turns lose, pass after pass: how arms differ is what settles.
-        if np.ptp(own - before) < CONVERGED:
+        if np.ptp(level - before) < CONVERGED:
             break
-    return own + (_middle(added[shared.any(axis=0)]) if shared.any() else 0.0)
+    return level + (_middle(added[shared.any(axis=0)]) if shared.any() else 0.0)
 
 
 def _middle(values: Floats) -> float:
@@ -160,9 +164,9 @@ def means(values: Sequence[Sequence[float]], most_dof: float) -> tuple[Floats, F
         values: of each cell, one a process: log estimates, or differences of two.
         most_dof: as in `moderate`.
     """
-    counts = np.array([len(own) for own in values], float)
-    middle = np.array([np.mean(own) if len(own) else math.nan for own in values], float)
-    scatter = np.array([np.var(own, ddof=1) if len(own) > 1 else math.nan for own in values], float)
+    counts = np.array([len(cell) for cell in values], float)
+    middle = np.array([np.mean(cell) if len(cell) else math.nan for cell in values], float)
+    scatter = np.array([np.var(cell, ddof=1) if len(cell) > 1 else math.nan for cell in values], float)
     spread, dof = moderate(scatter, counts - 1, most_dof)
     with np.errstate(invalid="ignore", divide="ignore"):
         return middle, spread / counts, dof
@@ -214,20 +218,23 @@ def ratios(base: pd.DataFrame, other: pd.DataFrame, margin: float = MARGIN) -> R
         other: as many rows of it, each to be divided by the row of ``base`` in the same place.
         margin: of equivalence; 0.05 makes ratios between 1 / 1.05 and 1.05 equivalent.
     """
-    one, two = base["variance"].to_numpy(float), other["variance"].to_numpy(float)
-    log_ratio, variance = other["log_s"].to_numpy(float) - base["log_s"].to_numpy(float), one + two
+    base_variance, other_variance = base["variance"].to_numpy(float), other["variance"].to_numpy(float)
+    log_ratio = other["log_s"].to_numpy(float) - base["log_s"].to_numpy(float)
+    variance = base_variance + other_variance
     with np.errstate(invalid="ignore"):
-        dof = (one + two) ** 2 / (one**2 / base["dof"].to_numpy(float) + two**2 / other["dof"].to_numpy(float))
+        dof = (base_variance + other_variance) ** 2 / (
+            base_variance**2 / base["dof"].to_numpy(float) + other_variance**2 / other["dof"].to_numpy(float)
+        )
     differences = [
         [after[process] - before[process] for process in before.keys() & after.keys()]
         for before, after in zip(base["process_logs"], other["process_logs"], strict=True)
     ]
-    paired = np.array([len(own) > 1 for own in differences], bool)
+    paired = np.array([len(laps) > 1 for laps in differences], bool)
     if paired.any():
         arms = {arm for side in (base, other) for arm in zip(side["backend"], side["arm"], strict=True)}
         most = (max(map(len, differences)) - 1) * max(len(arms) - 1, 1)
-        found = means([own for own in differences if len(own) > 1], float(most))
-        log_ratio[paired], variance[paired], dof[paired] = found
+        paired_means = means([laps for laps in differences if len(laps) > 1], float(most))
+        log_ratio[paired], variance[paired], dof[paired] = paired_means
     return weigh(log_ratio, np.sqrt(variance), dof, margin)
 
 
@@ -255,14 +262,14 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-def verdicts(found: Ratios, together: bool = True, rate: float = RATE) -> NDArray[np.str_]:
+def verdicts(claims: Ratios, together: bool = True, rate: float = RATE) -> NDArray[np.str_]:
     """Return faster, slower, tie or undecided for each ratio.
 
     Args:
-        found: ratios.
+        claims: ratios.
         together: whether differences are claimed for all of them together (`holm`) or for each alone.
         rate: of errors.
     """
-    p = holm(found.p_difference) if together else found.p_difference
-    tie = np.where(np.nan_to_num(found.p_tie, nan=1.0) <= rate, TIE, UNDECIDED)
-    return np.where(np.nan_to_num(p, nan=1.0) <= rate, found.difference, tie)
+    p = holm(claims.p_difference) if together else claims.p_difference
+    tie = np.where(np.nan_to_num(claims.p_tie, nan=1.0) <= rate, TIE, UNDECIDED)
+    return np.where(np.nan_to_num(p, nan=1.0) <= rate, claims.difference, tie)

@@ -169,3 +169,15 @@ def test_a_grid_of_equals_raises_no_alarm():
         alone += bool({FASTER, SLOWER} & set(statistics.verdicts(found, together=False)))
     assert alarms <= 18
     assert alone >= 150
+
+
+@pytest.mark.parametrize("in_use", statistics.ESTIMATES)
+def test_the_estimate_in_use_does_not_choose_the_algorithm(monkeypatch, in_use):
+    """Each estimate is its own, whichever is the default: turns go side by side, a column is taken as it is."""
+    monkeypatch.setattr(statistics, "ESTIMATE", in_use)
+    rows = synthetic.frame(**SMALL)
+    rows = rows[rows["status"] == "ok"]
+    assert np.array_equal(statistics.process_estimates(rows, "median_s"), np.log(rows["median_s"]))
+    turns = statistics.process_estimates(rows, "turn_s")
+    assert not np.array_equal(turns, np.log(rows["median_s"]))
+    assert np.isfinite(turns).all()
