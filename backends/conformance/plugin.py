@@ -12,6 +12,7 @@ process that prints.
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Generator, Iterator
 from functools import cache
 
@@ -82,6 +83,9 @@ def subjects(config: pytest.Config) -> list[Subject]:
     Raises:
         pytest.UsageError: an unknown backend, or one that lacks the dtype or the device.
     """
+    here = str(config.invocation_params.dir)
+    if here not in sys.path:  # as `python -m` has it, but last: a file here hides no module
+        sys.path.append(here)
     device = config.getoption("conformance_device", None) or "cpu"
     seed = config.getoption("conformance_seed", None)
     found = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from backends import DEVICES
+from backends import DEVICES, available
+from backends.installed import install_command
 from bench import results
 from bench.advice.job import Job
 from bench.machine import machine_id, speed
@@ -72,6 +73,11 @@ def _covers(run: Run, job: Job, device: str) -> bool:
 
 def nothing_stored(job: Job) -> str:
     """Return what to say if no run fits: the command that makes one."""
+    if len(here := available()) < 2:
+        return (
+            f"only {' '.join(here) or 'no backend'} is installed here, so there is nothing to choose between; "
+            f"install another framework: {install_command('all')}, or add --measure to time the job with what is here"
+        )
     more = ""
     if (job.dtype, job.device or "cpu") != ("float32", "cpu"):
         more = f" --dtypes {job.dtype} --devices {job.device or 'cpu'}"

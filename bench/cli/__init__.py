@@ -121,7 +121,8 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
         prog=PROGRAM,
         description="The same small network on every array framework: proven equal, timed honestly, the right one "
         "picked.",
-        epilog="Start with: python -m bench recommend --network 3-2-1 --batch 5000 --steps 1000 --measure",
+        epilog="Start with: python -m bench recommend --network 3-2-1 --batch 5000 --steps 1000 --measure. Exit "
+        "status: 0 success, 1 a check failed, 2 wrong usage, 130 interrupted.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ from bench.training.form import Form
 BLOCK_ROWS = 65_536
 BLOCK_BYTES = 1 << 22
 """Of numbers that are made of one block of a Parquet file."""
+
+THREADS = 3
+"""That pyarrow starts at most while it reads a CSV file."""
 
 READ_BYTES = 1 << 16
 """Of each column that are read from a Parquet file at once."""
@@ -111,6 +115,7 @@ def _open_parquet(path: Path, form: Form) -> TableFile:
 
 
 def _open_csv(path: Path, head: bytes, form: Form) -> TableFile:
+    _check_threads(path)
     encoding = form.encoding or encoding_of(head)
     if encoding == "utf-8" and b"\0" in head:
         raise UsageError(_zero_bytes(path, head))
@@ -134,6 +139,27 @@ def _open_csv(path: Path, head: bytes, form: Form) -> TableFile:
         raise UsageError(f"{path} has a header line but 0 rows; give a table with at least 2 rows")
     types = dict.fromkeys(layout.columns, pa.string())
     return TableFile(path, layout.columns, types, blocks, form, layout.delimiter == ";", layout.units)
+
+
+def _check_threads(path: Path) -> None:
+    """Refuse to go on if this account may start no more threads: pyarrow would end the process, or wait for ever."""
+    done = threading.Event()
+    threads = [threading.Thread(target=done.wait) for _ in range(THREADS)]
+    started = []
+    try:
+        for thread in threads:
+            thread.start()
+            started.append(thread)
+    except RuntimeError as error:
+        raise UsageError(_no_threads(path)) from error
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
+
+
+def _no_threads(path: Path) -> str:
+    return f"cannot read {path}: this account may start no more threads; raise its limit (ulimit -u) or end others"
 
 
 def _csv_blocks(path: Path, lines: Iterator[bytes], layout: Layout, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -204,7 +230,7 @@ def _not_a_table(path: Path, error: Exception, rows_before: int = 0, layout: Lay
     if "UTF8" in reason or "utf-8" in reason:
         return _not_in_utf8(path)
     if "launch worker thread" in reason:
-        return f"cannot read {path}: this account may start no more threads; raise its limit (ulimit -u) or end others"
+        return _no_threads(path)
     if len(reason) > 200:
         reason = reason[:200] + "..."
     return f"cannot read {path} as a table: {reason}; give a CSV file with a header line, or a Parquet file"

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bench.advice import validate
+from bench.advice import basis, validate
 from bench.cli import main
 from bench.verdicts import certify
 from tests.bench import synthetic
@@ -169,6 +169,17 @@ def test_nothing_stored_names_the_next_command(bench, arguments, tmp_path):
     status, out, err = bench(*arguments, "--results", str(tmp_path))
     assert (status, out) == (2, "")
     assert "python -m bench run --quick" in err
+
+
+def test_one_backend_alone_is_not_sent_in_a_circle(bench, stored, monkeypatch):
+    """With numpy alone a run compares nothing: the error says what to install, or how to time numpy itself."""
+    monkeypatch.setattr(basis, "available", lambda: ("numpy",))
+    status, _, err = bench(*JOB, "--dtype", "float64")
+    assert status == 2
+    text = " ".join(err.split())
+    assert "only numpy is installed here, so there is nothing to choose between" in text
+    assert "pip install" in text
+    assert "add --measure" in text
 
 
 def test_unlike_conditions_are_refused_unless_forced(bench, stored, tmp_path):

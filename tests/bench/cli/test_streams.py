@@ -124,6 +124,15 @@ def test_modules_of_the_current_folder_hide_no_other(folder: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_pytest_finds_a_backend_in_the_current_folder(folder: Path) -> None:
+    """The kit under pytest looks there as the command line does."""
+    (folder / "mine.py").write_text("from backends.numpy_backend import NumpyBackend as Mine")
+    options = "-p backends.conformance.plugin --pyargs backends.conformance --backend mine:Mine --collect-only -q"
+    ended = shell(folder, f"$(dirname {sys.executable})/pytest {options} --dtype float32")
+    assert ended.returncode == 0, ended.stdout
+    assert "mine:Mine" in ended.stdout
+
+
 def test_docstrings_and_assertions_are_not_needed(folder: Path) -> None:
     """Under PYTHONOPTIMIZE=2 training works as ever."""
     ended = shell(folder, "$TRAIN 20", PYTHONOPTIMIZE="2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import gzip
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,23 @@ def test_unknown_column_suggests_the_nearest(tmp_path: Path) -> None:
         check_known(["PRICES"], ["area", "price"], "--target", Path("t.csv"))
     with pytest.raises(UsageError, match=r"no column 'zzz'. Its columns: .* and 8 more"):
         check_known(["zzz"], [f"c{k}" for k in range(20)], "--ignore", Path("t.csv"))
+
+
+def test_an_account_without_threads_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started, pyarrow would abort or wait for ever: one error says so before it is asked."""
+    path = csv(tmp_path, "a\n1\n2\n")
+    usual, left = threading.Thread.start, 2
+
+    def start(self: threading.Thread) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise RuntimeError("can't start new thread")
+        usual(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(UsageError, match="may start no more threads; raise its limit"):
+        open_table(path)
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
