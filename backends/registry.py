@@ -58,7 +58,14 @@ BUILT_IN = (
     Entry("numpy-idiom", "backends.idioms.numpy_idiom:NumpyIdiom", ("numpy",), "", "as in the tutorial", "idiom"),
     Entry("numba-idiom", "backends.idioms.numba_idiom:NumbaIdiom", ("numba",), "numba", "plain loops", "idiom"),
     Entry("jax-idiom", "backends.idioms.jax_idiom:JaxIdiom", ("jax", "optax"), "idioms", "optax, jitted", "idiom"),
-    Entry("torch-idiom", "backends.idioms.torch_idiom:TorchIdiom", ("torch",), "torch", "torch.nn and SGD", "idiom"),
+    Entry(
+        "torch-idiom",
+        "backends.idioms.torch_idiom:TorchIdiom",
+        ("torch",),
+        "torch",
+        "torch.nn and torch.optim",
+        "idiom",
+    ),
     Entry(
         "torch-compile",
         "backends.idioms.torch_compile:TorchCompile",

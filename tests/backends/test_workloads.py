@@ -407,3 +407,20 @@ def test_relu_slope_at_zero_is_zero():
         _, gradients = backend.backward(params, batch, backend.forward(params, batch))
         assert backend.fetch(gradients)[0].weights == 0, name
         assert backend.fetch(gradients)[1].biases == -2, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_number_of_threads_is_the_one_asked_for(name):
+    """A backend that can choose uses as many threads as asked, and says so."""
+    if not backends.find(name).capabilities.threads:
+        pytest.skip(f"{name} cannot choose its threads")
+    usual = backends.load(name, Network((3, 2, 1)), "float64")
+    before = usual.describe()["threads"]
+    try:
+        one = backends.load(name, Network((3, 2, 1)), "float64", threads=1)
+        assert one.describe()["threads"] == 1
+        params, _ = one.step(one.place_params(drawn_params(one.network)), one.place_batch(INPUTS, INPUTS[:, :1]), 0.1)
+        assert np.isfinite(one.fetch(params)[0].weights).all()
+    finally:
+        backends.load(name, Network((3, 2, 1)), "float64", threads=int(before))
+    assert usual.describe()["threads"] == before
