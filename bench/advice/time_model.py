@@ -45,6 +45,12 @@ USUAL_COST_S = np.array([1e-6, 1e-6, 0.5e-9, 2e-11, 0.3e-9, 0.3e-9, 0.2e-9])
 """Seconds of a unit of each kind of work on a plain core: what is taken, to about a factor of two, for those kinds that
 the measured cells cannot tell apart."""
 
+LONG_S, BEYOND = 3e-3, 0.2
+"""From a step of this many seconds on a plain core, and how much the log of more rows counts beyond it."""
+
+SHORT_S = 1e-3
+"""A shorter step is mostly overhead, which networks have less in common than the rate of long steps."""
+
 TRUST_IN_USUAL = 1e-3
 """Weight of a kind's usual cost beside that of one measured cell: (5 % error of a cell / 160 % error of a cost)^2."""
 NUGGET = 0.01
@@ -73,10 +79,20 @@ def work_of(shape: Shape) -> tuple[float, ...]:
 
 @lru_cache(maxsize=8192)
 def place_of(shape: Shape) -> tuple[float, ...]:
-    """Return where a shape lies: logs of batch, products a row and tanh a row, and its layers."""
+    """Return where a shape lies: logs of batch, products a row and tanh a row, and its layers.
+
+    Once a step takes long its time grows with the rows and nothing else changes, so rows beyond that count less.
+    """
     network, batch = Network.parse(shape[0]), shape[1]
     row = (product_flop(network, 1), tanh_count(network, 1))
-    return (math.log(batch), math.log(row[0]), math.log(row[1]), float(len(network.layer_shapes)))
+    beyond = max(0.0, math.log(usual_s(shape) / LONG_S))
+    rows = math.log(batch) - (1 - BEYOND) * beyond
+    return (rows, math.log(row[0]), math.log(row[1]), float(len(network.layer_shapes)))
+
+
+def usual_s(shape: Shape) -> float:
+    """Return about how long a step takes on a plain core."""
+    return float(np.dot(work_of(shape), USUAL_COST_S))
 
 
 @dataclass(frozen=True)
@@ -88,14 +104,15 @@ class TimeModel:
         cost_s: seconds of a unit of each kind of work.
         residual: log of measured / modelled time, one a shape.
         variance: of the measured log times.
-        scatter: log standard deviation of the first term on networks that it was not fitted to.
+        scatter: log standard deviation of the first term on networks that it was not fitted to, for short steps and
+            for long ones.
     """
 
     shapes: tuple[Shape, ...]
     cost_s: Floats
     residual: Floats
     variance: Floats
-    scatter: float
+    scatter: tuple[float, float]
 
     @classmethod
     def fit(cls, shapes: Sequence[Shape], log_s: ArrayLike, variance: ArrayLike) -> TimeModel:
@@ -109,27 +126,44 @@ class TimeModel:
         logs = np.asarray(log_s, float)
         cost_s = costs_of_work(shapes, logs)
         residual = logs - _log_work(shapes, cost_s)
-        return cls(tuple(shapes), cost_s, residual, np.nan_to_num(np.asarray(variance, float)), _scatter(shapes, logs))
+        return cls(
+            tuple(Shape(*shape) for shape in shapes),
+            cost_s,
+            residual,
+            np.nan_to_num(np.asarray(variance, float)),
+            _scatter(shapes, logs),
+        )
 
     def predict(self, shapes: Sequence[Shape]) -> tuple[Floats, Floats]:
         """Return mean and covariance of the log seconds of some shapes."""
-        known = self.scatter**2 * likeness(self.shapes, self.shapes)
+        known = self._covariance(self.shapes, self.shapes)
         known[np.diag_indices_from(known)] += self.variance + NUGGET**2
-        across = self.scatter**2 * likeness(shapes, self.shapes)
+        across = self._covariance(shapes, self.shapes)
         gain = np.linalg.solve(known, across.T).T
         mean = _log_work(shapes, self.cost_s) + gain @ self.residual
-        covariance = self.scatter**2 * likeness(shapes, shapes) - gain @ across.T
+        covariance = self._covariance(shapes, shapes) - gain @ across.T
         return mean, covariance
+
+    def _covariance(self, one: Sequence[Shape], other: Sequence[Shape]) -> Floats:
+        """Return the covariance of what the first term misses."""
+        return np.asarray(np.outer(self._amplitude(one), self._amplitude(other)) * likeness(one, other))
+
+    def _amplitude(self, shapes: Sequence[Shape]) -> Floats:
+        """Return the scatter at some shapes: that of short steps, that of long ones, or between."""
+        short, long = self.scatter
+        share = np.array([1 / (1 + SHORT_S / usual_s(shape)) for shape in shapes])
+        return np.asarray(short + (long - short) * share)
 
     def basis(self, shape: Shape) -> str:
         """Return what a prediction rests on: measured here, interpolated, extrapolated.
 
         It is interpolated where batch, products and tanh a row and layers lie between those of measured shapes.
         """
-        if tuple(shape) in self.shapes:
+        shape = Shape(*shape)
+        if shape in self.shapes:
             return MEASURED
-        places = np.array([place_of(one) for one in self.shapes])
-        place = np.array(place_of(shape))
+        places = np.array([(math.log(known.rows), *place_of(known)[1:]) for known in self.shapes])
+        place = np.array((math.log(shape.rows), *place_of(shape)[1:]))
         inside = (place >= places.min(axis=0) - 1e-9) & (place <= places.max(axis=0) + 1e-9)
         return INTERPOLATED if inside.all() else EXTRAPOLATED
 
@@ -153,20 +187,27 @@ def _log_work(shapes: Sequence[Shape], cost_s: Floats) -> Floats:
     return np.asarray(np.log(np.maximum(np.array([work_of(shape) for shape in shapes]) @ cost_s, 1e-12)))
 
 
-def _scatter(shapes: Sequence[Shape], log_s: Floats) -> float:
-    """Return the log error on networks left out of the fit, one after the other."""
+def _scatter(shapes: Sequence[Shape], log_s: Floats) -> tuple[float, float]:
+    """Return the log error on networks left out of the fit, one after the other, for short steps and for long ones."""
     networks = np.array([network for network, _ in shapes])
     names = np.unique(networks)
     if len(names) < 3:
-        return FEW_NETWORKS_SCATTER
-    errors = []
+        return FEW_NETWORKS_SCATTER, FEW_NETWORKS_SCATTER
+    errors = np.zeros(len(shapes))
     for name in names:
         out = networks == name
         rest = [shape for shape, left_out in zip(shapes, out, strict=True) if not left_out]
         own = [shape for shape, left_out in zip(shapes, out, strict=True) if left_out]
-        errors.append(log_s[out] - _log_work(own, costs_of_work(rest, log_s[~out])))
-    typical = math.sqrt(float(np.mean(np.concatenate(errors) ** 2)))
-    return min(max(typical, LEAST_SCATTER), MOST_SCATTER)
+        errors[out] = log_s[out] - _log_work(own, costs_of_work(rest, log_s[~out]))
+    errors *= math.sqrt(len(names) / (len(names) - 1))  # few networks show less than all of the scatter
+    short = np.array([usual_s(shape) < SHORT_S for shape in shapes])
+    return _typical(errors, short), _typical(errors, ~short)
+
+
+def _typical(errors: Floats, chosen: NDArray[np.bool_]) -> float:
+    """Return the root mean square of the errors chosen, of all if they are few."""
+    some = errors[chosen] if chosen.sum() >= 3 else errors
+    return min(max(math.sqrt(float(np.mean(some**2))), LEAST_SCATTER), MOST_SCATTER)
 
 
 def likeness(one: Sequence[Shape], other: Sequence[Shape]) -> Floats:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from bench.measure.campaign import Progress
 
-MOST_REGRET, LEAST_SHARE = 0.10, 0.90
+MOST_REGRET, LEAST_SHARE = 0.10, 0.95
+MOST_ROWS, MOST_HIDDEN_LAYERS, WIDEST, MOST_OUTPUTS = 1 << 20, 4, 512, 20
 MOST_FLOP = 2e9
 """Of one step: larger cases take long to prove and say little more."""
 
@@ -41,18 +42,21 @@ class Held(NamedTuple):
 
 
 def draw(count: int, seed: int = 0) -> list[Held]:
-    """Draw cases: one to three hidden layers, sizes, batch and steps even on log scales, products of a step bounded."""
+    """Draw cases: one to four hidden layers, widths to 512, rows to 2^20 and steps, all even on log scales.
+
+    What would take too many products a step is drawn again.
+    """
     rng = np.random.default_rng(seed)
     cases: list[Held] = []
     while len(cases) < count:
-        hidden = rng.integers(1, 4)
+        hidden = rng.integers(1, MOST_HIDDEN_LAYERS + 1)
         sizes = [
-            _log_uniform(rng, 1, 200),
-            *(_log_uniform(rng, 2, 300) for _ in range(hidden)),
-            _log_uniform(rng, 1, 20),
+            _log_uniform(rng, 1, WIDEST),
+            *(_log_uniform(rng, 2, WIDEST) for _ in range(hidden)),
+            _log_uniform(rng, 1, MOST_OUTPUTS),
         ]
         network = Network(tuple(sizes))
-        batch = _log_uniform(rng, 1, 200_000)
+        batch = _log_uniform(rng, 1, MOST_ROWS)
         if work.product_flop(network, batch) <= MOST_FLOP:
             cases.append(Held(str(network), batch, _log_uniform(rng, 1, MOST_TOTAL_STEPS)))
     return cases

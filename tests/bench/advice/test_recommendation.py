@@ -300,6 +300,24 @@ def test_held_out_cases_are_recommended_with_little_regret():
     assert (found["basis"] != time_model.MEASURED).all()
 
 
+@pytest.mark.parametrize("network", ["8-32-1", "20-50-20-2"])
+def test_far_more_rows_than_measured_are_known_within_a_factor_of_three(known, network):
+    """At 10^8 rows, a hundred times the most measured, the interval holds the truth and is no wider either way."""
+    said = recommendation.from_rows(known, Job(Network.parse(network), 10**8, 10))
+    assert said.basis == EXTRAPOLATED
+    for row in said.rows.itertuples():
+        assert 1 / 3 < row.low_s / row.total_s < row.high_s / row.total_s < 3
+        assert row.low_s / 1.1 < 10 * synthetic.true_s(row.backend, network, 10**8, "train") < row.high_s * 1.1
+
+
+def test_drawn_cases_reach_deep_wide_and_many_rows():
+    """Among 200 cases are four hidden layers, a width beyond 400 and a million rows; none beyond what is allowed."""
+    networks = [Network.parse(case.network) for case in validate.draw(200)]
+    assert {len(network.sizes) - 2 for network in networks} == {1, 2, 3, 4}
+    assert 400 < max(max(network.sizes) for network in networks) <= 512
+    assert 500_000 < max(case.batch for case in validate.draw(200)) <= 1 << 20
+
+
 def test_drawn_cases_are_the_same_for_a_seed():
     """A seed gives the same cases again, another gives others; none needs more products than allowed."""
     assert validate.draw(5, seed=3) == validate.draw(5, seed=3)
