@@ -143,9 +143,7 @@ PYTEST_ENTRY_POINT = "backprop_bench_pytest.py"
 
 
 def test_wheel_holds_both_packages_and_nothing_else(project, tmp_path):
-    """A wheel built from the tracked files holds the modules of `backends` and `bench`, the entry point for pytest, and no
-    tests or results.
-    """
+    """A wheel built from the tracked files holds both packages, the entry point for pytest, and nothing else."""
     source = tmp_path / "source"
     for path in tracked_files(project):
         copy = source / path.relative_to(project)

@@ -1,0 +1,28 @@
+"""Right backends stay accepted, in whatever style they are written."""
+
+import pytest
+
+from backends.conformance.checks import check
+from tests.backends.conformance.styles import STYLES, judge_drawn
+from tests.backends.conformance.styles.style import Style
+
+CASES, MOST_WORK = 6, 1 << 14
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.__name__)
+def test_right_backend_of_any_style_stays_within_its_bounds(style: type[Style], dtype: str) -> None:
+    """Stages, step and two steps of training of drawn cases; thousands more by the command of the package of styles."""
+    if reason := style.missing():
+        pytest.skip(reason)
+    judged = list(judge_drawn(style, dtype, seed=1, draws=max(1, round(CASES * style.share)), most_work=MOST_WORK))
+    failed = [finding for findings in judged for finding in findings if finding.status == "fail"]
+    assert failed == []
+    assert judged
+
+
+@pytest.mark.parametrize("style", ["LongDoubleInside", "BlasAlphaBeta", "SlopesFromZ", "BlocksBackwards"])
+def test_right_backend_of_any_style_keeps_state_and_trains(style: str, dtype: str) -> None:
+    """The claims on state, values and laws hold for styles that keep more, or less, than a plain backend."""
+    name = f"tests.backends.conformance.styles.sums:{style}"
+    report = check(name, dtype=dtype, quick=True, claims=("state", "values", "laws"))
+    assert [(claim.name, claim.case, claim.where) for claim in report.failures] == []
