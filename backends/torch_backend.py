@@ -176,6 +176,7 @@ class TorchBackend(Backend):
                 "install a CUDA build of torch on a machine with a GPU, or ask for device 'cpu'"
             )
         self._kind: dict[str, Any] = {"dtype": getattr(torch, dtype), "device": device}
+        self._real = np.dtype(dtype).type
         row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
         self.block_rows = max(LEAST_ROWS, BLOCK_BYTES[device] // row_bytes)
         if threads is not None:
@@ -229,12 +230,14 @@ class TorchBackend(Backend):
         return loss, self._vector(gradients.flat.clone())
 
     def update(self, params: Trained, gradients: Vector, learning_rate: float) -> Trained:
-        self._advance(params.flat, gradients.flat, params.moments, params.updates, learning_rate, self.optimizer)
+        rate = float(self._real(learning_rate))  # torch refuses what lies beyond the dtype: there it is infinite
+        self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer)
         return params
 
     def step(self, params: Trained, batch: Batch, learning_rate: float) -> tuple[Trained, Tensor]:
         loss, gradients = self._gradients(params, batch, None)
-        self._advance(params.flat, gradients.flat, params.moments, params.updates, learning_rate, self.optimizer)
+        rate = float(self._real(learning_rate))  # torch refuses what lies beyond the dtype: there it is infinite
+        self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer)
         return params, loss
 
     def train(

@@ -1,87 +1,131 @@
-"""Claims on host arrays: every memory layout, and values that are not finite.
+"""Claims on host arrays: every memory layout, every type of numbers to its extremes, and values that are not finite.
 
 Each is the whole of the stage-by-stage judgement, on arrays laid out or filled in one way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from backends.base import Array, Backend, Layer
-from backends.conformance.cases import VALUES_SHAPE, Case
-from backends.conformance.composed import balls_of_steps
+from backends.conformance.cases import Case
 from backends.conformance.report import Finding, worst_of
 from backends.conformance.stages import judge_stages, judge_step
-from backends.conformance.subject import Problem, Subject, precision_of
+from backends.conformance.subject import Problem, Subject
 
-LAID_OUT = f"{VALUES_SHAPE}/dyadic/seed=1"
-FILLED = f"{VALUES_SHAPE}/normal"
+SHAPE = "5-4-3/n=24"
+FILLED = "17-9-7-2/n=33/normal"
 
 
 def check_layouts(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
-    """Judge every layout: normalised, or refused by a `ValueError` or `TypeError`, and left as it was to the byte."""
-    case = Case.parse(LAID_OUT)
+    """Judge every layout and every type: normalised, rounded once to the dtype, or refused by a `ValueError` or
+    `TypeError`; and left as it was to the byte.
+    """
+    case = Case.parse(f"{SHAPE}/normal")
     backend = subject.on(case.network)
-    problem = case.problem(subject.dtype)
-    # Hidden layers of zeros would hide a mix-up: integers in every layer, small enough for float16.
     rng = np.random.default_rng(1)
-    params = tuple(Layer(*(rng.integers(-2, 3, a.shape).astype(a.dtype) for a in layer)) for layer in problem.params)
     for label, lay in LAYOUTS.items():
-        laid = Problem(
-            f"{VALUES_SHAPE}, {label}",
-            tuple(Layer(lay(w), lay(b)) for w, b in params),
-            lay(problem.inputs),
-            lay(problem.targets),
-            problem.learning_rate,
-        )
-        yield judge_layout(backend, laid, label)
+        # Small integers, none of them zero: they fit every type, and no mix-up hides among them.
+        yield judge_layout(backend, f"{SHAPE}, {label}", *(lay(_signed(rng, a)) for a in _shapes(backend)))
+    for label, draw in TYPES.items():
+        arrays = [draw(rng, a.shape) for a in _shapes(backend)]
+        largest = max(1.0, float(np.abs(np.asarray(arrays[0], np.float64)).max()))
+        weights = [(rng.standard_normal(a.shape) / largest).astype(backend.dtype) for a in _shapes(backend)[2:]]
+        yield judge_layout(backend, f"{SHAPE}, {label} batch", *arrays[:2], *weights)
+        batch = [rng.standard_normal(a.shape).astype(backend.dtype) for a in _shapes(backend)[:2]]
+        yield judge_layout(backend, f"{SHAPE}, {label} params", *batch, *arrays[2:])
 
 
-def judge_layout(backend: Backend, laid: Problem, label: str) -> Finding:
-    """Return the worst ratio of all stages, or infinity where memory was written to."""
-    arrays = [laid.inputs, laid.targets, *(array for layer in laid.params for array in layer)]
-    before = [array.tobytes() for array in arrays]
+def judge_layout(backend: Backend, name: str, *arrays: Any) -> Finding:
+    """Return the worst ratio of all stages, or infinity where memory was written to.
+
+    Args:
+        backend: on trial.
+        name: of the problem.
+        arrays: inputs, targets, then weights and biases of each layer, as a caller gives them.
+    """
+    laid = _problem(name, arrays)
+    normalised = _problem(name, [np.array(np.asarray(array).astype(backend.dtype), order="C") for array in arrays])
+    before = [np.asarray(array).tobytes() for array in arrays]
     try:
-        findings = judge_stages(backend, laid).findings
+        findings = judge_stages(backend, normalised, laid).findings
     except (ValueError, TypeError) as refusal:
-        findings = [Finding("layouts", laid.name, 0.0, f"refused: {refusal}")]
-    if any(array.tobytes() != bytes_before for array, bytes_before in zip(arrays, before, strict=True)):
-        return Finding("layouts", laid.name, np.inf, f"{label}: the caller's memory was written to")
+        findings = [Finding("layouts", name, 0.0, f"refused: {refusal}")]
+    if any(np.asarray(array).tobytes() != bytes_before for array, bytes_before in zip(arrays, before, strict=True)):
+        return Finding("layouts", name, np.inf, "the caller's memory was written to")
     worst = worst_of(findings)
-    return Finding("layouts", laid.name, worst.ratio, f"{worst.claim}: {worst.where}")
+    return Finding("layouts", name, worst.ratio, f"{worst.claim}: {worst.where}")
 
 
 def check_values(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
-    """Judge NaN and infinities in one entry of each array: they reach what depends on them, and nothing else."""
+    """Judge NaN and infinities in single entries: they reach what depends on them, and nothing else.
+
+    NaN in every column of inputs and targets, in every row, in every bias, in every row and column of weights; the
+    infinities in the first and the last entry of each array.
+    """
     case = Case.parse(FILLED)
-    backend = subject.on(case.network)
-    problem = case.problem(subject.dtype)
+    backend, problem = subject.on(case.network), case.problem(subject.dtype)
     for label, value in (("NaN", np.nan), ("+Inf", np.inf), ("-Inf", -np.inf)):
-        for place in ("inputs", "targets", "weights of layer 1", "weights of layer 2", "biases of layer 1"):
-            filled = _filled(problem, place, value, f"{VALUES_SHAPE}/normal, {label} in {place}")
-            p = precision_of(backend, filled.work)
-            with np.errstate(all="ignore"):
-                findings = judge_stages(backend, filled).findings
-                findings += judge_step(backend, filled, balls_of_steps(filled, 1, p)).findings
-            worst = worst_of(findings)
-            yield Finding("values", filled.name, worst.ratio, f"{worst.claim}: {worst.where}")
+        for which, array in enumerate(_arrays(problem)):
+            for at in _diagonal(array.shape) if label == "NaN" else (0, array.size - 1):
+                arrays = [np.array(values) for values in _arrays(problem)]
+                arrays[which].flat[at] = value
+                place = ("inputs", "targets")[which] if which < 2 else f"{_part(which)} of layer {which // 2}"
+                index = ", ".join(map(str, np.unravel_index(at, array.shape)))
+                filled = _problem(f"{FILLED}, {label} in {place} [{index}]", arrays)
+                with np.errstate(all="ignore"):
+                    findings = judge_stages(backend, filled).findings + judge_step(backend, filled).findings
+                worst = worst_of(findings)
+                yield Finding("values", filled.name, worst.ratio, f"{worst.claim}: {worst.where}")
 
 
-def _filled(problem: Problem, place: str, value: float, name: str) -> Problem:
-    """Return the problem with one entry replaced."""
-    x, y = problem.inputs.copy(), problem.targets.copy()
-    params = [Layer(w.copy(), b.copy()) for w, b in problem.params]
-    {
-        "inputs": x,
-        "targets": y,
-        "weights of layer 1": params[0].weights,
-        "weights of layer 2": params[1].weights,
-        "biases of layer 1": params[0].biases[:, None],
-    }[place][-1, 0] = value
-    return replace(problem, name=name, params=tuple(params), inputs=x, targets=y)
+def _diagonal(shape: tuple[int, ...]) -> list[int]:
+    """Return one entry for each row and each column."""
+    rows, columns = shape[0], int(np.prod(shape[1:]))
+    return [k % rows * columns + k % columns for k in range(max(rows, columns))]
+
+
+def _part(which: int) -> str:
+    return ("weights", "biases")[which % 2]
+
+
+def _arrays(problem: Problem) -> list[Array]:
+    return [problem.inputs, problem.targets, *(array for layer in problem.params for array in layer)]
+
+
+def _problem(name: str, arrays: Sequence[Any]) -> Problem:
+    layers = tuple(Layer(*pair) for pair in zip(arrays[2::2], arrays[3::2], strict=True))
+    return Problem(name, layers, arrays[0], arrays[1], 0.25)
+
+
+def _shapes(backend: Backend) -> list[Array]:
+    """Return empty arrays of the shapes of inputs, targets, weights and biases."""
+    case = Case.parse(f"{SHAPE}/normal")
+    shapes: list[tuple[int, ...]] = [(case.rows, case.network.inputs), (case.rows, case.network.outputs)]
+    for o, i in case.network.layer_shapes:
+        shapes += [(o, i), (o,)]
+    return [np.empty(shape, backend.dtype) for shape in shapes]
+
+
+def _signed(rng: np.random.Generator, array: Array) -> Array:
+    """Return integers of one to three, of either sign."""
+    return np.asarray(rng.integers(1, 4, array.shape) * rng.choice([-1, 1], array.shape), array.dtype)
+
+
+def _integers(kind: str, largest: int | None = None) -> Callable[[np.random.Generator, tuple[int, ...]], Array]:
+    """Return how to draw integers of a type, its smallest and its largest among them."""
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        low, high = (-largest, largest) if largest else (np.iinfo(kind).min, np.iinfo(kind).max)
+        values = rng.integers(low, high, shape, np.dtype(kind), endpoint=True)
+        values.flat[0], values.flat[-1] = low, high
+        values.flat[values.size // 2] = 0
+        return values
+
+    return draw
 
 
 def _strided(array: Array) -> Array:
@@ -116,7 +160,7 @@ def _read_only(array: Array) -> Array:
     return copy
 
 
-LAYOUTS: dict[str, Callable[[Array], Array]] = {
+LAYOUTS: dict[str, Callable[[Array], Any]] = {
     "row-major": np.ascontiguousarray,
     "column-major": np.asfortranarray,
     "a transposed view": lambda array: array.T.copy().T,
@@ -126,7 +170,16 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "unaligned": _unaligned,
     "read-only": _read_only,
     "byte-swapped": lambda array: array.astype(array.dtype.newbyteorder()),
-    "int64": lambda array: array.astype(np.int64),
-    "float16": lambda array: array.astype(np.float16),
-    "the other dtype": lambda array: array.astype(np.float64 if array.dtype == np.float32 else np.float32),
+    "every second column": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
+    "lists": lambda array: array.tolist(),
+}
+
+TYPES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Any]] = {
+    **{kind: _integers(kind) for kind in ("uint8", "int8", "int16", "uint16", "int32", "uint32")},
+    "int64": _integers("int64", 2**52),
+    "bool": lambda rng, shape: rng.random(shape) < 0.5,
+    "float16": lambda rng, shape: rng.standard_normal(shape).astype(np.float16),
+    "float32": lambda rng, shape: rng.standard_normal(shape).astype(np.float32),
+    "float64": lambda rng, shape: rng.standard_normal(shape),
+    "longdouble": lambda rng, shape: rng.standard_normal(shape).astype(np.longdouble) / 3,
 }

@@ -13,6 +13,7 @@
     subnormal   subnormal numbers among inputs, weights and biases
     wide        inputs, weights and targets spread over twelve orders of magnitude
     visible     a learning rate at which half of all weights move by more than their own size
+    sparse      few inputs and weights that are not zero, so that sums have few terms and narrow bounds in any size
     dyadic      small integers, and hidden layers of zeros, so that every sum is exact in any order
 """
 
@@ -38,6 +39,8 @@ VALUES_SHAPE = "3-2-1/n=64"
 LARGE_NETWORK = Network((65, 67, 9))
 LARGE_SHAPE = f"{LARGE_NETWORK}/n=2100"
 """Beyond the sizes at which libraries change to other kernels for products and for tanh; nothing a multiple of four."""
+SPARSE_SHAPE = "521-523-541/n=523"
+"""Every dimension is large; as dense as usual, the bounds of its products would hide coarse ones."""
 MANY_BLOCKS = 17
 """More than backends commonly have sums for, so that some blocks are added to what is there."""
 MOST_LARGE_ROWS = 1 << 16
@@ -93,15 +96,15 @@ class Case:
 def fixed(backend_of: Callable[[Network], Backend], quick: bool = False) -> tuple[Case, ...]:
     """Return the stated set for a backend: fewer shapes where every new shape compiles, or where it has to be quick.
 
-    Every kind of values at 3-2-1 with 64 rows; networks of one to three hidden layers; `LARGE_SHAPE`; the rows around
-    each block size at `BLOCK_NETWORK`; many blocks at `LARGE_NETWORK`.
+    Every kind of values at 3-2-1 with 64 rows; networks of one to three hidden layers; `LARGE_SHAPE` and
+    `SPARSE_SHAPE`; the rows around each block size at `BLOCK_NETWORK`; many blocks at `LARGE_NETWORK`.
     """
     backend = backend_of(BLOCK_NETWORK)
     names = ["3-2-1/n=3/tutorial", *(f"{VALUES_SHAPE}/{kind}" for kind in KINDS if kind != "tutorial")]
     names += ["1-1-1/n=1/normal", "8-32-1/n=257/normal", "17-9-7-2/n=31/normal"]
     compiles = backend.capabilities.compiles
     if not quick:
-        names += ["2-3-8-16-1/n=9/saturated", f"{LARGE_SHAPE}/normal", f"{LARGE_SHAPE}/tanh"]
+        names += ["2-3-8-16-1/n=9/saturated", f"{LARGE_SHAPE}/normal", f"{LARGE_SHAPE}/tanh", f"{SPARSE_SHAPE}/sparse"]
         names += [] if compiles else [_latin_square(k) for k in range(len(SIZES))]
         names += [f"{BLOCK_NETWORK}/n={rows}/normal" for rows in rows_around_blocks(backend)]
         names += many_blocks(backend_of(LARGE_NETWORK))
@@ -118,6 +121,11 @@ def fixed_for(network: Network, backend_of: Callable[[Network], Backend], quick:
     edges = [block + 1, 2 * block + 1] if block else []
     names += [f"{network}/n={rows}/normal" for rows in edges if rows * network.parameter_count <= MOST_WORK]
     return tuple(Case.parse(name) for name in names)
+
+
+def large_of(network: Network) -> tuple[Case, ...]:
+    """Return a batch of one network for the claims that take many rows: odd, and about a hundred thousand if it may."""
+    return (Case(network, max(65, min(100_003, MOST_WORK // network.parameter_count | 1)), "normal"),)
 
 
 def rows_around_blocks(backend: Backend) -> tuple[int, ...]:
@@ -236,6 +244,20 @@ def _visible(problem: Problem, rng: np.random.Generator, dtype: str) -> Problem:
     return Problem(problem.name, problem.params, problem.inputs, problem.targets, 2.0 ** np.ceil(np.log2(rate)))
 
 
+def _sparse(problem: Problem, rng: np.random.Generator, dtype: str) -> Problem:
+    """Three inputs of each row and three weights of each unit are not zero; biases of hidden layers are."""
+
+    def thin(array: Array) -> Array:
+        keep = np.zeros(array.shape, bool)
+        columns = np.argsort(rng.random(array.shape), axis=1)[:, :3]
+        np.put_along_axis(keep, columns, True, axis=1)
+        return np.where(keep, array, 0.0)
+
+    hidden = [Layer(thin(w) * np.sqrt(w.shape[1]), np.zeros_like(b)) for w, b in problem.params[:-1]]
+    last = Layer(thin(problem.params[-1].weights) * 4, problem.params[-1].biases)
+    return _with(problem, (*hidden, last), thin(problem.inputs))
+
+
 def _dyadic(problem: Problem, rng: np.random.Generator, dtype: str) -> Problem:
     """Hidden layers are zero, their outputs too, and tanh' is one: all that is left are sums of small integers."""
 
@@ -258,5 +280,6 @@ KINDS: dict[str, Callable[[Problem, np.random.Generator, str], Problem]] = {
     "subnormal": _subnormal,
     "wide": _wide,
     "visible": _visible,
+    "sparse": _sparse,
     "dyadic": _dyadic,
 }

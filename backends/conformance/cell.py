@@ -8,23 +8,42 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.base import Backend, Layer
+from backends.conformance import exact, spikes
 from backends.conformance.composed import balls_of_steps
+from backends.conformance.exact import judge_exact
 from backends.conformance.report import Report, summarise
+from backends.conformance.spikes import judge_spikes
 from backends.conformance.stages import judge_stages, judge_step, judge_train
 from backends.conformance.subject import Problem, precision_of
 
-CLAIMS = ("outputs", "loss", "weights gradients", "biases gradients", "update", "step", "train")
+CLAIMS = (
+    "outputs",
+    "loss",
+    "weights gradients",
+    "biases gradients",
+    "update",
+    "step",
+    "train",
+    spikes.CLAIM,
+    exact.CLAIM,
+)
 
 
 def check_cell(
-    backend: Backend, params: Sequence[Layer], inputs: ArrayLike, targets: ArrayLike, learning_rate: float
+    backend: Backend,
+    params: Sequence[Layer],
+    inputs: ArrayLike,
+    targets: ArrayLike,
+    learning_rate: float,
+    rows: int | None = None,
 ) -> Report:
-    """Judge exactly this problem, every row and every entry of it, against the proven bounds.
+    """Judge exactly this problem, every row and every entry of it, against the proven bounds; and its shape.
 
     What is checked, each entry against its own bound: the output of every layer, from the output of the layer before as
     the backend computed it; the loss and every gradient, from the backend's own tape; the update, from its own
     gradients; one fused `step` and two steps of `train`, losses and parameters, from the inputs alone with all errors
-    carried along. What is not: layouts, special values, state, determinism; `check` does those.
+    carried along. A batch of its shape with spikes, and one of exact sums, show what such bounds are too wide for in a
+    large batch. What is not checked: layouts, special values, state, determinism; `check` does those.
 
     Up to 262,144 rows times parameters the oracle calculates in extended precision, beyond that in doubles whose own
     error is added to the bound, in blocks of 8,192 rows. It places its own copies of params and batch. Seconds: about
@@ -36,9 +55,10 @@ def check_cell(
         inputs: host ``[n, inputs]``.
         targets: host ``[n, outputs]``.
         learning_rate: of the step.
+        rows: of the batch whose shape is judged, where ``inputs`` are only its first rows; 0 leaves the shape out.
 
     Returns:
-        A report of seven claims; ``report.worst.ratio`` is the number to keep.
+        A report of nine claims; ``report.worst.ratio`` is the number to keep.
     """
     x, y = backend.host_batch(inputs, targets)
     name = f"{backend.network}, {len(x)} rows"
@@ -50,6 +70,9 @@ def check_cell(
             judge_step(backend, problem, trajectory),
             judge_train(backend, problem, trajectory),
         ]
+        shape = len(x) if rows is None else rows
+        if shape and backend.network.loss == "mse":
+            tallies += [judge_spikes(backend, shape, name), judge_exact(backend, shape, name)]
     findings = [finding for tally in tallies for finding in tally.findings]
     claims = (summarise(claim, [found for found in findings if found.claim == claim]) for claim in CLAIMS)
     return Report(backend.name, backend.dtype, backend.device, tuple(claims))

@@ -10,14 +10,18 @@ from functools import partial
 import numpy as np
 
 from backends.base import Network
-from backends.conformance import arrays, determinism, laws, refusals, sign, state, trajectory
-from backends.conformance.cases import Case, fixed, fixed_for
+from backends.conformance import arrays, determinism, exact, laws, rates, refusals, sign, spikes, state, trajectory
+from backends.conformance.cases import Case, fixed, fixed_for, large_of
 from backends.conformance.drawn import DRAWS, DRAWS_THAT_COMPILE, drawn
 from backends.conformance.report import Claim, Finding, Report, summarise
 from backends.conformance.stages import judge_stages, judge_step
 from backends.conformance.subject import Subject
 
 STAGES = ("outputs", "loss", "weights gradients", "biases gradients", "update")
+
+
+MOST_SHAPED_WORK = 1 << 26
+"""Rows times parameters beyond which a shape of the stated set is not judged by spikes and exact sums as well."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,14 @@ class Rule:
         selected: names out of the fixed set that it is judged on; all of them where empty.
         exact: a claim of equality, which has no ratio.
         own_cases: makes its own cases and takes none.
+        large: cases of many rows, judged on top of the stated set.
     """
 
     judge: Callable[[Subject, tuple[Case, ...]], Iterable[Finding]]
     selected: tuple[str, ...] = ()
     exact: bool = False
     own_cases: bool = False
+    large: tuple[Case, ...] = ()
 
 
 def _judge_stage(claim: str, subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
@@ -62,8 +68,11 @@ def _on_case(claim: str, subject: Subject, case: Case, judge: Callable[..., list
 RULES: dict[str, Rule] = {
     **{claim: Rule(partial(_judge_stage, claim)) for claim in STAGES},
     "step": Rule(_judge_step),
+    spikes.CLAIM: Rule(spikes.check_spikes, large=spikes.LARGE),
+    exact.CLAIM: Rule(exact.check_exact, large=exact.LARGE),
     "train": Rule(trajectory.check_train),
     "sign": Rule(sign.check_sign, sign.SIGNED),
+    "rates": Rule(rates.check_rates, own_cases=True),
     "layouts": Rule(arrays.check_layouts, own_cases=True),
     "values": Rule(arrays.check_values, own_cases=True),
     "state": Rule(state.check_state, own_cases=True),
@@ -166,8 +175,14 @@ def plan_of(
         elif rule.selected and network is None:
             plan.append((claim, tuple(case for case in given if str(case) in rule.selected)))
         elif not (quick and rule.own_cases and claim == "determinism"):
-            plan.append((claim, given))
+            plan.append((claim, given if not rule.large or quick else _shapes(given, rule, network)))
     return plan
+
+
+def _shapes(given: tuple[Case, ...], rule: Rule, network: Network | None) -> tuple[Case, ...]:
+    """Return the shapes that are not too much work, and one of many rows."""
+    small = [case for case in given if case.rows * case.network.parameter_count <= MOST_SHAPED_WORK]
+    return (*small, *(rule.large if network is None else large_of(network)))
 
 
 def _draws(subject: Subject, quick: bool) -> int:

@@ -23,10 +23,12 @@ class Activation:
     Attributes:
         value: the ball of ``h`` from that of ``z``.
         slope: the ball of the derivative from that of ``h``, and the exact ``z`` where the oracle knows it.
+        largest: the largest magnitude of any value; no derivative exceeds one.
     """
 
     value: Callable[[Ball, Precision], Ball]
     slope: Callable[[Ball, Precision, Array | None], Ball]
+    largest: float
 
 
 @dataclass(frozen=True)
@@ -104,5 +106,5 @@ def ball_of_mean_square_error_term(predicted: Ball, y: Array, entries: int, p: P
     return replace(ball, reach=max(predicted.reach, ball.largest * max(1.0, entries / 2)))
 
 
-ACTIVATIONS = {"tanh": Activation(ball_of_tanh, ball_of_tanh_slope)}
+ACTIVATIONS = {"tanh": Activation(ball_of_tanh, ball_of_tanh_slope, 1.0)}
 LOSSES = {"mse": Loss(share_of_mean_square, 5, ball_of_mean_square_error_term)}

@@ -35,12 +35,16 @@ from backends.conformance.oracle import SMALL_WORK, round_to
 from backends.conformance.subject import Problem, precision_of
 
 
-def judge_stages(backend: Backend, problem: Problem) -> Tally:
-    """Run forward, backward and update once, and judge outputs, loss, both gradients and the update."""
+def judge_stages(backend: Backend, problem: Problem, given: Problem | None = None) -> Tally:
+    """Run forward, backward and update once, and judge outputs, loss, both gradients and the update.
+
+    ``given`` is what the backend is given, where that is the same numbers in another form.
+    """
     p = precision_of(backend, problem.work)
     tally = Tally(problem.name, p, backend.dtype)
-    params = backend.place_params(problem.params)
-    batch = backend.place_batch(problem.inputs, problem.targets)
+    given = given or problem
+    params = backend.place_params(given.params)
+    batch = backend.place_batch(given.inputs, given.targets)
     tape = backend.forward(params, batch)
     outputs = backend.outputs(tape)
     loss, gradients = backend.backward(params, batch, tape)
@@ -107,15 +111,15 @@ def train_to_the_end(
     return params, losses
 
 
-def judge_params(tally: Tally, claim: str, got: Any, expected: list[BallLayer]) -> None:
-    """Judge parameters, or gradients, layer by layer."""
+def judge_params(tally: Tally, claim: str, got: Any, expected: list[BallLayer], what: str = "") -> None:
+    """Judge parameters, or gradients, layer by layer; ``what`` says of what they are."""
     if len(got) != len(expected):
         tally.refute(claim, f"{len(got)} layers, expected {len(expected)}")
         return
     for k, (layer, (weights, biases)) in enumerate(zip(got, expected, strict=True), start=1):
         for label, values, ball in (("weights", layer[0], weights), ("biases", layer[1], biases)):
-            if tally.require(claim, f"{label} of layer {k}", values, ball.exact.shape):
-                tally.judge(claim, f"{label} of layer {k}", values, ball)
+            if tally.require(claim, f"{what}{label} of layer {k}", values, ball.exact.shape):
+                tally.judge(claim, f"{what}{label} of layer {k}", values, ball)
 
 
 def _judge_outputs(tally: Tally, problem: Problem, outputs: tuple[Array, ...], p: Precision) -> None:

@@ -78,6 +78,10 @@ class GroupRun:
         check_s = self.effort.recheck_s if self.instructions.lap or self.instructions.arm else self.effort.check_s
         return min(self.group.rows, max(16, int(check_s / row_s)))
 
+    def checked_shape(self, timed: bool) -> int:
+        """Return how many rows the claims on the shape take: the whole batch, once a run; none after it was timed."""
+        return 0 if timed or self.instructions.lap or self.instructions.arm else self.group.rows
+
     def load(self) -> None:
         """Make the problem, load the backend and place the batch, whose time is kept."""
         name, (network, rows, dtype, device) = self.instructions.backend, self.group
@@ -191,11 +195,12 @@ def _late_s(run: GroupRun) -> float:
     return late_s if late_s > LATE_S + LATE_SHARE * run.step_s else 0.0
 
 
-def prove(run: GroupRun, params: Sequence[Layer]) -> Report:
-    """Return how the backend stands to the bounds of conformance, from some parameters on."""
+def prove(run: GroupRun, params: Sequence[Layer], timed: bool = False) -> Report:
+    """Return how the backend stands to the bounds of conformance, from some parameters on; ``timed`` are the last."""
     problem, rows = run.problem, run.checked_rows
     inputs, targets = problem.inputs[:rows], problem.targets[:rows]
-    report = check_cell(run.subject.backend, params, inputs, targets, problem.learning_rate)
+    shape = run.checked_shape(timed)
+    report = check_cell(run.subject.backend, params, inputs, targets, problem.learning_rate, shape)
     if not report.passed:
         for phase in run.phases:
             run.failures[phase] = ("nonconformant", fault(report, "before timing"))

@@ -194,7 +194,8 @@ class WorkerPlugin:
         if group.estimates:
             try:
                 with self._spend("conformance"):
-                    group.after = prove(group, group.subject.backend.fetch(group.subject.params))
+                    final = group.subject.backend.fetch(group.subject.params)
+                    group.after = prove(group, final, timed=True)
             except BaseException as error:
                 for phase in group.phases:
                     group.fail(phase, error)

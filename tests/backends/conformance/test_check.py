@@ -57,11 +57,11 @@ def test_check_turns_an_exception_into_a_failure(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Plain, "backward", backward)
     report = check(PLAIN, quick=True)
-    assert {claim.name for claim in report.failures} == {*STAGES, "step", "train"}
+    assert {claim.name for claim in report.failures} == {*STAGES, "step", "spikes", "exact sums", "train"}
     (loss,) = (claim for claim in report.claims if claim.name == "loss")
     assert loss.where == "raised ZeroDivisionError: as asked"
     assert loss.case == "8-32-1/n=257/normal"
-    assert loss.cases == 13
+    assert loss.cases == 14
 
 
 def test_check_of_an_unknown_backend_says_so() -> None:
@@ -72,10 +72,10 @@ def test_check_of_an_unknown_backend_says_so() -> None:
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
 def test_cell_passes_on_every_backend(backend_name: str, dtype: str, rows: int) -> None:
-    """One problem on a loaded backend: seven claims, all within their bounds."""
+    """One problem on a loaded backend: nine claims, all within their bounds."""
     report = check_cell(backends.load(backend_name, NETWORK, dtype), *problem(rows), 0.05)
     assert [(claim.name, claim.where) for claim in report.failures] == []
-    assert len(report.claims) == 7
+    assert len(report.claims) == 9
 
 
 def test_cell_judges_many_rows_in_blocks_and_rejects_ascent(dtype: str) -> None:
@@ -83,7 +83,7 @@ def test_cell_judges_many_rows_in_blocks_and_rejects_ascent(dtype: str) -> None:
     cell = problem(100_000)
     assert check_cell(Plain(NETWORK, dtype), *cell, 0.05).passed
     failed = [claim.name for claim in check_cell(Ascent(NETWORK, dtype), *cell, 0.05).failures]
-    assert failed == ["weights gradients", "biases gradients", "step", "train"]
+    assert failed == ["weights gradients", "biases gradients", "step", "train", "spikes", "exact sums"]
 
 
 def test_cell_sees_one_wrong_row_among_many() -> None:

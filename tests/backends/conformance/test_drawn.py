@@ -5,7 +5,7 @@ import pytest
 from backends import Network
 from backends.conformance import check
 from backends.conformance.cases import Case
-from backends.conformance.drawn import LARGEST_SIZE, MOST_ROWS, MOST_WORK, drawn
+from backends.conformance.drawn import DRAWS, LARGEST_SIZE, MOST_ROWS, MOST_WORK, drawn
 from backends.conformance.plain import Plain
 
 PLAIN = f"{Plain.__module__}:{Plain.__qualname__}"
@@ -41,8 +41,21 @@ def test_draws_reach_every_power_of_two_and_its_neighbours(many: tuple[Case, ...
     assert any(
         min(pair) >= 512 for case in many for pair in zip(case.network.sizes, case.network.sizes[1:], strict=False)
     )
-    assert {len(case.network.sizes) - 2 for case in many} == {1, 2, 3, 4, 5}
+    assert {1, 2, 3, 4, 5} <= {len(case.network.sizes) - 2 for case in many}
     assert max(case.rows * case.network.parameter_count for case in many) <= MOST_WORK
+
+
+def test_draws_of_one_check_reach_every_residue_by_sixteen_and_every_kind_of_shape() -> None:
+    """As many as `check` draws where nothing compiles: no small remainder is left to chance, nor wide or deep ones."""
+    for seed in range(5):
+        cases = drawn(seed, DRAWS)
+        for sizes in ([c.network.inputs for c in cases], [c.network.outputs for c in cases], [c.rows for c in cases]):
+            assert {size % 16 for size in sizes} == set(range(16))
+        assert {size % 16 for case in cases for size in case.network.sizes[1:-1]} == set(range(16))
+        assert max(case.network.inputs for case in cases) >= 257
+        assert max(case.network.outputs for case in cases) >= 257
+        assert max(max(case.network.sizes[1:-1]) for case in cases) >= 5000
+        assert max(len(case.network.sizes) for case in cases) >= 6
 
 
 def test_draws_repeat_with_their_seed() -> None:

@@ -3,19 +3,48 @@
 import pytest
 
 from backends.conformance import check
-from backends.conformance.mutants import MUTANTS
+from backends.conformance.checks import plan_of
+from backends.conformance.mutants import MUTANTS, shapes, width
 from backends.conformance.plain import Plain
+from backends.conformance.subject import Subject
+
+OTHERS = [mutant for mutant in MUTANTS if mutant not in {*shapes.MUTANTS, *width.MUTANTS}]
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def name_of(kind: type[Plain]) -> str:
+    """Return what `check` takes."""
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+@pytest.mark.parametrize("mutant", OTHERS, ids=lambda mutant: mutant.__name__)
 def test_mutant_is_rejected_by_the_claim_that_names_its_fault(mutant: type[Plain], dtype: str) -> None:
     """Each single fault fails the claim it belongs to, on float32 and float64."""
-    claim = MUTANTS[mutant]
-    report = check(f"{mutant.__module__}:{mutant.__qualname__}", dtype=dtype, claims=(claim,), draws=0)
+    report = check(name_of(mutant), dtype=dtype, claims=(MUTANTS[mutant],), draws=0)
+    assert [failed.name for failed in report.failures] == [MUTANTS[mutant]]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("mutant", shapes.MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_fault_of_some_shapes_is_rejected_whatever_is_drawn(mutant: type[shapes.WrongShape], seed: int) -> None:
+    """Among the cases of one check are some of the shape, and one of them fails the claim."""
+    ((claim, planned),) = plan_of(Subject(name_of(mutant), "float32", "cpu", seed=seed), claims=(MUTANTS[mutant],))
+    met = [case for case in planned if mutant(case.network, "float32").affects(case.rows)]
+    cases = tuple(sorted(met, key=lambda case: case.rows * case.network.parameter_count)[:2])
+    report = check(name_of(mutant), cases=cases, claims=(claim,))
+    assert [failed.name for failed in report.failures] == [claim]
+
+
+@pytest.mark.parametrize("mutant", width.MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_fault_within_the_width_of_a_bound_is_rejected(mutant: type[Plain]) -> None:
+    """One case of the claim shows what the bound of a usual batch would hide, in float32, whose bounds are widest."""
+    claim, case = width.MUTANTS[mutant], width.SHOWN_BY[mutant]
+    ((_, planned),) = plan_of(Subject(name_of(mutant), "float32", "cpu", draws=0), claims=(claim,))
+    assert case in map(str, planned)
+    report = check(name_of(mutant), cases=tuple(c for c in planned if str(c) == case), claims=(claim,))
     assert [failed.name for failed in report.failures] == [claim]
 
 
 def test_plain_backend_that_mutants_derive_from_passes_every_claim(dtype: str) -> None:
     """Without a fault nothing is rejected."""
-    report = check(f"{Plain.__module__}:{Plain.__qualname__}", dtype=dtype, seed=1)
+    report = check(name_of(Plain), dtype=dtype, draws=2, seed=1)
     assert [(claim.name, claim.where) for claim in report.claims if claim.status != "pass"] == []
