@@ -66,13 +66,22 @@ nox.options.sessions = ["lint", "types", "tests", "parity"]
 nox.options.default_venv_backend = "none"  # `environment` makes them: shared, stamped, kept
 
 FRAMEWORKS = ("numpy", "numba", "jax", "torch")
+LOWEST_TESTS = (
+    "tests/bench/report",
+    "tests/bench/results",
+    "tests/bench/verdicts",
+    "tests/bench/training/test_reading.py",
+)
+"""What leans on the libraries whose versions may be old, and on no framework but numpy."""
 
 
 # Environments
 
 
-def environment(session: nox.Session, name: str, *extras: str) -> str:
+def environment(session: nox.Session, name: str, *extras: str, resolution: str = "highest") -> str:
     """Return the interpreter of an environment below ``.nox`` that holds this project and some of its extras.
+
+    Its versions are the newest that fit, or with ``lowest-direct`` the oldest that the project admits, which takes uv.
 
     It is made anew whenever ``pyproject.toml``, the Python version or this folder differs from what its stamp says.
     """
@@ -83,12 +92,12 @@ def environment(session: nox.Session, name: str, *extras: str) -> str:
     if not stamp.exists() or stamp.read_text() != made_from:
         session.log(f"Making {folder.relative_to(ROOT)} with extras {', '.join(extras)}: once, about a minute")
         shutil.rmtree(folder, ignore_errors=True)
-        install(session, folder, f"{ROOT}[{','.join(extras)}]")
+        install(session, folder, f"{ROOT}[{','.join(extras)}]", resolution)
         stamp.write_text(made_from)
     return str(python_of(folder))
 
 
-def install(session: nox.Session, folder: Path, project: str) -> None:
+def install(session: nox.Session, folder: Path, project: str, resolution: str) -> None:
     """Make a virtual environment and install the project into it, editable: by uv, or by pip where uv cannot."""
     target = str(python_of(folder))
     if uv := find_uv():
@@ -96,9 +105,11 @@ def install(session: nox.Session, folder: Path, project: str) -> None:
         try:
             session.run(uv, "venv", "--quiet", "--python", sys.executable, str(folder), env=settings)
             # Compiled now, on all cores: else every first import would pay for it, or every one where no cache is kept.
-            options = ("--quiet", "--compile-bytecode", "--python", target)
+            options = ("--quiet", "--compile-bytecode", "--resolution", resolution, "--python", target)
             session.run(uv, "pip", "install", *options, "--editable", project, env=settings)
         except nox.command.CommandFailed:
+            if resolution != "highest":
+                raise
             session.warn("uv could not install; trying pip")
             shutil.rmtree(folder, ignore_errors=True)
         else:
@@ -204,6 +215,13 @@ def parity(session: nox.Session, framework: str) -> None:
 
 
 @nox.session
+def lowest(session: nox.Session) -> None:
+    """The tests of tables, verdicts and the page with the lowest versions that ``pyproject.toml`` admits."""
+    python = environment(session, "lowest", "test", resolution="lowest-direct")
+    session.run(python, "-m", "pytest", "-q", "-m", "not timing", *(session.posargs or LOWEST_TESTS))
+
+
+@nox.session
 def browser(session: nox.Session) -> None:
     """The report in a headless Chromium, which is installed where it is missing."""
     python = environment(session, "browser", "test", "browser")
@@ -250,6 +268,13 @@ def bench(session: nox.Session) -> None:
     session.log("Your own case: python noxfile.py -s recommend -- --network 3-2-1 --batch 5000 --steps 1000")
     if failed:
         session.error("some backend failed; the lines above that start with FAILED say which and why")
+
+
+@nox.session
+def results(session: nox.Session) -> None:
+    """Write the figures of README.md and docs/results.md from the stored runs, and draw the README's picture."""
+    python = shared(session)
+    session.run(python, "docs/write_results.py", *session.posargs)
 
 
 def add_command_session(command: str, summary: str) -> None:

@@ -216,21 +216,43 @@ def test_readme_commands_parse(readme, monkeypatch):
     assert {"recommend", "train", "check", "run", "gate"} <= set(parsed)
 
 
-def test_readme_first_program_runs(readme):
-    """The README's program on the tutorial's network runs as it stands, and learns."""
-    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    exec(next(block for block in blocks if "losses" in block), {})
+def test_readme_programs_run(readme):
+    """Every program that the README shows runs as it stands; its own assertions hold."""
+    programs = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert any("assert losses" in program for program in programs)
+    for program in programs:
+        exec(program, {})
 
 
-def test_readme_documents_the_entry_point_group(readme):
-    """The README shows the entry-point group that `backends.load` reads."""
-    assert f'[project.entry-points."{ENTRY_POINT_GROUP}"]' in readme
+def test_backends_page_documents_the_entry_point_group(project):
+    """docs/backends.md shows the entry-point group that `backends.load` reads."""
+    assert f'[project.entry-points."{ENTRY_POINT_GROUP}"]' in (project / "docs" / "backends.md").read_text()
 
 
-def test_readme_example_is_the_example(project, readme):
-    """The backend that the README shows is the file that the next test proves."""
+def test_backends_page_shows_the_example(project):
+    """The backend that docs/backends.md shows is the file that the next test proves."""
     source = (project / "examples" / "own_backend.py").read_text()
-    assert f"```python\n{source}```" in readme
+    assert f"```python\n{source}```" in (project / "docs" / "backends.md").read_text()
+
+
+def test_readme_is_read_in_a_few_minutes(readme):
+    """The README has at most 150 lines, and the answer of `recommend` stands in its first 40."""
+    lines = readme.splitlines()
+    assert len(lines) <= 150
+    assert any(line.startswith("Use ") for line in lines[:40])
+
+
+def links_of(page: Path) -> list[str]:
+    """Return the files that a Markdown page links to or shows."""
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    return [target for target in targets if "://" not in target]
+
+
+def test_documents_link_to_files_that_exist(project):
+    """Every relative link of the README, CONTRIBUTING and docs leads to a file of the project."""
+    pages = [project / "README.md", project / "CONTRIBUTING.md", *sorted((project / "docs").glob("*.md"))]
+    broken = [f"{page.name}: {link}" for page in pages for link in links_of(page) if not (page.parent / link).exists()]
+    assert broken == []
 
 
 @pytest.mark.parametrize("dtype", backends.DTYPES)

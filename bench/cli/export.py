@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
     parser.add_argument("runs", nargs="*", metavar="RUN", help="a folder, a run id or its beginning, or latest")
-    form = parser.add_mutually_exclusive_group()
+    form = parser.add_argument_group("what is written (one of these)")
     form.add_argument("--parquet", type=Path, metavar="FILE", help="types and lists kept")
     form.add_argument("--csv", type=Path, metavar="FILE", help="lists joined by spaces")
     form.add_argument("--pytest-benchmark", type=Path, metavar="FILE", help="pytest-benchmark's JSON, of one run")
@@ -35,7 +35,10 @@ def run(args: argparse.Namespace) -> int:
     from bench.terminal import terminal
 
     forms = ("parquet", "csv", "pytest_benchmark", "bencher")
-    form = next((name for name in forms if getattr(args, name)), "")
+    asked = [name for name in forms if getattr(args, name)]
+    if len(asked) > 1:
+        raise UsageError(f"one file at a time: got {' and '.join(flag(name) for name in asked)}")
+    form = asked[0] if asked else ""
     path: Path | None = getattr(args, form, None)
     if not (path or args.columns):
         raise UsageError("nothing to do: name a file with --parquet FILE or --csv FILE, or ask for --columns")
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if path:
         read = results.runs(args.results)
         inputs = {f"run {run.id}": run.path / name for run in read for name in (ROWS, MANIFEST)}
-        check_output(path, f"--{form.replace('_', '-')}", inputs)
+        check_output(path, flag(form), inputs)
         frame = results.load(*args.runs, root=args.results)
         if form in ("pytest_benchmark", "bencher"):
             _write_for_dashboard(frame, form, path)
@@ -54,6 +57,11 @@ def run(args: argparse.Namespace) -> int:
             (write_parquet if form == "parquet" else write_csv)(frame, path)
         out.print(f"{len(frame):,} rows, {len(frame.columns)} columns, written to {path}")
     return SUCCESS
+
+
+def flag(form: str) -> str:
+    """Return the flag that asks for a form."""
+    return f"--{form.replace('_', '-')}"
 
 
 def _write_for_dashboard(frame: pd.DataFrame, form: str, path: Path) -> None:
@@ -64,7 +72,7 @@ def _write_for_dashboard(frame: pd.DataFrame, form: str, path: Path) -> None:
     from bench.results import dashboards
 
     if frame["run"].nunique() > 1:
-        raise UsageError(f"--{form.replace('_', '-')} takes one run, got {', '.join(frame['run'].unique())}")
+        raise UsageError(f"{flag(form)} takes one run, got {', '.join(frame['run'].unique())}")
     if not (frame["status"] == "ok").any():
         raise UsageError(f"run {frame['run'].iloc[0]} has no timed cell; measure one: python -m bench run --quick")
     write_text(path, json.dumps(json_ready(getattr(dashboards, form)(frame)), indent=1) + "\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.formats import format_percent
+from bench.limits.peers import short_name
 from bench.names import FASTER, MARGIN, SLOWER
 from bench.report import answers, exhibits, rows
 from bench.report.answers import CHANGE, LINE, Card, Outlook
@@ -38,6 +39,7 @@ def page(frame: pd.DataFrame, ceilings: Mapping[str, Ceilings], commands: Mappin
     if not (frame["status"] == "ok").any():
         reasons = ", ".join(dict.fromkeys(frame["status"])) or "no rows"
         raise UsageError(f"nothing to show: no cell was timed ({reasons}); measure with: python -m bench run --quick")
+    frame = frame.assign(backend=frame["backend"].map(short_name))
     slim = without_receipts(frame)
     outlooks = list(answers.outlooks(slim))
     tables = tables_of(frame, slim, outlooks, ceilings)
@@ -91,8 +93,11 @@ def tables_of(
 
 def without_receipts(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows without the receipt's columns, and texts as plain objects: grouping is several times faster."""
+    import pandas as pd
+
     slim = frame[[name for name in frame if not name.startswith("receipt_")]]
-    return slim.astype({name: object for name in slim.select_dtypes("str")})
+    texts = [name for name in slim if pd.api.types.is_string_dtype(slim[name])]
+    return slim.astype(dict.fromkeys(texts, object))
 
 
 def card(outlook: Outlook) -> Card:

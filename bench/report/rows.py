@@ -229,7 +229,11 @@ def conformance(frame: pd.DataFrame) -> pd.DataFrame:
     rows["drawn_high"] = rows["shown"].clip(lower=1.0)  # the bound itself is always on the scale
     rows["passed"] = (rows["ratio"] <= 1).astype(object).where(rows["ratio"].notna(), None)
     place = {claim: number for number, claim in enumerate([*before["claim"].drop_duplicates(), AFTER])}
-    return rows.sort_values(["claim", "backend"], kind="stable", key=lambda values: values.replace(place))
+    return (
+        rows.assign(place=rows["claim"].map(place))
+        .sort_values(["place", "backend"], kind="stable")
+        .drop(columns="place")
+    )
 
 
 def without_claims(frame: pd.DataFrame) -> list[str]:

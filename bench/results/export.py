@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.files import replacing
 
@@ -18,7 +18,7 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    receipt = {name: frame[name].astype("str") for name in frame.columns if name.startswith("receipt_")}
+    receipt = {name: frame[name].map(_text) for name in frame.columns if name.startswith("receipt_")}
     table = frame.assign(**receipt)
     table.attrs = {}
     with replacing(path) as file:
@@ -34,6 +34,11 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     joined = {name: frame[name].map(_joined) for name in ("round_s", "turn_s")}
     with replacing(path) as file:
         frame.assign(**joined).to_csv(file, index=False)
+
+
+def _text(value: Any) -> str | None:
+    """Return a value as text; nothing for one that is missing, which pandas 2 would write as ``nan``."""
+    return None if value is None or value != value else str(value)
 
 
 def _joined(numbers: Sequence[float | None] | None) -> str:

@@ -39,6 +39,7 @@ SCHEMA = 2
 ROWS, MANIFEST = "rows.jsonl", "run.json"
 PURPOSE_OF_LABEL = {"certify": CERTIFICATE, "validate": VALIDATION, "limits": LIMITS, "one case": CASE}
 """What schema 1 had no field for."""
+OLD_PEERS, NEW_PEERS = "bench.peers.", "bench.limits.peers."
 
 logger = logging.getLogger(__name__)
 
@@ -273,7 +274,7 @@ def cells(run: Run, faults: list[Fault] | None = None) -> Iterator[dict[str, Any
 def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield line numbers and records of a run in the words of the present schema; none where it has no rows yet.
 
-    Schema 1 called a process a block, and so its rows and the records of their ends.
+    Schema 1 called a process a block, and so its rows and the records of their ends; its peers were in another package.
     """
     if not run.rows_path.exists():
         return
@@ -286,6 +287,8 @@ def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, 
             if faults is not None:
                 faults.append(Fault(run.rows_path, number, reason))
             continue
+        if str(record.get("backend", "")).startswith(OLD_PEERS):
+            record["backend"] = NEW_PEERS + record["backend"].removeprefix(OLD_PEERS)
         yield number, record
 
 

@@ -68,11 +68,6 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def ink_on(background: str) -> str:
-    """Return black or white, whichever reads better on ``background``."""
-    return max(("#000000", "#ffffff"), key=lambda ink: contrast(ink, background))
-
-
 def _channels(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from backends.registry import BUILT_IN
-from bench.terminal.palette import BACKEND_COLOURS, MARKERS, OTHER_COLOURS, colour_of, contrast, ink_on, look_of
+from bench.terminal.palette import BACKEND_COLOURS, MARKERS, OTHER_COLOURS, colour_of, contrast, look_of
 
 LIGHT, DARK = "#ffffff", "#181c21"
 
@@ -82,12 +82,6 @@ def test_look_of_an_idiom_recalls_its_backend():
     assert idiom.colour != best.colour
     assert idiom.dash != best.dash
     assert best.marker in MARKERS
-
-
-def test_ink_on_reads_better():
-    """Black is written on light colours, white on dark ones."""
-    assert ink_on("#ffffff") == "#000000"
-    assert ink_on("#0072b2") == "#ffffff"
 
 
 @pytest.mark.parametrize("vision", COLOUR_BLINDNESS)

@@ -76,7 +76,7 @@ def test_parquet_types_that_are_numbers_are_read(tmp_path: Path) -> None:
     columns = {
         "a.b": [1, 2],
         "c": [True, False],
-        "d": pa.array([0.5, 2], pa.float16()),
+        "d": pa.array(np.array([0.5, 2], np.float16)),
         "e": [decimal.Decimal("1.25")] * 2,
         "f": pa.array([2**63, 1], pa.uint64()),
     }

@@ -1,0 +1,183 @@
+"""Write the figures of README.md and docs/results.md from the stored runs: ``python docs/write_results.py``.
+
+A figure stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``, and the function of that name below makes it
+from the runs in `RUNS`. A test holds the committed files against what this writes. ``nox -s results`` calls it, and
+draws the picture of the README as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bench import results  # noqa: E402 - from this checkout
+from bench.cli import main  # noqa: E402
+from bench.formats import format_count, format_ratio, format_seconds  # noqa: E402
+
+RUNS = {"map": "20261125-161950-846b", "limits": "20261125-150045-1461", "limits64": "20261125-151242-de74"}
+"""The stored runs that the documents show."""
+
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+JOB = ("--network", "17-33-3", "--batch", "5000", "--steps", "1000")
+BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def said(*arguments: str, allowed: tuple[int, ...] = (0,)) -> str:
+    """Return what a command prints in 80 columns, from the stored runs of this checkout.
+
+    Raises:
+        RuntimeError: its exit status is not among those allowed.
+    """
+    out = io.StringIO()
+    before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR", "BACKPROP_BENCH_RESULTS")}
+    os.environ |= {"COLUMNS": "80", "NO_COLOR": "1", "BACKPROP_BENCH_RESULTS": str(ROOT / "results")}
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+            status = main(list(arguments))
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    if status not in allowed:
+        raise RuntimeError(f"python -m bench {' '.join(arguments)} ended with status {status}")
+    return out.getvalue()
+
+
+def document(*arguments: str) -> dict[str, Any]:
+    """Return what a command says as JSON."""
+    parsed: dict[str, Any] = json.loads(said(*arguments, "--json"))
+    return parsed
+
+
+def table(head: list[str], rows: list[list[str]], right: int = 0) -> str:
+    """Return a Markdown table; columns from ``right`` on are aligned to the right."""
+    rule = ["---" if k < right or not right else "---:" for k in range(len(head))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *rows))
+
+
+# One function for each figure
+
+
+def answer() -> str:
+    """What `recommend` answers for one job, as the terminal shows it."""
+    text = said("recommend", *JOB, "--run", RUNS["map"])
+    kept = [line.rstrip() for line in text.splitlines() if not line.startswith(("Note:", "To time", "  it may"))]
+    return "```\n$ python -m bench recommend " + " ".join(JOB) + "\n" + "\n".join(kept).strip() + "\n```"
+
+
+def where() -> str:
+    """On which machine and when the map was measured."""
+    run = results.resolve(RUNS["map"], ROOT / "results")
+    return f"Measured on {machine(run)}, {run.created[:10]}: `python -m bench compare {run.id}`."
+
+
+def fastest_map() -> str:
+    """The fastest backend and its time of a step, by network and rows."""
+    cells = fastest(document("compare", RUNS["map"], "--phases", "step"))
+    rows = sorted({cell[1] for cell in cells})
+    networks = list(dict.fromkeys(cell[0] for cell in cells))
+    body = [[network, *(cells.get((network, count), "") for count in rows)] for network in networks]
+    head = ["one step, by rows", *map_heads(rows)]
+    return f"{table(head, body)}\n\nIn brackets: not decided among the backends named. {where()}"
+
+
+def map_heads(rows: list[int]) -> list[str]:
+    """Return the numbers of rows as headings."""
+    return [format_count(count) for count in rows]
+
+
+def fastest(compared: dict[str, Any]) -> dict[tuple[str, int], str]:
+    """Return by network and rows who is fastest, with its time; in brackets if several may be."""
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in compared["rows"]:
+        groups.setdefault((row["network"], row["batch"]), []).append(row)
+    found = {}
+    for key, rows in groups.items():
+        first = min(rows, key=lambda row: row["seconds"])
+        level = [row["backend"] for row in rows if row["verdict"] != "slower"]
+        name = first["backend"] if len(level) < 2 else f"({', '.join(level)})"
+        found[key] = f"{name} {format_seconds(first['seconds'])}"
+    return found
+
+
+def steps() -> str:
+    """The time of a step of every backend, with how many times the fastest it takes."""
+    return phase_table("step")
+
+
+def train() -> str:
+    """The time of a step inside `train`."""
+    return phase_table("train")
+
+
+def phase_table(phase: str) -> str:
+    """Return the table of one phase: the fastest, its time with interval, the others as multiples."""
+    compared = document("compare", RUNS["map"], "--phases", phase)["rows"]
+    names = list(dict.fromkeys(row["backend"] for row in compared))
+    groups: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+    for row in compared:
+        groups.setdefault((row["network"], row["batch"]), {})[row["backend"]] = row
+    body = []
+    places = {network: place for place, (network, _) in reversed(list(enumerate(groups)))}
+    for (network, count), rows in sorted(groups.items(), key=lambda group: (places[group[0][0]], group[0][1])):
+        first = min(rows.values(), key=lambda row: row["seconds"])
+        others = [format_ratio(rows[name]["to_fastest"]) if name in rows else "" for name in names]
+        proven = first["backend"] if first["verdict"] == "fastest" else f"({first['backend']})"
+        body.append([network, format_count(count), proven, format_seconds(first["seconds"]), *others])
+    return table(["network", "rows", "fastest", "time", *names], body, right=3) + f"\n\n{where()}"
+
+
+def machine(run: results.Run) -> str:
+    """Return the processor of a run in words."""
+    facts = run.manifest.get("fingerprint", {})
+    model = [f"{name} {facts[key]}" for name, key in (("family", "family"), ("model", "model")) if facts.get(key)]
+    detail = f" ({', '.join(model)})" if model else ""
+    return f"{facts.get('cores', '?')} cores of a shared {facts.get('cpu_model', run.machine)}{detail}"
+
+
+def targets() -> str:
+    """What the project aims at, and what was reached, in float32."""
+    return judged_targets(RUNS["limits"])
+
+
+def targets64() -> str:
+    """The same in float64."""
+    return judged_targets(RUNS["limits64"])
+
+
+def judged_targets(run: str) -> str:
+    """Return the text of `limits --targets` for a stored run."""
+    stored = results.resolve(run, ROOT / "results")
+    text = said("limits", "--run", run, "--targets", allowed=(0, 1))
+    text = text[text.index("\ntargets") : text.index("\nno share")]
+    return f"```\n{text.strip()}\n```\n\n`python -m bench limits --run {run} --targets`, on {machine(stored)}."
+
+
+FIGURES: dict[str, Callable[[], str]] = {
+    "answer": answer,
+    "map": fastest_map,
+    "steps": steps,
+    "train": train,
+    "targets": targets,
+    "targets64": targets64,
+}
+
+
+def rendered(text: str) -> str:
+    """Return a page with every figure made anew."""
+    return BLOCK.sub(lambda match: f"{match[1]}{FIGURES[match[2]]()}\n{match[3]}", text)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
+        print(f"written: {page.relative_to(ROOT)}")
