@@ -122,7 +122,15 @@ def add_table_form(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--thousands", metavar="C", help="between groups of three digits: . or , or ' '")
     form.add_argument("--skip-rows", type=int, default=0, metavar="N", help="lines before the header to leave out")
     form.add_argument("--comment", metavar="TEXT", help="leave out lines that begin so, such as '#'")
-    form.add_argument("--units-row", action="store_true", help="leave out the line after the header")
+    form.add_argument(
+        "--units-row",
+        type=int,
+        nargs="?",
+        const=1,
+        default=0,
+        metavar="N",
+        help="leave out N lines after the header (1)",
+    )
     form.add_argument(
         "--missing", nargs="+", action="extend", default=[], metavar="TEXT", help="marks a missing value, such as '?'"
     )

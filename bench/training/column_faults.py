@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -133,8 +134,8 @@ def _remedies(
     required: Collection[str],
 ) -> list[str]:
     """Return what a person can do, the likeliest first."""
-    if any(faults[name].text.first_row == 1 == faults[name].text.rows for name in unfit) and table.units:
-        return ["leave out the line after the header, which seems to hold units: --units-row"]
+    if row := _stray_row(table, rows, faults, unfit):
+        return [row]
     remedies = []
     if flags:
         remedies.append(f"say how values are written: {_joined_flags(flags)}")
@@ -142,8 +143,9 @@ def _remedies(
             return remedies
     for name in unfit:
         column = faults[name]
-        if len(column.distinct) == 1 and column.text.rows <= rows / 2:
-            remedies.append(f"take it for a missing value: --missing {shlex.quote(*column.distinct)}")
+        word = next(iter(column.distinct)) if len(column.distinct) == 1 else ""
+        if word and not re.search(r"\d", word) and column.text.rows <= rows / 2 and rows > 2:
+            remedies.append(f"take it for a missing value: --missing {shlex.quote(word)}")
     if incomplete:
         remedies.append("go on without rows with missing values: --drop-missing")
     if inputs := [name for name in dict.fromkeys([*unfit, *incomplete]) if name not in required]:
@@ -155,10 +157,32 @@ def _remedies(
     return remedies
 
 
+def _stray_row(table: TableFile, rows: int, faults: dict[str, ColumnFaults], unfit: list[str]) -> str:
+    """Return what to do if the text of all unfit columns is in one row that is no row of the table, else nothing."""
+    texts = [faults[name].text for name in unfit]
+    if not texts:
+        return ""
+    if table.units and all(text.first_row + text.rows - 1 <= len(table.units) for text in texts):
+        count = f" {len(table.units)}" * (len(table.units) > 1)
+        many = "lines" if count else "line"
+        return (
+            f"leave out the {many} after the header, which seem{'' if count else 's'} to hold units: --units-row{count}"
+        )
+    if any(text.rows > 1 or text.first_row != texts[0].first_row for text in texts):
+        return ""
+    number = texts[0].first_row
+    if all(text.example.strip() == name for name, text in zip(unfit, texts, strict=True)):
+        return f"remove data row {number:,}, which repeats the header"
+    if number == rows > 2:
+        return f"remove data row {number:,}, the last one, which seems to be a total or a note"
+    return ""
+
+
 def _joined_flags(flags: Sequence[str]) -> str:
     """Return flags, each once; values of ``--missing`` and ``--strip`` joined, as each takes several."""
     joined: dict[str, list[str]] = {}
-    for flag in dict.fromkeys(flags):
+    single = [part for flag in flags for part in re.split(" (?=--)", flag)]
+    for flag in dict.fromkeys(single):
         name, _, value = flag.partition(" ")
         joined.setdefault(name, []).append(value)
     return " ".join(" ".join([name, *values]).strip() for name, values in joined.items())

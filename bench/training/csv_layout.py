@@ -18,7 +18,7 @@ DELIMITERS = ",;\t|"
 SAMPLE_ROWS = 100
 BLANKS = re.compile(r"[ \t]+")
 COMMENT_MARK = re.compile(r"\s*(#|//|%|!|--|;|')")
-SEPARATOR_HINT = re.compile(r"\s*sep=(.)\s*", re.IGNORECASE)
+SEPARATOR_HINT = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 NUMBERLIKE = re.compile(r"[+-]?[\d.,]*\d[\d.,]*(e[+-]?\d+)?\s*%?", re.IGNORECASE)
 
 
@@ -28,25 +28,26 @@ class Layout:
 
     Attributes:
         delimiter: between fields.
-        names: of the columns, in order; empty for a last column that the rows have and the header lacks.
+        names: of the fields of a row, in order; empty for fields at the end of each row that hold nothing.
         lines_before_rows: lines of text up to the first data row, lines left out by the form not counted.
-        units: what the first data row holds, if it seems to be units; else empty.
+        units: what the first data rows hold that seem to be units or the like, a row of fields each.
     """
 
     delimiter: str
     names: tuple[str, ...]
     lines_before_rows: int
-    units: tuple[str, ...] = ()
-
-    @property
-    def nameless_end(self) -> bool:
-        """Whether each row ends with a delimiter, after which there is nothing."""
-        return len(self.names) > 1 and not self.names[-1]
+    units: tuple[tuple[str, ...], ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names without that of a field after the last delimiter."""
-        return self.names[:-1] if self.nameless_end else self.names
+        """The names, without those of fields that hold nothing."""
+        return self.names[: len(self.names) - self.nameless_end]
+
+    @property
+    def nameless_end(self) -> int:
+        """How many fields at the end of each row have no name and hold nothing."""
+        named = [at for at, name in enumerate(self.names, start=1) if name]
+        return len(self.names) - named[-1] if named else 0
 
 
 class _Row(NamedTuple):
@@ -73,23 +74,36 @@ def layout_of(path: Path, sample: str, form: Form) -> Layout:
     if not rows:
         return Layout(delimiter, (), first)
     width = _usual_width(rows[1:] or rows)
+    _refuse_open_quote(path, lines, rows[0], delimiter)
     _refuse_title(path, lines, rows, width, first + form.skip_rows)
     if width == 1 and not form.delimiter:
-        _refuse_blanks(path, lines)
+        _refuse_other_delimiters(path, lines)
     header, below = rows[0], rows[1:]
     skipped = first + header.end
-    if form.units_row and below:
-        skipped, below = first + below[0].end, below[1:]
-    names = list(header.fields)
-    if (
-        len(names) == width - 1
-        and below
-        and all(len(row.fields) == width and not row.fields[-1].strip() for row in below)
-    ):
-        names.append("")  # each row ends with a delimiter
-    elif len(names) == width + 1 and below and not names[-1]:
-        names.pop()  # the header alone does
+    if form.units_row:
+        below = below[form.units_row - 1 :]
+        skipped, below = first + (below[0].end if below else len(lines)), below[1:]
+    names = _stripped(header.fields)
+    named = len(names) - next((at for at, name in enumerate(reversed(names)) if name), 0)
+    if below and all(not any(field.strip() for field in row.fields[named:]) for row in below):
+        names = names[:named] + [""] * (width - named)
     return Layout(delimiter, tuple(names), skipped, () if form.units_row else _units([row.fields for row in below]))
+
+
+def _stripped(names: list[str]) -> list[str]:
+    """Return names without blanks around them, unless two would become the same."""
+    bare = [name.strip() for name in names]
+    return bare if len(set(bare)) == len(set(names)) else names
+
+
+def _refuse_open_quote(path: Path, lines: list[str], header: _Row, delimiter: str) -> None:
+    """Refuse a header that goes on over lines of data, since a quote in it is not closed."""
+    for line in lines[header.start + 1 : header.end]:
+        if _has_numbers(line.replace('"', "").split(delimiter)):
+            raise UsageError(
+                f"{path}: the quote in the header ({lines[header.start][:60]!r}) swallows the rows after it; "
+                "close it, or remove it"
+            )
 
 
 def _delimiter(lines: list[str]) -> str:
@@ -144,7 +158,7 @@ def _refuse_title(path: Path, lines: list[str], rows: list[_Row], width: int, sk
     mark = COMMENT_MARK.match(lines[rows[0].start])
     if at == 0 and mark and len(rows) > 2 and _is_header(rows[1].fields, widths) and _has_numbers(rows[2].fields):
         at = 1  # a comment that happens to split like a header
-    if not at:
+    if not at or rows[at].end - rows[at].start > 1:  # no header takes several lines that look like one
         return
     above = [line.strip() for line in lines[: rows[at].start]]
     text = "; ".join(filter(None, above))
@@ -159,22 +173,29 @@ def _refuse_title(path: Path, lines: list[str], rows: list[_Row], width: int, sk
     )
 
 
-def _refuse_blanks(path: Path, lines: list[str]) -> None:
-    """Refuse a file whose columns are separated by blanks alone."""
-    rows = _rows(lines, " ")
-    width = len(rows[0].fields)
-    if width > 1 and len(rows) > 1 and all(len(row.fields) == width and _has_numbers(row.fields) for row in rows[1:]):
-        raise UsageError(f"the columns of {path} are separated by blanks; read them so: --delimiter ' '")
+def _refuse_other_delimiters(path: Path, lines: list[str]) -> None:
+    """Refuse a file whose columns are separated by something less usual."""
+    for delimiter, name in ((" ", "blanks"), (":", "colons"), ("^", "carets"), ("~", "tildes")):
+        rows = _rows(lines, delimiter)
+        width = len(rows[0].fields)
+        if (
+            width > 1
+            and len(rows) > 1
+            and all(len(row.fields) == width and _has_numbers(row.fields) for row in rows[1:])
+        ):
+            raise UsageError(
+                f"the columns of {path} are separated by {name}; read them so: --delimiter {shlex.quote(delimiter)}"
+            )
 
 
-def _units(rows: list[list[str]]) -> tuple[str, ...]:
-    """Return the fields of the first data row if they seem to be units: text above columns of numbers."""
-    if len(rows) < 2 or _has_numbers(rows[0]):
+def _units(rows: list[list[str]]) -> tuple[tuple[str, ...], ...]:
+    """Return the first data rows if they seem to be units: up to three rows of text above columns of numbers."""
+    count = next((at for at, row in enumerate(rows) if _has_numbers(row)), 0)
+    if not 0 < count <= 3:
         return ()
-    below = rows[1:]
     numeric = [
         any(column) and all(not field.strip() or NUMBERLIKE.fullmatch(field.strip()) for field in column)
-        for column in zip(*(row for row in below if len(row) == len(rows[0])), strict=True)
+        for column in zip(*(row for row in rows[count:] if len(row) == len(rows[0])), strict=True)
     ]
     titled = any(is_number and field.strip() for is_number, field in zip(numeric, rows[0], strict=False))
-    return tuple(rows[0]) if titled else ()
+    return tuple(map(tuple, rows[:count])) if titled else ()

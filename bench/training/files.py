@@ -30,6 +30,7 @@ READ_BYTES = 1 << 16
 """Of each column that are read from a Parquet file at once."""
 
 SNIFFED_BYTES = 1 << 16
+OTHER_FORMATS = re.compile(r"\s*(\{\s*\"|\[\s*[\[{]|<\?xml|<!doctype|<html)", re.IGNORECASE)
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 """What pandas calls the row labels in a Parquet file: no column of the table."""
 
@@ -47,7 +48,7 @@ class TableFile:
         blocks: gives an iterator over record batches that hold the columns asked for.
         form: how it is written, as far as a person said.
         semicolons: whether semicolons separate its fields, as they do where commas mark the fraction.
-        units: what its first data row holds, if that seems to be units.
+        units: what its first data rows hold, if that seems to be units.
     """
 
     path: Path
@@ -56,7 +57,7 @@ class TableFile:
     blocks: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
     form: Form = field(default_factory=Form)
     semicolons: bool = False
-    units: tuple[str, ...] = ()
+    units: tuple[tuple[str, ...], ...] = ()
 
 
 def open_table(path: str | Path, form: Form | None = None) -> TableFile:
@@ -130,6 +131,8 @@ def _open_csv(path: Path, head: bytes, form: Form) -> TableFile:
         raise UsageError(_not_in_utf8(path)) from error
     if not text.strip():
         raise UsageError(f"{path} is empty: 0 rows; give a CSV file with a header line, or a Parquet file")
+    if OTHER_FORMATS.match(text):
+        raise UsageError(f"{path} seems to be JSON, HTML or XML; export it as CSV or Parquet")
     layout = layout_of(path, text, form)
 
     def blocks(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -165,8 +168,8 @@ def _no_threads(path: Path) -> str:
 def _csv_blocks(path: Path, lines: Iterator[bytes], layout: Layout, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yield the columns asked for, as text, because a type guessed from the first block breaks on a later one."""
     positions = [str(layout.names.index(name)) for name in names]
-    if layout.nameless_end:
-        positions.append(str(len(layout.names) - 1))
+    nameless = range(len(layout.columns), len(layout.names))
+    positions += map(str, nameless)
     parsing = pa.csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True)
     converting = pa.csv.ConvertOptions(
         column_types=dict.fromkeys(positions, pa.string()), include_columns=positions, strings_can_be_null=True
@@ -184,7 +187,7 @@ def _csv_blocks(path: Path, lines: Iterator[bytes], layout: Layout, names: Seque
         except pa.ArrowException as error:
             raise UsageError(_not_a_table(path, error, guard.rows, layout)) from error
         columns = [column.combine_chunks() for column in table.columns]
-        if layout.nameless_end:
+        for _ in nameless:
             _refuse_end(path, columns.pop(), guard.rows)
         guard.rows += table.num_rows
         yield (

@@ -21,7 +21,7 @@ class Form:
         thousands: the character between groups of three digits, if numbers are written with one.
         comment: lines that begin with this text are left out.
         skip_rows: this many lines before the header are left out.
-        units_row: whether the line after the header, which holds units, is left out.
+        units_row: this many lines after the header, which hold units or the like, are left out.
         missing: texts that mark a missing value, beside the usual ones such as ``NA``.
         strip: texts around a number to leave out, such as ``%`` or ``kg``.
     """
@@ -32,7 +32,7 @@ class Form:
     thousands: str | None = None
     comment: str | None = None
     skip_rows: int = 0
-    units_row: bool = False
+    units_row: int = 0
     missing: tuple[str, ...] = ()
     strip: tuple[str, ...] = ()
 
@@ -46,8 +46,9 @@ class Form:
                 raise UsageError(f"{flag} must be one character such as {EXAMPLES[flag]!r}, got {mark!r}")
         if self.decimal_mark == self.thousands:
             raise UsageError(f"--decimal and --thousands are both {self.thousands!r}; give two different characters")
-        if self.skip_rows < 0:
-            raise UsageError(f"--skip-rows must be 0 or more lines, got {self.skip_rows}")
+        for flag, lines in (("--skip-rows", self.skip_rows), ("--units-row", self.units_row)):
+            if lines < 0:
+                raise UsageError(f"{flag} must be 0 or more lines, got {lines}")
         if self.comment is not None and not self.comment.strip():
             raise UsageError("--comment must be the text that comment lines begin with, such as '#', got nothing")
         if self.encoding is not None:

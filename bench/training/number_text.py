@@ -27,8 +27,10 @@ MARKERS = re.compile(
     re.IGNORECASE,
 )
 COMMENT = re.compile(r"(#|//|%|!)\s*\S.*")
+MINUS = "\N{MINUS SIGN}"
 AFFIX = re.compile(
-    rf"(?P<before>[^\w\s.,+-]{{1,3}}|[A-Z]{{2,3}})?\s?(?P<number>{SIGN}\d[\d.,]*{EXPONENT})\s?(?P<after>\D{{1,12}})?"
+    rf"(?P<before>[^\w\s.,+()#{MINUS}-]{{1,3}}|[A-Z]{{2,3}})?\s?"
+    rf"(?P<number>{SIGN}\d[\d.,]*{EXPONENT})\s?(?P<after>\D{{1,12}})?"
 )
 
 
@@ -130,6 +132,7 @@ class NumberText:
             word = word.removeprefix(affix.lower()).removesuffix(affix.lower()).strip()
         if word in TRUTH:
             return TRUTH[word]
+        word = word.replace(MINUS, "-")
         if self._plain or word.lstrip("+-") in ("inf", "infinity"):
             try:
                 return None if "_" in word else float(word)
@@ -148,12 +151,13 @@ class NumberText:
             if re.fullmatch(pattern, word):
                 return kind
         if MARKERS.fullmatch(word):
-            return Kind(f"{word!r} for missing values", f"--missing {shlex.quote(word)}")
+            mark = f"={word}" if word.startswith("-") else f" {shlex.quote(word)}"
+            return Kind(f"{word!r} for missing values", f"--missing{mark}")
         if (comment := COMMENT.fullmatch(word)) and not re.search(r"\d", comment[1] + word[:2]):
             return Kind("comment lines", f"--comment {shlex.quote(comment[1])}")
         if (match := AFFIX.fullmatch(word)) and (match["before"] or match["after"]):
             affix = (match["before"] or match["after"]).strip()
-            if affix and not (match["before"] and match["after"]) and not re.search(r"[:/\d-]", affix):
+            if affix and not (match["before"] and match["after"]) and not re.search(r"[:/\d()#-]|^[dD][+]?$", affix):
                 name = "percent signs" if affix == "%" else f"{affix!r} around numbers"
                 return Kind(name, f"--strip {shlex.quote(affix)}")
         return None

@@ -45,14 +45,21 @@ class Table:
         return self.rows_in_file - len(self.values)
 
 
-def check_known(asked: Collection[str], known: Sequence[str], flag: str, path: Path) -> None:
-    """Refuse a name that is no column.
+def check_known(
+    asked: Collection[str], known: Sequence[str], flag: str, path: Path, rows_below: Sequence[Sequence[str]] = ()
+) -> None:
+    """Refuse a name that is no column; if it stands in ``rows_below`` the header, the header seems to be a title.
 
     Raises:
         UsageError: names it, the nearest column, and what there is.
     """
     for name in asked:
         if name not in known:
+            if at := next((at for at, row in enumerate(rows_below, start=1) if name in row), 0):
+                raise UsageError(
+                    f"{flag}: {path} has no column {name!r} in its first line, but in data row {at}; if a title "
+                    f"stands above: --skip-rows {at}"
+                )
             folded = {column.casefold(): column for column in known}
             close = difflib.get_close_matches(name.casefold(), folded, 1)
             meant = f"; did you mean {folded[close[0]]!r}?" if close else "."

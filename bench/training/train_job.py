@@ -250,7 +250,7 @@ def _check_numbers(request: Request) -> None:
 
 def _input_columns(request: Request, file: TableFile, targets: Sequence[str]) -> list[str]:
     """Return every column that is neither target nor ignored."""
-    check_known(targets, file.names, "--target", file.path)
+    check_known(targets, file.names, "--target", file.path, file.units)
     check_known(request.ignore, file.names, "--ignore", file.path)
     if both := [name for name in targets if name in request.ignore]:
         raise UsageError(f"column {both[0]!r} is both --target and --ignore; take it out of one of them")

@@ -15,7 +15,7 @@ import pytest
 from bench.errors import UsageError
 from bench.training import csv_rows
 from bench.training.form import Form
-from bench.training.reading import open_table, read_numbers
+from bench.training.reading import check_known, open_table, read_numbers
 
 VALUES = [[2.07, 7.78, -3.64], [7.11, 3.04, 11.18], [4.96, 4.6, 5.32], [6.21, 7.31, 5.11]]
 PLAIN = "a,b,y\n" + "".join(",".join(map(str, row)) + "\n" for row in VALUES)
@@ -48,6 +48,11 @@ def read(path: Path, **form: Any) -> list[list[float]]:
         PLAIN.replace("\n", "\r"),
         PLAIN.replace("\n", "\r\n").replace(",", "|"),
         "\n\n" + PLAIN,
+        PLAIN.replace("\n", ",,\n").replace("y,,", "y"),
+        PLAIN.replace("\n", ",,\n"),
+        '"sep=;"\n' + PLAIN.replace(",", ";"),
+        PLAIN.replace("a,b,y", "a, b , y"),
+        PLAIN.replace("-3", "\N{MINUS SIGN}3"),
     ],
     ids=[
         "commas in the header of semicolons",
@@ -61,6 +66,11 @@ def read(path: Path, **form: Any) -> list[list[float]]:
         "carriage returns",
         "bars",
         "blank lines first",
+        "rows end with two commas",
+        "all lines end with two commas",
+        "sep hint in quotes",
+        "blanks around names",
+        "typographic minus",
     ],
 )
 def test_a_form_that_leaves_no_doubt_is_read(tmp_path: Path, text: str | bytes) -> None:
@@ -77,7 +87,9 @@ FORMS: list[tuple[str, str | bytes, str, dict[str, Any]]] = [
     ("comment like a header", "# x, of, three\n" + PLAIN, "--comment '#'", {"comment": "#"}),
     ("comments in Matlab's way", "% logger 7\n" + PLAIN, "--comment %", {"comment": "%"}),
     ("comment between rows", PLAIN + "# end of file\n", "--comment '#'", {"comment": "#"}),
-    ("units", PLAIN.replace("y\n", "y\n[m/s],[°C],[W]\n"), "--units-row", {"units_row": True}),
+    ("units", PLAIN.replace("y\n", "y\n[m/s],[°C],[W]\n"), "--units-row", {"units_row": 1}),
+    ("two lines of units", PLAIN.replace("y\n", "y\nmean,,std\n[m],[s],[K]\n"), "--units-row 2", {"units_row": 2}),
+    ("colons", PLAIN.replace(",", ":"), "--delimiter :", {"delimiter": ":"}),
     ("utf-16 without a mark", PLAIN.encode("utf-16-le"), "--encoding utf-16-le", {"encoding": "utf-16-le"}),
     ("utf-16 without a mark", PLAIN.encode("utf-16-be"), "--encoding utf-16-be", {"encoding": "utf-16-be"}),
     ("windows", PLAIN.replace("a,", "Größe,").encode("cp1252"), "--encoding cp1252", {"encoding": "cp1252"}),
@@ -145,11 +157,11 @@ def test_a_group_of_other_than_three_digits_is_refused(tmp_path: Path) -> None:
         read(write(tmp_path, "a\n7.11\n7.110\n"), thousands=".")
 
 
-@pytest.mark.parametrize("marker", ["?", "-", "--", "n.a.", "*", ".", "missing", "#VALUE!"])
+@pytest.mark.parametrize("marker", ["?", "-", "--", "---", "n.a.", "*", ".", "missing", "#VALUE!"])
 def test_markers_of_missing_values_are_read_when_named(tmp_path: Path, marker: str) -> None:
     """A usual marker is recognised; named, it is a missing value like any other."""
     path = write(tmp_path, f"a,y\n1,2\n{marker},3\n")
-    with pytest.raises(UsageError, match=r"--missing .* --drop-missing"):
+    with pytest.raises(UsageError, match=r"--missing[ =].* --drop-missing"):
         read(path)
     file = open_table(path, Form(missing=(marker,)))
     assert read_numbers(file, file.names, missing="drop").values.tolist() == [[1, 2]]
@@ -179,6 +191,7 @@ def test_one_word_among_numbers_can_be_named_as_missing(tmp_path: Path) -> None:
         (['pipe,1,"x', 'pipe,3,"z"', "pipe,6,7"], 3),
         (['"pipe,1.75,1.23', "pipe,2,3"], 3),
         (["pipe,6,7", 'pipe,1,"2'], 4),
+        (['"pipe,1,2', "pipe,2,3", "pipe,3,4"], 3),
     ],
 )
 def test_a_quote_that_swallows_rows_is_refused(tmp_path: Path, lines: list[str], row: int) -> None:
@@ -203,7 +216,7 @@ def test_forms_work_together_and_in_small_blocks(tmp_path: Path, monkeypatch: py
     text = f"Titel\r\nä;b;c\r\n[m];[€];[s]\r\n{rows}"
     path = write(tmp_path, gzip.compress(text.encode("utf-16")), "table.csv.gz")
     monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 101)
-    form = Form(comment="#", skip_rows=1, units_row=True, decimal=",", thousands=".", missing=("?",), strip=("€",))
+    form = Form(comment="#", skip_rows=1, units_row=1, decimal=",", thousands=".", missing=("?",), strip=("€",))
     file = open_table(path, form)
     assert file.names == ("ä", "b", "c")
     numbers = read_numbers(file, ["ä", "b"]).values
@@ -267,3 +280,49 @@ def test_an_error_past_the_first_block_counts_rows_from_the_beginning(
     surplus = write(tmp_path, "a,b\n" + "1,2,\n" * 500 + "1,2,3\n")
     with pytest.raises(UsageError, match="data row 501 has a value, '3', in a last field that has no column name"):
         read(surplus)
+
+
+@pytest.mark.parametrize("header", ['"note,a,b', 'note,"a,b'])
+def test_a_quote_left_open_in_the_header_is_refused(tmp_path: Path, header: str) -> None:
+    """It is not taken for a table without rows."""
+    with pytest.raises(UsageError, match="the quote in the header"):
+        open_table(write(tmp_path, header + "\nx,1,2\nx,2,3\n"))
+
+
+def test_a_quote_left_open_in_the_first_row_is_refused(tmp_path: Path) -> None:
+    """Nor is the header taken for a title."""
+    path = write(tmp_path, 'note,a,b\n"x,1,2\nx,2,3\nx,3,4\n')
+    with pytest.raises(UsageError, match="the quote in data row 1 "):
+        read_numbers(open_table(path), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        (PLAIN + "Total,20,30\n", "remove data row 5, the last one, which seems to be a total or a note"),
+        (PLAIN + PLAIN, "remove data row 5, which repeats the header"),
+        (PLAIN.replace("7.78", "(7.78)"), "Remedy: go on without the column: --ignore b"),
+        (PLAIN.replace("7.78", "12:30"), "Remedy: go on without the column: --ignore b"),
+        (PLAIN.replace("7.78", "7.78D+00"), "Remedy: go on without the column: --ignore b"),
+        ("a;y\n1.234,5;1\n987,1;2\n3;4\n", "Remedy: say how values are written: --thousands . --decimal ,"),
+    ],
+)
+def test_the_remedy_fits_the_fault(tmp_path: Path, text: str, remedy: str) -> None:
+    """A row that is none is to be removed; what is a number in an unknown form is not called missing."""
+    with pytest.raises(UsageError) as refused:
+        read(write(tmp_path, text))
+    assert str(refused.value).endswith(remedy)
+
+
+@pytest.mark.parametrize("text", ['{"a": [1, 2]}', '[{"a": 1},\n{"a": 2}]', "<html><body>\n</body></html>"])
+def test_other_formats_are_named(tmp_path: Path, text: str) -> None:
+    """JSON and HTML are not tables of one column."""
+    with pytest.raises(UsageError, match="seems to be JSON, HTML or XML"):
+        open_table(write(tmp_path, text))
+
+
+def test_a_title_that_splits_like_a_header_is_recognised_by_the_target(tmp_path: Path) -> None:
+    """The name asked for stands in the line below."""
+    file = open_table(write(tmp_path, "Report, of, us\n" + PLAIN))
+    with pytest.raises(UsageError, match=r"no column 'y' in its first line, .*: --skip-rows 1"):
+        check_known(["y"], file.names, "--target", file.path, file.units)
