@@ -119,6 +119,18 @@ def test_compiling_costs_what_the_first_cell_of_a_process_costs(known):
     assert np.median(jobs["numba"].compile_s) == pytest.approx(1.5, rel=0.3)
 
 
+def test_compiling_for_the_first_placing_is_compiling(known):
+    """What compiling for placing took the process is added to the compile time of any of its shapes, once."""
+    added = known.assign(place_compile_s=np.where(known["network"] == "3-2-1", 0.7, 0.0))
+    for shape in (("3-2-1", 256), ("64-64-64-1", 256)):
+        plain, with_placing = (
+            next(cost for cost in costs.costs(rows, [shape], "cold") if cost.backend == "numba")
+            for rows in (known, added)
+        )
+        assert np.median(with_placing.compile_s) - np.median(plain.compile_s) == pytest.approx(0.7, rel=0.1)
+        assert np.median(with_placing.place_s) == pytest.approx(np.median(plain.place_s), rel=0.1)
+
+
 def test_code_shared_by_shapes_is_paid_by_the_first_of_its_network(known):
     """What compiled next to nothing found it done: in its own network, or where that has nothing, at the dearest."""
     measured = [("3-2-1", 1, 0.4), ("3-2-1", 32, 0.0), ("8-32-1", 1, 1.3), ("8-32-1", 32, 0.02), ("4-4-1", 1, 0.0)]

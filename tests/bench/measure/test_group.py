@@ -1,0 +1,53 @@
+"""One group in its process: what placing takes, and what compiling for it took."""
+
+from __future__ import annotations
+
+import time
+
+from backends import Network
+from bench.measure.cell import Group
+from bench.measure.group import SOME_BYTES, GroupRun
+from bench.measure.instructions import Instructions
+from tests.bench import specimens
+
+
+class SlowFirstPlace(specimens.Exact):
+    """Takes 0.2 s to place the first batch of a process, as a compiler would."""
+
+    placed_rows: list[int] = []  # noqa: RUF012 - of the process, as a compiler's results are
+
+    def place_batch(self, inputs, targets):
+        if not self.placed_rows:
+            time.sleep(0.2)
+        self.placed_rows.append(len(inputs))
+        return super().place_batch(inputs, targets)
+
+
+def load(rows, monkeypatch):
+    """Return a group of the slow backend, loaded."""
+    SlowFirstPlace.placed_rows.clear()
+    monkeypatch.setattr("bench.measure.group.find", lambda _: SlowFirstPlace)
+    monkeypatch.setattr("bench.measure.group.load", lambda _, network, dtype, device: SlowFirstPlace(network, dtype))
+    group = GroupRun(
+        Instructions(0, 0, "slow", "", 1, (), {}, (0,), frozenset(), {}, "m", "c", False, "", ""),
+        Group(Network((1, 1, 1)), rows, "float64", "cpu"),
+        ("step",),
+    )
+    group.load()
+    return group
+
+
+def test_compiling_for_the_first_placing_is_not_counted_as_placing(monkeypatch):
+    """The first placing of a process is 0.2 s slower: that is compiling, and placing is what it takes afterwards."""
+    group = load(5, monkeypatch)
+    assert 0.15 < group.place_compile_s < 0.4
+    assert group.place_s < 0.1
+    assert group.row("step")["place_compile_s"] == group.place_compile_s
+
+
+def test_of_a_large_batch_only_some_rows_are_placed_before(monkeypatch):
+    """A second copy of a large batch would take memory that was not reckoned with."""
+    monkeypatch.setattr("bench.measure.group.SOME_BYTES", 320)
+    load(1000, monkeypatch)
+    assert SlowFirstPlace.placed_rows == [20, 20, 1000]
+    assert SOME_BYTES < 64 << 20
