@@ -1,4 +1,7 @@
-"""One JSON document on stdout: what is not a number is null, tables are lists of records."""
+"""One JSON document on stdout: what is not a number is null, tables are lists of records.
+
+Tested in `test_decision_commands`.
+"""
 
 from __future__ import annotations
 

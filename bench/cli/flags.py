@@ -1,4 +1,7 @@
-"""Types of the flags that commands share: text in, value out, and an error that says what was expected."""
+"""Types of the flags that commands share: text in, value out, and an error that says what was expected.
+
+Tested in `test_run`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Ctrl-C, a terminal that closes and a polite `kill`: all ask the command to end, and it ends as cleanly for each."""
+"""Ctrl-C, a terminal that closes and a polite `kill`: all ask the command to end, and it ends as cleanly for each.
+
+Tested in `test_interrupt` and `test_streams`.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _as_table(model: TrainedModel, predicted: Floats, empty: bool) -> pa.Table:
-    """Return predictions by column; NaN, where an input was missing, becomes an empty cell where asked.
+    """Return predictions by column; NaN, if an input was missing, becomes an empty cell if asked for.
 
     Not in CSV: of a single column that would be an empty line, which readers pass over, so that later rows move up.
     """

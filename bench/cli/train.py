@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.training.prediction import ClassScore, Score
-    from bench.training.train_job import Job
+    from bench.training.prepare import Prepared
     from bench.training.training import Training
 
 JSON_LOSSES = 1000
@@ -74,90 +74,100 @@ def run(args: argparse.Namespace) -> int:
     from bench.files import check_output
     from bench.terminal.terminal import console
     from bench.training.prediction import score_standardised
-    from bench.training.train_job import Request, prepare
+    from bench.training.prepare import Request, prepare
     from bench.training.training import default_learning_rate
 
     save_to = check_output(args.save, "--save", {"--data": args.data}) if args.save else None
     chosen = {name: getattr(args, name) for name in ASKED}
-    job = prepare(Request(targets=tuple(args.target), ignore=tuple(args.ignore), form=flags.table_form(args), **chosen))
+    prepared = prepare(
+        Request(targets=tuple(args.target), ignore=tuple(args.ignore), form=flags.table_form(args), **chosen)
+    )
     out = console()
     if not args.json:
-        _introduce(args, job)
+        _introduce(args, prepared)
     try:
-        trained, stopped_by = _train(job, args.seed)
+        trained, stopped_by = _train(prepared, args.seed)
     except TrainingDiverged as error:
-        usual = default_learning_rate(job.network, job.backend.optimizer, job.rows_per_step is not None)
-        lower = f"{min(job.learning_rate / 4, usual):.2g}"
+        usual = default_learning_rate(prepared.network, prepared.backend.optimizer, prepared.rows_per_step is not None)
+        lower = f"{min(prepared.learning_rate / 4, usual):.2g}"
         console(stderr=True).print(f"error: {error}.\nTry again with --learning-rate {lower}. Nothing was saved.")
         return CHECK_FAILED
-    parts = job.parts
-    seen = score_standardised(job.backend, trained.params, parts.targets, parts.x, parts.y)
+    parts = prepared.parts
+    seen = score_standardised(prepared.backend, trained.params, parts.targets, parts.x, parts.y)
     held = None
     if len(parts.held_x):
-        held = score_standardised(job.backend, trained.params, parts.targets, parts.held_x, parts.held_y)
-    facts = _facts(args, job, trained, seen, held)
+        held = score_standardised(prepared.backend, trained.params, parts.targets, parts.held_x, parts.held_y)
+    facts = _facts(args, prepared, trained, seen, held)
     if save_to:
-        _save(save_to, args.dtype, job, trained, facts)
+        _save(save_to, args.dtype, prepared, trained, facts)
     if args.json:
         show(facts | {"saved": args.save} | _losses(trained))
     else:
-        _conclude(out, job, trained, stopped_by, seen, held, save_to)
+        _conclude(out, prepared, trained, stopped_by, seen, held, save_to)
     return SUCCESS if trained.complete else INTERRUPTED
 
 
-def _introduce(args: argparse.Namespace, job: Job) -> None:
+def _introduce(args: argparse.Namespace, prepared: Prepared) -> None:
     """Say what is about to be trained, and what was done to the data."""
     from bench.terminal.terminal import facts, format_count
 
-    parts, network = job.parts, job.network
+    parts, network = prepared.parts, prepared.network
     names = parts.inputs.columns
-    scaled = "every input" if job.classes else "every column"
+    scaled = "every input" if prepared.classes else "every column"
     listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    rows = job.rows + len(parts.held_x)
-    dropped = f" ({format_count(job.rows_dropped)} with missing values left out)" if job.rows_dropped else ""
+    rows = prepared.rows + len(parts.held_x)
+    dropped = f" ({format_count(prepared.rows_dropped)} with missing values left out)" if prepared.rows_dropped else ""
     lines = [
         ("data", f"{format_count(rows)} rows{dropped} of {args.data}"),
         ("inputs", listed),
-        _target(args, job),
+        _target(args, prepared),
         ("scaled", f"{scaled} to mean 0 and standard deviation 1 over the rows trained on"),
-        ("split", f"{format_count(job.rows)} rows to train on, {format_count(len(parts.held_x))} held out for scoring"),
+        (
+            "split",
+            f"{format_count(prepared.rows)} rows to train on, {format_count(len(parts.held_x))} held out for scoring",
+        ),
         (
             "network",
             f"{network}: {format_count(network.parameter_count)} parameters, {network.activation} hidden units, "
             f"{args.dtype}",
         ),
-        ("backend", f"{job.backend.name} on {args.device} ({job.why})"),
-        ("training", _course(job)),
+        ("backend", f"{prepared.backend.name} on {args.device} ({prepared.why})"),
+        ("training", _course(prepared)),
     ]
     if parts.inputs.constant:
         lines.insert(4, ("constant", f"{', '.join(parts.inputs.constant)}: the same in every row, so without effect"))
     print(facts(lines))
 
 
-def _target(args: argparse.Namespace, job: Job) -> tuple[str, str]:
+def _target(args: argparse.Namespace, prepared: Prepared) -> tuple[str, str]:
     """Return the line about what is to be predicted."""
-    columns = job.parts.targets.columns
-    if job.classes is None:
+    columns = prepared.parts.targets.columns
+    if prepared.classes is None:
         return "target" if len(columns) == 1 else "targets", ", ".join(columns)
     listed = ", ".join(columns[:8]) + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
     why = "" if args.loss else "; loss cross-entropy, as this column is text"
-    return "classes", f"{len(columns)} in column {job.classes.column}: {listed}{why}"
+    return "classes", f"{len(columns)} in column {prepared.classes.column}: {listed}{why}"
 
 
-def _course(job: Job) -> str:
+def _course(prepared: Prepared) -> str:
     """Return the line about how training goes."""
     from bench.terminal.terminal import format_count
 
-    rate = f"learning rate {job.learning_rate:g}{' (suggested)' if job.suggested else ''}"
+    rate = f"learning rate {prepared.learning_rate:g}{' (suggested)' if prepared.suggested else ''}"
     kind = "full-batch steps"
-    if job.stream and job.rows_per_step:
-        epoch, source = job.stream.steps(job.rows_per_step), "kept in memory" if job.stream.keep else "read each time"
-        kind = f"steps of {format_count(job.rows_per_step)} rows, {format_count(epoch)} an epoch, the table {source},"
-    stop = f", until {job.patience} checks bring no lower held-out loss" if job.patience else ""
-    return f"{format_count(job.steps)} {kind} of {job.backend.optimizer}, at {rate}{stop}"
+    if prepared.stream and prepared.rows_per_step:
+        epoch, source = (
+            prepared.stream.steps(prepared.rows_per_step),
+            "kept in memory" if prepared.stream.keep else "read each time",
+        )
+        kind = (
+            f"steps of {format_count(prepared.rows_per_step)} rows, {format_count(epoch)} an epoch, the table {source},"
+        )
+    stop = f", until {prepared.patience} checks bring no lower held-out loss" if prepared.patience else ""
+    return f"{format_count(prepared.steps)} {kind} of {prepared.backend.optimizer}, at {rate}{stop}"
 
 
-def _train(job: Job, seed: int) -> tuple[Training, str]:
+def _train(prepared: Prepared, seed: int) -> tuple[Training, str]:
     """Train with progress on stderr; Ctrl-C ends it after the current chunk of steps. Return as well what ended it."""
     from bench.cli.interrupts import ask_before_stopping
     from bench.terminal.terminal import format_number, progress
@@ -165,23 +175,25 @@ def _train(job: Job, seed: int) -> tuple[Training, str]:
     with ask_before_stopping() as stop, progress("training") as shown:
 
         def notice(done: int, loss: float) -> bool:
-            shown.update(done / job.steps, f"loss {format_number(loss)}")
+            shown.update(done / prepared.steps, f"loss {format_number(loss)}")
             return not stop.asked
 
-        return job.train(seed, notice), stop.by
+        return prepared.train(seed, notice), stop.by
 
 
-def _save(path: Path, dtype: str, job: Job, trained: Training, facts: dict[str, Any]) -> None:
+def _save(path: Path, dtype: str, prepared: Prepared, trained: Training, facts: dict[str, Any]) -> None:
     from bench.training.trained_model import TrainedModel, save_model
 
-    column = job.classes.column if job.classes else None
-    model = TrainedModel(job.network, dtype, trained.params, job.parts.inputs, job.parts.targets, facts, column)
+    column = prepared.classes.column if prepared.classes else None
+    model = TrainedModel(
+        prepared.network, dtype, trained.params, prepared.parts.inputs, prepared.parts.targets, facts, column
+    )
     save_model(model, path)
 
 
 def _conclude(
     out: Console,
-    job: Job,
+    prepared: Prepared,
     trained: Training,
     stopped_by: str,
     seen: Score | ClassScore,
@@ -197,15 +209,15 @@ def _conclude(
     done = len(trained.losses)
     out.print()
     if not trained.complete:
-        out.print(f"Stopped by {stopped_by} after {format_count(done)} of {format_count(job.steps)} steps.\n")
-    elif done < job.steps:
-        out.print(f"Stopped early after {format_count(done)} of {format_count(job.steps)} steps.\n")
-    every = job.stream.steps(job.rows_per_step) if job.stream and job.rows_per_step else 1
+        out.print(f"Stopped by {stopped_by} after {format_count(done)} of {format_count(prepared.steps)} steps.\n")
+    elif done < prepared.steps:
+        out.print(f"Stopped early after {format_count(done)} of {format_count(prepared.steps)} steps.\n")
+    every = prepared.stream.steps(prepared.rows_per_step) if prepared.stream and prepared.rows_per_step else 1
     every = every if done >= 2 * every else 1
     losses = smoothed(trained.losses, every)
     first, last = format_number(float(losses[0])), format_number(float(losses[-1]))
     title = f"Loss {first} -> {last} in {format_count(done)} steps, {format_seconds(trained.seconds)}"
-    what = "cross-entropy" if job.classes else "mean squared error, standardised"
+    what = "cross-entropy" if prepared.classes else "mean squared error, standardised"
     print(curve(losses, title, what if every == 1 else f"{what}, mean of an epoch", height=9, every=every))
     out.print()
     if trained.best_step is not None:
@@ -232,33 +244,37 @@ def _conclude(
 
 
 def _facts(
-    args: argparse.Namespace, job: Job, trained: Training, seen: Score | ClassScore, held: Score | ClassScore | None
+    args: argparse.Namespace,
+    prepared: Prepared,
+    trained: Training,
+    seen: Score | ClassScore,
+    held: Score | ClassScore | None,
 ) -> dict[str, Any]:
     """Return what was done and what came of it, for JSON and for the saved file."""
     return {
         "data": args.data,
-        "network": str(job.network),
-        "backend": job.backend.name,
-        "why": job.why,
+        "network": str(prepared.network),
+        "backend": prepared.backend.name,
+        "why": prepared.why,
         "dtype": args.dtype,
         "device": args.device,
         "seed": args.seed,
-        "optimizer": str(job.backend.optimizer),
-        "rows_per_step": job.rows_per_step,
-        "kept_in_memory": job.stream.keep if job.stream else True,
-        "patience": job.patience,
+        "optimizer": str(prepared.backend.optimizer),
+        "rows_per_step": prepared.rows_per_step,
+        "kept_in_memory": prepared.stream.keep if prepared.stream else True,
+        "patience": prepared.patience,
         "best_step": trained.best_step,
-        "learning_rate": job.learning_rate,
-        "steps_asked_for": job.steps,
+        "learning_rate": prepared.learning_rate,
+        "steps_asked_for": prepared.steps,
         "steps": len(trained.losses),
         "seconds": trained.seconds,
-        "rows_trained_on": job.rows,
-        "rows_held_out": len(job.parts.held_x),
-        "rows_dropped": job.rows_dropped,
-        "inputs": list(job.parts.inputs.columns),
-        "constant_inputs": list(job.parts.inputs.constant),
-        "targets": [job.classes.column] if job.classes else list(job.parts.targets.columns),
-        "classes": list(job.parts.targets.columns) if job.classes else None,
+        "rows_trained_on": prepared.rows,
+        "rows_held_out": len(prepared.parts.held_x),
+        "rows_dropped": prepared.rows_dropped,
+        "inputs": list(prepared.parts.inputs.columns),
+        "constant_inputs": list(prepared.parts.inputs.constant),
+        "targets": [prepared.classes.column] if prepared.classes else list(prepared.parts.targets.columns),
+        "classes": list(prepared.parts.targets.columns) if prepared.classes else None,
         "trained_on": _score(seen),
         "held_out": _score(held) if held else None,
     }

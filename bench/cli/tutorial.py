@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         _show_erratum(printed, mended)
         _show_recovery(trainer, recovery)
     solved = recovery.step is not None
-    return SUCCESS if solved and all(found.ratio <= 1 for found in walks.values()) else CHECK_FAILED
+    return SUCCESS if solved and all(walk.ratio <= 1 for walk in walks.values()) else CHECK_FAILED
 
 
 def _show_walk(walks: Mapping[str, Walk], missing: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ MOST_SHOWN = 12
 
 
 def class_scores(training: ClassScore, held_out: ClassScore | None) -> Table:
-    """Return loss and accuracy on the rows trained on and on those held out, beside that of the commonest class."""
+    """Return loss and accuracy on the rows trained on and on those held out; also that of naming one class always."""
     rows = [("rows trained on", training), *([("rows held out", held_out)] if held_out else [])]
     return table(
         ["", ("rows", "right"), ("accuracy", "right"), ("commonest class alone", "right"), ("loss", "right")],
@@ -47,8 +47,10 @@ def confusion(score: ClassScore) -> Table:
     wrong = score.confusion * (1 - np.eye(len(names), dtype=np.intp))
     worst = np.argsort(-wrong, axis=None, kind="stable")[:MOST_SHOWN]
     places = [(int(place) // len(names), int(place) % len(names)) for place in worst]
-    found = [(names[right], names[guess], int(wrong[right, guess])) for right, guess in places if wrong[right, guess]]
-    return table(["class", "taken for", ("rows", "right")], found, title="most frequent mistakes")
+    mistakes = [
+        (names[right], names[guess], int(wrong[right, guess])) for right, guess in places if wrong[right, guess]
+    ]
+    return table(["class", "taken for", ("rows", "right")], mistakes, title="most frequent mistakes")
 
 
 def scores(training: Score, held_out: Score | None) -> Table:

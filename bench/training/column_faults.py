@@ -1,4 +1,7 @@
-"""What makes a column unfit for a network, counted over the whole table, and the error that says so with its remedy."""
+"""What makes a column unfit for a network, counted over the whole table, and the error that says so with its remedy.
+
+Tested in `test_reading` and `test_table_forms`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Fault:
     Attributes:
         rows: how many.
         first_row: the first of them, counted from 1, the header left out.
-        example: its value as written; empty where there is none.
+        example: its value as written; empty if there is none.
     """
 
     rows: int = 0

@@ -1,4 +1,7 @@
-"""How a CSV file is laid out, judged by its first lines: delimiter, header, and what stands before and below it."""
+"""How a CSV file is laid out, judged by its first lines: delimiter, header, and what stands before and below it.
+
+Tested in `test_table_forms`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A CSV file as blocks of whole rows in UTF-8; quotes that swallow rows are refused. What fields mean is not read."""
+"""A CSV file as blocks of whole rows in UTF-8; quotes that swallow rows are refused. What fields mean is not read.
+
+Tested in `test_table_forms`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A CSV or Parquet file as a stream of blocks of columns, by pyarrow. What the values mean is decided elsewhere."""
+"""A CSV or Parquet file as a stream of blocks of columns, by pyarrow. What the values mean is decided elsewhere.
+
+Tested in `test_reading`.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class TableFile:
 
     Attributes:
         path: where it is.
-        names: its columns, each with a name of its own.
+        names: its columns, no two of one name.
         types: the type of each column as stored; CSV has only text, whose meaning shows row by row.
         blocks: gives an iterator over record batches that hold the columns asked for.
         form: how it is written, as far as a person said.
@@ -68,7 +71,7 @@ def open_table(path: str | Path, form: Form | None = None) -> TableFile:
         form: what is known of how it is written.
 
     Raises:
-        UsageError: no such file, no table, no rows, or columns without a name of their own.
+        UsageError: no such file, no table, no rows, or columns without names or with the same one.
     """
     path, form = Path(path), form or Form()
     if not path.exists():
@@ -101,7 +104,7 @@ def _open_parquet(path: Path, form: Form) -> TableFile:
         raise UsageError(f"{path} has columns but 0 rows; give a table with at least 2 rows")
 
     def blocks(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        # With pre_buffer the reader would hold the whole file, and without a buffer of its own a whole row group.
+        # With pre_buffer the reader would hold the whole file, and without a small buffer a whole row group.
         rows_at_once = max(1024, min(BLOCK_ROWS, BLOCK_BYTES // (8 * len(names))))
         try:
             with pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
@@ -111,7 +114,7 @@ def _open_parquet(path: Path, form: Form) -> TableFile:
             raise UsageError(_not_a_table(path, error)) from error
 
     columns = {field.name: field.type for field in schema if not PANDAS_INDEX.fullmatch(field.name)}
-    names = tuple(name for name in schema.names if name in columns)  # where one stands twice, twice
+    names = tuple(name for name in schema.names if name in columns)  # a name that the file holds twice is listed twice
     return TableFile(path, names, columns, blocks, form)
 
 

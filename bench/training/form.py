@@ -1,4 +1,7 @@
-"""How a table is written, as far as a person says it: delimiter, encoding, decimal mark, lines to leave out."""
+"""How a table is written, as far as a person says it: delimiter, encoding, decimal mark, lines to leave out.
+
+Tested in `test_table_forms`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Form:
         comment: lines that begin with this text are left out.
         skip_rows: this many lines before the header are left out.
         units_row: this many lines after the header, which hold units or the like, are left out.
-        missing: texts that mark a missing value, beside the usual ones such as ``NA``.
+        missing: texts that mark a missing value, in addition to the usual ones such as ``NA``.
         strip: texts around a number to leave out, such as ``%`` or ``kg``.
     """
 

@@ -1,4 +1,7 @@
-"""Numbers written as text: read in the form given; of those that cannot be read, the form that they seem to have."""
+"""Numbers written as text: read in the form given; of those that cannot be read, the form that they seem to have.
+
+Tested in `test_table_forms`.
+"""
 
 from __future__ import annotations
 

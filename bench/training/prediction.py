@@ -1,4 +1,7 @@
-"""Predictions of a trained network in original units, and how well they fit. No training here."""
+"""Predictions of a trained network in original units, and how well they fit. No training here.
+
+Tested in `test_training` and `test_classes`.
+"""
 
 from __future__ import annotations
 

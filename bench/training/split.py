@@ -1,4 +1,7 @@
-"""A table made ready for a network: shuffled, a part held out, and both parts standardised by the rest."""
+"""A table made ready for a network: shuffled, a part held out, and both parts standardised by the rest.
+
+Tested in `test_standardise`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class Split:
     Attributes:
         inputs, targets: the standardisations, fitted to the training part only.
         x, y: the training part, ``[n, inputs]`` and ``[n, targets]``, standardised, float64.
-        held_x, held_y: the held-out part, likewise; no rows where nothing is held out.
+        held_x, held_y: the held-out part, likewise; no rows if nothing is held out.
     """
 
     inputs: Standardisation
@@ -37,7 +40,7 @@ def split(table: Table, targets: int, holdout: float, seed: int, classes: Classe
     Args:
         table: input columns first, the last ``targets`` columns are the targets.
         targets: how many.
-        holdout: the fraction held out, 0 to below 1; at least one row where it is above 0.
+        holdout: the fraction held out, 0 to below 1; at least one row if it is above 0.
         seed: of the shuffle.
         classes: of the last column, if it holds class numbers: they become probabilities, which are not scaled.
 

@@ -1,4 +1,7 @@
-"""Columns of pyarrow without what only says how they are stored."""
+"""Columns of pyarrow without what only says how they are stored.
+
+Tested in `test_table_forms`.
+"""
 
 from __future__ import annotations
 

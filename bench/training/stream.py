@@ -1,4 +1,4 @@
-"""A table as a stream of chunks for mini-batches: read anew for each epoch, or kept where it fits into memory.
+"""A table as a stream of chunks for mini-batches: read anew for each epoch, or kept if it fits into memory.
 
 Rows stay in the chunk in which the file holds them. Within a chunk they are shuffled anew for each epoch by the seed,
 so that every backend sees the same rows in the same order, whether the table is kept or streamed.
@@ -295,7 +295,7 @@ def read_ahead(chunks: Iterator[Floats]) -> Iterator[Floats]:
 
 
 def memory_room() -> int:
-    """Return the bytes free for this process: of the machine, its container, and its own limit of addresses."""
+    """Return the bytes free for this process: of the machine, its container, and its limit of address space."""
     room = room_bytes()
     try:
         import resource

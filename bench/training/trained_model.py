@@ -91,7 +91,7 @@ def load_model(path: str | Path) -> TrainedModel:
 
 
 def _checked(metadata: dict[str, str], tensors: dict[str, Any]) -> TrainedModel:
-    """Return the model, or raise `KeyError`, `TypeError` or `ValueError` where the parts do not fit."""
+    """Return the model, or raise `KeyError`, `TypeError` or `ValueError` if the parts do not fit."""
     network, dtype = Network.parse(metadata["network"]), metadata["dtype"]
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r}, expected one of {', '.join(DTYPES)}")

@@ -1,4 +1,7 @@
-"""The tutorial's own iteration, line by line, to show what its sign does. A counterexample: nothing else uses it."""
+"""The tutorial's own iteration, line by line, to show what its sign does. A counterexample: nothing else uses it.
+
+Tested in `test_tutorial`.
+"""
 
 from __future__ import annotations
 

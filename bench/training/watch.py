@@ -1,4 +1,7 @@
-"""Early stopping: the held-out loss is watched while training goes on, and the best parameters are kept."""
+"""Early stopping: the held-out loss is watched while training goes on, and the best parameters are kept.
+
+Tested in `test_train_workloads`.
+"""
 
 from __future__ import annotations
 

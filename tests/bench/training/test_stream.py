@@ -186,14 +186,14 @@ def test_a_table_larger_than_memory_is_streamed(tmp_path: Path) -> None:
 import sys
 from resource import RUSAGE_SELF, getrusage
 from bench import cli
-from bench.training import stream, train_job
+from bench.training import prepare, stream
 train = ["train", "--data", "big.parquet", "--target", "c0", "--backend", "numpy", "--rows-per-step", "4096"]
 stream.CHUNK_ROWS, stream.memory_room = {rows}, lambda: 4 * {chunk}
 start, usual = [], stream.open_stream
 def opened(*arguments):
     start.append(getrusage(RUSAGE_SELF).ru_maxrss)
     return usual(*arguments)
-train_job.open_stream = opened
+prepare.open_stream = opened
 assert cli.main([*train, "--network", "31-4-1", "--epochs", "2", "--json"]) == 0
 print((getrusage(RUSAGE_SELF).ru_maxrss - start[0]) * 1024, file=sys.stderr)
 """

@@ -1,4 +1,7 @@
-"""From what a person asks to what can be trained: columns picked, rows read and split, network and backend chosen."""
+"""From what a person asks to what can be trained: columns picked, rows read and split, network and backend chosen.
+
+Tested in `test_train_and_predict` and `test_train_workloads`.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Job:
+class Prepared:
     """What will be trained.
 
     Attributes:
@@ -132,7 +135,7 @@ class Job:
         return train(self.backend, start, parts.x, parts.y, self.learning_rate, self.steps, notice, watch)
 
 
-def prepare(request: Request) -> Job:
+def prepare(request: Request) -> Prepared:
     """Check the request, read its table and make the choices it leaves open.
 
     Raises:
@@ -187,7 +190,7 @@ def prepare(request: Request) -> Job:
     else:
         backend, why = choose_backend(network, rows, steps, request.dtype, request.device, optimizer, few)
     rate = request.learning_rate or default_learning_rate(network, optimizer, few)
-    return Job(
+    return Prepared(
         parts=parts,
         stream=stream,
         rows=rows,
