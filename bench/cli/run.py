@@ -45,7 +45,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.alias(care, "--blocks", "processes", flags.positive)
     care.add_argument("--cell-time", type=flags.seconds, metavar="TIME", help="of timed rounds for each cell")
     care.add_argument(
-        "--timeout", type=flags.seconds, metavar="TIME", help="for one process (half the budget, 300 s at most)"
+        "--timeout",
+        type=flags.seconds,
+        metavar="TIME",
+        help="of work without a word (half the budget; 300 s at most)",
     )
     care.add_argument("--warm", action="store_true", help="use the compile caches of earlier runs, as --quick does")
     care.add_argument("--dry-run", action="store_true", help="show the plan and what it should take")

@@ -118,7 +118,7 @@ def _spared(plan: Plan, tasks: Tasks, history: History, left_s: float) -> Tasks:
     """Return the tasks of the second lap without the middle rows that must go for it to fit.
 
     They are rows on which both neighbours agree, because the same backend was ahead in the first lap; the costliest go
-    first.
+    first. If that is not enough, only steps and training stay.
     """
     cost_s: dict[Group, float] = {}
     for process, cells in tasks.items():
@@ -130,7 +130,11 @@ def _spared(plan: Plan, tasks: Tasks, history: History, left_s: float) -> Tasks:
         if excess_s > 0:
             spared.add(group)
             excess_s -= cost_s.get(group, 0.0)
-    left = {p: {cell: s for cell, s in cells.items() if cell.group not in spared} for p, cells in tasks.items()}
+    phases = plan.phases if excess_s <= 0 else set(PRIORITY[:2]) & set(plan.phases) or plan.phases
+    left = {
+        process: {cell: s for cell, s in cells.items() if cell.group not in spared and cell.phase in phases}
+        for process, cells in tasks.items()
+    }
     return {process: cells for process, cells in left.items() if cells}
 
 

@@ -43,7 +43,7 @@ class Plan:
         threads: thread counts, each a process of its own.
         processes: of each arm, one a lap; the most of them where the campaign is adaptive.
         effort: how long to look at one cell.
-        timeout_s: most seconds that one process may take.
+        timeout_s: most seconds that a process may work without a word; more, and it hangs.
         budget_s: seconds for the whole campaign; it stops after a whole lap when the next would not fit.
         seed: of the order of processes.
         left_out: groups of the default grid that were left out, and why.

@@ -102,7 +102,7 @@ def run_lap(launches: Sequence[Launch], timeout_s: float) -> Generator[tuple[int
 
     Args:
         launches: the processes, in the order in which they start.
-        timeout_s: seconds of work after which a process is ended; waiting does not count.
+        timeout_s: seconds of work without a word after which a process is ended; waiting does not count.
 
     Yields:
         The position of a launch and an event: ``begin`` (a cell is about to be measured), ``row`` (a cell's record),
@@ -190,14 +190,17 @@ class _Child:
         What came is read before the time is looked at. Time counts as work as far as this process sees it pass: one
         that was suspended, by Ctrl-Z say, sees a gap, which is nobody's work.
         """
+        silent_s = 0.0
         while True:
             *whole, self._pending = self._pending.split(b"\n")
             yield from whole
             begun_s = time.monotonic()
             ready = select.select([self._socket], [], [], POLL_S)[0]
-            self._worked_s += min(time.monotonic() - begun_s, 2 * POLL_S)
+            passed_s = min(time.monotonic() - begun_s, 2 * POLL_S)
+            self._worked_s += passed_s
+            silent_s += passed_s
             if not ready:
-                if self._worked_s >= self._timeout_s:
+                if silent_s >= self._timeout_s:
                     self._watch.time_out()
                     return
                 self._watch.look()
@@ -208,6 +211,7 @@ class _Child:
                 return
             if not data:
                 return
+            silent_s = 0.0
             self._pending += data
 
 
@@ -270,7 +274,7 @@ class _Watch:
     def verdict(self, timeout_s: float) -> tuple[str, str]:
         """Return status and reason of a process that closed its pipe without a farewell."""
         if self._timed_out:
-            return "timeout", f"the process took over {timeout_s:g} s; allow more with --timeout"
+            return "timeout", f"the process took over {timeout_s:g} s without a word; allow more with --timeout"
         try:
             returncode = self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:

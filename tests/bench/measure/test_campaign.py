@@ -200,7 +200,7 @@ def test_a_fault_costs_only_the_process_in_which_it_happens(tmp_path):
     assert "seven is too many" in said
     assert "killed by SIGSEGV; its last words: about to fall" in said
     assert "SIGKILL, as the kernel does when memory runs out" in said
-    assert "took over 6 s; allow more with --timeout" in said
+    assert "took over 6 s without a word; allow more with --timeout" in said
     ascending = frame[frame.backend == "specimens:Ascends"]
     assert ascending.median_s.isna().all()
     assert ascending.reason.str.contains("before timing: .*update").all()
