@@ -66,9 +66,11 @@ def _covers(run: Run, job: Job, device: str) -> bool:
     plan = run.manifest.get("plan")
     if not isinstance(plan, dict):
         return device == "cpu"  # rows from elsewhere, without a plan: they tell for themselves
-    groups = [group for group in plan.get("groups", []) if list(group[2:4]) == [job.dtype, device]]
-    phases = frozenset(plan.get("phases", []))
-    return len(groups) > 2 and len(plan.get("backends", [])) > 1 and job.is_measured_by(phases)
+    groups, phases, backends = (plan.get(name) for name in ("groups", "phases", "backends"))
+    if not (isinstance(groups, list) and isinstance(phases, list) and isinstance(backends, list)):
+        return False
+    fits = [group for group in groups if isinstance(group, list) and group[2:4] == [job.dtype, device]]
+    return len(fits) > 2 and len(backends) > 1 and job.is_measured_by(frozenset(map(str, phases)))
 
 
 def nothing_stored(job: Job) -> str:

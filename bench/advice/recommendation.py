@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from backends.registry import Entry
 
 GRID_POINTS = 33
+SHORT_STEP_S = 3e-4
+"""In a longer step one thread is hardly faster than several."""
+
 WIDEST = 4_096
 """How far around the rows asked for, as a factor, crossovers are looked for."""
 
@@ -284,6 +287,8 @@ def _notes(
     notes = [*_environment(rows)]
     if job.threads is not None and job.threads not in measured:
         notes.append(f"Nothing was measured with {job.threads} threads; this is for {measured[-1]}.")
+    if job.threads is None and (hint := _one_thread(known, measured)):
+        notes.append(hint)
     if missing:
         notes.append(f"Not installed here, so left out: {', '.join(missing)}.")
     if other := [
@@ -300,6 +305,13 @@ def _notes(
     if gone:
         notes.append(f"Failed, so left out: {', '.join(sorted(gone))}; see python -m bench compare.")
     return tuple(notes)
+
+
+def _one_thread(known: Sequence[Cost], measured: Sequence[int]) -> str:
+    """Return how to search the threads, if a step is short and only one number of them was measured, not 1."""
+    if len(measured) != 1 or measured[0] == 1 or min(np.median(cost.step_s[:, 0]) for cost in known) > SHORT_STEP_S:
+        return ""
+    return f"Only {measured[0]} threads were measured, 1 may be faster: python -m bench run --threads 1,{measured[0]}"
 
 
 def _environment(rows: pd.DataFrame) -> Iterator[str]:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bench.cli import CHECK_FAILED, document, flags
+from bench.cli import CHECK_FAILED, document, flags, messages
 
 if TYPE_CHECKING:
     from bench.limits.ceilings import Ceilings
@@ -100,6 +100,7 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     from bench.names import LIMITS
     from bench.terminal import terminal
 
+    messages.warn_of_environment()
     err = terminal.console(stderr=True)
     names = args.backends or limits.contenders(not args.no_peers)
     names = tuple(peers.installed().get(name, name) for name in names)

@@ -23,6 +23,16 @@ def note(text: str, lead: str = "") -> None:
     print(wrap(text, lead), file=sys.stderr)
 
 
+def warn_of_environment() -> None:
+    """Say which variables of the environment slow the backends down."""
+    from bench import machine
+    from bench.machine.environment import slowdowns, speed_variables
+    from bench.measure.process import OWN_VARIABLES
+
+    for line in slowdowns(speed_variables(ours=OWN_VARIABLES), machine.fingerprint()["cpu_features"]):
+        warn(line)
+
+
 class Warnings(logging.Formatter):
     """Log records as warnings like any other: that a stored file could not be read, say."""
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bench.cli import flags
+from bench.cli import flags, messages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +75,7 @@ def _measured(args: argparse.Namespace, job: Job) -> Run:
     from bench.measure.measure_case import measure_case
     from bench.terminal import terminal
 
+    messages.warn_of_environment()
     with terminal.progress("measuring") as bar:
         return measure_case(
             job.network,

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         plan = campaign.stored_plan(stored)
     else:
         plan = make_plan(args, pace)
-    warn_of_environment()
+    messages.warn_of_environment()
     if not args.json:
         _show_plan(plan, estimate_s(plan, pace))
     if args.dry_run:
@@ -81,16 +81,6 @@ def run(args: argparse.Namespace) -> int:
     if not args.resume:
         stored = campaign.create(plan, COMPARISON, sys.argv, args.label, args.results)
     return _carry_out(stored, plan, pace, args.json)
-
-
-def warn_of_environment() -> None:
-    """Say which variables of the environment slow the backends down."""
-    from bench import machine
-    from bench.machine.environment import slowdowns, speed_variables
-    from bench.measure.process import OWN_VARIABLES
-
-    for line in slowdowns(speed_variables(ours=OWN_VARIABLES), machine.fingerprint()["cpu_features"]):
-        messages.warn(line)
 
 
 def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:

@@ -200,6 +200,8 @@ def _read(path: Path) -> Ceilings | None:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         measured = tuple(Ceiling(**item) for item in stored["measured"])
+        if wrong := next((c for c in measured if not 0 < float(c.per_second) < float("inf")), None):
+            raise ValueError(f"a rate of {wrong.per_second}")
         return Ceilings(stored["machine"], stored["created"], stored["fingerprint"], measured)
     except FileNotFoundError:
         return None

@@ -6,6 +6,7 @@ That time is itself a measurement of the rate: the ceiling is raised to it, and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.results import Run
+
+logger = logging.getLogger(__name__)
 
 COPIED = ("place", "update")
 ROUNDING = 1 + 1e-9
@@ -66,8 +69,15 @@ class Correction:
 
 
 def load(run: Run, root: Path | None = None) -> Ceilings | None:
-    """Return the ceilings that were probed in a run; for a run of earlier versions, those stored for its machine."""
-    return ceilings_file.load_of(run) or ceilings_file.load(run.machine, root or results.results_root())
+    """Return the ceilings that were probed in a run; for a run of earlier versions, those stored for its machine.
+
+    A file that does not hold ceilings is named in a warning, and passed over: the times of the run are as good without.
+    """
+    try:
+        return ceilings_file.load_of(run) or ceilings_file.load(run.machine, root or results.results_root())
+    except UsageError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def of_run(run: Run, frame: pd.DataFrame, root: Path | None = None) -> tuple[Ceilings | None, list[Correction]]:

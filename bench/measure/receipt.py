@@ -19,6 +19,9 @@ from backends import Backend
 from bench.machine import control_groups, fingerprint
 from bench.measure.failures import told
 
+THROTTLED_BEFORE = control_groups.throttled_periods()
+"""Periods in which a quota had held the control group back when this process began."""
+
 FACTS = (
     "cpu_model", "cpu_features", "cores", "threads_per_core", "hybrid", "cpu_quota", "memory_bytes",
     "memory_limit_bytes", "hypervisor", "system", "governor",
@@ -58,7 +61,7 @@ def observe(backend: Backend, commit: str, dirty: bool, variables: str) -> dict[
         **{key: _flat(facts[key]) for key in FACTS},
         "accelerators": "; ".join(facts["accelerators"]),
         "environment": variables,
-        "throttled_periods": control_groups.throttled_periods(),
+        "throttled_periods": control_groups.throttled_periods() - THROTTLED_BEFORE,
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
+from bench.formats import counted
 from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
 from bench.machine.speed import Speed, difference
 from bench.results import timed
@@ -70,6 +71,11 @@ def busy(frame: pd.DataFrame) -> str:
     beside = frame["receipt_beside"].dropna() if "receipt_beside" in frame else ()
     if others := {name for text in beside for name in text.split("; ")} - {""}:
         return f"Measured at the same time as {', '.join(sorted(others))}: times suffer. Measure again alone."
+    if "receipt_throttled_periods" in frame and (periods := frame["receipt_throttled_periods"].fillna(0).max()) > 0:
+        return (
+            f"The processor quota held a process of this run back {counted(int(periods), 'time')}: times hold under "
+            "that quota. Measure with fewer threads, or without the quota."
+        )
     good = frame[(frame["status"] == "ok") & (frame["load_average"] > 0)]
     if good.empty:
         return ""

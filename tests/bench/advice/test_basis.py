@@ -83,3 +83,17 @@ def test_what_slowed_a_run_is_noted_with_its_remedy(tmp_path):
     stored(tmp_path, "slowed", environment="JAX_DISABLE_JIT=1")
     notes = " ".join(recommendation.recommend("3-2-1", 16, 10, root=tmp_path).notes)
     assert "JAX_DISABLE_JIT=1: JAX runs operation by operation; unset it" in notes
+
+
+@pytest.mark.parametrize(
+    "plan", [3, [], {"groups": 3}, {"groups": [3], "phases": ["step"], "backends": ["a", "b"]}, {"phases": None}]
+)
+def test_a_run_with_a_damaged_plan_is_passed_over(tmp_path, plan):
+    """A manifest whose plan is no plan hides no other run and raises nothing."""
+    stored(tmp_path, "sound", day=1)
+    path = stored(tmp_path, "damaged", day=2).path
+    manifest = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps(manifest | {"plan": plan or {"groups": None}}))
+    job = Job(Network((3, 2, 1)), 16, device="cuda") if plan == 3 else Job(Network((3, 2, 1)), 16)
+    expected = [] if plan == 3 else ["sound"]
+    assert [run.id for run in basis.runs_for(job, root=tmp_path)] == expected

@@ -62,6 +62,14 @@ def test_a_number_of_threads_that_is_asked_for_is_the_only_one(searched):
     assert any("with 7 threads" in n for n in recommendation.from_rows(searched, Job(NETWORK, 1, threads=7)).notes)
 
 
+def test_one_number_of_threads_is_noted_for_short_steps(one):
+    """Where only two threads were measured and a step is short, the answer offers the search by name."""
+    notes = " ".join(recommendation.from_rows(one, Job(NETWORK, 1)).notes)
+    assert "Only 2 threads were measured, 1 may be faster: python -m bench run --threads 1,2" in notes
+    large = " ".join(recommendation.from_rows(one, Job(Network((64, 64, 64, 1)), 1 << 20)).notes)
+    assert "may be faster" not in large
+
+
 def test_the_best_threads_along_the_rows_change_with_them(searched):
     """Along a grid of rows a backend's cost is that of its best number of threads at each."""
     shapes = [costs.Shape("3-2-1", rows) for rows in ROWS]

@@ -87,7 +87,10 @@ def test_ceilings_survive_the_disk(tmp_path: Path) -> None:
     assert load("another", tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["{", "{}", json.dumps({"measured": [{"kind": "read"}]}), "[]"])
+NEGATIVE = {"machine": "m", "created": "", "fingerprint": {}, "measured": [vars(ceiling("tanh", -1.0))]}
+
+
+@pytest.mark.parametrize("text", [json.dumps(NEGATIVE), "{", "{}", json.dumps({"measured": [{"kind": "read"}]}), "[]"])
 def test_damaged_ceilings_are_named(tmp_path: Path, text: str) -> None:
     """A file that does not hold ceilings raises an error with its path and what to do."""
     path = tmp_path / "m" / FILE

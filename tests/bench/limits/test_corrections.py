@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from backends import Network
+from bench import results
 from bench.limits.ceilings import Ceiling, Ceilings, limit_s
-from bench.limits.corrections import Timed, corrected
+from bench.limits.corrections import Timed, corrected, load
+from tests.bench import synthetic
 
 SIZES = (64 << 10, 8 << 20)
 RATES = {"product": 2e11, "tanh": 5e9}
@@ -73,3 +76,11 @@ def test_times_without_a_ceiling_are_passed_over() -> None:
     """A dtype or number of threads that was not probed has no limit to beat."""
     other = timed("3-2-1", 1 << 20, "step", 3.0)._replace(threads=1)
     assert corrected(ceilings(), [other]) == (ceilings(), [])
+
+
+def test_broken_ceilings_cost_the_limits_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A ceilings file that cannot be read is named, and the run is shown without limits."""
+    path = synthetic.store(synthetic.frame(batches=(1,), phases=("step",), processes=2), tmp_path)
+    (path / "ceilings.json").write_text("{")
+    assert load(results.open_run(path), tmp_path) is None
+    assert "ceilings.json does not hold ceilings" in caplog.text

@@ -45,3 +45,11 @@ def test_runs_without_a_speed_are_compared(tmp_path):
     runs = [stored(tmp_path, name) for name in ("before", "after")]
     runs[0].manifest.pop("speed")
     assert conditions.unlike_speed(*runs) == {}
+
+
+def test_a_quota_that_held_a_run_back_is_said():
+    """A process that its quota stopped 65 times is no quiet one; one that was never stopped is."""
+    frame = synthetic.frame(networks=("3-2-1",), batches=(1,), phases=("step",), processes=2, failed=None)
+    said = conditions.busy(frame.assign(receipt_throttled_periods=65))
+    assert "quota held a process of this run back 65 times" in said
+    assert conditions.busy(frame.assign(receipt_throttled_periods=0)) == ""
