@@ -22,6 +22,7 @@ from backends.numba_activations import ACTIVATIONS
 from backends.numba_blocking import blocking, room_length
 from backends.numba_chunks import BACKWARD, FORWARD, finish_of, loops, plan_of, update_of
 from backends.numba_optimizers import OPTIMIZERS, settings_of
+from backends.numba_rows import FEW_ROWS
 
 
 @dataclass(slots=True)
@@ -33,12 +34,18 @@ class Batch:
             networks whose products are the BLAS's.
         task: number of chunks, numbers from the first row of a step to that of the next, pitch, ``n``, rows of a step.
         tiny: whether `numba_registers` trains on it in one pass.
+        few: whether its rows are so few that they are taken one by one.
+        parallel: whether its chunks run on threads.
+        room: number of chunks and pitch, by which its scratch is known.
     """
 
     xy: Array
     n: int
     task: Array
     tiny: bool
+    few: bool
+    parallel: bool
+    room: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -97,11 +104,12 @@ class NumbaBackend(Backend):
             self.capabilities = replace(self.capabilities, deterministic=frozenset({"process", "processes"}))
         if threads is not None and threads > 1:
             numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-        self._train, self._chunk = _kernels(network, self._real, family)
-        if self.optimizer.name != "descent":
-            self._train = None
+        self._train: Any = None
+        if family == "registers" and self.optimizer.name == "descent":
+            self._train = _registers(network, self._real)[0]
         self._settings: Array = settings_of(self.optimizer)  # type: ignore[no-untyped-call]
         self._plan: Array = plan_of(network, self._gemm)  # type: ignore[no-untyped-call]
+        self._programs: dict[tuple[bool, bool], tuple[Any, int, int]] = {}
         self._rooms: dict[tuple[int, int], Array] = {}
         self._loss = np.empty(1, self.dtype)
 
@@ -127,7 +135,7 @@ class NumbaBackend(Backend):
         return self._place(x[rows], y[rows])
 
     def forward(self, params: Trained, batch: Batch) -> Tape:
-        pitch = int(batch.task[2])
+        pitch = batch.room[1]
         tape = Tape(np.empty((-(-batch.n // pitch), sum(self.network.sizes[1:]), pitch), self.dtype), batch.n)
         self._run(FORWARD, params, batch, tape.h)
         return tape
@@ -229,7 +237,9 @@ class NumbaBackend(Backend):
         features = self.network.inputs + self.network.outputs
         stride = features * (rows if self._rows_major else blocks * pitch)
         task = np.array([chunks, stride, pitch, n, rows], np.int64)
-        return Batch(xy, n, task, self._train is not None and blocks == 1 and rows == n)
+        tiny = self._train is not None and blocks == 1 and rows == n
+        parallel = chunks > 1 and self.threads != 1 and numba.get_num_threads() > 1
+        return Batch(xy, n, task, tiny, rows <= FEW_ROWS, parallel, (chunks, pitch))
 
     def _host(self, batch: Batch) -> tuple[Array, Array]:
         """Return views of inputs and targets of all rows, ``[n, i]`` and ``[n, o]``."""
@@ -240,9 +250,9 @@ class NumbaBackend(Backend):
     def _run(self, phases: int, params: Trained, batch: Batch, tape: Array) -> Array:
         """Run forward or backward; return the room, in which each chunk has left its gradients."""
         room = self._room(batch)
-        run = loops(self._real, self._parallel(batch)).run
+        run = loops(self._real, batch.parallel).run
         with self._blas.held_to_one_thread() if self._blas else nullcontext():
-            run(self._chunk(), phases, self._plan, batch.task, params.flat, batch.xy, tape, room)
+            run(self._chunk(batch)(), phases, self._plan, batch.task, params.flat, batch.xy, tape, room)
         return room
 
     def _steps(self, params: Trained, batch: Batch, learning_rate: float, losses: Array) -> None:
@@ -250,32 +260,44 @@ class NumbaBackend(Backend):
 
         It is as well for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
         """
-        train = loops(self._real, self._parallel(batch)).train
-        kernels = self._chunk(), finish_of(self._real, self.optimizer.name)()
-        told = self._plan, batch.task, params.flat, params.updates, self._settings, batch.xy
-        with self._blas.held_to_one_thread() if self._blas else nullcontext():
-            train(*kernels, *told, float(learning_rate), losses, self._room(batch))
+        key = batch.parallel, batch.few
+        if key not in self._programs:
+            addresses = self._chunk(batch)(), finish_of(self._real, self.optimizer.name)()
+            self._programs[key] = loops(self._real, batch.parallel).train, *addresses
+        train, kernel, finish = self._programs[key]
+        told = self._plan, batch.task, params.flat, params.updates, self._settings, batch.xy, float(learning_rate)
+        if self._blas is None:
+            train(kernel, finish, *told, losses, self._room(batch))
+        else:
+            with self._blas.held_to_one_thread():
+                train(kernel, finish, *told, losses, self._room(batch))
 
-    def _parallel(self, batch: Batch) -> bool:
-        """Return whether chunks are run on threads of numba's own."""
-        return bool(batch.task[0] > 1) and self.threads != 1 and numba.get_num_threads() > 1
+    def _chunk(self, batch: Batch) -> Any:
+        """Return what compiles the kernel of a chunk of this batch and returns its address."""
+        network = self.network
+        if self._blocking.family == "registers":
+            return _registers(network, self._real)[1]
+        products = "blas" if self._rows_major else "rows" if batch.few else "tiles"
+        return _numba_blocks().chunk(self._real, network.activation, network.loss, products)
 
     def _room(self, batch: Batch) -> Array:
         """Return scratch for each chunk, that of the last batch if it had the same shape: fresh pages are slow."""
-        key = int(batch.task[0]), int(batch.task[2])
-        if key not in self._rooms:
+        if batch.room not in self._rooms:
             self._rooms.clear()
-            self._rooms[key] = aligned_empty((key[0], room_length(self.network, key[1])), np.dtype(self.dtype))
-        return self._rooms[key]
+            length = room_length(self.network, batch.room[1])
+            self._rooms[batch.room] = aligned_empty((batch.room[0], length), np.dtype(self.dtype))
+        return self._rooms[batch.room]
 
 
-def _kernels(network: Network, real: Any, family: str) -> tuple[Any, Any]:
-    """Return the training loop of a tiny network, ``None`` for others, and what compiles the kernel of a chunk."""
-    if family == "registers":
-        from backends import numba_registers
+def _registers(network: Network, real: Any) -> tuple[Any, Any]:
+    """Return the training loop of a tiny network and what compiles the kernel of a chunk."""
+    from backends import numba_registers
 
-        both: tuple[Any, Any] = numba_registers.bind(network.sizes, real, network.activation)
-        return both
+    both: tuple[Any, Any] = numba_registers.bind(network.sizes, real, network.activation)
+    return both
+
+
+def _numba_blocks() -> Any:
     from backends import numba_blocks
 
-    return None, numba_blocks.chunk(real, network.activation, network.loss, family in ("wide", "huge"))
+    return numba_blocks

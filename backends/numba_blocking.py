@@ -88,12 +88,12 @@ def blocking(network: Network, real: Any) -> Blocking:
 
 
 def room_length(network: Network, rows: int) -> int:
-    """Return how many numbers one chunk needs as scratch, in whole tiles: gradients and loss, and for each row its
-    outputs and two error terms of the widest layer.
+    """Return how many numbers one chunk needs as scratch, in whole tiles: gradients and loss; for each row its outputs
+    and two error terms of the widest layer; one row of the widest layer, inputs included.
     """
     outputs = network.sizes[1:]
-    gradients = network.parameter_count + 1
-    return gradients + -gradients % TILE_ROWS + (sum(outputs) + 2 * max(outputs)) * rows
+    parts = network.parameter_count + 1, (sum(outputs) + 2 * max(outputs)) * rows, max(network.sizes)
+    return sum(part + -part % TILE_ROWS for part in parts)
 
 
 def _largest(network: Network) -> int:

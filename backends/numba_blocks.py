@@ -33,6 +33,7 @@ from backends.numba_chunks import (
 )
 from backends.numba_compile import compile_c
 from backends.numba_lanes import offset
+from backends.numba_rows import add_products_by_rows, multiply_rows, multiply_rows_turned
 from backends.numba_tiles import add_products, multiply, row_sum, whole_tiles
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -98,16 +99,18 @@ def clear(values, count):
 
 
 @njit(**_PART)
-def forward_block(activation, by_blas, plan, params, x, n, live, pitch, tape):
+def forward_block(activation, products, plan, params, x, n, live, pitch, tape, column):
     """Write every layer's output of one block to ``tape``."""
     layers, sizes = plan[LAYERS], offset(plan, SIZES)
     h, z, w = x, tape, params
     for layer in range(1, layers + 1):
         i, o = sizes[layer - 1], sizes[layer]
         b = offset(w, o * i)
-        if by_blas:
+        if products == "blas":
             rows_major = layer == 1
             gemm(plan[BLAS], rows_major, 0, n, o, i, h, i + sizes[layers] if rows_major else pitch, w, i, 0, z, pitch)
+        elif products == "rows":
+            multiply_rows(w, h, z, o, i, pitch, n, column)
         else:
             multiply(w, i, np.intp(1), h, z, o, i, pitch, live)
         if layer < layers:
@@ -121,14 +124,16 @@ def forward_block(activation, by_blas, plan, params, x, n, live, pitch, tape):
 
 
 @njit(**_PART)
-def backward_block(activation, loss, by_blas, plan, params, x, y, n, live, pitch, tape, scale, errors, gradients):
+def backward_block(
+    activation, loss, products, plan, params, x, y, n, live, pitch, tape, scale, errors, column, gradients
+):
     """Add the gradients of one block; return its part of the loss. ``errors [2, widest, pitch]`` is scratch."""
     layers, sizes = plan[LAYERS], offset(plan, SIZES)
     outputs = sizes[layers]
     h = offset(tape, (plan[FEATURES] - outputs) * pitch)
     g, below = errors, offset(errors, plan[WIDEST] * pitch)
     targets = y
-    if by_blas:
+    if products == "blas":
         feature_major(y, outputs, sizes[0] + outputs, n, pitch, below)
         targets = below
     if loss == "mse":
@@ -142,16 +147,20 @@ def backward_block(activation, loss, by_blas, plan, params, x, y, n, live, pitch
         at -= o * i + o
         w, dw = offset(params, at), offset(gradients, at)
         h = offset(h, -i * pitch) if layer > 1 else x
-        if by_blas:
+        if products == "blas":
             inner = layer > 1
             gemm(plan[BLAS], inner, 0, i, o, n, h, pitch if inner else i + outputs, g, pitch, 1, dw, i)
+        elif products == "rows":
+            add_products_by_rows(g, h, dw, o, i, pitch, n, column)
         else:
             add_products(g, h, dw, o, i, pitch, live)
         for j in range(o):
             dw[o * i + j] += row_sum(offset(g, j * pitch), live)
         if layer > 1:
-            if by_blas:
+            if products == "blas":
                 gemm(plan[BLAS], 0, 1, n, i, o, g, pitch, w, i, 0, below, pitch)
+            elif products == "rows":
+                multiply_rows_turned(w, g, below, o, i, pitch, n, column)
             else:
                 multiply(w, np.intp(1), i, g, below, i, o, pitch, live)
             for j in range(i):
@@ -161,7 +170,7 @@ def backward_block(activation, loss, by_blas, plan, params, x, y, n, live, pitch
     return total
 
 
-def chunk_kernel(real, activation, loss, by_blas):
+def chunk_kernel(real, activation, loss, products):
     """Return the function of one chunk; `numba_chunks.chunk_signature` says what it is told."""
 
     def chunk(c, chunks, phases, plan, params, xy, pitch, rows, tape, room, length):
@@ -170,6 +179,7 @@ def chunk_kernel(real, activation, loss, by_blas):
         gradients = offset(room, c * length)
         scratch = offset(gradients, whole_tiles(parameters + 1))
         errors = offset(scratch, features * pitch)
+        column = offset(errors, 2 * plan[WIDEST] * pitch)
         blocks = (rows + pitch - 1) // pitch
         scale = real(2.0 / (rows * outputs)) if loss == "mse" else real(rows)
         total = real(0)
@@ -179,13 +189,13 @@ def chunk_kernel(real, activation, loss, by_blas):
             n = pitch if k < blocks - 1 else rows - k * pitch
             live = whole_tiles(n)
             x = offset(xy, k * (inputs + outputs) * pitch)
-            y = offset(x, inputs if by_blas else inputs * pitch)
+            y = offset(x, inputs if products == "blas" else inputs * pitch)
             z = scratch if phases == BOTH else offset(tape, k * features * pitch)
             if phases & FORWARD:
-                forward_block(activation, by_blas, plan, params, x, n, live, pitch, z)
+                forward_block(activation, products, plan, params, x, n, live, pitch, z, column)
             if phases & BACKWARD:
                 total += backward_block(
-                    activation, loss, by_blas, plan, params, x, y, n, live, pitch, z, scale, errors, gradients
+                    activation, loss, products, plan, params, x, y, n, live, pitch, z, scale, errors, column, gradients
                 )
         gradients[parameters] = total
 
@@ -193,7 +203,7 @@ def chunk_kernel(real, activation, loss, by_blas):
 
 
 @lru_cache
-def chunk(real, activation, loss, by_blas):
-    """Return what compiles the kernel of a chunk and returns its address."""
-    name = f"{real.__name__}_{activation}_{loss.replace('-', '_')}_{'blas' if by_blas else 'tiles'}"
-    return compile_c(chunk_kernel(real, activation, loss, by_blas), name, chunk_signature(real), error_model="numpy")
+def chunk(real, activation, loss, products):
+    """Return what compiles the kernel of a chunk and returns its address; products are by tiles, rows or blas."""
+    name = f"{real.__name__}_{activation}_{loss.replace('-', '_')}_{products}"
+    return compile_c(chunk_kernel(real, activation, loss, products), name, chunk_signature(real), error_model="numpy")
