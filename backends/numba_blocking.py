@@ -1,12 +1,5 @@
-"""How numba's kernels cut a batch into blocks of rows: by the network and the number of rows alone, so that sums do not
-depend on the number of threads.
-
-Measured for a step on two cores of an EPYC with AVX-512, lower quartiles, processes in turn. Blocks of 128, 240, 368
-and 480 rows took 8.3, 5.6, 4.2 and 4.1 ms at 32-64-1, n = 2^16. One block and two took 25 and 25 us at 32-64-1,
-n = 192, 56 and 41 at n = 480, 55 and 50 at 64-64-64-1, n = 96, 115 and 84 at n = 240, 29 and 25 at 8-32-1, n = 960.
-Wide layers in 1, 2, 4 and 8 blocks, each product on one thread, took 1.15, 0.80, 0.98 and 1.0 ms at 784-512-10, n = 64,
-4.5, 2.4, 2.6 and 3.7 at n = 256, 18.9, 9.1, 9.9 and 10.8 at n = 1,024, where the BLAS's own threads took 1.6, 3.5 and
-12.3: more blocks than two are for machines of more cores.
+"""How numba's kernels cut a batch into blocks of rows: by the network, the number of rows and the second cache alone, so
+that sums do not depend on the number of threads. ``docs/tuning.md`` has the measurements.
 """
 
 from __future__ import annotations
@@ -16,17 +9,20 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from backends.base import Network
+from backends.caches import second_cache_bytes
 
 REGISTER_PARAMETERS = 36
 """Up to this size LLVM unrolls the register kernels; beyond it they spill and lose to the blocked ones."""
 REGISTER_ROWS = 4096
 
-SMALL_PRODUCT = 1_000_000
-"""OpenBLAS multiplies without packing or threads while rows x inputs x outputs is at most this."""
+TILED_WEIGHTS = 15_625
+"""Layers of at most so many weights are multiplied by tiles; the BLAS packs larger ones for its own."""
 TILE_ROWS = 32
 """Blocks have whole tiles of rows (`numba_tiles.STEP_ROWS`)."""
 LEAST_ROWS, MOST_ROWS = 64, 480
-"""Rows of a block of such products; at 512, a power of two, the rows of a feature-major block share cache sets."""
+"""Rows of a block of such layers, as many as half the second cache holds; at 512, a power of two, the rows of a
+feature-major block share cache sets.
+"""
 FEW_WIDE_ROWS, MOST_WIDE_ROWS = 256, 512
 """Rows of few blocks and of many where a layer is too large for that; the BLAS copies its factors before use."""
 HUGE_ROWS = 4096
@@ -75,12 +71,14 @@ def blocking(network: Network, real: Any) -> Blocking:
     """Return how batches of a network are best cut; ``real`` is the dtype's scalar type."""
     if len(network.sizes) == 3 and network.parameter_count <= REGISTER_PARAMETERS and network.loss == "mse":
         return Blocking("registers", REGISTER_ROWS + 1, REGISTER_ROWS, REGISTER_ROWS, CHUNKS)
-    a_row = network.parameter_count + TANH_WORK * sum(network.sizes[1:-1])
-    split_from = max(SPLIT_ROWS, SPLIT_WORK // a_row)
-    rows = min(SMALL_PRODUCT // _largest(network), MOST_ROWS) // TILE_ROWS * TILE_ROWS
-    if rows >= LEAST_ROWS:
+    work = network.parameter_count + TANH_WORK * sum(network.sizes[1:-1])
+    split_from = max(SPLIT_ROWS, SPLIT_WORK // work)
+    itemsize = np.dtype(real).itemsize
+    if _largest(network) <= TILED_WEIGHTS:
+        a_row = (network.inputs + network.outputs + _scratch_of_a_row(network)) * itemsize
+        rows = max(LEAST_ROWS, min(MOST_ROWS, second_cache_bytes() // 2 // a_row // TILE_ROWS * TILE_ROWS))
         return Blocking("blocks", split_from, rows, rows, CHUNKS)
-    room_bytes = room_length(network, MOST_WIDE_ROWS) * np.dtype(real).itemsize
+    room_bytes = room_length(network, MOST_WIDE_ROWS) * itemsize
     for chunks in (CHUNKS, LEAST_CHUNKS):
         if chunks * room_bytes <= ROOM_BYTES:
             return Blocking("wide", split_from, FEW_WIDE_ROWS, MOST_WIDE_ROWS, chunks)
@@ -91,9 +89,14 @@ def room_length(network: Network, rows: int) -> int:
     """Return how many numbers one chunk needs as scratch, in whole tiles: gradients and loss; for each row its outputs
     and two error terms of the widest layer; one row of the widest layer, inputs included.
     """
-    outputs = network.sizes[1:]
-    parts = network.parameter_count + 1, (sum(outputs) + 2 * max(outputs)) * rows, max(network.sizes)
+    parts = network.parameter_count + 1, _scratch_of_a_row(network) * rows, max(network.sizes)
     return sum(part + -part % TILE_ROWS for part in parts)
+
+
+def _scratch_of_a_row(network: Network) -> int:
+    """Return the numbers of one row that a chunk keeps: all outputs, and two error terms of the widest layer."""
+    outputs = network.sizes[1:]
+    return sum(outputs) + 2 * max(outputs)
 
 
 def _largest(network: Network) -> int:
