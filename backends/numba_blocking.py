@@ -1,5 +1,6 @@
-"""How numba's kernels cut a batch into blocks of rows: by the network, the number of rows and the second cache alone, so
-that sums do not depend on the number of threads. ``docs/tuning.md`` has the measurements.
+"""How numba's kernels cut a batch into blocks of rows: by the network, the number of rows and the second cache alone.
+
+So sums do not depend on the number of threads. ``docs/tuning.md`` has the measurements.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ TILED_WEIGHTS = 15_625
 TILE_ROWS = 32
 """Blocks have whole tiles of rows (`numba_tiles.STEP_ROWS`)."""
 LEAST_ROWS, MOST_ROWS = 64, 480
-"""Rows of a block of such layers, as many as half the second cache holds; at 512, a power of two, the rows of a
+"""Rows of a block of such layers, as many as a part of the second cache holds; at 512, a power of two, the rows of a
 feature-major block share cache sets.
 """
+CACHE_PART = 2.0
+"""Part of the second cache, as its divisor, for the batch and the scratch of one block."""
 FEW_WIDE_ROWS, MOST_WIDE_ROWS = 256, 512
 """Rows of few blocks and of many where a layer is too large for that; the BLAS copies its factors before use."""
 HUGE_ROWS = 4096
@@ -76,7 +79,9 @@ def blocking(network: Network, real: Any) -> Blocking:
     itemsize = np.dtype(real).itemsize
     if _largest(network) <= TILED_WEIGHTS:
         a_row = (network.inputs + network.outputs + _scratch_of_a_row(network)) * itemsize
-        rows = max(LEAST_ROWS, min(MOST_ROWS, second_cache_bytes() // 2 // a_row // TILE_ROWS * TILE_ROWS))
+        rows = max(
+            LEAST_ROWS, min(MOST_ROWS, int(second_cache_bytes() // CACHE_PART) // a_row // TILE_ROWS * TILE_ROWS)
+        )
         return Blocking("blocks", split_from, rows, rows, CHUNKS)
     room_bytes = room_length(network, MOST_WIDE_ROWS) * itemsize
     for chunks in (CHUNKS, LEAST_CHUNKS):

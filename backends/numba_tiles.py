@@ -3,8 +3,7 @@
 Matrices are feature-major, ``[features, pitch]``, of whose ``pitch`` numbers a feature the first ``live`` count, a
 multiple of `STEP_ROWS`; weights are ``[o, i]``. In `multiply` each sum is a number of the result and a vector runs over
 rows. In `add_products` each lane of a sum adds up other rows, and the lanes are added at the end.
-
-Measured against the BLAS by ``tests``: see ``docs/tuning.md``.
+``docs/tuning.md`` compares them with the BLAS.
 """
 
 from llvmlite import ir

@@ -66,6 +66,31 @@ TRIALS = {
         (128, 1, NEVER),
         (("3-2-1", 1 << 14), ("8-32-1", 1 << 14), *MIDDLE, ("784-128-10", 1 << 10)),
     ),
+    "numba-registers": Trial(
+        "numba",
+        "backends.numba_blocking:REGISTER_PARAMETERS",
+        (36, 0),
+        (("3-2-1", 3), ("3-2-1", 1 << 14), ("3-2-1", 1 << 20)),
+    ),
+    "numba-tiles": Trial(
+        "numba",
+        "backends.numba_blocking:TILED_WEIGHTS",
+        (15_625, 0),
+        (("8-32-1", 1 << 18), *MIDDLE, ("120-120-10", 1 << 13)),
+    ),
+    "numba-blocks": Trial(
+        "numba",
+        "backends.numba_blocking:MOST_ROWS",
+        (480, 96, 224, 960),
+        (("8-32-1", 1 << 18), *MIDDLE),
+        {"backends.numba_blocking:CACHE_PART": 0.25},
+    ),
+    "numba-few-rows": Trial(
+        "numba",
+        "backends.numba_backend:FEW_ROWS",
+        (4, 0, 16),
+        tuple((network, rows) for network in ("17-33-3", "64-64-64-1") for rows in (1, 4, 8, 16)),
+    ),
     "torch-blocks": Trial(
         "torch",
         "backends.torch_backend:BLOCK_BYTES[cpu]",

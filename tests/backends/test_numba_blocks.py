@@ -12,6 +12,7 @@ import pytest
 
 import backends
 from backends import Layer, Network
+from backends.caches import USUAL_BYTES, second_cache_bytes
 from backends.conformance import check
 from backends.conformance.cases import Case
 from backends.conformance.determinism import THREAD_VARIABLES
@@ -25,15 +26,29 @@ pytest.importorskip("numba", reason="numba is not installed: pip install -e '.[n
     [
         ("3-2-1", "registers", 4096),
         ("8-32-1", "blocks", 480),
-        ("65-67-9", "blocks", 224),
+        ("65-67-9", "blocks", 448),
         ("784-512-10", "wide", 512),
         ("2000-2000-1", "huge", 4096),
     ],
 )
-def test_wider_layers_have_another_family_of_kernels(network: str, family: str, rows: int) -> None:
-    """Registers, small products, products of one thread, and products that all threads share."""
+def test_wider_layers_have_another_family_of_kernels(
+    network: str, family: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Registers, tiles, products of one thread by the BLAS, and products that all its threads share."""
+    monkeypatch.setattr("backends.numba_blocking.second_cache_bytes", lambda: 1 << 20)
     cut = blocking(Network.parse(network), np.float32)
     assert (cut.family, cut.rows) == (family, rows)
+
+
+def test_blocks_fit_into_the_second_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smaller cache gives shorter blocks, down to a least length; without one that is known it is taken as 1 MiB."""
+    rows = []
+    for size in (1 << 21, 1 << 20, 1 << 19, 1 << 12):
+        monkeypatch.setattr("backends.numba_blocking.second_cache_bytes", lambda size=size: size)
+        rows.append(blocking(Network((64, 64, 64, 1)), np.float32).rows)
+    assert rows == [480, 384, 192, 64]
+    monkeypatch.setattr("backends.caches.CPU", Path("/nowhere"))
+    assert second_cache_bytes.__wrapped__() == USUAL_BYTES
 
 
 @pytest.mark.parametrize("width", range(100, 3000, 100))
