@@ -1,6 +1,8 @@
 """The core benchmarks started by hand: backends one after the other in one process, each proven before it is timed.
 
 No turns, no fresh processes and no stored rows: pytest-benchmark's own table and files are the result.
+
+Tests: `tests/bench/measure/test_core_benchmarks.py`.
 """
 
 from __future__ import annotations

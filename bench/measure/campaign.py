@@ -204,7 +204,7 @@ class _Campaign:
     def _must_stop(self, lap: Sequence[Process]) -> str:
         """Return why the next lap should not begin: it would not fit in the budget, and enough are done."""
         done = lap[0].lap
-        if self.plan.budget_s is None or self.plan.adaptive or done < 2:
+        if self.plan.budget_s is None or (self.plan.adaptive and self.rule) or done < 2:
             return ""
         next_s = adaptive.start_s(self.history, lap)
         next_s += sum(adaptive.cell_s(self.history, lap, cell) for cell in self.plan.cells)

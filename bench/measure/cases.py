@@ -2,6 +2,8 @@
 
 State is threaded through (``params = step(params)``), so that a backend may reuse the memory of what it is given; each
 case keeps its own from one call to the next. Every loop ends by awaiting its work. No clock here.
+
+Tests: `tests/bench/measure/test_timing.py`, `tests/bench/measure/test_campaign.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What is measured: groups, cells and the processes that measure them, and their form in JSON."""
+"""What is measured: groups, cells and the processes that measure them, and their form in JSON.
+
+Tests: `tests/bench/measure/test_plan.py`, `tests/bench/measure/test_campaign.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The line between a process that measures and its parent: records up, turns down. Standard library alone."""
+"""The line between a process that measures and its parent: records up, turns down. Standard library alone.
+
+Tests: `tests/bench/measure/test_campaign.py`.
+"""
 
 from __future__ import annotations
 

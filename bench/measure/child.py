@@ -4,6 +4,8 @@ It is told what to do over the line to its parent (`bench.measure.instructions`)
 before anything heavy is imported, times the import of the framework, and hands over to pytest, which runs the cells of
 `bench.measure.core_benchmarks`. What it measures goes to its parent, one JSON record a line; its parent alone writes
 files. At the top of this module nothing may import numpy, which would falsify the import time.
+
+Tests: `tests/bench/measure/test_campaign.py`.
 """
 
 from __future__ import annotations

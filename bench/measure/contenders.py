@@ -1,4 +1,7 @@
-"""Which backends a measurement is of: those asked for, or all that are here and have what is to be measured."""
+"""Which backends a measurement is of: those asked for, or all that are here and have what is to be measured.
+
+Tests: `tests/bench/cli/test_run.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which status a failure gets. No reporting here."""
+"""Which status a failure gets. No reporting here.
+
+Tests: `tests/bench/measure/test_campaign.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The lock of a run, so that no two processes measure it at once."""
+"""The lock of a run, so that no two processes measure it at once.
+
+Tests: `tests/bench/measure/test_campaign.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a campaign came to: where it is kept, how many processes ended, what failed."""
+"""What a campaign came to: where it is kept, how many processes ended, what failed.
+
+Tests: `tests/bench/measure/test_campaign.py`.
+"""
 
 from __future__ import annotations
 

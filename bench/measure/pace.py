@@ -1,4 +1,7 @@
-"""What processes and cells take each backend here, learnt from earlier runs; guessed until there are some."""
+"""What processes and cells take each backend here, learnt from earlier runs; guessed until there are some.
+
+Tests: `tests/bench/measure/test_budget.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Run the processes of a lap in turns: their environment, their specs, their pipes, their ends.
 
 Nothing is written to the store here; `run_lap` yields what happened, and `bench.measure.campaign` keeps it.
+
+Tests: `tests/bench/measure/test_campaign.py`.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Of each group (network, rows, dtype, device) the first calls of every phase come
 conformance; then the cells, under pytest-benchmark; then conformance of the state that the timed steps left. The rows
 of a group are sent when that last check is done. Before each cell and each turn of rounds the process waits until it is
 its turn.
+
+Tests: `tests/bench/measure/test_campaign.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The table of stored rows as a Parquet or CSV file, written whole or not at all."""
+"""The table of stored rows as a Parquet or CSV file, written whole or not at all.
+
+Tests: `tests/bench/cli/test_run.py`.
+"""
 
 from __future__ import annotations
 

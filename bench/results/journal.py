@@ -1,6 +1,8 @@
 """An append-only JSON Lines file that survives crashes: each record is on disk before the next is measured.
 
 Nothing here knows what the records mean.
+
+Tests: `tests/bench/results/test_results.py`.
 """
 
 from __future__ import annotations
