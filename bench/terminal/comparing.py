@@ -80,7 +80,7 @@ def trust(comparison: Comparison) -> str:
         _precision(comparison.rows),
     ]
     if (chance := comparison.chance) is None:
-        lines.append("No A/A arm in this run, so chance was not measured; add one with run --aa BACKEND.")
+        lines.append("No A/A arm timed these cells, so chance was not measured; see run --aa BACKEND.")
     else:
         lines.append(
             f"A/A: {chance.backend} against itself was called different in {chance.different} of "
