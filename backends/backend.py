@@ -287,7 +287,7 @@ class Backend(ABC):
         return rows_per_step
 
     def checked_order(self, order: ArrayLike, rows: int) -> Array:
-        """Return ``order`` as an array ``[rows]``, or raise `ValueError` if it does not hold every row number once."""
+        """Return a copy of ``order [rows]``, or raise `ValueError` if it does not hold every row number once."""
         found = np.asarray(order)
         if found.dtype.kind not in "iu" or found.shape != (rows,):
             raise ValueError(
@@ -295,7 +295,7 @@ class Backend(ABC):
             )
         if found.min() < 0 or found.max() >= rows or not np.bincount(found, minlength=rows).all():
             raise ValueError(f"an order holds every row number from 0 to {rows - 1} once, got one that does not")
-        return found.astype(np.intp, copy=False)
+        return np.array(found, np.intp)
 
     def trained(self, params: Any, losses: Array, learning_rate: float) -> tuple[Any, Array]:
         """Return what `train` returns, or raise `TrainingDiverged`; every `train` ends with it."""

@@ -9,9 +9,8 @@ activation in one call. What else was tried is in `docs/tuning.md`.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache, wraps
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from torch import Tensor
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.layout import copy_feature_major
 from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation
+from backends.torch_precision import full_precision
 
 BLOCK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 29}
 LEAST_ROWS = 1 << 13
@@ -111,41 +111,6 @@ class Scratch(NamedTuple):
     gradients: Vector
 
 
-def _full_precision(method: Any) -> Any:
-    """Run a method whose products must not be TF32 or bfloat16, whatever the process-wide switches say."""
-
-    @wraps(method)
-    def run(*arguments: Any) -> Any:
-        try:
-            before = torch.get_float32_matmul_precision()
-        except RuntimeError:  # switches of single libraries were set, which this one refuses to sum up
-            with _all_switches_at_ieee():
-                return method(*arguments)
-        if before == "highest":
-            return method(*arguments)
-        torch.set_float32_matmul_precision("highest")
-        try:
-            return method(*arguments)
-        finally:
-            torch.set_float32_matmul_precision(before)
-
-    return run
-
-
-@contextmanager
-def _all_switches_at_ieee() -> Iterator[None]:
-    """Set the switch of each library's products to full precision, and put them back; torch has these from 2.9."""
-    switches = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
-    before = [switch.fp32_precision for switch in switches]
-    try:
-        for switch in switches:
-            switch.fp32_precision = "ieee"
-        yield
-    finally:
-        for switch, was in zip(switches, before, strict=True):
-            switch.fp32_precision = was
-
-
 class TorchBackend(Backend):
     """PyTorch on CPU or CUDA."""
 
@@ -218,7 +183,7 @@ class TorchBackend(Backend):
         x, y = _whole(batch)
         return self._cut(x.index_select(0, rows), y.index_select(1, rows))
 
-    @_full_precision
+    @full_precision
     def forward(self, params: Trained, batch: Batch) -> list[Outputs]:
         tape = [self._empty_outputs(block.x.shape[1]) for block in batch.blocks]
         for block, outputs in zip(batch.blocks, tape, strict=True):
@@ -303,7 +268,7 @@ class TorchBackend(Backend):
             facts["device_name"] = torch.cuda.get_device_name()
         return facts
 
-    @_full_precision
+    @full_precision
     def _gradients(self, params: Trained, batch: Batch, tape: list[Outputs] | None) -> tuple[Tensor, Vector]:
         """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
         total = self._total

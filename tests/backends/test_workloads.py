@@ -328,6 +328,19 @@ def test_reordered_batch_is_the_batch_of_reordered_rows(name, inputs):
 
 
 @pytest.mark.parametrize("name", WITH_MINIBATCHES)
+def test_reorder_takes_an_order_in_any_form(name):
+    """A reversed view, a list and an array that is read-only are orders too."""
+    backend = loaded(name)
+    batch, params = backend.place_batch(INPUTS, CLASS_NUMBERS), backend.place_params(drawn_params(CLASSES))
+    read_only = np.arange(ROWS)
+    read_only.flags.writeable = False
+    expected = backend.outputs(backend.forward(params, batch))[-1]
+    for order, rows in ((np.arange(ROWS)[::-1], slice(None, None, -1)), (list(range(ROWS)), ...), (read_only, ...)):
+        got = backend.outputs(backend.forward(params, backend.reorder(batch, order)))[-1]
+        np.testing.assert_allclose(got, expected[rows], rtol=0, atol=64 * 2.0**-53 * 32)
+
+
+@pytest.mark.parametrize("name", WITH_MINIBATCHES)
 @pytest.mark.parametrize(
     ("order", "text"),
     [
