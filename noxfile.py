@@ -251,9 +251,6 @@ def chromium(session: nox.Session, python: str) -> str:
 def bench(session: nox.Session) -> None:
     """Which backend for which batch on this machine, in some four minutes; flags of `run` after --."""
     bench_command(session, "check", "--quick")  # `run` proves every backend again, on the very cases that it times
-    shown = [shared(session), "-m", "bench", "ceilings", "--show"]
-    if subprocess.run(shown, cwd=ROOT, capture_output=True, check=False).returncode:  # not measured on this machine yet
-        bench_command(session, "ceilings")
     failed = False
     try:
         bench_command(session, "run", *(session.posargs or ["--budget", "190s", "--warm"]))

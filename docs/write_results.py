@@ -28,6 +28,9 @@ RUNS = {"map": "20261125-161950-846b", "limits": "20261125-150045-1461", "limits
 """The stored runs that the documents show."""
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+PICTURE = "8-32-1"
+"""The network of the README's picture."""
+
 JOB = ("--network", "17-33-3", "--batch", "5000", "--steps", "1000")
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -177,7 +180,22 @@ def rendered(text: str) -> str:
     return BLOCK.sub(lambda match: f"{match[1]}{FIGURES[match[2]]()}\n{match[3]}", text)
 
 
+def draw_picture() -> Path:
+    """Draw the map of one network, as the report has it; return the file."""
+    import vl_convert
+
+    from bench.report import figures
+    from bench.report.page import page
+
+    made = page(results.load(results.resolve(RUNS["map"], ROOT / "results")), {}, {})
+    spec = dict(figures.figures(made))[figures.named("map", PICTURE)]
+    path = ROOT / "docs" / "which-backend.svg"
+    path.write_text(vl_convert.vegalite_to_svg(json.dumps({**spec, "config": figures.CONFIG})), encoding="utf-8")
+    return path
+
+
 if __name__ == "__main__":
-    for page in PAGES:
-        page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
-        print(f"written: {page.relative_to(ROOT)}")
+    for path in PAGES:
+        path.write_text(rendered(path.read_text(encoding="utf-8")), encoding="utf-8")
+        print(f"written: {path.relative_to(ROOT)}")
+    print(f"drawn: {draw_picture().relative_to(ROOT)}")
