@@ -5,6 +5,9 @@ from __future__ import annotations
 PHASES = ("place", "forward", "backward", "update", "step", "train")
 """What is timed, in the order in which it is measured."""
 
+DTYPES, DEVICES = ("float32", "float64"), ("cpu", "cuda")
+"""What `backends` offers; here as well, since importing that takes a while."""
+
 OK = "ok"
 STATUSES = (OK, "failed", "crashed", "timeout", "out of memory", "unavailable", "nonconformant")
 """How the measurement of a cell ended."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import document, flags
-from bench.names import PHASES
+from bench.names import DTYPES, PHASES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--phases", type=flags.several(flags.one_of(*PHASES)), metavar="LIST", help=f"{names} (step)")
     parser.add_argument("--networks", type=flags.several(flags.network), metavar="LIST", help="such as 3-2-1,8-32-1")
     parser.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
-    parser.add_argument("--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST")
+    parser.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST")
     parser.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="only these")
     flags.add_margin(parser, "ratios within it are a tie, such as 5%%")
     parser.add_argument("--force", action="store_true", help="compare also where conditions differ")

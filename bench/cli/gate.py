@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
-from bench.names import SLOWER, UNDECIDED
+from bench.names import DTYPES, SLOWER, UNDECIDED
 
 if TYPE_CHECKING:
     from bench.measure.base_code import BaseCode
@@ -47,7 +47,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.alias(grid, "--backend", "backends", flags.several(flags.name))
     grid.add_argument("--networks", type=flags.several(flags.network), metavar="LIST", help=f"({','.join(NETWORKS)})")
     grid.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
-    grid.add_argument("--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST")
+    grid.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST")
     grid.add_argument("--phases", type=flags.several(flags.name), metavar="LIST", help="(step)")
     grid.add_argument("--threads", type=flags.several(flags.positive), metavar="LIST", help="default: the cores")
     grid.add_argument("--budget", type=flags.seconds, default=BUDGET_S, metavar="TIME", help="for all of it (2min)")

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import CHECK_FAILED, document, flags, messages
+from bench.names import DTYPES
 
 if TYPE_CHECKING:
     from bench.limits.ceilings import Ceilings
@@ -26,9 +27,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--case", action="append", metavar="CASE", help="such as 3-2-1:16384 or 3-2-1:3:train; repeatable"
     )
-    what.add_argument(
-        "--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST", help="default: float32"
-    )
+    what.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST", help="default: float32")
     what.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
     what.add_argument("--no-peers", action="store_true", help="without TensorFlow, Keras, scikit-learn and flax")
     care = parser.add_argument_group("how long")

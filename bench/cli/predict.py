@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench.cli import flags
+from bench.names import DEVICES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +26,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", help="FILE.csv or FILE.parquet (default: CSV on stdout)")
     parser.add_argument("--drop-missing", action="store_true", help="predict nan for rows with missing values")
     parser.add_argument("--backend", metavar="NAME", help="default: chosen")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default cpu")
     flags.add_table_form(parser)
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import flags, messages
+from bench.names import DEVICES, DTYPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +27,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--network", type=flags.network, required=True, metavar="SIZES", help="layer sizes, as 17-33-3")
     job.add_argument("--batch", type=flags.positive, required=True, metavar="ROWS", help="rows of the batch")
     job.add_argument("--steps", type=flags.positive, default=1000, metavar="N", help="of gradient descent (1000)")
-    job.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(float32)")
-    job.add_argument("--device", choices=("cpu", "cuda"), help="default: all that were measured, weighed together")
+    job.add_argument("--dtype", choices=DTYPES, default="float32", help="(float32)")
+    job.add_argument("--device", choices=DEVICES, help="default: all that were measured, weighed together")
     job.add_argument("--threads", type=flags.positive, metavar="N", help="default: each backend's best number")
     job.add_argument("--cache", choices=("warm", "cold"), default="warm", help="of compiled code (warm)")
     job.add_argument("--phase", choices=WORK, default="train", help="forward: inference, with fresh inputs (train)")

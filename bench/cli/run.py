@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
-from bench.names import COMPARISON, PHASES
+from bench.names import COMPARISON, DEVICES, DTYPES, PHASES
 
 if TYPE_CHECKING:
     from bench.measure.outcome import Outcome
@@ -31,10 +31,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     grid.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
     grid.add_argument("--networks", type=flags.several(flags.network), metavar="LIST", help="such as 3-2-1,784-512-10")
     grid.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
-    grid.add_argument(
-        "--dtypes", type=flags.several(flags.one_of("float32", "float64")), metavar="LIST", help="float32,float64"
-    )
-    grid.add_argument("--devices", type=flags.several(flags.one_of("cpu", "cuda")), metavar="LIST", help="cpu,cuda")
+    grid.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST", help="float32,float64")
+    grid.add_argument("--devices", type=flags.several(flags.one_of(*DEVICES)), metavar="LIST", help="cpu,cuda")
     grid.add_argument("--phases", type=flags.several(flags.one_of(*PHASES)), metavar="LIST", help=",".join(PHASES))
     grid.add_argument("--threads", type=flags.several(flags.positive), metavar="LIST", help="default: the cores")
     grid.add_argument("--aa", metavar="BACKEND", help="runs twice, to show chance; 'none' for no such arm")

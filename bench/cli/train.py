@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli import flags
+from bench.names import DEVICES, DTYPES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,8 +60,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     training.add_argument("--seed", type=int, default=0, metavar="N", help="of split and first parameters (default 0)")
     training.add_argument("--backend", metavar="NAME", help="default: chosen, with the reason shown")
-    training.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default float32")
-    training.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+    training.add_argument("--dtype", choices=DTYPES, default="float32", help="default float32")
+    training.add_argument("--device", choices=DEVICES, default="cpu", help="default cpu")
     output = parser.add_argument_group("output")
     output.add_argument("--save", metavar="FILE", help="keep the parameters, for example params.safetensors")
     flags.add_json(output)

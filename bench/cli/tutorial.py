@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bench.cli import flags
+from bench.names import DEVICES
 
 if TYPE_CHECKING:
     from backends import Backend
@@ -21,7 +22,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend", metavar="NAME", help="only this one (default: walk on every one, train on the first)"
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default cpu")
     flags.add_json(parser)
 
 

@@ -25,10 +25,10 @@ from bench.limits.ceilings import Ceiling, Ceilings, load_of, save_of
 from bench.machine import cpus_for, default_threads, fingerprint, machine_id, physical_cores
 from bench.measure.manifest import stored_plan
 from bench.measure.process import environment
+from bench.names import DTYPES
 from bench.results import Run
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")
-DTYPES = ("float32", "float64")
 SECONDS = 0.2
 """How long each probe is repeated; its best time counts, so longer finds a quieter moment, never a slower rate."""
 

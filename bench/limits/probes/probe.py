@@ -29,7 +29,6 @@ PRODUCTS = {
 """Rows, inner size, columns, and whether the left and the right factor are stored transposed."""
 
 BRIEF_PRODUCTS = ("512x4096 * 4096x784 (dW)", "1024x1024 * 1024x1024", "64x64 * 64x16384")
-DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
