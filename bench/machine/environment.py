@@ -15,11 +15,11 @@ PREFIXES = (
 NAMES = ("LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "GLIBC_TUNABLES", "NPROC", "TRITON_INTERPRET")
 
 HARMLESS = re.compile(
-    r"\w+_(HOME|DIR|PATH|ROOT|VERSION|SHA256|LOGS|LOG_LEVEL)"
+    r"\w+_(HOME|DIR|PATH|ROOT|VERSION|SHA256|LOGS|LOG_LEVEL)|KMP_(DUPLICATE_LIB_OK|INIT_AT_FORK)"
     r"|PYTHON(PATH|HOME|STARTUP|UNBUFFERED|IOENCODING|UTF8|WARNINGS|SAFEPATH|NOUSERSITE|BREAKPOINT|_\w+|COERCECLOCALE"
     r"|PYCACHEPREFIX|DONTWRITEBYTECODE|USERBASE|EXECUTABLE|PLATLIBDIR|INSPECT|INTMAXSTRDIGITS)"
 )
-"""Paths, versions and how text is written: they change no speed."""
+"""Paths, versions, how text is written, and what packages set for themselves on import: they change no speed."""
 
 OPENBLAS_WITHOUT_AVX512 = (
     "haswell", "zen", "sandybridge", "bulldozer", "piledriver", "steamroller", "excavator", "nehalem", "prescott",

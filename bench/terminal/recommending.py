@@ -88,7 +88,7 @@ def ledger_table(found: Recommendation) -> Table:
     columns += [("threads", "right")] if threads else []
     columns += [("total", "right"), ("95 %", "right"), ("import", "right"), ("compile", "right")]
     columns += (
-        [("a pass" if found.phase == "forward" else "a step", "right"), ("99 % below", "right")]
+        [("a pass" if found.phase == "forward" else "a step", "right"), ("p99", "right")]
         if places
         else [
             ("place", "right"),

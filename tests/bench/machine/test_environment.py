@@ -22,6 +22,7 @@ def test_variables_that_change_speed_are_recorded_and_others_are_not():
         "PYTHONPATH": "/x",
         "PYTHON_VERSION": "3.11",
         "CUDA_HOME": "/cuda",
+        "KMP_DUPLICATE_LIB_OK": "True",
         "EDITOR": "vi",
     }
     assert environment.speed_variables(given, ours=("OMP_NUM_THREADS",)) == {
