@@ -90,7 +90,8 @@ class Case:
         drawn = KINDS[self.values](_normal(self, rng), rng, dtype)
         params = tuple(Layer(w.astype(dtype), b.astype(dtype)) for w, b in drawn.params)
         x, y = drawn.inputs.astype(dtype), drawn.targets.astype(dtype)
-        return Problem(str(self), params, np.ascontiguousarray(x), np.ascontiguousarray(y), drawn.learning_rate)
+        arrays = np.ascontiguousarray(x), np.ascontiguousarray(y)
+        return Problem(str(self), params, *arrays, drawn.learning_rate, self.network.activation, self.network.loss)
 
 
 def fixed(backend_of: Callable[[Network], Backend], quick: bool = False) -> tuple[Case, ...]:

@@ -9,17 +9,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from backends.base import LOSSES as CONTRACT_LOSSES
 from backends.base import Array
 from backends.conformance import bounds
 from backends.conformance.bounds import Ball, Precision, Sum
-from backends.conformance.elementwise import ACTIVATIONS, LOSSES
+from backends.conformance.elementwise import ACTIVATIONS, LOSSES, Activation
 from backends.conformance.oracle import round_to
 from backends.conformance.subject import Problem
 
 BLOCK = 1 << 13
 """Rows judged at a time."""
-
-HIDDEN, LOSS = ACTIVATIONS["tanh"], LOSSES["mse"]
 
 BallLayer = tuple[Ball, Ball]
 Trajectory = Sequence[tuple[list[BallLayer], Ball]]
@@ -37,18 +36,25 @@ def ball_of_gradients(problem: Problem, params: list[BallLayer], p: Precision) -
     with np.errstate(all="ignore"):
         total = Totals(problem, params, p)
         for _, x, y in blocks(problem, p):
-            total.add(*balls_of_outputs(x, params, p), y)
+            total.add(*balls_of_outputs(x, params, p, hidden_of(problem)), y)
         return total.gradients, total.loss
 
 
-def balls_of_outputs(x: Array, params: list[BallLayer], p: Precision) -> tuple[list[Ball], list[Ball]]:
+def hidden_of(problem: Problem) -> Activation:
+    """Return what the bounds know of a problem's activation."""
+    return ACTIVATIONS[problem.activation]
+
+
+def balls_of_outputs(
+    x: Array, params: list[BallLayer], p: Precision, hidden: Activation = ACTIVATIONS["tanh"]
+) -> tuple[list[Ball], list[Ball]]:
     """Return the inputs and every layer's output, and the slope of each hidden layer, every error carried along."""
     hs, slopes = [Ball(x)], []
     for k, (w, b) in enumerate(params, start=1):
         z = bounds.ball_of_layer(hs[-1], w, b, p)
-        hs.append(z if k == len(params) else HIDDEN.value(z, p))
+        hs.append(z if k == len(params) else hidden.value(z, p))
         if k < len(params):
-            slopes.append(HIDDEN.slope(hs[-1], p, z.exact))
+            slopes.append(hidden.slope(hs[-1], p, z.exact))
     return hs, slopes
 
 
@@ -77,18 +83,20 @@ def balls_of_steps(problem: Problem, steps: int, p: Precision) -> Trajectory:
 class Totals:
     """Loss and gradients, summed over blocks of rows; rows whose error terms are exactly zero may be left out."""
 
-    def __init__(self, problem: Problem, params: list[BallLayer], p: Precision, entries: int | None = None) -> None:
+    def __init__(self, problem: Problem, params: list[BallLayer], p: Precision) -> None:
         self._params, self._p = params, p
-        self._entries = entries or problem.targets.size
+        entries = CONTRACT_LOSSES[problem.loss].mean_over == "entries"
+        self._entries = problem.targets.size if entries else len(problem.inputs)
+        self._rule = LOSSES[problem.loss]
         self._loss: Sum | None = None
         self._gradients: list[tuple[Sum, Sum] | None] = [None for _ in params]
 
     def add(self, hs: list[Ball], slopes: list[Ball], y: Array) -> None:
         """Add one block's share: ``hs`` begins with the inputs, ``slopes`` belong to the hidden layers."""
         p = self._p
-        share = LOSS.share(hs[-1], y, self._entries, p)
+        share = self._rule.share(hs[-1], y, self._entries, p)
         self._loss = self._loss + share if self._loss else share
-        g = LOSS.error_term(hs[-1], y, self._entries, p)
+        g = self._rule.error_term(hs[-1], y, self._entries, p)
         for k in range(len(self._params) - 1, -1, -1):
             weights, biases = bounds.sum_for_weights(g, hs[k], p), bounds.sum_for_biases(g, p)
             before = self._gradients[k]
@@ -100,7 +108,7 @@ class Totals:
     def loss(self) -> Ball:
         """The loss of all rows."""
         assert self._loss is not None
-        return self._loss.ball(self._p.gamma(self._loss.terms + LOSS.roundings))
+        return self._loss.ball(self._p.gamma(self._loss.terms + self._rule.roundings))
 
     @property
     def gradients(self) -> list[BallLayer]:

@@ -106,5 +106,105 @@ def ball_of_mean_square_error_term(predicted: Ball, y: Array, entries: int, p: P
     return replace(ball, reach=max(predicted.reach, ball.largest * max(1.0, entries / 2)))
 
 
-ACTIVATIONS = {"tanh": Activation(ball_of_tanh, ball_of_tanh_slope, 1.0)}
-LOSSES = {"mse": Loss(share_of_mean_square, 5, ball_of_mean_square_error_term)}
+def ball_of_relu(z: Ball, p: Precision) -> Ball:
+    """Return ``max(z, 0)``: exact, as near to the right one as ``z`` is, and zero where all of ``z`` is below."""
+    exact = np.maximum(z.exact, p.arithmetic.array(0.0))
+    radius = np.clip(np.minimum(z.radius, z.exact.astype(np.float64) + z.radius), 0.0, None)
+    return Ball(exact, np.where(np.isnan(radius), z.radius, radius), z.reach)
+
+
+def ball_of_relu_slope(h: Ball, p: Precision, z: Array | None = None) -> Ball:
+    """Return 1 where ``h > 0``, else 0; either where ``z`` may lie on the other side of zero."""
+    at = h.exact if z is None else z
+    open_sides = (h.radius > 0) & ((at <= 0) | (at <= h.radius)) if isinstance(h.radius, np.ndarray) else False
+    exact = p.arithmetic.array((at > 0).astype(np.float64) + 0 * h.magnitude)
+    return Ball(exact, np.broadcast_to(np.where(open_sides, 1.0, 0.0), exact.shape), h.reach)
+
+
+def ball_of_sigmoid(z: Ball, p: Precision) -> Ball:
+    """Return ``1 / (1 + exp(-z))``: its slope is largest nearest to zero; then the relative error of its own."""
+    exp, one = p.arithmetic.exp, p.arithmetic.array(1.0)
+    small = exp(-np.abs(z.exact))
+    h = np.where(z.exact < 0, small, one) / (one + small)
+    nearest = np.exp(-np.clip(z.magnitude - z.radius, 0.0, 700.0))
+    steepest = nearest / (1 + nearest) ** 2
+    return Ball(h, steepest * z.radius * (1 + p.tanh) + p.tanh * magnitude(h) + 2 * p.floor, z.reach)
+
+
+def ball_of_sigmoid_slope(h: Ball, p: Precision, z: Array | None = None) -> Ball:
+    """Return ``h (1 - h)``: ``|h' (1 - h') - h (1 - h)| <= dH (1 + 2 H+)``; ``gamma_3``; another sigmoid's error."""
+    radius = p.gamma(3) * h.size * (1 + h.size) + 2 * p.tanh * h.size + 2 * p.floor
+    return Ball(h.exact * (1 - h.exact), np.asarray(radius + h.radius * (1 + 2 * h.size)), h.reach)
+
+
+def ball_of_identity(z: Ball, p: Precision) -> Ball:
+    """Return ``z``."""
+    return z
+
+
+def ball_of_identity_slope(h: Ball, p: Precision, z: Array | None = None) -> Ball:
+    """Return ones."""
+    return Ball(p.arithmetic.array(np.ones(h.exact.shape)), 0.0, h.reach)
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """The softmax of each row, its logarithm, and what may be wrong of them.
+
+    Attributes:
+        values: ``s = exp(P - max) / sum``.
+        log: its logarithm.
+        relative: error of ``s`` divided by ``s``: of the exponential ``(|P - max| + T) u``, of the sum of ``o`` of them
+            their mean and ``gamma_o``, of the quotient; and ``exp(2 dP) - 1`` of the predictions.
+        absolute: error of the logarithm: the same of the sum, and ``u`` of each difference and of what goes into it.
+    """
+
+    values: Array
+    log: Array
+    relative: Array
+    absolute: Array
+
+
+def softmax(predicted: Ball, p: Precision) -> Softmax:
+    """Return the softmax of predictions."""
+    below = predicted.exact - predicted.exact.max(axis=1, keepdims=True)
+    exponentials = p.arithmetic.exp(below)
+    total = exponentials.sum(axis=1, keepdims=True)
+    log = below - p.arithmetic.log(total)
+    moved = np.broadcast_to(predicted.radius, below.shape).max(axis=1, keepdims=True)
+    single = magnitude(below) * p.whole_unit + p.tanh
+    whole = (magnitude(exponentials) * single).sum(axis=1, keepdims=True) / magnitude(total) + p.gamma(below.shape[1])
+    relative = np.expm1(2 * moved) + single + whole + p.gamma(3)
+    absolute = 2 * moved + whole + p.tanh + p.gamma(2) * (2 * predicted.size + 2 * magnitude(log) + 1)
+    return Softmax(exponentials / total, log, relative, absolute)
+
+
+def share_of_cross_entropy(predicted: Ball, y: Array, entries: int, p: Precision) -> Sum:
+    """Return these rows' share of ``-sum(y log s) / N``, every term being positive; ``sum y`` is about one."""
+    s = softmax(predicted, p)
+    weights = magnitude(y)
+    off = np.abs(magnitude(y.sum(axis=1)) - 1) * predicted.size.max(axis=1)
+    moved = (float((weights * s.absolute).sum()) + 2 * float(off.sum())) / entries
+    exact = np.asarray(-(y * s.log).sum() / entries)
+    size = np.asarray(float((weights * magnitude(s.log)).sum()) / entries)
+    return Sum(exact, size, moved, float(np.count_nonzero(weights)), p.floor * weights.size, predicted.largest)
+
+
+def ball_of_cross_entropy_error_term(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
+    """Return ``g = (s - y) / N``: the error of ``s``, a subtraction, a division (a product with ``1 / N``)."""
+    s = softmax(predicted, p)
+    g = (s.values - y) / entries
+    moved = s.relative * magnitude(s.values) / entries
+    return Ball(g, np.asarray(p.gamma(3) * (magnitude(g) + moved) + moved + 4 * p.floor), predicted.reach)
+
+
+ACTIVATIONS = {
+    "tanh": Activation(ball_of_tanh, ball_of_tanh_slope, 1.0),
+    "relu": Activation(ball_of_relu, ball_of_relu_slope, math.inf),
+    "sigmoid": Activation(ball_of_sigmoid, ball_of_sigmoid_slope, 1.0),
+    "identity": Activation(ball_of_identity, ball_of_identity_slope, math.inf),
+}
+LOSSES = {
+    "mse": Loss(share_of_mean_square, 5, ball_of_mean_square_error_term),
+    "cross-entropy": Loss(share_of_cross_entropy, 3, ball_of_cross_entropy_error_term),
+}

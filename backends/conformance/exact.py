@@ -154,7 +154,7 @@ def make(network: Network, n: int, dtype: str, name: str) -> Exact:
     terms = int(np.count_nonzero(d))
     scale = factor * 2 / entries
     return Exact(
-        Problem(name, tuple(params), x, hs[-1] - d * d.dtype.type(factor), entries / (2 * odd)),
+        Problem(name, tuple(params), x, hs[-1] - d * d.dtype.type(factor), entries / (2 * odd), network.activation),
         hs,
         terms * factor**2 / entries,
         [(weights.astype(np.float64) * scale, biases.astype(np.float64) * scale) for weights, biases in gradients],

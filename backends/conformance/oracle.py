@@ -35,6 +35,8 @@ class Arithmetic:
         number: turns one Python float into one of its numbers; used with ``object`` alone.
         tanh: element by element.
         cosh: element by element.
+        exp: element by element.
+        log: element by element.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Arithmetic:
     dtype: Any
     tanh: Callable[[Array], Array] = np.tanh
     cosh: Callable[[Array], Array] = np.cosh
+    exp: Callable[[Array], Array] = np.exp
+    log: Callable[[Array], Array] = np.log
     number: Callable[[float], Any] | None = None
 
     def array(self, values: Any) -> Array:
@@ -81,6 +85,8 @@ def multiprecision(bits: int = 113) -> Arithmetic:
         object,
         elementwise(context.tanh),
         elementwise(context.cosh),
+        elementwise(context.exp),
+        elementwise(context.log),
         lambda value: context.mpf(float(value)),
     )
 

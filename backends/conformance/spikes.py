@@ -25,7 +25,7 @@ from backends.base import Array, Backend, Layer, Network, TrainingDiverged
 from backends.conformance import bounds
 from backends.conformance.bounds import Ball, Precision
 from backends.conformance.cases import Case
-from backends.conformance.composed import HIDDEN, BallLayer, Totals, exact_params
+from backends.conformance.composed import BallLayer, Totals, exact_params, hidden_of
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params
@@ -104,7 +104,7 @@ def spike(backend: Backend, n: int, name: str) -> Spiked:
     rows = spike_rows(n, getattr(backend, "block_rows", None), rng)
     y[rows] -= rng.uniform(1, 2, (len(rows), o)).astype(dtype)
     rate = 2.0 ** math.ceil(math.log2(n * o / len(rows) / TINY[dtype]))
-    return Spiked(Problem(name, params, x, y, rate), rows)
+    return Spiked(Problem(name, params, x, y, rate, network.activation), rows)
 
 
 def spike_rows(n: int, block_rows: int | None, rng: np.random.Generator) -> Array:
@@ -129,8 +129,8 @@ def balls_of_spikes(spiked: Spiked, p: Precision) -> tuple[list[BallLayer], Ball
     hs, slopes = [Ball(x)], []
     for w, b in params[:-1]:
         z = bounds.ball_of_layer(hs[-1], w, b, p)
-        hs.append(HIDDEN.value(z, p))
-        slopes.append(HIDDEN.slope(hs[-1], p, z.exact))
+        hs.append(hidden_of(problem).value(z, p))
+        slopes.append(hidden_of(problem).slope(hs[-1], p, z.exact))
     most = _most(problem)
     beside = 2 * most[-1] @ params[-1][0].size.T
     biases = np.broadcast_to(params[-1][1].exact, y.shape)
@@ -158,5 +158,5 @@ def _most(problem: Problem) -> list[Array]:
     most = [np.abs(problem.inputs).max(axis=0).astype(np.float64)]
     for w, b in problem.params[:-1]:
         reached = np.abs(w.astype(np.float64)) @ most[-1] + np.abs(b)
-        most.append(np.minimum(reached, HIDDEN.largest) * (1 + 2.0**-10))
+        most.append(np.minimum(reached, hidden_of(problem).largest) * (1 + 2.0**-10))
     return most

@@ -21,7 +21,6 @@ from backends.base import Array, Backend, TrainingDiverged
 from backends.conformance import bounds
 from backends.conformance.bounds import Ball, Precision
 from backends.conformance.composed import (
-    HIDDEN,
     BallLayer,
     Totals,
     Trajectory,
@@ -29,6 +28,7 @@ from backends.conformance.composed import (
     balls_of_steps,
     blocks,
     exact_params,
+    hidden_of,
 )
 from backends.conformance.judge import Tally
 from backends.conformance.oracle import SMALL_WORK, round_to
@@ -132,7 +132,7 @@ def _judge_outputs(tally: Tally, problem: Problem, outputs: tuple[Array, ...], p
             expected = []
             for tier in tiers:
                 z = bounds.ball_of_layer(h, w, b, tier)
-                expected.append(z if k == len(params) else HIDDEN.value(z, tier))
+                expected.append(z if k == len(params) else hidden_of(problem).value(z, tier))
             got = np.asfortranarray(outputs[k - 1][start : start + len(x)])
             tally.judge("outputs", f"output of layer {k}", got, *expected, first_row=start)
             h = Ball(p.arithmetic.array(got))
@@ -151,7 +151,7 @@ def _judge_backward(
         for start, x, y in blocks(problem, tier):
             rows = slice(start, start + len(x))
             hs = [Ball(x), *(Ball(np.asfortranarray(p.arithmetic.array(h[rows]))) for h in outputs)]
-            total.add(hs, [HIDDEN.slope(h, tier, None) for h in hs[1:-1]], y)
+            total.add(hs, [hidden_of(problem).slope(h, tier, None) for h in hs[1:-1]], y)
         own.append((total.gradients, total.loss))
     _judge_loss_and_gradients(own_tape, got_loss, got, *own)
     if any(finding.status == "fail" for finding in own_tape.findings):

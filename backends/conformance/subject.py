@@ -29,6 +29,8 @@ class Problem:
         inputs: ``[n, inputs]``.
         targets: ``[n, outputs]``.
         learning_rate: as the caller gives it.
+        activation: of the hidden layers.
+        loss: of the network.
     """
 
     name: str
@@ -36,11 +38,13 @@ class Problem:
     inputs: Array
     targets: Array
     learning_rate: float
+    activation: str = "tanh"
+    loss: str = "mse"
 
     @property
     def network(self) -> Network:
-        """The layer sizes."""
-        return Network((self.inputs.shape[1], *(len(biases) for _, biases in self.params)))
+        """The layer sizes, the activation and the loss."""
+        return Network((self.inputs.shape[1], *(len(biases) for _, biases in self.params)), self.activation, self.loss)
 
     @property
     def work(self) -> int:

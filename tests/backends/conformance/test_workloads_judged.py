@@ -1,0 +1,81 @@
+"""Other activations and losses are judged as tanh and the mean squared error are: the right pass, the wrong do not."""
+
+import numpy as np
+import pytest
+
+import backends
+from backends import Layer, Momentum, Network
+from backends.conformance import Report, check_cell
+from backends.numpy_backend import NumpyBackend
+
+WORKLOADS = ("5-9-7-3/relu", "5-9-7-3/sigmoid", "5-9-3/identity", "5-9-4/cross-entropy", "5-9-7-4/relu/cross-entropy")
+
+
+def judged(backend: backends.Backend, rows: int = 60) -> Report:
+    """Return the report of a drawn cell."""
+    rng = np.random.default_rng(11)
+    network = backend.network
+    params = tuple(
+        Layer(rng.standard_normal((o, i)) / np.sqrt(i), rng.standard_normal(o)) for o, i in network.layer_shapes
+    )
+    x, y = rng.standard_normal((rows, network.inputs)), rng.standard_normal((rows, network.outputs))
+    if network.loss == "cross-entropy":
+        y = np.exp(y) / np.exp(y).sum(axis=1, keepdims=True)
+    return check_cell(backend, params, x, y, 0.05)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_right_workloads_pass(backend_name: str, dtype: str, workload: str) -> None:
+    """Each backend that has the activation and the loss stays within its bounds."""
+    network = Network.parse(workload)
+    offered = backends.find(backend_name).capabilities
+    if network.activation not in offered.activations or network.loss not in offered.losses:
+        pytest.skip(f"backend {backend_name!r} does not offer {workload}")
+    report = judged(backends.load(backend_name, network, dtype))
+    assert [(claim.name, claim.where, claim.ratio) for claim in report.failures] == []
+
+
+class Off(NumpyBackend):
+    """Gradients are wrong by a thousandth."""
+
+    name = "off"
+
+    def backward(self, params, batch, tape):
+        loss, gradients = super().backward(params, batch, tape)
+        gradients.flat[:] *= self._real(1.001)
+        return loss, gradients
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_wrong_gradients_are_rejected(dtype: str, workload: str) -> None:
+    """The gradients' own claims fail, and neither outputs nor loss."""
+    failed = [claim.name for claim in judged(Off(Network.parse(workload), dtype)).failures]
+    assert (
+        {"weights gradients", "biases gradients"}
+        <= set(failed)
+        <= {"weights gradients", "biases gradients", "spikes", "exact sums"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("meant", "computed", "claim"),
+    [
+        ("5-9-3/relu", "5-9-3/identity", "outputs"),
+        ("5-9-3/sigmoid", "5-9-3", "outputs"),
+        ("5-9-3/cross-entropy", "5-9-3", "loss"),
+    ],
+)
+def test_another_activation_or_loss_is_rejected(dtype: str, meant: str, computed: str, claim: str) -> None:
+    """A backend that computes another network than it was asked for fails the first claim that this touches."""
+    backend = NumpyBackend(Network.parse(computed), dtype)
+    backend.network = Network.parse(meant)
+    assert claim in [failed.name for failed in judged(backend).failures]
+
+
+def test_updates_of_other_optimisers_are_skipped_and_their_gradients_judged(dtype: str) -> None:
+    """With momentum no bound of an update is known here: those claims have nothing to judge, the others hold."""
+    report = judged(NumpyBackend(Network.parse("5-9-3"), dtype, optimizer=Momentum()))
+    assert report.passed
+    statuses = {claim.name: claim.status for claim in report.claims}
+    assert statuses["weights gradients"] == "pass"
+    assert {statuses[name] for name in ("update", "step", "train", "spikes", "exact sums")} == {"skip"}
