@@ -152,7 +152,8 @@ class NumbaBackend(Backend):
 
     def step(self, params: Trained, batch: Batch, learning_rate: float) -> tuple[Trained, Any]:
         if batch.tiny:  # one call with few arguments, from classes with slots: half a microsecond
-            return params, self._train(params.flat, batch.xy, batch.n, learning_rate, self._loss)
+            rate = learning_rate if type(learning_rate) is float else float(learning_rate)
+            return params, self._train(params.flat, batch.xy, batch.n, rate, self._loss)
         self._steps(params, batch, learning_rate, self._loss)
         return params, self._loss[0]
 
@@ -163,7 +164,7 @@ class NumbaBackend(Backend):
         if rows_per_step is not None and self.checked_rows(rows_per_step, batch.n) < batch.n:
             batch = self._in_parts(batch, rows_per_step)
         if batch.tiny:
-            self._train(params.flat, batch.xy, batch.n, learning_rate, losses)
+            self._train(params.flat, batch.xy, batch.n, float(learning_rate), losses)
         else:
             self._steps(params, batch, learning_rate, losses)
         return self.trained(params, losses, learning_rate)

@@ -16,14 +16,14 @@ TRAIN = """
 import numpy as np, backends
 from backends import Network
 
-def train(text, n):
+def train(text, n, rate=0.01):
     network = Network.parse(text)
     rng = np.random.default_rng(0)
     params = [backends.Layer(rng.normal(size=shape), np.zeros(shape[0])) for shape in network.layer_shapes]
     backend = backends.load("numba", network)
     batch = backend.place_batch(rng.normal(size=(n, network.inputs)), rng.normal(size=(n, network.outputs)))
-    placed, _ = backend.step(backend.place_params(params), batch, 0.01)
-    return backend.train(placed, batch, 0.01, 2)[1]
+    placed, _ = backend.step(backend.place_params(params), batch, rate)
+    return backend.train(placed, batch, rate, 2)[1]
 """
 
 
@@ -38,9 +38,9 @@ def run(code: str, cache: Path, **environment: str) -> str:
 COUNT = """
 from numba.core import event
 
-def compiled(text, n):
+def compiled(text, n, rate=0.01):
     with event.install_recorder("numba:compile") as recorder:
-        train(text, n)
+        train(text, n, rate)
     names = [(e.data["dispatcher"].py_func.__qualname__, e.data["args"]) for _, e in recorder.buffer if e.is_start]
     return names
 
@@ -50,12 +50,15 @@ assert not any("parallel" in name for name, _ in first), first
 assert not compiled("20-40-4", 70)
 assert not compiled("8-16-16-2", 9)
 assert compiled("8-16-16-2", 20_000), "several blocks run on threads"
+assert compiled("3-2-1", 5)
+assert not compiled("3-2-1", 7, np.float32(0.01))
+assert not compiled("3-2-1", 7, 1)
 print("done")
 """
 
 
 def test_second_network_compiles_nothing(tmp_path: Path) -> None:
-    """No kernel is compiled twice, one block needs no loop for threads, and other sizes use the same kernels."""
+    """No kernel is compiled twice, one block needs no loop for threads, and other sizes and rates need no kernel."""
     assert run(COUNT, tmp_path, NUMBA_NUM_THREADS="2") == "done\n"
 
 
