@@ -30,12 +30,12 @@ def runs_for(
     here: list[Run] = []
     anywhere: list[Run] = []
     for device in (job.device,) if job.device else DEVICES:
-        fits = [one for one in stored if _covers(one, job, device)]
-        here += [one for one in reversed(fits) if not elsewhere(one)][:1]
+        fits = [run for run in stored if _covers(run, job, device)]
+        here += [run for run in reversed(fits) if not elsewhere(run)][:1]
         anywhere += fits[-1:]
     if here:
         return tuple(dict.fromkeys(here))
-    return tuple(dict.fromkeys(one for one in anywhere if one.machine == anywhere[0].machine))
+    return tuple(dict.fromkeys(run for run in anywhere if run.machine == anywhere[0].machine))
 
 
 def elsewhere(run: Run) -> str:

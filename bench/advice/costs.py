@@ -207,16 +207,16 @@ def _parts(
 
 def _tail(rows: pd.DataFrame, phase: str, shape: Shape) -> float:
     """Return the 99th percentile of a phase's rounds over their median, at the measured shape that is nearest."""
-    own = rows[rows["phase"] == phase]
+    of_phase = rows[rows["phase"] == phase]
     target = np.array(place_of(shape))
     places = {
         key: np.abs(np.array(place_of(Shape(str(key[0]), int(key[1])))) - target).sum()
-        for key in own.groupby(["network", "batch"]).groups
+        for key in of_phase.groupby(["network", "batch"]).groups
     }
     if not places:
         return math.nan
     network, batch = min(places, key=lambda key: float(places[key]))
-    nearest = own[(own["network"] == network) & (own["batch"] == batch)]
+    nearest = of_phase[(of_phase["network"] == network) & (of_phase["batch"] == batch)]
     ratios = [np.asarray(times, float) / np.median(times) for times in nearest["round_s"] if len(times)]
     return float(np.quantile(np.concatenate(ratios), 0.99)) if ratios else math.nan
 
@@ -264,10 +264,10 @@ def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train"))
     dearer = rows.assign(compile_s=compile_alone_s(rows) + _placing_compile_s(rows))
     process = ["network", "batch", "cache", "run", "process"]
     worst = dearer.groupby(process, sort=False)["compile_s"].max()
-    found: CompileTimes = {}
+    times: CompileTimes = {}
     for (cache, network, batch), seconds in worst.groupby(["cache", "network", "batch"], sort=False):
-        found.setdefault(str(cache), {})[Shape(str(network), int(batch))] = seconds.to_numpy(float)
-    return found
+        times.setdefault(str(cache), {})[Shape(str(network), int(batch))] = seconds.to_numpy(float)
+    return times
 
 
 def _placing_compile_s(rows: pd.DataFrame) -> pd.Series[float]:
@@ -288,7 +288,8 @@ def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
     import pandas as pd
 
     parts = [
-        _alone_in_process(own) for _, own in rows.groupby(["run", "backend", "arm", "process", "cache"], sort=False)
+        _alone_in_process(of_process)
+        for _, of_process in rows.groupby(["run", "backend", "arm", "process", "cache"], sort=False)
     ]
     return pd.concat(parts).reindex(rows.index) if parts else rows["compile_s"]
 

@@ -59,16 +59,21 @@ def standings(
     gaps = logs[:, 1:] - logs[:, :1]
     spread = np.maximum(gaps.std(axis=2), 1e-9)
     against = statistics.weigh(np.median(gaps, axis=2), spread, np.full(spread.shape, 1e4), margin)
-    made = []
+    answers = []
     for place, ranks in enumerate(order.tolist()):
         proven = statistics.verdicts(statistics.Ratios(*(field[place] for field in against)))
-        verdicts = [str(one) if one in ("slower", "tie") else "undecided" for one in proven]
+        verdicts = [str(verdict) if verdict in ("slower", "tie") else "undecided" for verdict in proven]
         ranked = [costs[rank] for rank in ranks]
         decided = outcome(dict(zip([cost.label for cost in ranked], ["fastest", *verdicts], strict=True)))
         figures = (middles, low, high, middles / middles[:, :1])
-        rows = zip(ranked, *(own[place].tolist() for own in figures), [str(decided["outcome"]), *verdicts], strict=True)
-        made.append(([Standing(*row) for row in rows], decided))
-    return made
+        rows = zip(
+            ranked,
+            *(estimates[place].tolist() for estimates in figures),
+            [str(decided["outcome"]), *verdicts],
+            strict=True,
+        )
+        answers.append(([Standing(*row) for row in rows], decided))
+    return answers
 
 
 def decide(costs: Sequence[Cost], steps: int, margin: float) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -144,9 +144,9 @@ class TimeModel:
         covariance = self._covariance(shapes, shapes) - gain @ across.T
         return mean, covariance
 
-    def _covariance(self, one: Sequence[Shape], other: Sequence[Shape]) -> Floats:
+    def _covariance(self, some: Sequence[Shape], others: Sequence[Shape]) -> Floats:
         """Return the covariance of what the first term misses."""
-        return np.asarray(np.outer(self._amplitude(one), self._amplitude(other)) * likeness(one, other))
+        return np.asarray(np.outer(self._amplitude(some), self._amplitude(others)) * likeness(some, others))
 
     def _amplitude(self, shapes: Sequence[Shape]) -> Floats:
         """Return the scatter at some shapes: that of short steps, that of long ones, or between."""
@@ -197,8 +197,8 @@ def _scatter(shapes: Sequence[Shape], log_s: Floats) -> tuple[float, float]:
     for name in names:
         out = networks == name
         rest = [shape for shape, left_out in zip(shapes, out, strict=True) if not left_out]
-        own = [shape for shape, left_out in zip(shapes, out, strict=True) if left_out]
-        errors[out] = log_s[out] - _log_work(own, costs_of_work(rest, log_s[~out]))
+        held_out = [shape for shape, left_out in zip(shapes, out, strict=True) if left_out]
+        errors[out] = log_s[out] - _log_work(held_out, costs_of_work(rest, log_s[~out]))
     errors *= math.sqrt(len(names) / (len(names) - 1))  # few networks show less than all of the scatter
     short = np.array([usual_s(shape) < SHORT_S for shape in shapes])
     return _typical(errors, short), _typical(errors, ~short)
@@ -210,9 +210,9 @@ def _typical(errors: Floats, chosen: NDArray[np.bool_]) -> float:
     return min(max(math.sqrt(float(np.mean(some**2))), LEAST_SCATTER), MOST_SCATTER)
 
 
-def likeness(one: Sequence[Shape], other: Sequence[Shape]) -> Floats:
+def likeness(some: Sequence[Shape], others: Sequence[Shape]) -> Floats:
     """Return how much shapes tell of each other, 0 to 1."""
-    a, b = (np.array([place_of(shape) for shape in shapes]) / REACH for shapes in (one, other))
+    a, b = (np.array([place_of(shape) for shape in shapes]) / REACH for shapes in (some, others))
     distance = np.sqrt(((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2))
     root = math.sqrt(3) * distance  # Matern 3/2: neighbours agree, without the ripples of a Gaussian
     return np.asarray((1 + root) * np.exp(-root))

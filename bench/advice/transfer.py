@@ -119,14 +119,14 @@ class _Factors:
         """Return the log factor of some shapes, and its standard deviation at the target."""
         places = [*shapes, target]
         prior = self._prior(backend, phase, places)
-        own, common = self._residuals(phase, backend), self._residuals(phase, None)
-        observed = own or common
+        of_backend, common = self._residuals(phase, backend), self._residuals(phase, None)
+        observed = of_backend or common
         if not observed:
             return prior[:-1], math.hypot(COMMON, OWN) if np.allclose(self._rates, 1) else math.hypot(OWN, LOCAL) + 0.1
         at = [shape for shape, _ in observed]
         residual = np.array([value for _, value in observed])
         known = _covariance(at, at) + NOISE**2 * np.eye(len(at))
-        if not own:
+        if not of_backend:
             known += OWN**2 * np.eye(len(at))
         across = _covariance(places, at)
         gain = np.linalg.solve(known, across.T).T
@@ -152,19 +152,19 @@ class _Factors:
         if both.empty:  # another number of threads there: the nearest is the best that is known
             keys.remove("threads")
             both = self._anchors.merge(self._stored, on=keys, suffixes=("", "_then"))
-        own = both[both["phase"] == phase]
-        own = own if backend is None else own[own["backend"] == backend]
-        found = []
-        for cell in own.itertuples():
+        cells = both[both["phase"] == phase]
+        cells = cells if backend is None else cells[cells["backend"] == backend]
+        residuals = []
+        for cell in cells.itertuples():
             shape = Shape(str(cell.network), int(cell.batch))
             prior = float(self._prior(str(cell.backend), phase, [shape])[0])
-            found.append((shape, float(cell.log_s - cell.log_s_then) - prior))
-        return found
+            residuals.append((shape, float(cell.log_s - cell.log_s_then) - prior))
+        return residuals
 
 
-def _covariance(one: Sequence[Shape], other: Sequence[Shape]) -> Floats:
+def _covariance(some: Sequence[Shape], others: Sequence[Shape]) -> Floats:
     """Return the covariance of what the probes miss: a common part, and one of near shapes."""
-    return np.asarray(COMMON**2 + LOCAL**2 * likeness(one, other))
+    return np.asarray(COMMON**2 + LOCAL**2 * likeness(some, others))
 
 
 def _rate_factors(then: Speed, now: Speed) -> Floats:
@@ -189,8 +189,8 @@ def _scaled_lists(lists: pd.Series[object], scale: Floats) -> pd.Series[object]:
     """Return lists of times, each multiplied by its factor; a time that is missing stays so."""
     import pandas as pd
 
-    made = [
+    multiplied = [
         [None if time is None else factor * time for time in times] if isinstance(times, list) else times
         for times, factor in zip(lists, scale, strict=True)
     ]
-    return pd.Series(made, index=lists.index, dtype=object)
+    return pd.Series(multiplied, index=lists.index, dtype=object)

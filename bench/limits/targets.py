@@ -76,7 +76,8 @@ def judge(standings: Sequence[Standing]) -> Iterator[Verdict]:
         for target in TARGETS:
             if dtype != "float32" and target.measure == "seconds":
                 continue
-            measured = [one for one in standings if (one.case, one.dtype, one.role) == (target.case, dtype, "best")]
+            wanted = (target.case, dtype, "best")
+            measured = [standing for standing in standings if (standing.case, standing.dtype, standing.role) == wanted]
             for standing in _chosen(target, measured):
                 yield _verdict(target, standing)
 
@@ -84,7 +85,7 @@ def judge(standings: Sequence[Standing]) -> Iterator[Verdict]:
 def _chosen(target: Target, measured: Sequence[Standing]) -> Sequence[Standing]:
     if target.who == BEST:
         return measured[:1]
-    return [one for one in measured if target.who in (EVERY, one.backend)]
+    return [standing for standing in measured if target.who in (EVERY, standing.backend)]
 
 
 def _verdict(target: Target, standing: Standing) -> Verdict:

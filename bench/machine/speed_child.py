@@ -52,17 +52,17 @@ def software() -> str:
 def rates(counts: Sequence[int], seconds: float) -> dict[str, dict[str, float]]:
     """Return the best rate of each kind of work, by number of threads and kind; calls from Python with one thread."""
     work = list(kinds(max(counts)))
-    tasks = [(count, one) for count in counts for one in work if count == counts[0] or one.kind != "calls"]
+    tasks = [(count, task) for count in counts for task in work if count == counts[0] or task.kind != "calls"]
     least_s = [[float("inf")] * count for count, _ in tasks]
     with ThreadPoolExecutor(max(counts)) as pool:
         for _ in range(PASSES):
             for number, (count, task) in enumerate(tasks):
                 again_s = least_times_s(task.call, count, seconds / (PASSES * len(tasks)), pool)
                 least_s[number] = list(map(min, least_s[number], again_s))
-    found: dict[str, dict[str, float]] = {}
+    best: dict[str, dict[str, float]] = {}
     for (count, task), times_s in zip(tasks, least_s, strict=True):
-        found.setdefault(str(count), {})[task.kind] = sum(task.amount / time_s for time_s in times_s)
-    return found
+        best.setdefault(str(count), {})[task.kind] = sum(task.amount / time_s for time_s in times_s)
+    return best
 
 
 def least_times_s(call: Call, threads: int, seconds: float, pool: ThreadPoolExecutor) -> list[float]:
