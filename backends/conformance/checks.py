@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from backends.base import Network
+from backends.base import Backend, Network
 from backends.conformance import arrays, determinism, exact, laws, rates, refusals, sign, spikes, state, trajectory
 from backends.conformance.cases import Case, fixed, fixed_for, large_of
 from backends.conformance.drawn import DRAWS, DRAWS_THAT_COMPILE, drawn
 from backends.conformance.report import Claim, Finding, Report, summarise
 from backends.conformance.stages import judge_stages, judge_step
-from backends.conformance.subject import Subject
+from backends.conformance.subject import Problem, Subject
 
 STAGES = ("outputs", "loss", "weights gradients", "biases gradients", "update")
 
@@ -53,8 +53,11 @@ def _judge_stage(claim: str, subject: Subject, cases: tuple[Case, ...]) -> Itera
 
 
 def _judge_step(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
+    def judge(backend: Backend, problem: Problem) -> list[Finding]:
+        return judge_step(backend, problem, [trajectory.first_step(subject, backend, problem)]).findings
+
     for case in cases:
-        yield from _on_case("step", subject, case, lambda *on: judge_step(*on).findings)
+        yield from _on_case("step", subject, case, judge)
 
 
 def _on_case(claim: str, subject: Subject, case: Case, judge: Callable[..., list[Finding]]) -> list[Finding]:

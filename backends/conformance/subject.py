@@ -6,6 +6,7 @@ import math
 import secrets
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,7 @@ class Subject:
         draws: how many cases are drawn; ``None`` for as many as the backend's compile time allows.
         deep: whether to spend minutes on what has no end: walks of state, drawn shapes.
         judged: what was found on each case that several claims share.
+        expected: what one exact step of each case gives, which several claims share.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Subject:
     draws: int | None = None
     deep: bool = False
     judged: dict[str, list[Finding]] = field(default_factory=dict)
+    expected: dict[str, Any] = field(default_factory=dict)
     _instances: dict[Network, Backend] = field(default_factory=dict)
 
     @property
