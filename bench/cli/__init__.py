@@ -103,8 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _search_here_last() -> None:
     """Look for modules in the current folder last: it may hold a backend, and its ``statistics.py`` hides no other."""
     here = os.getcwd() if os.path.isdir(".") else None
-    if here is None:
-        return
+    if here is None or os.path.realpath(here) == os.path.realpath(f"{__file__}/../../.."):
+        return  # in a checkout, where `backends` has to come from the same place as `bench`
     if sys.path and sys.path[0] in ("", here) and not _from_environment(here):
         del sys.path[0]
     if here not in sys.path:

@@ -124,6 +124,16 @@ def test_modules_of_the_current_folder_hide_no_other(folder: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_a_checkout_goes_before_what_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the checkout's own folder both packages come from there; any other folder is searched last."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    for folder, expected in ((CHECKOUT, [str(CHECKOUT), "installed"]), (tmp_path, ["installed", str(tmp_path)])):
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "path", [str(folder), "installed"])
+        cli._search_here_last()
+        assert sys.path == expected
+
+
 def test_pytest_finds_a_backend_in_the_current_folder(folder: Path) -> None:
     """The kit under pytest looks there as the command line does."""
     (folder / "mine.py").write_text("from backends.numpy_backend import NumpyBackend as Mine")
