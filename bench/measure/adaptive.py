@@ -83,7 +83,10 @@ def start_s(history: History, processes: Sequence[Process]) -> float:
 
 
 def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: Open, left_s: float) -> Tasks:
-    """Return the tasks of a lap over open cells: those that fit, each a little longer where time is left."""
+    """Return the tasks of a lap over open cells: those that fit, each a little longer where time is left.
+
+    Opening a group (its load, first calls and proof) is in what the first of its cells took.
+    """
     wanted = []
     for (cell, threads), contenders in open_cells.items():
         part = [p for p in lap if p.threads == threads and p.backend in contenders and measures(plan, p.arm, cell)]
@@ -91,7 +94,11 @@ def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: O
     chosen: Tasks = {}
     total_s = 0.0
     for _, own_s, cell, part in sorted(wanted, key=lambda want: want[:2]):
-        more_s = own_s + start_s(history, [process for process in part if process not in chosen])
+        new = [process for process in part if process not in chosen]
+        unopened = [p for p in part if not any(other.group == cell.group for other in chosen.get(p, ()))]
+        first = Cell(cell.group, plan.phases[0])
+        opening_s = cell_s(history, unopened, first) if cell != first else 0.0
+        more_s = own_s + opening_s + start_s(history, new)
         if total_s + more_s <= left_s:
             total_s += more_s
             for process in part:
