@@ -3,8 +3,9 @@
 Which cells are open is for a `StoppingRule` to say (`bench.verdicts.stopping`). An open cell is measured on the
 backends that may still be the fastest; those that are proven slower rest. So time goes where the decision is open. A
 lap takes no more open cells than fit into the time that is left; single steps and training come first, and of these
-the cheapest. The second lap cannot know yet what is proven, since one process of each backend shows no scatter: it
-repeats everything but the backends that took over twice as long as the fastest (`FAR`).
+the cheapest. The second lap cannot know yet what is proven, since one process of each backend shows no scatter, and may
+have met a busy machine: it repeats everything, but backends that took over twice as long as the fastest (`FAR`) get the
+least rounds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ Tasks = dict[Process, dict[Cell, float]]
 """By process: seconds of rounds of each of its cells."""
 
 FAR = 2.0
-"""Times the fastest: a backend so far behind is not measured again in the second lap."""
+"""Times the fastest: a backend so far behind gets the least rounds in the second lap."""
+
+LEAST_TIMED_S = 4e-3
 
 PRIORITY = ("step", "train", "forward", "backward", "update", "place")
 LONGEST_AA_S = 0.02
@@ -62,13 +65,13 @@ def tasks(plan: Plan, lap: Sequence[Process], history: History, rule: StoppingRu
         return _of_open(plan, lap, history, rule(history.rows), left_s)
     second = plan.adaptive and lap[0].lap == 1
     near = _near(history) if second else {}
+    least_s = min(LEAST_TIMED_S, plan.effort.timed_s)
     chosen: Tasks = {}
     for process in lap:
         for cell in plan.cells:
-            if measures(plan, process.arm, cell) and process.backend in near.get(
-                (cell, process.threads), plan.backends
-            ):
-                chosen.setdefault(process, {})[cell] = plan.effort.timed_s
+            if measures(plan, process.arm, cell):
+                is_near = process.backend in near.get((cell, process.threads), plan.backends)
+                chosen.setdefault(process, {})[cell] = plan.effort.timed_s if is_near else least_s
     return _spared(plan, chosen, history, left_s) if second else chosen
 
 

@@ -17,8 +17,8 @@ MARGIN = 0.9
 FIRST_SHARE = 0.6
 """Of an adaptive budget: what its first two laps should take."""
 
-SECOND_SHARE = 0.6
-"""Of a whole lap: what the second takes, without the backends that are far behind."""
+SECOND_SHARE = 0.9
+"""Of a whole lap: what the second takes, with the least rounds for backends that are far behind."""
 
 
 def lap_s(plan: Plan, pace: Pace, first: bool) -> float:
