@@ -22,7 +22,6 @@ from bench.advice.costs import Cost
 from bench.advice.crossover import Change
 from bench.advice.decision import decide
 from bench.advice.job import Job, Work
-from bench.advice.probing import carried_over
 from bench.advice.time_model import CARRIED, ELSEWHERE, MEASURED, Shape
 from bench.advice.transfer import Carried
 from bench.errors import UsageError
@@ -152,7 +151,11 @@ def recommend(
             job.network, job.rows, job.dtype, job.device or "cpu", job.threads, root, phases=job.phases
         )
         chosen = joined(measured, chosen)
-    return from_runs(chosen, job, margin, root, carried_over if probe else None)
+    if not probe:
+        return from_runs(chosen, job, margin, root)
+    from bench.advice.probing import carried_over
+
+    return from_runs(chosen, job, margin, root, carried_over)
 
 
 def from_runs(
