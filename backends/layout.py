@@ -11,9 +11,8 @@ from backends.base import Array
 ALIGNMENT = 64
 """Bytes of a cache line; JAX on a CPU takes over a numpy array without a copy where it starts on one."""
 
-_TILED_FEATURES = 9
-"""From here on a plain transposed copy touches each cache line again and again: 5 times slower at 784 features."""
-_TILE_ROWS = 256
+_TILE_BYTES, _LEAST_TILE_ROWS = 1 << 20, 256
+"""A plain transposed copy of a wide table touches each cache line again and again; a tile stays in cache."""
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -31,9 +30,9 @@ def rows_each(n: int, blocks: int) -> int:
 
 
 def copy_feature_major(rows_major: Array, feature_major: Array) -> None:
-    """Copy ``[n, f]`` into ``[f, n]``, a wide table by tiles of rows that stay in cache."""
+    """Copy ``[n, f]`` into ``[f, n]``, by tiles of rows that stay in cache."""
     n, features = rows_major.shape
-    tile = _TILE_ROWS if features >= _TILED_FEATURES else n
+    tile = max(_LEAST_TILE_ROWS, _TILE_BYTES // (features * rows_major.itemsize))
     for start in range(0, n, tile):
         rows = slice(start, start + tile)
         feature_major[:, rows] = rows_major[rows].T
