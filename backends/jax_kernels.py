@@ -13,9 +13,16 @@ from backends import jax_narrow, jax_wide
 from backends.base import Network, Optimizer
 from backends.jax_optimizers import flat, updated
 
-ONE_LOOP = {"xla_cpu_enable_fast_math": True, "xla_cpu_prefer_vector_width": 512}
-"""How XLA compiles the loop over the rows: it may add up in any order, as vectors need, and uses the widest vectors.
-Infinities, NaN, quotients and functions stay as they are.
+ONE_LOOP = {
+    "xla_cpu_enable_fast_math": True,
+    "xla_cpu_fast_math_honor_nans": True,
+    "xla_cpu_fast_math_honor_infs": True,
+    "xla_cpu_fast_math_honor_division": True,
+    "xla_cpu_fast_math_honor_functions": True,
+    "xla_cpu_prefer_vector_width": 512,
+}
+"""How XLA compiles the loop over the rows: it may add up in another order, without which the sums would not be vectors,
+and uses the widest vectors. NaN, infinities, quotients and functions stay exact: the proven bounds hold for any order.
 """
 
 Kernels = dict[str, Callable[..., Any]]

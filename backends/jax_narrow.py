@@ -18,6 +18,7 @@ from jax import lax
 
 from backends.base import Network
 from backends.jax_rules import ACTIVATIONS, Activation, Features, loss_of_rows
+from backends.layout import equal_blocks
 
 Vectors = tuple[jax.Array, ...]
 Layers = list[tuple[tuple[Vectors, ...], Vectors]]
@@ -93,11 +94,11 @@ class Narrow:
     def gradients(self, params: jax.Array, batch: Batch, tape: Tape | None = None) -> tuple[jax.Array, jax.Array]:
         """Return the loss and its gradients, one vector; from a tape where there is one."""
         n = batch.x.shape[1]
-        blocks = n // self._block_rows
-        whole = blocks * self._block_rows
+        blocks, block_rows = equal_blocks(n, self._block_rows)
+        whole = blocks * block_rows
         sums: list[Vectors] = []
-        for start, count, rows in ((0, blocks, self._block_rows), (whole, 1, n - whole)):
-            if count and rows:
+        for start, count, rows in ((0, blocks, block_rows), (whole, 1, n - whole)):
+            if rows:
                 known = tape and tuple(tuple(_cut(h, start, count, rows) for h in layer) for layer in tape)
                 x, y = _vectors(batch.x, start, count, rows), _vectors(batch.y, start, count, rows)
                 sums.append(self._sums(params, x, y, known, self._network.loss_terms(n)))

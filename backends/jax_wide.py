@@ -19,6 +19,7 @@ from jax import lax
 
 from backends.base import Network
 from backends.jax_rules import ACTIVATIONS, Activation, Features, loss_of_rows
+from backends.layout import equal_blocks
 
 Layers = list[tuple[jax.Array, jax.Array]]
 
@@ -109,15 +110,17 @@ class Wide:
 
     def forward(self, params: jax.Array, batch: Batch) -> Tape:
         """Return every layer's output."""
-        layers, (blocks, rest) = self._layers(params), self._cut(batch)
+        layers, (blocks, rows, rest) = self._layers(params), self._cut(batch)
         whole = None
         if blocks:
-            whole = lax.map(lambda k: self._outputs(layers, self._block(batch, k).x), lax.iota("int32", blocks))
+            whole = lax.map(
+                lambda k: self._outputs(layers, self.rows(batch, lax.mul(k, rows), rows).x), lax.iota("int32", blocks)
+            )
         return Tape(whole, self._outputs(layers, self._rest(batch, rest).x) if rest else None)
 
     def gradients(self, params: jax.Array, batch: Batch, tape: Tape | None = None) -> tuple[jax.Array, jax.Array]:
         """Return the loss and its gradients, one vector; from a tape where there is one."""
-        blocks, rest = self._cut(batch)
+        blocks, rows, rest = self._cut(batch)
         layers, terms = self._layers(params), self._network.loss_terms(batch.y.shape[self.rows_axis])
         total: Any = lax.full((), 0, params.dtype), lax.full_like(params, 0)
         if rest:
@@ -128,7 +131,9 @@ class Wide:
 
             def add(k: Any, total: Any) -> Any:
                 known = [lax.dynamic_index_in_dim(h, k, 0, keepdims=False) for h in tapes]
-                return jax.tree.map(lax.add, total, self._gradients(layers, terms, *self._block(batch, k), known))
+                return jax.tree.map(
+                    lax.add, total, self._gradients(layers, terms, *self.rows(batch, lax.mul(k, rows), rows), known)
+                )
 
             total = lax.fori_loop(0, blocks, add, total)
         return total
@@ -156,19 +161,15 @@ class Wide:
             outputs.append(rule(w, b, outputs[-1] if k else x, known[k] if known else None))
         return outputs
 
-    def _cut(self, batch: Batch) -> tuple[int, int]:
-        """Return how many whole blocks there are, and how many rows are left over."""
+    def _cut(self, batch: Batch) -> tuple[int, int, int]:
+        """Return how many blocks a loop runs over, of how many rows, and how many rows are left over."""
         n = batch.x.shape[self.rows_axis]
-        blocks = n // self._block_rows if n >= 2 * self._block_rows else 0
-        return blocks, n - blocks * self._block_rows
+        blocks, rows = equal_blocks(n, self._block_rows)
+        return (blocks, rows, n - blocks * rows) if blocks > 1 else (0, 0, n)
 
     def rows(self, batch: Batch, start: Any, rows: int) -> Batch:
         """Return ``rows`` rows from ``start`` on."""
         return Batch(*(lax.dynamic_slice_in_dim(array, start, rows, self.rows_axis) for array in batch))
-
-    def _block(self, batch: Batch, k: Any) -> Batch:
-        """Return block ``k``."""
-        return self.rows(batch, lax.mul(k, self._block_rows), self._block_rows)
 
     def _rest(self, batch: Batch, rows: int) -> Batch:
         """Return the last rows."""

@@ -29,6 +29,19 @@ def rows_each(n: int, blocks: int) -> int:
     return rows + -rows % 16
 
 
+def equal_blocks(n: int, rows: int) -> tuple[int, int]:
+    """Return how many blocks to cut ``n`` rows into, and of how many rows: about ``rows``, or down to half of that if
+    then nothing is left over, since a rest is compiled on its own. Fewer than two blocks are not cut.
+    """
+    if n < 2 * rows:
+        return 1, n
+    fewest = -(-n // (rows + rows // 16))  # a little longer costs less than one more
+    for blocks in range(fewest, 2 * fewest):
+        if n % blocks == 0:
+            return blocks, n // blocks
+    return n // rows, rows
+
+
 def copy_feature_major(rows_major: Array, feature_major: Array) -> None:
     """Copy ``[n, f]`` into ``[f, n]``, by tiles of rows that stay in cache."""
     n, features = rows_major.shape
