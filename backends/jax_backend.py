@@ -25,17 +25,19 @@ from backends.jax_rules import ACTIVATIONS, LOSSES
 from backends.jax_wide import Wide
 from backends.layout import aligned_empty, copy_feature_major
 
-NARROW_PARAMETERS, NARROW_ROWS = 128, 1024
-"""Up to this many parameters, and from this many rows on, a network runs as one loop over the rows on a CPU: that takes
-less for each row than matrix products do, and more for each call and each parameter.
+NARROW_PARAMETERS = 128
+"""Up to this many parameters a network runs as one loop over the rows, on a CPU; with more it compiles too long."""
+NARROW_ROWS = 96
+"""From this many rows a parameter on it does: the loop costs more than products do for each call and parameter, and less
+for each row.
 """
 NARROW_BLOCK_ROWS = 2048
 """Rows whose gradients are summed on their own: blocks enough to share among threads, and a sum that rounds less."""
 
 ROW_MAJOR_INPUTS = 32
-"""From this many inputs on, inputs and targets are placed row-major, as they come: the products take as long."""
+"""From this many inputs on, inputs and targets are placed row-major, as they come, for products: they take as long."""
 
-BLOCK_BYTES = 6 << 20
+BLOCK_BYTES = 3 << 20
 LEAST_ROWS, MOST_ROWS = 2048, 65_536
 """On a CPU a batch for matrix products is cut into blocks whose inputs and outputs of all layers take so many bytes, or
 into blocks of so many rows where these would be shorter or longer; a batch of less than two blocks is not cut.
@@ -47,7 +49,7 @@ class JaxBackend(Backend):
 
     name = "jax"
     wide: ClassVar[type[Wide]] = Wide
-    narrow_parameters: ClassVar[int] = NARROW_PARAMETERS
+    one_loop: ClassVar[bool] = True
     block_rows: int
     capabilities = Capabilities(
         devices=("cpu", "cuda"),
@@ -75,8 +77,8 @@ class JaxBackend(Backend):
                 "on a machine with a GPU: pip install -U 'jax[cuda13]', or ask for device 'cpu'"
             ) from error
         _start_compiler()
-        self._narrow = device == "cpu" and network.parameter_count <= self.narrow_parameters
-        self._features_axis = int(network.inputs >= ROW_MAJOR_INPUTS)
+        self._narrow = self.one_loop and device == "cpu" and network.parameter_count <= NARROW_PARAMETERS
+        self._features_axis = int(network.inputs >= ROW_MAJOR_INPUTS and not self._narrow)
         row_bytes = sum(network.sizes) * np.dtype(dtype).itemsize
         self.block_rows = min(max(LEAST_ROWS, BLOCK_BYTES // row_bytes // 16 * 16), MOST_ROWS)
         if self._narrow:
@@ -193,7 +195,8 @@ class JaxBackend(Backend):
 
     def _form(self, rows: int) -> type:
         """Return the form of a batch of so many rows."""
-        return jax_narrow.Batch if self._narrow and rows >= NARROW_ROWS else jax_wide.Batch
+        narrow = self._narrow and rows >= NARROW_ROWS * self.network.parameter_count
+        return jax_narrow.Batch if narrow else jax_wide.Batch
 
     def _rows(self, batch: Any) -> int:
         return int(batch.x.shape[1 - self._features_axis])

@@ -45,4 +45,4 @@ class JaxByHand(JaxBackend):
     name = "jax-by-hand"
     capabilities = replace(JaxBackend.capabilities, activations=("tanh",), losses=("mse",))
     wide = ByHand
-    narrow_parameters = 0
+    one_loop = False

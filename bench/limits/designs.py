@@ -111,6 +111,32 @@ TRIALS = {
     ),
 }
 
+XLA = "backends.jax_backend:"
+TRIALS |= {
+    "jax-one-loop": Trial(
+        "jax",
+        XLA + "NARROW_PARAMETERS",
+        (128, 0),
+        (("3-2-1", 1 << 14), ("3-2-1", 1 << 20), ("4-8-1", 1 << 18), ("10-10-1", 1 << 16)),
+    ),
+    "jax-one-loop-rows": Trial(
+        "jax",
+        XLA + "NARROW_ROWS",
+        (96, 1, NEVER),
+        (("3-2-1", 1 << 9), ("3-2-1", 1 << 11), ("4-8-1", 1 << 12), ("10-10-1", 1 << 12), ("10-10-1", 1 << 14)),
+    ),
+    "jax-one-loop-blocks": Trial(
+        "jax",
+        XLA + "NARROW_BLOCK_ROWS",
+        (1 << 11, 1 << 8, 1 << 9, 1 << 13, 1 << 20),
+        (("3-2-1", 1 << 14), ("3-2-1", 1 << 20), ("4-8-1", 1 << 18)),
+    ),
+    "jax-blocks": Trial("jax", XLA + "BLOCK_BYTES", (3 << 20, 1 << 20, 6 << 20, 12 << 20), (NARROW[1], *MIDDLE)),
+    "jax-row-major": Trial(
+        "jax", XLA + "ROW_MAJOR_INPUTS", (32, 1, NEVER), (NARROW[1], *MIDDLE, ("784-128-10", 1 << 10))
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -198,6 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(variable, str(asked.threads))
+    if hasattr(os, "sched_setaffinity"):  # XLA takes as many threads as it may use cores
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.threads])
     trial = TRIALS[asked.trial]
     if backends.find(trial.backend).capabilities.threads:
         backends.load(trial.backend, Network((1, 1, 1)), threads=asked.threads)

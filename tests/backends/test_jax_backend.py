@@ -18,7 +18,8 @@ jax = pytest.importorskip("jax", reason="jax is not installed: pip install -e '.
 from backends import jax_backend, jax_kernels, jax_narrow, jax_wide  # noqa: E402 - they import jax
 
 NARROW, FEATURE_MAJOR, ROW_MAJOR = "3-2-1", "17-33-3", "40-9-1"
-ROWS = jax_backend.NARROW_ROWS
+ROWS = jax_backend.NARROW_ROWS * Network.parse(NARROW).parameter_count
+"""The fewest rows of a loop over the rows, for 3-2-1; twice as many do for any network here."""
 
 
 @pytest.fixture
@@ -101,7 +102,8 @@ def test_gradients_come_from_grad(monkeypatch: pytest.MonkeyPatch, fresh_kernels
         (NARROW, ROWS - 1, jax_wide.Batch),
         (NARROW, ROWS, jax_narrow.Batch),
         (NARROW, 3 * jax_backend.NARROW_BLOCK_ROWS + 5, jax_narrow.Batch),
-        ("2-3-3-2", ROWS, jax_narrow.Batch),
+        ("2-3-3-2", 3 * ROWS, jax_narrow.Batch),
+        ("40-2-1", 85 * jax_backend.NARROW_ROWS, jax_narrow.Batch),
         (FEATURE_MAJOR, ROWS, jax_wide.Batch),
         (ROW_MAJOR, ROWS, jax_wide.Batch),
     ],
@@ -121,7 +123,7 @@ WORKLOADS = [("3-4-3/relu", None), ("3-4-3/sigmoid/cross-entropy", Momentum()), 
 class Products(jax_backend.JaxBackend):
     """The backend with matrix products for every network."""
 
-    narrow_parameters = 0
+    one_loop = False
 
 
 @pytest.mark.parametrize(("text", "optimizer"), WORKLOADS)
