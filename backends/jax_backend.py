@@ -28,8 +28,8 @@ from backends.layout import aligned_empty, copy_feature_major
 NARROW_PARAMETERS = 128
 """Up to this many parameters a network runs as one loop over the rows, on a CPU; with more it compiles too long."""
 NARROW_ROWS = 96
-"""From this many rows a parameter on it does: the loop costs more than products do for each call and parameter, and less
-for each row.
+"""From this many rows a parameter on it does: the loop costs more than products for each call and each parameter, and
+less for each row.
 """
 NARROW_BLOCK_ROWS = 2048
 """Rows whose gradients are summed on their own: blocks enough to share among threads, and a sum that rounds less."""

@@ -8,6 +8,7 @@ reduction is all that XLA has to compute: one loop, in which every row is read o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import pairwise
@@ -96,37 +97,39 @@ class Narrow:
         n = batch.x.shape[1]
         blocks, block_rows = equal_blocks(n, self._block_rows)
         whole = blocks * block_rows
+        # Of 1 / N the power of two is taken row by row, which rounds nothing, and the rest once at the end.
+        mantissa, exponent = math.frexp(self._network.loss_terms(n))
         sums: list[Vectors] = []
         for start, count, rows in ((0, blocks, block_rows), (whole, 1, n - whole)):
             if rows:
                 known = tape and tuple(tuple(_cut(h, start, count, rows) for h in layer) for layer in tape)
                 x, y = _vectors(batch.x, start, count, rows), _vectors(batch.y, start, count, rows)
-                sums.append(self._sums(params, x, y, known, self._network.loss_terms(n)))
+                sums.append(self._sums(params, x, y, known, 2.0**-exponent))
         *gradients, loss = (
             sums[0] if len(sums) == 1 else (lax.concatenate(parts, 0) for parts in zip(*sums, strict=True))
         )
         stacked = lax.concatenate([lax.reshape(part, (1, part.size)) for part in gradients], 0)
-        return lax.reduce_sum(loss, (0,)), lax.reduce_sum(stacked, (1,))
+        return lax.div(lax.reduce_sum(loss, (0,)), mantissa), lax.div(lax.reduce_sum(stacked, (1,)), mantissa)
 
     def rows(self, batch: Batch, start: Any, rows: int) -> Batch:
         """Return ``rows`` rows from ``start`` on."""
         return Batch(*(lax.dynamic_slice_in_dim(array, start, rows, 1) for array in batch))
 
-    def _sums(self, params: jax.Array, x: Vectors, y: Vectors, known: Tape | None, terms: int) -> Vectors:
+    def _sums(self, params: jax.Array, x: Vectors, y: Vectors, known: Tape | None, scale: float) -> Vectors:
         """Return each gradient, and the loss, summed over each block, ``[blocks]``."""
         layers = self._layers(params, x[0].shape)
-        (_, loss), gradients = jax.value_and_grad(self._loss, has_aux=True)(layers, x, y, known, terms)
+        (_, loss), gradients = jax.value_and_grad(self._loss, has_aux=True)(layers, x, y, known, scale)
         parts = (*jax.tree.leaves(gradients), loss)
         zeros = tuple(lax.full((), 0, params.dtype) for _ in parts)
         sums: Vectors = lax.reduce(parts, zeros, lambda a, b: tuple(map(lax.add, a, b)), (1,))
         return sums
 
     def _loss(
-        self, layers: Layers, x: Vectors, y: Vectors, known: Tape | None, terms: int
+        self, layers: Layers, x: Vectors, y: Vectors, known: Tape | None, scale: float
     ) -> tuple[jax.Array, jax.Array]:
-        """Return the loss of some rows, and that of each."""
+        """Return the sum of the loss of some rows, scaled, and that of each."""
         predicted = self._outputs(layers, x, known)[-1]
-        of_rows = lax.div(self._loss_of_rows(predicted, y), float(terms))
+        of_rows = lax.mul(self._loss_of_rows(predicted, y), scale)
         return lax.reduce_sum(of_rows, (0, 1)), of_rows
 
     def _outputs(self, layers: Layers, x: Vectors, known: Tape | None) -> Tape:
