@@ -13,8 +13,8 @@ import numpy as np
 import psutil
 
 from backends import Network
-from bench.errors import UsageError
-from bench.formats import format_bytes, format_count
+from bench.basics.errors import UsageError
+from bench.basics.formats import format_bytes, format_count
 from bench.machine import control_groups
 from bench.work import batch_bytes
 

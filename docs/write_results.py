@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import results  # noqa: E402 - from this checkout
+from bench.basics.formats import format_count, format_ratio, format_seconds  # noqa: E402
 from bench.cli import main  # noqa: E402
-from bench.formats import format_count, format_ratio, format_seconds  # noqa: E402
 
 RUNS = {"map": "20261125-161950-846b", "limits": "20261125-150045-1461", "limits64": "20261125-151242-de74"}
 """The stored runs that the documents show."""

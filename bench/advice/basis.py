@@ -9,9 +9,9 @@ from backends import DEVICES, available
 from backends.installed import install_command
 from bench import results
 from bench.advice.job import Job
+from bench.basics.names import COMPARISON
 from bench.machine import machine_id, speed
 from bench.machine.speed import Speed
-from bench.names import COMPARISON
 from bench.results import Run
 from bench.verdicts.conditions import unlike_between, unlike_speed
 

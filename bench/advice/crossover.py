@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.advice.costs import Cost
-from bench.names import MARGIN
+from bench.basics.names import MARGIN
 
 Floats = NDArray[np.float64]
 TAILS = (0.025, 0.975)

@@ -10,8 +10,8 @@ import numpy as np
 from bench.advice.costs import compile_s, compile_times, costs
 from bench.advice.decision import standings
 from bench.advice.time_model import Shape
-from bench.formats import format_count
-from bench.names import MARGIN
+from bench.basics.formats import format_count
+from bench.basics.names import MARGIN
 from bench.results import timed
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from backends import Network
 from bench import results
 from bench.advice import transfer
 from bench.advice.job import Job
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
+from bench.basics.names import CASE
 from bench.machine import default_threads, speed
 from bench.machine.speed import Speed
 from bench.measure import budget, campaign, contenders
 from bench.measure.cell import Group
 from bench.measure.plan import Plan, ordered
 from bench.measure.timing import Effort
-from bench.names import CASE
 from bench.results import Run
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from bench.advice.decision import decide
 from bench.advice.job import Job, Work
 from bench.advice.time_model import CARRIED, ELSEWHERE, MEASURED, Shape
 from bench.advice.transfer import Carried
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
+from bench.basics.names import MARGIN
 from bench.machine.environment import as_text, slowdowns, speed_variables
 from bench.measure.process import OWN_VARIABLES
-from bench.names import MARGIN
 from bench.results import Run
 from bench.verdicts.compare import failures
 from bench.verdicts.conditions import busy, refuse, unlike_between, unlike_within

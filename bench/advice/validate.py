@@ -17,7 +17,7 @@ from bench import work
 from bench.advice import costs, recommendation
 from bench.advice.job import Job
 from bench.advice.time_model import MEASURED, Shape
-from bench.names import VALIDATION
+from bench.basics.names import VALIDATION
 from bench.results import Run
 
 if TYPE_CHECKING:

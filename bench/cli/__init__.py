@@ -141,8 +141,8 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
 def _run(args: argparse.Namespace) -> int:
     """Run a parsed command; turn the errors that a person can mend into one line and a status."""
     from backends import BackendUnavailable
+    from bench.basics.errors import UsageError
     from bench.cli import messages
-    from bench.errors import UsageError
     from bench.results.journal import JournalFull
 
     if logging.lastResort:

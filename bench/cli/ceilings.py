@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from bench import machine, results
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
     from bench.limits import ceilings
     from bench.terminal import terminal
 
@@ -70,7 +70,7 @@ def measured(args: argparse.Namespace, known: Ceilings | None, root: Path) -> tu
 
 def table(found: Ceilings) -> object:
     """Return a table with a row for each kind of work, a column for each number of threads."""
-    from bench.formats import counted
+    from bench.basics.formats import counted
     from bench.terminal import terminal
 
     rates: dict[tuple[str, str, str], dict[int, str]] = {}

@@ -52,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
     from rich.text import Text
 
     from backends import available, catalogue
+    from bench.basics.errors import UsageError
+    from bench.basics.files import check_output, write_text
     from bench.cli import CHECK_FAILED, SUCCESS
     from bench.cli.document import show
-    from bench.errors import UsageError
-    from bench.files import check_output, write_text
     from bench.terminal.conformance import format_reports, junit
     from bench.terminal.terminal import console
 
@@ -111,7 +111,7 @@ def _judge_all(
 def _refuse_unknown(name: str) -> None:
     """Refuse a name that no backend has, before any is judged; nothing is imported for it."""
     from backends import catalogue, find
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
 
     if ":" not in name and name not in {entry.name for entry in catalogue()}:
         try:
@@ -122,7 +122,7 @@ def _refuse_unknown(name: str) -> None:
 
 def _asked_cases(args: argparse.Namespace) -> list[str] | None:
     from backends.conformance.cases import Case
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
 
     if args.case is None:
         return None
@@ -136,7 +136,7 @@ def _asked_cases(args: argparse.Namespace) -> list[str] | None:
 
 def _asked_claims(args: argparse.Namespace) -> tuple[str, ...] | None:
     from backends.conformance.checks import RULES
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
 
     asked: tuple[str, ...] | None = args.claim
     for claim in asked or ():

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.basics.names import DTYPES, PHASES
 from bench.cli import document, flags
-from bench.names import DTYPES, PHASES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare and print; always 0, `gate` is the command that fails."""
     from bench import results
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
     from bench.verdicts import compare, conditions
 
     if len(args.runs) > 2:
@@ -85,7 +85,7 @@ def select(frame: pd.DataFrame, args: argparse.Namespace, phases: Sequence[str] 
     Raises:
         UsageError: there is none, or none with a time.
     """
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
 
     usual = ("step",) if (frame["phase"] == "step").any() else tuple(frame["phase"].unique())
     phases = args.phases or phases or usual
@@ -114,7 +114,7 @@ def select(frame: pd.DataFrame, args: argparse.Namespace, phases: Sequence[str] 
 def limits_of(run_: Run, frame: pd.DataFrame, root: Path | None) -> tuple[LimitOf | None, list[str]]:
     """Return the limits of a run, ``None`` without ceilings, and a line for each that its rows have beaten."""
     from backends import Network
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
     from bench.limits import ceilings, corrections
 
     measured, beaten = corrections.of_run(run_, frame, root)

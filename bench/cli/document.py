@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bench.formats import json_ready
+from bench.basics.formats import json_ready
 
 
 def show(document: Any) -> None:

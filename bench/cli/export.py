@@ -28,8 +28,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the file."""
     from bench import results
-    from bench.errors import UsageError
-    from bench.files import check_output
+    from bench.basics.errors import UsageError
+    from bench.basics.files import check_output
     from bench.results.export import write_csv, write_parquet
     from bench.results.rows import MANIFEST, ROWS
     from bench.terminal import terminal
@@ -66,9 +66,9 @@ def flag(form: str) -> str:
 
 def _write_for_dashboard(frame: pd.DataFrame, form: str, path: Path) -> None:
     """Write the rows of one run in a format that dashboards read."""
-    from bench.errors import UsageError
-    from bench.files import write_text
-    from bench.formats import json_ready
+    from bench.basics.errors import UsageError
+    from bench.basics.files import write_text
+    from bench.basics.formats import json_ready
     from bench.results import dashboards
 
     if frame["run"].nunique() > 1:

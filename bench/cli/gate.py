@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.basics.names import DTYPES, SLOWER, UNDECIDED
 from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
-from bench.names import DTYPES, SLOWER, UNDECIDED
 
 if TYPE_CHECKING:
     from bench.measure.base_code import BaseCode
@@ -62,8 +62,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge; return 1 where something is proven slower or was lost."""
-    from bench.errors import UsageError
-    from bench.files import check_output
+    from bench.basics.errors import UsageError
+    from bench.basics.files import check_output
 
     if bool(args.against) == bool(args.baseline):
         raise UsageError("give the base: --against main (measured now, in turns), or --baseline RUN (a stored run)")
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 def _against_run(args: argparse.Namespace) -> int:
     """Hold one stored run against another."""
     from bench import results
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
     from bench.verdicts import conditions, gate
 
     baseline, candidate = results.resolve(args.baseline, args.results), results.resolve(args.candidate, args.results)
@@ -94,9 +94,9 @@ def _against_run(args: argparse.Namespace) -> int:
 def _against_code(args: argparse.Namespace) -> int:
     """Measure the change and its base as two arms of one run, and hold one against the other."""
     from bench import results
+    from bench.basics.names import BASE
     from bench.measure import contenders
     from bench.measure.base_code import base_code
-    from bench.names import BASE
     from bench.verdicts import conditions, gate
 
     dtypes = args.dtypes or ("float32",)
@@ -133,8 +133,8 @@ def _present(dtypes: tuple[str, ...]) -> tuple[str, ...]:
 
 def _measured(args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[str, ...], base: BaseCode) -> Run | None:
     """Measure both sides, with progress; return the run, or ``None`` if it was interrupted."""
+    from bench.basics.names import GATE
     from bench.measure import campaign
-    from bench.names import GATE
     from bench.terminal import terminal
 
     plan = _plan(args, names, dtypes, base)
@@ -186,7 +186,7 @@ def _plan(args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[str, .
 
 def _foreword(plan: Plan, args: argparse.Namespace) -> str:
     """Say what will be measured, and what that should find."""
-    from bench.formats import counted, format_seconds
+    from bench.basics.formats import counted, format_seconds
     from bench.terminal.wrapping import wrap
     from bench.verdicts.gate import expected
 
@@ -208,7 +208,7 @@ def _percent(share: float) -> str:
 
 def _told(args: argparse.Namespace, judged: Gate, sides: str, notes: list[str], facts: dict[str, Any]) -> int:
     """Say the judgement in every form that was asked for; return the exit status."""
-    from bench.files import write_text
+    from bench.basics.files import write_text
     from bench.terminal import gate_report, gating, terminal
 
     repeat = f"python -m bench {shlex.join(sys.argv[1:])}"

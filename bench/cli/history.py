@@ -19,9 +19,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List the steps."""
     from bench import results
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
+    from bench.basics.names import PHASES
     from bench.machine import machine_id
-    from bench.names import PHASES
     from bench.verdicts import history
 
     if args.phase not in PHASES:

@@ -7,8 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from bench.basics.names import DTYPES
 from bench.cli import CHECK_FAILED, document, flags, messages
-from bench.names import DTYPES
 
 if TYPE_CHECKING:
     from bench.limits.ceilings import Ceilings
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _cases(args: argparse.Namespace) -> tuple[LimitCase, ...]:
     from backends import Network
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
     from bench.limits.standings import CASES, QUICK, LimitCase
 
     if not args.case:
@@ -92,11 +92,11 @@ def _cases(args: argparse.Namespace) -> tuple[LimitCase, ...]:
 def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     """Carry out the campaign; return where it is kept."""
     from backends.installed import install_command
+    from bench.basics.names import LIMITS
     from bench.limits import peers, probes
     from bench.limits import standings as limits
     from bench.measure import campaign
     from bench.measure.budget import estimate_s
-    from bench.names import LIMITS
     from bench.terminal import terminal
 
     messages.warn_of_environment()

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench.basics.names import DEVICES
 from bench.cli import flags
-from bench.names import DEVICES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,9 +32,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read parameters and rows, predict, write; return the exit status."""
+    from bench.basics.errors import UsageError
+    from bench.basics.files import check_output, is_replaced
     from bench.cli import SUCCESS
-    from bench.errors import UsageError
-    from bench.files import check_output, is_replaced
     from bench.terminal.terminal import console, format_count
     from bench.training.prediction import predict
     from bench.training.reading import check_known, open_table, read_numbers
@@ -70,7 +70,7 @@ def _as_table(model: TrainedModel, predicted: Floats, empty: bool) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    from bench.formats import printable
+    from bench.basics.formats import printable
     from bench.training.prediction import softmax
 
     shown = printable if sys.stdout.isatty() else str
@@ -94,7 +94,7 @@ def _write(table: pa.Table, path: Path | None) -> None:
     import pyarrow.csv
     import pyarrow.parquet
 
-    from bench.files import replacing
+    from bench.basics.files import replacing
 
     if path is None:
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
@@ -111,7 +111,7 @@ def _score(model: TrainedModel, file: TableFile, predicted: Floats) -> None:
     """Where the table holds the targets as numbers, show how well the predictions fit, on stderr."""
     import numpy as np
 
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
     from bench.terminal.terminal import console, format_count, format_percent, table
     from bench.terminal.training import confusion
     from bench.training.classes import Classes

@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from bench.basics.names import DEVICES, DTYPES
 from bench.cli import flags, messages
-from bench.names import DEVICES, DTYPES
 
 if TYPE_CHECKING:
     from pathlib import Path

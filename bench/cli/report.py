@@ -28,8 +28,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the file and say where."""
     from backends.installed import is_installed
-    from bench.errors import UsageError
-    from bench.files import check_output
+    from bench.basics.errors import UsageError
+    from bench.basics.files import check_output
     from bench.results.rows import MANIFEST, ROWS
 
     if missing := [name for name in NEEDED if not is_installed(name)]:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 def _write_report(args: argparse.Namespace, chosen: list[Run], vega: Vega) -> int:
     """Make the page while the scripts are bundled, write both, and say where."""
     import bench.results
-    from bench.files import write_text
+    from bench.basics.files import write_text
     from bench.limits import corrections
     from bench.report import figures, html
     from bench.report.page import page

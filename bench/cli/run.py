@@ -8,8 +8,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from bench.basics.names import COMPARISON, DEVICES, DTYPES, PHASES
 from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
-from bench.names import COMPARISON, DEVICES, DTYPES, PHASES
 
 if TYPE_CHECKING:
     from bench.measure.outcome import Outcome
@@ -91,7 +91,7 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         BackendUnavailable: a backend was asked for by name and is not here.
     """
     from backends import Network
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
     from bench.machine import default_threads
     from bench.measure import budget, contenders
     from bench.measure import plan as plans
@@ -146,7 +146,7 @@ def _effort(quick: bool, adaptive: bool) -> Effort:
 def _to_resume(args: argparse.Namespace) -> Run:
     """Return the run to go on with: the one named, or the latest comparison that is not complete."""
     from bench import results
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
     from bench.measure import campaign
 
     if args.resume != "latest":

@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.basics.names import DEVICES, DTYPES
 from bench.cli import flags
-from bench.names import DEVICES, DTYPES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,9 +70,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, split, train, score, save; return the exit status."""
     from backends import TrainingDiverged
+    from bench.basics.files import check_output
     from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS
     from bench.cli.document import show
-    from bench.files import check_output
     from bench.terminal.terminal import console
     from bench.training.prediction import score_standardised
     from bench.training.prepare import Request, prepare
@@ -202,7 +202,7 @@ def _conclude(
     save_to: Path | None,
 ) -> None:
     """Show the curve, the scores, what to try next and where the parameters are."""
-    from bench.formats import printable
+    from bench.basics.formats import printable
     from bench.terminal.terminal import curve, format_count, format_number, format_seconds
     from bench.terminal.training import advice, class_scores, confusion, explain_scores, scores, smoothed
     from bench.training.prediction import ClassScore, Score

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from bench.basics.names import DEVICES
 from bench.cli import flags
-from bench.names import DEVICES
 
 if TYPE_CHECKING:
     from backends import Backend

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from bench import results
     from bench.advice import basis, validate
     from bench.advice.job import Job
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
     from bench.terminal import terminal, validating
     from bench.verdicts import conditions
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from backends import Network
-from bench.errors import UsageError
-from bench.files import write_text
+from bench.basics.errors import UsageError
+from bench.basics.files import write_text
 from bench.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from backends import Network
 from bench import results
-from bench.errors import UsageError
-from bench.formats import format_count, format_ratio
+from bench.basics.errors import UsageError
+from bench.basics.formats import format_count, format_ratio
 from bench.limits import ceilings as ceilings_file
 from bench.limits.ceilings import Ceiling, Ceilings, Kind, Limit, limit_s
 from bench.work import bytes_read_written, flop, tanh_count

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.formats import format_count, format_percent, format_ratio, format_seconds
+from bench.basics.formats import format_count, format_percent, format_ratio, format_seconds
 from bench.limits.standings import LimitCase, Standing
 
 Measure = Literal["seconds", "share", "times_peer", "times_idiom"]

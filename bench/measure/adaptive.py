@@ -14,10 +14,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.basics.names import AA
 from bench.measure.cell import Cell, Group, Process
 from bench.measure.estimate import step_s
 from bench.measure.history import History, arm_of
-from bench.names import AA
 
 if TYPE_CHECKING:
     from bench.measure.plan import Plan

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends import catalogue
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder that holds `backends` and `bench`."""

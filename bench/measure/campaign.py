@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, results
+from bench.basics.names import BASE, OK
 from bench.machine.environment import as_text, speed_variables
 from bench.measure import adaptive, budget
 from bench.measure.adaptive import StoppingRule
@@ -33,7 +34,6 @@ from bench.measure.outcome import Outcome, failures
 from bench.measure.pace import Pace
 from bench.measure.plan import Plan
 from bench.measure.process import OWN_VARIABLES, Launch, run_lap
-from bench.names import BASE, OK
 from bench.results import ROWS, Run
 from bench.results.journal import Journal, JournalFull
 
@@ -76,7 +76,7 @@ def measure(
 
     Args:
         plan: what to measure.
-        purpose: why, out of `bench.names.PURPOSES`.
+        purpose: why, out of `bench.basics.names.PURPOSES`.
         budget_s: seconds that the plan is fitted into; it stays as it is without them.
         processes: of each arm, if the budget is not to choose them.
         label: what its author calls it.

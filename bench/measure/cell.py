@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from backends import Network
-from bench.formats import counted
+from bench.basics.formats import counted
 
 
 class Group(NamedTuple):

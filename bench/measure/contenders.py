@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import backends
 from backends.installed import is_installed
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.machine import accelerators, physical_cores
 
 if TYPE_CHECKING:

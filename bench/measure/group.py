@@ -11,12 +11,12 @@ from typing import Any
 
 from backends import Backend, BackendUnavailable, Layer, find, load
 from backends.conformance import Report, check_cell
+from bench.basics.names import OK
 from bench.measure import cases
 from bench.measure.cell import Group
 from bench.measure.failures import classify, told
 from bench.measure.instructions import Instructions
 from bench.measure.timing import Effort, Work, timed_round
-from bench.names import OK
 from bench.problem import Problem, make
 from bench.work import flop, least_bytes
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.basics.names import OK
 from bench.measure.cell import Cell, Group, Process
-from bench.names import OK
 
 Arm = tuple[str, str, int]
 """Backend, arm and threads."""

@@ -23,7 +23,7 @@ from typing import IO, Any
 from backends import DTYPES, BackendUnavailable
 from backends.conformance.checks import RULES
 from backends.conformance.report import Claim, Report
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.measure.failures import classify_exit
 
 MOST_AT_ONCE = 4

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.results import Run
 
 LOCK = ".lock"

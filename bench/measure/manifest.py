@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
-from bench.errors import UsageError
-from bench.files import write_text
+from bench.basics.errors import UsageError
+from bench.basics.files import write_text
 from bench.machine import speed
 from bench.measure.pace import Pace, joined, learn
 from bench.measure.plan import Plan
@@ -39,7 +39,7 @@ def create(plan: Plan, purpose: str, command: Sequence[str] = (), label: str = "
 
     Args:
         plan: what it will measure.
-        purpose: why it is made, out of `bench.names.PURPOSES`.
+        purpose: why it is made, out of `bench.basics.names.PURPOSES`.
         command: the program's arguments, as in `sys.argv`.
         label: what its author calls it.
         root: the folder of all runs; `results_root` by default.

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends import Network
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
+from bench.basics.names import CASE
 from bench.machine import default_threads
 from bench.measure import budget, campaign, contenders
 from bench.measure.estimate import step_s
 from bench.measure.pace import Pace
 from bench.measure.plan import Plan, asked_groups
-from bench.names import CASE
 from bench.results import Run
 
 if TYPE_CHECKING:

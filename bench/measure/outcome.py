@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 
 from bench import results
+from bench.basics.names import OK
 from bench.measure.cell import Cell
-from bench.names import OK
 from bench.results import Run
 
 

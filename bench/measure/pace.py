@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.basics.names import AA, OK
 from bench.measure.cell import Cell
 from bench.measure.estimate import phase_s
 from bench.measure.timing import TURN_S, settling_s
-from bench.names import AA, OK
 
 START_S = 2.0
 """Of a process whose backend was never run here: interpreter, imports, the end."""

@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backends import Network
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
+from bench.basics.names import AA, BASE, PHASES
 from bench.measure.cell import Cell, Group, Process
 from bench.measure.estimate import step_s
 from bench.measure.timing import Effort
 from bench.memory import check_room, room_bytes, shortage
-from bench.names import AA, BASE, PHASES
 from bench.work import flop
 
 NETWORKS = tuple(map(Network.parse, ("3-2-1", "8-32-1", "64-64-64-1", "784-512-10")))
@@ -36,7 +36,7 @@ class Plan:
 
     Attributes:
         groups: what is placed, smaller first, so that what crashes by size crashes last.
-        phases: measured of each group, out of `bench.names.PHASES`.
+        phases: measured of each group, out of `bench.basics.names.PHASES`.
         backends: names, each run in every lap.
         aa: the backend that runs twice; '' for none.
         against: what each backend is held against, as a second arm ``base``: a label of other code; '' for nothing.

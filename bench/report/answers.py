@@ -20,8 +20,8 @@ from bench.advice.costs import CompileTimes, Cost
 from bench.advice.crossover import Change
 from bench.advice.decision import Standing
 from bench.advice.time_model import Shape
-from bench.formats import counted, format_count, format_seconds, interval_s
-from bench.names import MARGIN
+from bench.basics.formats import counted, format_count, format_seconds, interval_s
+from bench.basics.names import MARGIN
 from bench.results import timed
 from bench.terminal.palette import look_of
 

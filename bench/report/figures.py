@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.files import write_bytes, write_text
-from bench.formats import json_ready
+from bench.basics.files import write_bytes, write_text
+from bench.basics.formats import json_ready
 from bench.report import charts
 from bench.report.answers import Card
 from bench.report.exhibits import Exhibit

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from bench.formats import (
+from bench.basics.formats import (
     format_bytes,
     format_count,
     format_number,

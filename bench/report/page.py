@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UsageError
-from bench.formats import format_percent
+from bench.basics.errors import UsageError
+from bench.basics.formats import format_percent
+from bench.basics.names import FASTER, MARGIN, SLOWER
 from bench.limits.peers import short_name
-from bench.names import FASTER, MARGIN, SLOWER
 from bench.report import answers, exhibits, rows
 from bench.report.answers import CHANGE, LINE, Card, Outlook
 from bench.report.html import Page, in_order

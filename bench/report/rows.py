@@ -115,7 +115,7 @@ def limits(cells: pd.DataFrame, ceilings: Mapping[str, Ceilings]) -> pd.DataFram
     import pandas as pd
 
     from backends import Network
-    from bench.errors import UsageError
+    from bench.basics.errors import UsageError
     from bench.limits.ceilings import limit_s
 
     rows: list[dict[str, Any]] = []

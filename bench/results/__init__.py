@@ -5,7 +5,7 @@
 No statistics here, and no formatting.
 """
 
-from bench.names import PHASES, STATUSES
+from bench.basics.names import PHASES, STATUSES
 from bench.results.rows import (
     COLUMNS,
     MANIFEST,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.files import replacing
+from bench.basics.files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from bench.formats import json_ready
+from bench.basics.formats import json_ready
 
 
 class JournalFull(OSError):

@@ -26,8 +26,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.errors import UsageError
-from bench.names import CASE, CERTIFICATE, COMPARISON, LIMITS, OK, VALIDATION
+from bench.basics.errors import UsageError
+from bench.basics.names import CASE, CERTIFICATE, COMPARISON, LIMITS, OK, VALIDATION
 from bench.results.journal import Fault, read
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Run:
 
     @property
     def purpose(self) -> str:
-        """Why it was made, out of `bench.names.PURPOSES`; schema 1 said so in its label."""
+        """Why it was made, out of `bench.basics.names.PURPOSES`; schema 1 said so in its label."""
         return str(self.manifest.get("purpose") or PURPOSE_OF_LABEL.get(self.label, COMPARISON))
 
     @property

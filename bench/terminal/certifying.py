@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.formats import format_count, format_percent
+from bench.basics.formats import format_count, format_percent
 from bench.terminal.terminal import Column, table
 from bench.verdicts import certify, statistics
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.text import Text
 
-from bench.formats import (
+from bench.basics.formats import (
     counted,
     format_count,
     format_number,
@@ -16,7 +16,7 @@ from bench.formats import (
     format_ratio,
     format_seconds,
 )
-from bench.names import FASTEST
+from bench.basics.names import FASTEST
 from bench.terminal.terminal import Column, named, table
 from bench.terminal.versus import versus
 from bench.verdicts.compare import Comparison

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from backends.conformance import Claim, Report
 from backends.conformance.checks import RULES
-from bench.formats import format_number, format_seconds, printable, shortened
+from bench.basics.formats import format_number, format_seconds, printable, shortened
 from bench.terminal.terminal import table
 
 MOST_OF_A_NAME = 24

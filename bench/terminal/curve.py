@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.formats import format_count, format_number
+from bench.basics.formats import format_count, format_number
 from bench.terminal.wrapping import line_width, wrap
 
 LABEL_WIDTH = 9

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from bench.formats import counted, format_seconds
+from bench.basics.formats import counted, format_seconds
 
 if TYPE_CHECKING:
     import pandas as pd

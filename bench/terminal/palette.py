@@ -24,7 +24,9 @@ OTHER_COLOURS = ("#7570d0", "#a17a00", "#c0507f", "#2b8ea6", "#8c6d4f", "#6b8e23
 MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "triangle-right", "triangle-left")
 """Vega's names of the shapes."""
 
-SOLID, DASHED, DOTTED = (1, 0), (6, 3), (2, 2)
+SOLID, DASHED = (1, 0), (6, 3)
+VARIANT_DASHES = ((2, 2), (1, 4), (4, 1), (9, 2))
+"""For the variants of a backend: chosen by a checksum of what the variant is called, so that it never changes."""
 
 
 class Look(NamedTuple):
@@ -56,10 +58,17 @@ def look_of(name: str) -> Look:
         marker = MARKERS[list(BACKEND_COLOURS).index(family)]
         if not what:
             return Look(colour, marker, SOLID, True)
-        return Look(_mixed(colour, "#808080", 0.4), marker, DASHED if what == "idiom" else DOTTED, False)
+        return Look(_mixed(colour, "#808080", 0.4), marker, _dash(what), False)
     checksum = zlib.crc32(name.encode("utf-8", "surrogatepass"))
     colour = OTHER_COLOURS[checksum % len(OTHER_COLOURS)]
     return Look(colour, MARKERS[4 + checksum // len(OTHER_COLOURS) % 4], SOLID, True)
+
+
+def _dash(what: str) -> tuple[int, int]:
+    """Return the dash of an idiom or of a variant."""
+    if what == "idiom":
+        return DASHED
+    return VARIANT_DASHES[zlib.crc32(what.encode("utf-8", "surrogatepass")) % len(VARIANT_DASHES)]
 
 
 def contrast(one: str, other: str) -> float:

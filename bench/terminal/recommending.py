@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.advice.crossover import Change
 from bench.advice.time_model import CARRIED
-from bench.formats import TIME_UNITS, counted, format_count, format_number, format_seconds, interval_s
+from bench.basics.formats import TIME_UNITS, counted, format_count, format_number, format_seconds, interval_s
 from bench.terminal.terminal import Cell, Column, named, table
 
 if TYPE_CHECKING:

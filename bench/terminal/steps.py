@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bench.formats import counted, format_ratio, format_seconds
+from bench.basics.formats import counted, format_ratio, format_seconds
 from bench.terminal.terminal import table
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.formats import format_count, format_seconds
+from bench.basics.formats import format_count, format_seconds
 
 if TYPE_CHECKING:
     import pandas as pd

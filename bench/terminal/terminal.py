@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from bench.formats import (
+from bench.basics.formats import (
     format_bytes,
     format_count,
     format_number,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.advice import validate
-from bench.formats import format_count, format_percent, format_seconds
+from bench.basics.formats import format_count, format_percent, format_seconds
 from bench.terminal.terminal import Column, table
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from bench.formats import format_count
+from bench.basics.formats import format_count
 from bench.terminal.palette import colour_of
 
 MARKS = "ox+*#@%&"

@@ -6,7 +6,7 @@ import re
 import shutil
 import textwrap
 
-from bench.formats import printable
+from bench.basics.formats import printable
 
 WIDTH = 80
 COMMAND = re.compile(r"(?:python -m bench|backprop-bench|pip install)(?: [^\s;]*[^\s;,:)])+")

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench.errors import UsageError
-from bench.formats import format_count
+from bench.basics.errors import UsageError
+from bench.basics.formats import format_count
 from bench.training.files import TableFile
 from bench.training.number_text import PLAIN, Floats, NumberText
 from bench.training.storage import plain

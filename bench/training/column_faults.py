@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bench.errors import UsageError
-from bench.formats import format_count
+from bench.basics.errors import UsageError
+from bench.basics.formats import format_count
 from bench.training.files import TableFile
 from bench.training.number_text import COMMAS, DECIMAL_COMMA, DOUBTFUL_DOTS, DotWatch, Kind
 

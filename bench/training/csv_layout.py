@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.training.form import Form
 
 DELIMITERS = ",;\t|"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.training.number_text import PLAIN
 
 BLOCK_BYTES = 1 << 20

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from bench.errors import UsageError
-from bench.formats import counted
+from bench.basics.errors import UsageError
+from bench.basics.formats import counted
 from bench.training.csv_layout import COMMENT_MARK, Layout, layout_of
 from bench.training.csv_rows import QuoteGuard, encoding_of, first_bytes, whole_lines, without_first_lines
 from bench.training.form import Form

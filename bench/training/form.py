@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 
 CSV_ONLY = ("delimiter", "encoding", "comment", "skip_rows", "units_row")
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backends import Backend, Network, parse_optimizer
-from bench.errors import UsageError
-from bench.formats import counted, format_bytes
+from bench.basics.errors import UsageError
+from bench.basics.formats import counted, format_bytes
 from bench.memory import SPARE, check_room, room_bytes
 from bench.training.classes import Classes, is_text
 from bench.training.form import Form

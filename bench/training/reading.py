@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.training.classes import Classes
 from bench.training.column_faults import ColumnFaults, refuse_faults
 from bench.training.files import TableFile, open_table

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.errors import UsageError
-from bench.formats import counted
+from bench.basics.errors import UsageError
+from bench.basics.formats import counted
 from bench.training.classes import Classes, one_hot
 from bench.training.reading import Table
 from bench.training.standardise import Floats, Standardisation

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends import Backend
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.memory import SPARE, room_bytes
 from bench.training.classes import Classes, one_hot
 from bench.training.files import TableFile

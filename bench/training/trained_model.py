@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from backends import DTYPES, Layer, Network, Params
-from bench.errors import UsageError
-from bench.files import write_bytes
-from bench.formats import json_ready
+from bench.basics.errors import UsageError
+from bench.basics.files import write_bytes
+from bench.basics.formats import json_ready
 from bench.training.standardise import Standardisation
 
 FORMAT = "backprop-bench 1"

@@ -24,7 +24,7 @@ from backends import (
     TrainingDiverged,
 )
 from backends.base import Array
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.problem import initial_params
 from bench.training.standardise import Floats
 from bench.training.watch import Watch

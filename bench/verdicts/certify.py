@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import UsageError
-from bench.names import AA, CERTIFICATE, FASTER, MARGIN, SLOWER, UNDECIDED
+from bench.basics.errors import UsageError
+from bench.basics.names import AA, CERTIFICATE, FASTER, MARGIN, SLOWER, UNDECIDED
 from bench.results import timed
 from bench.verdicts import statistics, stopping
 from bench.verdicts.statistics import CASE, ESTIMATES

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.names import FASTER, MARGIN, SLOWER
+from bench.basics.names import FASTER, MARGIN, SLOWER
 from bench.verdicts import statistics
 from bench.verdicts.pairs import against_fastest, outcome
 from bench.verdicts.statistics import CASE

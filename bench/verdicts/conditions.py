@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError
-from bench.formats import counted
+from bench.basics.errors import UsageError
+from bench.basics.formats import counted
 from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
 from bench.machine.speed import Speed, difference
 from bench.results import timed

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import results
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
+from bench.basics.names import MARGIN, OK, SLOWER, UNDECIDED
 from bench.machine import machine_id
-from bench.names import MARGIN, OK, SLOWER, UNDECIDED
 from bench.verdicts import compare, conditions
 from bench.verdicts.certify import recorded
 from bench.verdicts.statistics import CASE, ESTIMATE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bench.names import MARGIN
+from bench.basics.names import MARGIN
 from bench.verdicts import statistics
 from bench.verdicts.statistics import CASE, Floats
 from bench.verdicts.student import upper_tail

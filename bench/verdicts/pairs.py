@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.names import FASTEST, MARGIN, SLOWER, TIE, UNDECIDED
+from bench.basics.names import FASTEST, MARGIN, SLOWER, TIE, UNDECIDED
 from bench.verdicts import statistics
 from bench.verdicts.statistics import CASE
 

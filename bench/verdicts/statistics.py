@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.names import FASTER, MARGIN, SLOWER, TIE, UNDECIDED
+from bench.basics.names import FASTER, MARGIN, SLOWER, TIE, UNDECIDED
 from bench.results import timed
 from bench.verdicts.student import digamma, inverse_trigamma, quantile, trigamma, upper_tail
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.basics.names import MARGIN, SLOWER, UNDECIDED
 from bench.measure.cell import Cell
-from bench.names import MARGIN, SLOWER, UNDECIDED
 from bench.verdicts.pairs import against_fastest, outcome
 from bench.verdicts.statistics import CASE, cell_estimates
 

@@ -11,7 +11,7 @@ import pytest
 import backends
 from backends import Layer, Network
 from bench import memory
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.machine import system
 from bench.memory import check_room, need_bytes, room_bytes
 

@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from backends.installed import is_installed
-from bench.errors import UsageError
-from bench.formats import counted
+from bench.basics.errors import UsageError
+from bench.basics.formats import counted
+from bench.basics.names import DTYPES
 from bench.limits.ceilings import Ceiling, Ceilings, load_of, save_of
 from bench.machine import cpus_for, default_threads, fingerprint, machine_id, physical_cores
 from bench.measure.manifest import stored_plan
 from bench.measure.process import environment
-from bench.names import DTYPES
 from bench.results import Run
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")

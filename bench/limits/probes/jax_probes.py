@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
+from bench.basics.names import DTYPES
 from bench.limits.probes.probe import PRODUCTS, Probe, factors, products
-from bench.names import DTYPES
 
 
 def probes(threads: int, dtypes: Sequence[str] = DTYPES, brief: bool = False) -> Iterator[Probe]:

@@ -13,8 +13,8 @@ from numba import njit
 
 from backends.base import Array
 from backends.numba_activations import value
+from bench.basics.names import DTYPES
 from bench.limits.probes.probe import Probe, memory, parts, random, repeats, working_sets
-from bench.names import DTYPES
 
 TANH_BLOCK = 1024
 TANH_REPEATS = 4000

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from backends.base import Array
+from bench.basics.names import DTYPES
 from bench.limits.probes.probe import Probe, factors, memory, parts, products, random, repeats, working_sets
-from bench.names import DTYPES
 
 TANH_BLOCK = 32_768
 TANH_REPEATS = 8

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from backends.torch_backend import has_onednn, onednn_linear
+from bench.basics.names import DTYPES
 from bench.limits.probes.probe import Probe, factors, products, random
-from bench.names import DTYPES
 
 TANH_BLOCK = 131_072
 

@@ -9,7 +9,7 @@ import pytest
 from backends import Network
 from bench.advice import costs, recommendation
 from bench.advice.job import Job
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.terminal import recommending
 from tests.bench import synthetic
 

@@ -6,8 +6,8 @@ import json
 
 from bench import results
 from bench.advice import probing
+from bench.basics.names import CASE
 from bench.cli import main
-from bench.names import CASE
 from tests.bench import synthetic
 
 

@@ -13,7 +13,7 @@ from bench.advice import basis, costs, crossover, recommendation, time_model, va
 from bench.advice.costs import Cost
 from bench.advice.job import Job
 from bench.advice.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, TimeModel
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.verdicts import statistics
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from bench import cli
+from bench.basics.errors import UsageError
 from bench.cli import messages
-from bench.errors import UsageError
 
 LONG_PATH = "/a/folder/with-a-name/that-is-long/enough-not-to-fit/into-a-line/of-any-terminal/rows.jsonl"
 

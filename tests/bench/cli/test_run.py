@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.basics.errors import UsageError
 from bench.cli import main
-from bench.errors import UsageError
 from bench.measure import contenders
 
 SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backends import Network
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.limits import probes
 from bench.limits.ceilings import FILE, Ceiling, Ceilings, limit_s, load, save
 from bench.work import flop, least_bytes, tanh_count

@@ -11,8 +11,8 @@ import pytest
 
 import backends
 from bench import machine, results
+from bench.basics.errors import UsageError
 from bench.cli import main
-from bench.errors import UsageError
 from bench.limits import peers
 from bench.limits import standings as limits
 from bench.limits.ceilings import Ceiling, Ceilings

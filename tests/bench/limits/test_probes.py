@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.basics.errors import UsageError
 from bench.cli import main
-from bench.errors import UsageError
 from bench.limits import probes
 from bench.limits.ceilings import Ceiling, load
 from bench.limits.probes import child, probe

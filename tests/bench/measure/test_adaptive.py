@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from backends import Network
+from bench.basics.names import AA, COMPARISON
 from bench.measure import adaptive, campaign, estimate
 from bench.measure.cell import Cell, Group
 from bench.measure.history import History
 from bench.measure.plan import Plan
 from bench.measure.timing import Effort
-from bench.names import AA, COMPARISON
 from bench.results import load
 from bench.verdicts.stopping import open_cells
 

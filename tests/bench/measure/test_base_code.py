@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.measure.base_code import base_code, differing_dependencies
 
 BACKEND = '''

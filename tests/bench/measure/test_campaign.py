@@ -19,13 +19,13 @@ import backends
 from backends import Network
 from backends.conformance.cell import CLAIMS
 from bench import results
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
+from bench.basics.names import AA, CASE, PHASES
 from bench.measure import campaign, child, lock, process
 from bench.measure.cell import Group
 from bench.measure.instructions import Assignment
 from bench.measure.plan import Plan
 from bench.measure.timing import Effort
-from bench.names import AA, CASE, PHASES
 from bench.results.journal import Journal, JournalFull, JournalRemoved
 
 SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`

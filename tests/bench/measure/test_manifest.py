@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from backends import Network
+from bench.basics.names import CASE
 from bench.measure import campaign, manifest
 from bench.measure.cell import Group
 from bench.measure.plan import Plan
-from bench.names import CASE
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 

@@ -6,11 +6,11 @@ import pytest
 
 from backends import Network
 from bench import results
+from bench.basics.errors import UsageError
+from bench.basics.names import CASE
 from bench.cli import main
-from bench.errors import UsageError
 from bench.measure import budget, estimate, measure_case
 from bench.measure.pace import Pace
-from bench.names import CASE
 from tests.bench import synthetic
 
 

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from backends import Network
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
+from bench.basics.names import AA
 from bench.measure import plan
 from bench.measure.cell import Group
 from bench.measure.plan import Plan
-from bench.names import AA
 
 SMALL = Plan(
     (Group(Network((3, 2, 1)), 16, "float32", "cpu"),), ("step", "train"), ("a", "b", "c"), aa="b", processes=4

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.report import html, page, vega
 from bench.report.html import columnar, embedded, short_count
 from tests.bench.report import made_up
@@ -116,5 +116,5 @@ def test_short_count_keeps_to_four_letters(count, short):
     ],
 )
 def test_table_shows_what_the_terminal_shows(value, style, text):
-    """A table writes numbers as `bench.formats` does, with the sign of micro; what is missing is a dash."""
+    """A table writes numbers as `bench.basics.formats` does, with the sign of micro; what is missing is a dash."""
     assert html.shown_as(value, style) == text

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bench import results
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.machine import machine_id
 from bench.measure.manifest import earlier_pace
 from bench.results.journal import Fault, Journal, JournalFull, JournalRemoved, read

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import formats
+from bench.basics import formats
 from bench.terminal import terminal
 from bench.terminal.terminal import console, curve, facts, progress, table
 

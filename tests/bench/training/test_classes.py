@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.terminal.terminal import console
 from bench.terminal.training import confusion
 from bench.training.classes import Classes, is_text, one_hot

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.training import csv_rows
 from bench.training import files as table_files
 from bench.training.reading import check_known, open_table, read_numbers

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.training.reading import Table
 from bench.training.split import split
 from bench.training.standardise import Standardisation

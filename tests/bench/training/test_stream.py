@@ -15,7 +15,7 @@ import pytest
 
 import backends
 from backends import Layer, Network
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.training import stream as streams
 from bench.training.classes import Classes
 from bench.training.files import open_table

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.training import csv_rows
 from bench.training.form import Form
 from bench.training.reading import check_known, open_table, read_numbers

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backends import DTYPES, Layer, Network
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.training.standardise import Standardisation
 from bench.training.trained_model import FORMAT, TrainedModel, load_model, save_model
 

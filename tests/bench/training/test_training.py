@@ -15,7 +15,7 @@ import backends
 import bench
 from backends import Backend, BackendUnavailable, Layer, Network, TrainingDiverged
 from backends.conformance import check_cell
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.training import training
 from bench.training.prediction import predict, score, score_standardised
 from bench.training.standardise import Standardisation

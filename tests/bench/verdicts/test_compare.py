@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.errors import UsageError
-from bench.names import FASTER, FASTEST, SLOWER, TIE, UNDECIDED
+from bench.basics.errors import UsageError
+from bench.basics.names import FASTER, FASTEST, SLOWER, TIE, UNDECIDED
 from bench.verdicts import compare, conditions, statistics
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise

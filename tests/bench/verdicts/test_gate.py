@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.errors import UsageError
+from bench.basics.errors import UsageError
 from bench.verdicts import gate
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.names import FASTER, SLOWER, TIE, UNDECIDED
+from bench.basics.names import FASTER, SLOWER, TIE, UNDECIDED
 from bench.verdicts import statistics
 from bench.verdicts.statistics import CASE
 from tests.bench import synthetic

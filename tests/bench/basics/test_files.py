@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import files
-from bench.errors import UsageError
+from bench.basics import files
+from bench.basics.errors import UsageError
 
 
 def test_a_file_is_replaced_whole_and_keeps_its_permissions(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import sys
 import typing
 
 import backends
-from bench import names, work
+from bench import work
+from bench.basics import names
 
 
 def test_phases_dtypes_and_devices_are_those_of_the_other_packages():
@@ -17,5 +18,5 @@ def test_phases_dtypes_and_devices_are_those_of_the_other_packages():
 
 def test_names_import_the_standard_library_alone(project):
     """Any module may import them: no numpy comes along."""
-    code = "import sys, bench.names; sys.exit('numpy' in sys.modules)"
+    code = "import sys, bench.basics.names; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=project).returncode == 0
