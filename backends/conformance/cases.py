@@ -39,7 +39,7 @@ VALUES_SHAPE = "3-2-1/n=64"
 LARGE_NETWORK = Network((65, 67, 9))
 LARGE_SHAPE = f"{LARGE_NETWORK}/n=2100"
 """Beyond the sizes at which libraries change to other kernels for products and for tanh; nothing a multiple of four."""
-SPARSE_SHAPE = "521-523-541/n=523"
+SPARSE_SHAPE = "389-397-401/n=383"
 """Every dimension is large; as dense as usual, the bounds of its products would hide coarse ones."""
 MANY_BLOCKS = 17
 """More than backends commonly have sums for, so that some blocks are added to what is there."""

@@ -107,7 +107,7 @@ class CoarseSlope(Plain):
 
 
 MILLION, BLOCKS = "3-2-1/n=1048579/normal", "3-2-1/n=65537/normal"
-SPARSE = "521-523-541/n=523/sparse"
+SPARSE = "389-397-401/n=383/sparse"
 SHOWN_BY: dict[type[Plain], str] = {
     DropsTail: MILLION,
     LossWithoutTail: MILLION,
