@@ -73,8 +73,9 @@ def table(head: list[str], rows: list[list[str]], right: int = 0) -> str:
 def answer() -> str:
     """What `recommend` answers for one job, as the terminal shows it."""
     text = said("recommend", *JOB, "--run", RUNS["map"])
-    kept = [line.rstrip() for line in text.splitlines() if not line.startswith(("Note:", "To time", "  it may"))]
-    return "```\n$ python -m bench recommend " + " ".join(JOB) + "\n" + "\n".join(kept).strip() + "\n```"
+    # What follows depends on the machine that writes this page: which commands would say more there.
+    kept = re.split(r"^(?:Note:|To )", text, maxsplit=1, flags=re.MULTILINE)[0].splitlines()
+    return "```\n$ python -m bench recommend " + " ".join(JOB) + "\n" + "\n".join(map(str.rstrip, kept)).strip() + "\n```"
 
 
 def where() -> str:
