@@ -1,4 +1,7 @@
-"""The contract that every backend keeps, and what a backend says of itself. No framework, no clocks, no files."""
+"""The contract that every backend keeps, and what a backend says of itself. No framework, no clocks, no files.
+
+Tests: `tests/backends/test_contract.py`.
+"""
 
 from __future__ import annotations
 

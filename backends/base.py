@@ -40,6 +40,8 @@ keep everything feature-major, ``[features, n]``: the same lines transposed.
 
 The tables hold the same in plain numpy: `backends.functions` has activations and losses, `backends.optimizers` the
 optimisers. `backends.backend` has the contract.
+
+Tests: `tests/backends/test_contract.py`.
 """
 
 from backends.backend import DEVICES, DTYPES, Backend, Capabilities, Scope

@@ -1,4 +1,7 @@
-"""Hold the BLAS to one thread while a backend runs threads of its own: two pools on the same cores slow each other."""
+"""Hold the BLAS to one thread while a backend runs threads of its own: two pools on the same cores slow each other.
+
+Tests: `tests/backends/test_contract.py`, `tests/backends/test_threads.py`.
+"""
 
 from __future__ import annotations
 

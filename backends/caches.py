@@ -1,4 +1,7 @@
-"""The caches of this processor, as far as the system tells."""
+"""The caches of this processor, as far as the system tells.
+
+Tests: `tests/backends/test_numba_blocks.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The errors of this package that callers catch by name."""
+"""The errors of this package that callers catch by name.
+
+Tests: `tests/backends/test_contract.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Host arrays as a backend takes them: checked, row-major, in its dtype."""
+"""Host arrays as a backend takes them: checked, row-major, in its dtype.
+
+Tests: `tests/backends/test_contract.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whether a module can be imported, and the command that installs what is missing. Imports nothing itself."""
+"""Whether a module can be imported, and the command that installs what is missing. Imports nothing itself.
+
+Tests: `tests/backends/test_registry.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The jitted kernels of one network in JAX: forward, backward, update, step and train, loops inside XLA."""
+"""The jitted kernels of one network in JAX: forward, backward, update, step and train, loops inside XLA.
+
+Tests: `tests/backends/test_jax_backend.py`.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ XLA does not fuse a matrix product with what comes before or after it. So the pr
 multiplications and additions of one vector a feature, and every row is given its own copy of the parameters: then
 `jax.value_and_grad` yields the gradients of each row, and one reduction of all of them sums them over the rows. That
 reduction is all that XLA has to compute: one loop, in which every row is read once and only the sums are written.
+
+Tests: `tests/backends/test_jax_backend.py`.
 """
 
 from __future__ import annotations

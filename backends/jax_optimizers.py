@@ -1,6 +1,8 @@
 """The optimisers in JAX: one entry in one table each, and where what they keep is: inside the params.
 
 All parameters are one vector, and so is each moment.
+
+Tests: `tests/backends/test_workloads.py`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Each brings the derivative that `jax.grad` is to take. Losses work on features, of a row each, in
 either form of the arrays: one array ``[features, rows]``, or a vector of rows for each feature. What differs between
 the two is in `Features`.
+
+Tests: `tests/backends/test_workloads.py`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ in cache; a loop adds up their gradients, and what is left over is one more, sho
 
 `jax.value_and_grad` composes the gradient from `layer`, the activation and the loss. Their derivatives are attached by
 `jax.custom_vjp`: without them XLA is given transposed products, which it runs more slowly.
+
+Tests: `tests/backends/test_jax_backend.py`.
 """
 
 from __future__ import annotations

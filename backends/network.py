@@ -1,4 +1,7 @@
-"""The network: its layer sizes, the activation of its hidden layers and its loss. Parameters are one `Layer` each."""
+"""The network: its layer sizes, the activation of its hidden layers and its loss. Parameters are one `Layer` each.
+
+Tests: `tests/backends/test_contract.py`.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Two kinds of kernels share one layout. `numba_registers` holds a whole tiny network in registers; `numba_blocks` takes
 any other. `numba_chunks` runs either, on one thread or on all. Parameters are one vector. No mathematics here.
+
+Tests: `tests/backends/test_numba_blocks.py`.
 """
 
 from __future__ import annotations

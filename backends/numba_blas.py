@@ -1,4 +1,7 @@
-"""The BLAS's matrix product, called from compiled code by its address: it adds to its result, and takes a pitch."""
+"""The BLAS's matrix product, called from compiled code by its address: it adds to its result, and takes a pitch.
+
+Tests: `tests/backends/test_numba_blocks.py`.
+"""
 
 from __future__ import annotations
 

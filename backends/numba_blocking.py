@@ -1,6 +1,8 @@
 """How numba's kernels cut a batch into blocks of rows: by the network, the number of rows and the second cache alone.
 
 So sums do not depend on the number of threads. ``docs/tuning.md`` has the measurements.
+
+Tests: `tests/backends/test_numba_blocks.py`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A kernel is compiled once, as a C function, and called by its address. So neither a second network nor threads compile
 it again, and the loops below are compiled once for all kernels.
+
+Tests: `tests/backends/test_numba_blocks.py`.
 """
 
 from __future__ import annotations

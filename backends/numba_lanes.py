@@ -5,6 +5,8 @@ one instruction. So the same text gives one number or a whole vector register, w
 and LLVM has little left to analyse: compiling costs a fraction of what numba's arrays and vectorised loops cost.
 
 Operations may be contracted (a product and a sum become one FMA) and are never reordered.
+
+Tests: `tests/backends/test_numba_blocks.py`.
 """
 
 from llvmlite import ir

@@ -7,6 +7,8 @@ one after the other, row-major; so are the gradients.
 
 ``reassoc`` lets a sum over rows be kept in lanes; no flag allows assuming away NaN or infinity. An output is computed
 by `multiply_add`, in one order however this or that compilation vectorises its row.
+
+Tests: `tests/backends/test_numba_blocks.py`.
 """
 
 from functools import lru_cache

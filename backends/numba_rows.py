@@ -1,6 +1,8 @@
 """Products for a batch of few rows, one row after the other: lanes run over inputs, since tiles of rows would be empty.
 
 Matrices are those of `numba_tiles`; ``column``, as long as the widest layer, is scratch.
+
+Tests: `tests/backends/test_numba_blocks.py`.
 """
 
 from numba import njit

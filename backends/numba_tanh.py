@@ -2,6 +2,8 @@
 
 The functions of the C library do not vectorise, and llvmlite carries no SVML. The formulas below return NaN for NaN and
 stay within 4 ulp; those of tanh are odd to the bit.
+
+Tests: `tests/backends/test_numba_blocks.py`.
 """
 
 from __future__ import annotations

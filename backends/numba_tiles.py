@@ -4,6 +4,8 @@ Matrices are feature-major, ``[features, pitch]``, of whose ``pitch`` numbers a 
 multiple of `STEP_ROWS`; weights are ``[o, i]``. In `multiply` each sum is a number of the result and a vector runs over
 rows. In `add_products` each lane of a sum adds up other rows, and the lanes are added at the end.
 ``docs/tuning.md`` compares them with the BLAS.
+
+Tests: `tests/backends/test_numba_blocks.py`.
 """
 
 from llvmlite import ir

@@ -4,6 +4,8 @@ The bias is a column of the weights, ``[o, i + 1]``, and each layer's input carr
 ``w x + b`` in one call, and the gradient's product the row sums with it: fewer calls for a small batch, fewer passes
 for a large one. numpy releases the interpreter lock inside its calls, so a large batch runs on a pool of threads, in
 blocks, each in scratch that its thread keeps. What else was tried is in `docs/tuning.md`.
+
+Tests: `tests/backends/test_contract.py`, `tests/backends/test_threads.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """What `numpy_backend` computes in place: each activation, loss and optimiser in one table, line by line as in `base`.
 
 Arrays are feature-major, ``[features, rows]``; ``room`` is scratch of the shape of the first argument.
+
+Tests: `tests/backends/test_workloads.py`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Tensors are feature-major, ``[features, rows]``. torch's own kernels for autograd give an error term times the slope of
 an activation in one pass, and those of its fused optimisers a whole update.
+
+Tests: `tests/backends/test_workloads.py`.
 """
 
 from __future__ import annotations

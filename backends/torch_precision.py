@@ -1,4 +1,7 @@
-"""Products in the full precision of float32, whatever the process has asked torch for."""
+"""Products in the full precision of float32, whatever the process has asked torch for.
+
+Tests: `tests/backends/test_torch_backend.py`.
+"""
 
 from __future__ import annotations
 

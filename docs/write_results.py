@@ -75,7 +75,8 @@ def answer() -> str:
     text = said("recommend", *JOB, "--run", RUNS["map"])
     # What follows depends on the machine that writes this page: which commands would say more there.
     kept = re.split(r"^(?:Note:|To )", text, maxsplit=1, flags=re.MULTILINE)[0].splitlines()
-    return "```\n$ python -m bench recommend " + " ".join(JOB) + "\n" + "\n".join(map(str.rstrip, kept)).strip() + "\n```"
+    shown = "\n".join(map(str.rstrip, kept)).strip()
+    return f"```\n$ python -m bench recommend {' '.join(JOB)}\n{shown}\n```"
 
 
 def where() -> str:

@@ -276,3 +276,16 @@ def test_tracked_files_name_no_folder_of_a_machine(project):
         for found in folder.finditer(path.read_text(errors="replace"))
     }
     assert named == set()
+
+
+def test_every_module_has_a_test_or_names_one(project):
+    """A module of `backends` or `bench` has a test module of its name, or its docstring names test files that exist."""
+    tested = {path.stem.removeprefix("test_") for path in (project / "tests").rglob("test_*.py")}
+    without = []
+    for path in [path for package in ("backends", "bench") for path in sorted((project / package).rglob("*.py"))]:
+        if path.name in ("__init__.py", "__main__.py", "conftest.py") or path.name.startswith("test_"):
+            continue
+        named = re.findall(r"`(tests/[\w/]+\.py)`", ast.get_docstring(ast.parse(path.read_text())) or "")
+        if not (path.stem in tested or (named and all((project / name).is_file() for name in named))):
+            without.append(str(path.relative_to(project)))
+    assert without == []

@@ -1,6 +1,8 @@
 """Claims on host arrays: every memory layout, every type of numbers to its extremes, and values that are not finite.
 
 Each is the whole of the stage-by-stage judgement, on arrays laid out or filled in one way.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

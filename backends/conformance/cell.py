@@ -1,4 +1,7 @@
-"""Judge one network, one batch and one set of parameters on a loaded backend: what runs before and after timing."""
+"""Judge one network, one batch and one set of parameters on a loaded backend: what runs before and after timing.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@
 
 Bits may rightly differ where the backend does not promise equal bits, or where `train` sums in another way than its
 single steps: then it does so for few steps too, or says in ``captured_steps`` from how many on. No claims here.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The claims, and `check`, which judges them all on one backend."""
+"""The claims, and `check`, which judges them all on one backend.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

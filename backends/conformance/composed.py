@@ -1,6 +1,8 @@
 """Balls of whole passes: every gradient, a fused step, several steps, with all errors carried along from the inputs.
 
 Rows go through in blocks, so that a million of them need little memory. No backend here.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

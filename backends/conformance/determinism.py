@@ -1,6 +1,8 @@
 """The claim on determinism: equal input gives equal bits, wherever the backend declares it.
 
 Runs `python -m backends.conformance.determinism BACKEND DEVICE DTYPES` for the answer of a process of its own.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

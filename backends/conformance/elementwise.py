@@ -1,6 +1,8 @@
 """Balls of what is done entry by entry: the activation and its slope, the loss and its error term.
 
 Each activation is one entry of `ACTIVATIONS`, each loss one of `LOSSES`; everything else in the kit asks these tables.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ any size. How it is made, for the mean squared error:
 
 Where ``N`` is a power of two, equality to the bit is claimed. Otherwise the factor ``2 / N`` rounds wherever a backend
 applies it, so that its four roundings are allowed, and the loss, whose squares are not whole, has its usual bound.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Claims of equality, bit for bit: scaling by powers of two, mirroring, and sums that are exact in any order.
 
 Multiplying by a power of two or by minus one commutes with every rounding, short of overflow and underflow.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A plain correct backend: the mathematics line by line in numpy, one method a line, so that one can be replaced."""
+"""A plain correct backend: the mathematics line by line in numpy, one method a line, so that one can be replaced.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The claim on learning rates: of any sign and size, whole or not, and of any type of number."""
+"""The claim on learning rates: of any sign and size, whole or not, and of any type of number.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

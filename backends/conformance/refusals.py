@@ -1,4 +1,7 @@
-"""The claim on refusals: what cannot be computed is refused with the documented exception, never computed wrong."""
+"""The claim on refusals: what cannot be computed is refused with the documented exception, never computed wrong.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a check found: one record a claim, and the report that holds them. No checking here, and no printing."""
+"""What a check found: one record a claim, and the report that holds them. No checking here, and no printing.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_command.py`.
+"""
 
 from __future__ import annotations
 

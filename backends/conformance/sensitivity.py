@@ -5,6 +5,8 @@
 A correct backend is made wrong by a factor of ``1 + eps`` on every gradient of `backward`, and so of `step` and
 `train`. The table has the least ``eps``, to a quarter of a decade, that is rejected by the usual bounds of a normal
 batch, by spikes and by exact sums, each of so many rows. `check` and what a campaign proves have all three.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

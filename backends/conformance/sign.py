@@ -5,6 +5,8 @@
    last place of a weight, a step up cannot be told from a step down.
 3. Armijo's condition, ``L(W - eta g) <= L(W) - eta/2 |g|^2``, with ``eta`` halved until it holds; on values whose
    gradients are neither too small to move a weight nor spread too far for any one rate.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ exactly where it is rounded to the dtype, and to within ``t``, the sum of those 
 the other rows then add is bounded as well, many powers of two below the rest. Gradients of the hidden layers are tiny
 with the weights, and as accurate: floating point does not mind. So the same batch judges `backward`, `step` and
 `train`, at a rate at which every parameter moves by more than its size.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

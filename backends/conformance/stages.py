@@ -8,6 +8,8 @@
     step, train         from the inputs and parameters alone, errors carried along
 
 No cases here.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

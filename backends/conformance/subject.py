@@ -1,4 +1,7 @@
-"""The backend on trial: its instances, and what its arithmetic does as observed. No claims here."""
+"""The backend on trial: its instances, and what its arithmetic does as observed. No claims here.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

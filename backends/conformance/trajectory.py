@@ -2,6 +2,8 @@
 
 Two correct runs drift apart without limit once learning diverges, and a coarse one hardly drifts at a gentle rate: no
 tolerance on a whole trajectory separates right from wrong. A single step does, from whatever state it starts.
+
+Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ It is what the tuned backend is held against: the ratio of the two is what `jax.
 matrix products, and what one loop over the rows gains where the network is narrow. Times of both, interleaved::
 
     python -m bench limits --backends jax,jax-by-hand --no-peers --all
+
+Tests: `tests/backends/test_jax_backend.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The network in JAX as its documentation would write it: a loss function, `value_and_grad`, optax, `jit`."""
+"""The network in JAX as its documentation would write it: a loss function, `value_and_grad`, optax, `jit`.
+
+Tests: `tests/backends/idioms/test_idioms.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The network in numba as its documentation would write it: plain loops, `njit`, `prange` over rows."""
+"""The network in numba as its documentation would write it: plain loops, `njit`, `prange` over rows.
+
+Tests: `tests/backends/idioms/test_idioms.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The network in numpy as the tutorial writes it, with the right sign and the factor of the mean."""
+"""The network in numpy as the tutorial writes it, with the right sign and the factor of the mean.
+
+Tests: `tests/backends/idioms/test_idioms.py`.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 The step is written on tensors, since a compiled `nn.Module` would be compiled again for each new model. The other
 phases are those of the eager idiom.
+
+Tests: `tests/backends/idioms/test_idioms.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The network in PyTorch as its documentation would write it: `nn.Sequential`, `nn.MSELoss`, autograd, `optim`."""
+"""The network in PyTorch as its documentation would write it: `nn.Sequential`, `nn.MSELoss`, autograd, `optim`.
+
+Tests: `tests/backends/idioms/test_idioms.py`.
+"""
 
 from __future__ import annotations
 

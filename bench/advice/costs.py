@@ -9,6 +9,8 @@ is that of ``step`` and ``call_s`` is zero. A job with a new batch for each step
 
 Each part is known as far as its draws agree: import and compile scatter as they did from process to process, place and
 step as `bench.advice.time_model` says.
+
+Tests: `tests/bench/advice/test_recommendation.py`.
 """
 
 from __future__ import annotations

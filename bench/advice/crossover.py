@@ -2,6 +2,8 @@
 
 Works on draws of seconds: what is true in 95 % of the draws is said with 95 % confidence. An end of an interval is 0 or
 infinite where the change may lie beyond all that was looked at.
+
+Tests: `tests/bench/advice/test_recommendation.py`.
 """
 
 from __future__ import annotations

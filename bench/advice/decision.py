@@ -1,4 +1,7 @@
-"""Which of several jobs ends first, and how sure that is: totals with intervals, verdicts against the best. No rows."""
+"""Which of several jobs ends first, and how sure that is: totals with intervals, verdicts against the best. No rows.
+
+Tests: `tests/bench/advice/test_recommendation.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Least squares with coefficients that are not negative, in numpy alone: importing scipy.optimize takes too long."""
+"""Least squares with coefficients that are not negative, in numpy alone: importing scipy.optimize takes too long.
+
+Tests: `tests/bench/advice/test_recommendation.py`.
+"""
 
 from __future__ import annotations
 

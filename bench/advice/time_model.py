@@ -9,6 +9,8 @@ repeats what was measured, between two of them it blends, far from all it vanish
 first term makes on a network left out of the fit, so that an interval far from all cells is as wide as that.
 
 No totals here (`bench.advice.ledger`), no files.
+
+Tests: `tests/bench/advice/test_recommendation.py`.
 """
 
 from __future__ import annotations

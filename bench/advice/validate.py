@@ -1,6 +1,8 @@
 """How good recommendations are on cases that were never measured: draw cases, recommend, then measure, and compare.
 
 The *regret* of a case is how much longer the recommended backend's true total is than the true best one's (0.1: 10 %).
+
+Tests: `tests/bench/cli/test_decision_commands.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Errors that a person can mend: the command line shows their message alone and exits with status 2."""
+"""Errors that a person can mend: the command line shows their message alone and exits with status 2.
+
+Tests: `tests/bench/cli/test_messages.py`.
+"""
 
 
 class UsageError(ValueError):

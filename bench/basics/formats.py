@@ -1,4 +1,7 @@
-"""Numbers as short text with their unit, three significant digits at most, and foreign text made safe. No layout."""
+"""Numbers as short text with their unit, three significant digits at most, and foreign text made safe. No layout.
+
+Tests: `tests/bench/terminal/test_terminal.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``bench backends``: which backends are here, what the others need, and what each can do."""
+"""``bench backends``: which backends are here, what the others need, and what each can do.
+
+Tests: `tests/test_project.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``python -m bench export``: stored rows as one Parquet or CSV file, or in a dashboard's format."""
+"""``python -m bench export``: stored rows as one Parquet or CSV file, or in a dashboard's format.
+
+Tests: `tests/bench/results/test_results.py`, `tests/bench/results/test_dashboards.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Types of the flags that commands share: text in, value out, and an error that says what was expected.
 
 Tested in `test_run`.
+
+Tests: `tests/bench/cli/test_messages.py`.
 """
 
 from __future__ import annotations

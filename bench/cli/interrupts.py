@@ -1,6 +1,8 @@
 """Ctrl-C, a terminal that closes and a polite `kill`: all ask the command to end, and it ends as cleanly for each.
 
 Tested in `test_interrupt` and `test_streams`.
+
+Tests: `tests/bench/cli/test_interrupt.py`.
 """
 
 from __future__ import annotations

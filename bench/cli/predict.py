@@ -1,4 +1,7 @@
-"""``python -m bench predict``: saved parameters applied to a table."""
+"""``python -m bench predict``: saved parameters applied to a table.
+
+Tests: `tests/bench/cli/test_train_and_predict.py`.
+"""
 
 from __future__ import annotations
 

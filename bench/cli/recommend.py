@@ -1,4 +1,7 @@
-"""``recommend``: the backend for a network, a batch and a number of steps, from what was measured here."""
+"""``recommend``: the backend for a network, a batch and a number of steps, from what was measured here.
+
+Tests: `tests/bench/cli/test_decision_commands.py`.
+"""
 
 from __future__ import annotations
 

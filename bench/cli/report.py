@@ -1,4 +1,7 @@
-"""``report``: stored runs as one offline HTML file, and the charts as SVG and PNG on request."""
+"""``report``: stored runs as one offline HTML file, and the charts as SVG and PNG on request.
+
+Tests: `tests/bench/report/test_report_command.py`.
+"""
 
 from __future__ import annotations
 

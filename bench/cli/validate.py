@@ -1,4 +1,7 @@
-"""``validate``: draw cases at random, recommend a backend for each, measure them, and print the regret."""
+"""``validate``: draw cases at random, recommend a backend for each, measure them, and print the regret.
+
+Tests: `tests/bench/cli/test_decision_commands.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """What this project set its backends to reach, case by case, and whether they did: ratios, so that they hold anywhere.
 
 Figures in seconds are for two cores of 2023 with AVX-512; ratios to peers in float64 are less a fifth.
+
+Tests: `tests/bench/limits/test_limits.py`.
 """
 
 from __future__ import annotations

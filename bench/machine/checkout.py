@@ -1,4 +1,7 @@
-"""The commit of this project's checkout."""
+"""The commit of this project's checkout.
+
+Tests: `tests/bench/machine/test_identity.py`.
+"""
 
 from __future__ import annotations
 

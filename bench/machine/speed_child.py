@@ -2,6 +2,8 @@
 
 Each rate is the best of many repetitions of about half a millisecond, in several passes. A neighbour on the same
 processor slows most repetitions, and hardly ever all of them.
+
+Tests: `tests/bench/machine/test_speed.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reading what the system says of itself: small files and short commands, empty text if there is no answer."""
+"""Reading what the system says of itself: small files and short commands, empty text if there is no answer.
+
+Tests: `tests/bench/machine/test_identity.py`.
+"""
 
 from __future__ import annotations
 

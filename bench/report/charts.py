@@ -1,4 +1,7 @@
-"""Every chart of the report, over rows that come later: speed, cost, trust, and the map of answers. Pictures only."""
+"""Every chart of the report, over rows that come later: speed, cost, trust, and the map of answers. Pictures only.
+
+Tests: `tests/bench/report/test_figures.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """The exhibits of the page: rows, chart, table columns and selectors of each, in order, and how each is to be read.
 
 Rows come from `bench.report.rows`, charts from `bench.report.charts`; `bench.report.html` embeds them.
+
+Tests: `tests/bench/report/test_html.py`.
 """
 
 from __future__ import annotations

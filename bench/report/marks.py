@@ -2,6 +2,8 @@
 
 Rows come later, in the page or in a figure, from sources by name. Nothing that comes from data is put into an
 expression: names reach a chart only as values of its rows and its scales.
+
+Tests: `tests/bench/report/test_figures.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What `bench.verdicts.certify` found, as text."""
+"""What `bench.verdicts.certify` found, as text.
+
+Tests: `tests/bench/cli/test_decision_commands.py`.
+"""
 
 from __future__ import annotations
 

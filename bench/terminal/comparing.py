@@ -1,4 +1,7 @@
-"""What `bench.verdicts.compare` found, as tables and sentences for a terminal."""
+"""What `bench.verdicts.compare` found, as tables and sentences for a terminal.
+
+Tests: `tests/bench/cli/test_decision_commands.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A curve drawn with characters, at most 80 columns wide. No colour, so that it reads the same in a pipe."""
+"""A curve drawn with characters, at most 80 columns wide. No colour, so that it reads the same in a pipe.
+
+Tests: `tests/bench/terminal/test_terminal.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The gate's judgement as text: passed or failed first, then the cells."""
+"""The gate's judgement as text: passed or failed first, then the cells.
+
+Tests: `tests/bench/cli/test_decision_commands.py`.
+"""
 
 from __future__ import annotations
 

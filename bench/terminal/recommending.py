@@ -1,4 +1,7 @@
-"""A recommendation as text: the answer first, then the ledger, where it changes, and what it rests on."""
+"""A recommendation as text: the answer first, then the ledger, where it changes, and what it rests on.
+
+Tests: `tests/bench/cli/test_decision_commands.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Standings against limit, idiom and peers as tables for a terminal, 80 columns."""
+"""Standings against limit, idiom and peers as tables for a terminal, 80 columns.
+
+Tests: `tests/bench/limits/test_limits.py`.
+"""
 
 from __future__ import annotations
 

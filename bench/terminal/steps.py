@@ -1,4 +1,7 @@
-"""The steps of stored runs as text: which cell, at which run and commit, from what to what."""
+"""The steps of stored runs as text: which cell, at which run and commit, from what to what.
+
+Tests: `tests/bench/verdicts/test_history.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A first look at a run: the time of a step for each network, batch and backend, without any verdict."""
+"""A first look at a run: the time of a step for each network, batch and backend, without any verdict.
+
+Tests: `tests/bench/terminal/test_terminal.py`.
+"""
 
 from __future__ import annotations
 

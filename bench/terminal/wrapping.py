@@ -1,4 +1,7 @@
-"""Sentences wrapped at 80 columns between words; a command or a path that people would copy is never broken."""
+"""Sentences wrapped at 80 columns between words; a command or a path that people would copy is never broken.
+
+Tests: `tests/bench/terminal/test_terminal.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Predictions of a trained network in original units, and how well they fit. No training here.
 
 Tested in `test_training` and `test_classes`.
+
+Tests: `tests/bench/cli/test_train_and_predict.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Faults in the mathematics: a sign, a factor, a slope, a sum, a rounding."""
+"""Faults in the mathematics: a sign, a factor, a slope, a sum, a rounding.
+
+Tests: `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Promises that are not kept: equal bits, and refusals."""
+"""Promises that are not kept: equal bits, and refusals.
+
+Tests: `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Faults of certain shapes alone: a remainder of a vector's length, a width, a depth, a number of rows."""
+"""Faults of certain shapes alone: a remainder of a vector's length, a width, a depth, a number of rows.
+
+Tests: `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

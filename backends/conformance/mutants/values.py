@@ -1,4 +1,7 @@
-"""Faults of certain values alone: rates, single entries that are not finite, narrow integers."""
+"""Faults of certain values alone: rates, single entries that are not finite, narrow integers.
+
+Tests: `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Faults that hide within the width of a bound: of many rows, or of roundings where every dimension is large."""
+"""Faults that hide within the width of a bound: of many rows, or of roundings where every dimension is large.
+
+Tests: `tests/backends/conformance/test_mutants.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""flax nnx with optax's SGD, as its documentation trains a model: `nnx.jit` of a step on model and optimizer."""
+"""flax nnx with optax's SGD, as its documentation trains a model: `nnx.jit` of a step on model and optimizer.
+
+Tests: `tests/bench/limits/test_peers.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Keras on JAX."""
+"""Keras on JAX.
+
+Tests: `tests/bench/limits/test_peers.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Keras on TensorFlow."""
+"""Keras on TensorFlow.
+
+Tests: `tests/bench/limits/test_peers.py`.
+"""
 
 from __future__ import annotations
 

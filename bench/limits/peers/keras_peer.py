@@ -2,6 +2,8 @@
 
 Keras computes on another framework, which it chooses when it is first imported: import this module through
 `bench.limits.peers.keras_on_jax` or `bench.limits.peers.keras_on_tensorflow`.
+
+Tests: `tests/bench/limits/test_peers.py`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Packages such as scikit-learn offer a step of training and a prediction, and nothing in between. The contract's other
 phases are answered in plain numpy from the parameters fetched from the package; conformance then proves the package's
 step and two steps of training against the bounds, which depend on no phase but themselves.
+
+Tests: `tests/bench/limits/test_peers.py`.
 """
 
 from __future__ import annotations

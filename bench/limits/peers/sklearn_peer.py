@@ -2,6 +2,8 @@
 
 Its loss is half the squared error, and its gradient the mean over rows: a rate of ``2 / outputs`` times ours, and twice
 its loss, make it the same work.
+
+Tests: `tests/bench/limits/test_peers.py`.
 """
 
 from __future__ import annotations

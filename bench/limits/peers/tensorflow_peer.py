@@ -1,4 +1,7 @@
-"""TensorFlow: variables, `GradientTape`, and `tf.function` compiled by XLA."""
+"""TensorFlow: variables, `GradientTape`, and `tf.function` compiled by XLA.
+
+Tests: `tests/bench/limits/test_peers.py`.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 A probe is repeated until its seconds are over, in several passes over all probes, and its best time counts: a ceiling
 is what the machine can do when nothing else disturbs it.
+
+Tests: `tests/bench/limits/test_probes.py`.
 """
 
 from __future__ import annotations

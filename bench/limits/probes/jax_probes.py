@@ -1,4 +1,7 @@
-"""XLA's matrix products on the CPU; as many threads as the processors that the process is bound to."""
+"""XLA's matrix products on the CPU; as many threads as the processors that the process is bound to.
+
+Tests: `tests/bench/limits/test_probes.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Compiled loops over memory, and the tanh of the numba backend: the best that LLVM makes of this machine.
 
 Each thread goes over its own arrays again and again, without the interpreter's lock.
+
+Tests: `tests/bench/limits/test_probes.py`.
 """
 
 from __future__ import annotations

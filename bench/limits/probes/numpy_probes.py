@@ -1,4 +1,7 @@
-"""numpy's own loops and BLAS: what every installation has."""
+"""numpy's own loops and BLAS: what every installation has.
+
+Tests: `tests/bench/limits/test_probes.py`.
+"""
 
 from __future__ import annotations
 

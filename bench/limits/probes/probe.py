@@ -1,4 +1,7 @@
-"""What a probe is, and the shapes and sizes that all libraries are probed with. Imports no framework but numpy."""
+"""What a probe is, and the shapes and sizes that all libraries are probed with. Imports no framework but numpy.
+
+Tests: `tests/bench/limits/test_probes.py`.
+"""
 
 from __future__ import annotations
 

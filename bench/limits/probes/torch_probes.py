@@ -1,4 +1,7 @@
-"""PyTorch's matrix products, by its BLAS and by oneDNN, and its tanh on the CPU, with its own threads."""
+"""PyTorch's matrix products, by its BLAS and by oneDNN, and its tanh on the CPU, with its own threads.
+
+Tests: `tests/bench/limits/test_probes.py`.
+"""
 
 from __future__ import annotations
 
