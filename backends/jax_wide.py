@@ -116,7 +116,7 @@ class Wide:
         whole = None
         if blocks:
             whole = lax.map(
-                lambda k: self._outputs(layers, self.rows(batch, lax.mul(k, rows), rows).x), lax.iota("int32", blocks)
+                lambda k: self._outputs(layers, self.rows(batch, k * rows, rows).x), lax.iota("int32", blocks)
             )
         return Tape(whole, self._outputs(layers, self._rest(batch, rest).x) if rest else None)
 
@@ -134,7 +134,7 @@ class Wide:
             def add(k: Any, total: Any) -> Any:
                 known = [lax.dynamic_index_in_dim(h, k, 0, keepdims=False) for h in tapes]
                 return jax.tree.map(
-                    lax.add, total, self._gradients(layers, terms, *self.rows(batch, lax.mul(k, rows), rows), known)
+                    lax.add, total, self._gradients(layers, terms, *self.rows(batch, k * rows, rows), known)
                 )
 
             total = lax.fori_loop(0, blocks, add, total)
