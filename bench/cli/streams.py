@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 
@@ -54,6 +55,16 @@ def discard_output() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
+
+
+@contextlib.contextmanager
+def going_on() -> Iterator[None]:
+    """Print, and go on if the reader of stdout went away: the work that follows is worth more than its report."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
 
 
 class _Unread:

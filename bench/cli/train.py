@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.basics.files import check_output
     from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS
     from bench.cli.document import show
+    from bench.cli.streams import going_on
     from bench.terminal.terminal import console
     from bench.training.prediction import score_standardised
     from bench.training.prepare import Request, prepare
@@ -88,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     )
     out = console()
     if not args.json:
-        _introduce(args, prepared)
+        with going_on():
+            _introduce(args, prepared)
     try:
         trained, stopped_by = _train(prepared, args.seed)
     except TrainingDiverged as error:

@@ -97,7 +97,7 @@ def test_standard_output_is_appended_to_wherever_it_goes(tmp_path: Path) -> None
     """/dev/stdout that a shell sends to a file is neither replaced nor cut."""
     log = tmp_path / "log"
     log.write_text("before\n")
-    code = "from pathlib import Path; from bench import files; files.write_text(Path('/dev/stdout'), 'text')"
+    code = "from pathlib import Path; from bench.basics import files; files.write_text(Path('/dev/stdout'), 'text')"
     with log.open("a") as out:
         subprocess.run([sys.executable, "-c", code], stdout=out, check=True, timeout=60)
     assert log.read_text() == "before\ntext"

@@ -1,6 +1,7 @@
 """The core benchmarks by hand: `pytest bench/measure/core_benchmarks.py`."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ def by_hand(folder, *options):
     command = [sys.executable, "-m", "pytest", str(CHECKOUT / "bench/measure/core_benchmarks.py"), "-q", "-p"]
     command += ["no:cacheprovider", "--networks", "1-2-1", "--rows", "4", "--backends", "numpy", *options]
     storage = ["--benchmark-storage", f"file://{folder}"]
-    return subprocess.run([*command, *storage], cwd=CHECKOUT, capture_output=True, text=True)
+    # pytest-benchmark times nothing where it sees that xdist runs, as the suite itself may.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run([*command, *storage], cwd=CHECKOUT, env=environment, capture_output=True, text=True)
 
 
 def test_pytest_times_the_four_phases_and_compares_with_a_saved_run(tmp_path):
