@@ -138,7 +138,10 @@ class Wide:
                 )
 
             total = lax.fori_loop(0, blocks, add, total)
-        return total
+        # Of 1 / N the power of two is taken row by row, which rounds nothing, and the rest once at the end: XLA fuses
+        # the factor into the sums over rows, where a factor that rounds would keep errors that cancel from cancelling.
+        rest_of_scale = 1 / (terms * power_of_two(terms))
+        return total if rest_of_scale == 1 else jax.tree.map(lambda part: lax.mul(part, rest_of_scale), total)
 
     def _gradients(
         self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
@@ -151,10 +154,10 @@ class Wide:
     def _loss(
         self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
     ) -> jax.Array:
-        """Return a block's part of the loss."""
+        """Return a block's part of the loss, but for what a power of two leaves of ``1 / N``."""
         predicted = self._outputs(layers, x, known)[-1]
         y = lax.transpose(y, (1, 0)) if self.rows_axis == 0 else y
-        return lax.div(lax.reduce_sum(self._loss_of_rows(predicted, y), (0,)), float(terms))
+        return lax.mul(lax.reduce_sum(self._loss_of_rows(predicted, y), (0,)), power_of_two(terms))
 
     def _outputs(self, layers: Layers, x: jax.Array, known: Sequence[jax.Array] | None = None) -> list[jax.Array]:
         """Return every layer's output, ``[size, rows]``; those of a tape where there is one."""
@@ -185,3 +188,8 @@ class Wide:
         shapes = list(pairwise(self._network.sizes))
         parts = iter(lax.split(params, [length for i, o in shapes for length in (o * i, o)]))
         return [(lax.reshape(next(parts), (o, i)), next(parts)) for i, o in shapes]
+
+
+def power_of_two(terms: int) -> float:
+    """Return the largest power of two of at most ``1 / terms``."""
+    return 0.5 ** (terms - 1).bit_length()

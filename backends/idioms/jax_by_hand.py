@@ -17,7 +17,7 @@ import jax
 from jax import lax
 
 from backends.jax_backend import JaxBackend
-from backends.jax_wide import Layers, Wide, product
+from backends.jax_wide import Layers, Wide, power_of_two, product
 
 
 class ByHand(Wide):
@@ -29,8 +29,9 @@ class ByHand(Wide):
         tape = known or self._outputs(layers, x)
         features_axis = 1 - self.rows_axis
         error = lax.sub(tape[-1], lax.transpose(y, (1, 0)) if features_axis else y)
-        loss = lax.div(lax.reduce_sum(lax.mul(error, error), (0, 1)), float(terms))
-        g = lax.mul(error, 2 / terms)
+        scale = power_of_two(terms)  # `gradients` multiplies by the rest of 1 / N
+        loss = lax.mul(lax.reduce_sum(lax.mul(error, error), (0, 1)), scale)
+        g = lax.mul(error, 2 * scale)
         gradients: list[jax.Array] = []
         for k in range(len(layers) - 1, -1, -1):
             dw = product(g, tape[k - 1], over=(1, 1)) if k else product(g, x, over=(1, 1 - features_axis))

@@ -40,6 +40,10 @@ LATE_SHARE, LATE_S = 0.25, 200e-6
 CHECK_UNIT_S, CHECK_PARAMETER_S = 1.6e-6, 10e-9
 
 
+MOST_SHAPED_WORK = 1e9
+"""Rows times parameters up to which the whole shape is proven: a second or two for each backend."""
+
+
 class GroupRun:
     """What one process does with one group.
 
@@ -83,8 +87,10 @@ class GroupRun:
         return min(self.group.rows, max(16, int(check_s / row_s)))
 
     def checked_shape(self, timed: bool) -> int:
-        """Return how many rows the claims on the shape take: the whole batch, once a run; none after it was timed."""
-        return 0 if timed or self.instructions.lap or self.instructions.arm else self.group.rows
+        """Return how many rows the claims on the shape take, once a run and before timing: all where time allows."""
+        if timed or self.instructions.lap or self.instructions.arm:
+            return 0
+        return min(self.group.rows, max(1, int(MOST_SHAPED_WORK / self.group.network.parameter_count)))
 
     def load(self) -> None:
         """Make the problem, load the backend and place the batch, whose time is kept."""
