@@ -24,7 +24,7 @@ from bench import results  # noqa: E402 - from this checkout
 from bench.basics.formats import format_count, format_ratio, format_seconds  # noqa: E402
 from bench.cli import main  # noqa: E402
 
-RUNS = {"map": "20261125-161950-846b", "limits": "20261125-150045-1461", "limits64": "20261125-151242-de74"}
+RUNS = {"map": "20261127-225833-6aaf", "limits": "20261125-150045-1461", "limits64": "20261125-151242-de74"}
 """The stored runs that the documents show."""
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -144,7 +144,11 @@ def phase_table(phase: str) -> str:
 def machine(run: results.Run) -> str:
     """Return the processor of a run in words."""
     facts = run.manifest.get("fingerprint", {})
-    model = [f"{name} {facts[key]}" for name, key in (("family", "family"), ("model", "model")) if facts.get(key)]
+    model = [
+        f"{name} {facts[key]}"
+        for name, key in (("family", "cpu_family"), ("model", "cpu_model_number"))
+        if facts.get(key)
+    ]
     detail = f" ({', '.join(model)})" if model else ""
     return f"{facts.get('cores', '?')} cores of a shared {facts.get('cpu_model', run.machine)}{detail}"
 
