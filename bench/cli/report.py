@@ -11,6 +11,8 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli import flags
+
 if TYPE_CHECKING:
     from bench.report.vega import Vega
     from bench.results import Run
@@ -25,6 +27,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: %(default)s")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="also write every chart as SVG and PNG")
+    flags.add_results(parser)
     parser.add_argument("--open", action="store_true", help="show it in the browser")
 
 
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     import bench.results
     from bench.report.vega import Vega
 
-    chosen = [bench.results.resolve(text) for text in dict.fromkeys(args.runs or ["latest"])]
+    chosen = [bench.results.resolve(text, args.results) for text in dict.fromkeys(args.runs or ["latest"])]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     check_output(args.out, "--out", {f"run {run.id}": run.path / name for run in chosen for name in (ROWS, MANIFEST)})
     with Vega() as vega:  # first of all: bundling takes as long as the rest together
@@ -58,14 +61,15 @@ def _write_report(args: argparse.Namespace, chosen: list[Run], vega: Vega) -> in
     from bench.report.page import page
     from bench.terminal.terminal import console, format_count
 
-    root = bench.results.results_root()
+    root = args.results or bench.results.results_root()
     limits = {
         stored.machine: known
         for stored in chosen
         if (known := corrections.of_run(stored, bench.results.load(stored), root)[0]) is not None
     }
     commands = {stored.id: command_of(stored.manifest.get("command")) for stored in chosen}
-    made = page(bench.results.load(*chosen), limits, commands)
+    labels = {stored.id: stored.label for stored in chosen}
+    made = page(bench.results.load(*chosen), limits, commands, labels)
     text = html.rendered(made, vega.result())
     write_text(args.out, text)
     written = figures.write(made, args.figures) if args.figures else []

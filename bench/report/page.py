@@ -18,6 +18,7 @@ from bench.report import answers, exhibits, rows
 from bench.report.answers import CHANGE, LINE, Card, Outlook
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
+from bench.verdicts.conditions import busy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,13 +29,19 @@ FIRST = {"dtype": "float32", "device": "cpu", "phase": "step", "cache": "warm", 
 """What the page shows first, where it was measured."""
 
 
-def page(frame: pd.DataFrame, ceilings: Mapping[str, Ceilings], commands: Mapping[str, str]) -> Page:
+def page(
+    frame: pd.DataFrame,
+    ceilings: Mapping[str, Ceilings],
+    commands: Mapping[str, str],
+    labels: Mapping[str, str] | None = None,
+) -> Page:
     """Return the page of some runs.
 
     Args:
         frame: of `bench.results.load`.
         ceilings: measured limits, by machine.
         commands: what measured each run, by run.
+        labels: what the author calls each run, by run.
 
     Raises:
         UsageError: nothing was timed.
@@ -56,7 +63,7 @@ def page(frame: pd.DataFrame, ceilings: Mapping[str, Ceilings], commands: Mappin
             exhibits.runs(tables),
         )
     return Page(
-        runs=run_lines(frame),
+        runs=run_lines(frame, labels or {}),
         cards=[card(outlook) for outlook in outlooks],
         parts=parts,
         chosen=first_choices(tables["cells"]),
@@ -146,20 +153,21 @@ def first_choices(cells: pd.DataFrame) -> dict[str, Any]:
     return chosen
 
 
-def run_lines(frame: pd.DataFrame) -> list[dict[str, str]]:
-    """Return id and a line of description of each run."""
+def run_lines(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return id, a line of description and a warning, '' if the machine was not busy, of each run."""
     lines = []
     for run, own in frame.groupby("run", sort=False):
         one = own.iloc[0]
         threads = ", ".join(str(count) for count in sorted(own["threads"].unique()))
         commit = _joined(own.get("receipt_commit", ()))
         said = [
+            labels.get(str(run), ""),
             f"{one['created']:%Y-%m-%d %H:%M}",
             _joined(own.get("receipt_cpu_model", ())) or str(one["machine"]),
             f"{threads} thread{'' if threads == '1' else 's'}",
             f"commit {commit[:12]}" if commit else "",
         ]
-        lines.append({"id": str(run), "line": " \u00b7 ".join(part for part in said if part)})
+        lines.append({"id": str(run), "line": " \u00b7 ".join(part for part in said if part), "warning": busy(own)})
     return lines
 
 

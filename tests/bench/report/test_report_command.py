@@ -1,5 +1,6 @@
 """The command: writes the file and says where; every mistake is one line that says what to do."""
 
+import json
 import re
 import sys
 import tomllib
@@ -31,6 +32,21 @@ def test_report_writes_the_runs_asked_for(root, capsys):
     assert "out/page.html" in said
     assert "MB" in said
     assert not list(root.rglob("*.partial"))
+
+
+def test_report_reads_another_folder_and_shows_label_and_warning(root, monkeypatch):
+    """``--results`` finds runs elsewhere; a run's label and the warning of a busy machine stand on the page."""
+    manifest = next(root.glob(f"results/*/{made_up.FIRST}/run.json"))
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "label": "before the change"}))
+    rows = manifest.with_name("rows.jsonl")
+    beside = [{**json.loads(line), "receipt_beside": "run other"} for line in rows.read_text().splitlines()]
+    rows.write_text("".join(json.dumps(record) + "\n" for record in beside))
+    monkeypatch.delenv("BACKPROP_BENCH_RESULTS")
+    (root / "results").rename(root / "elsewhere")
+    assert main(["report", made_up.FIRST, "--results", "elsewhere"]) == 0
+    text = (root / "report.html").read_text()
+    assert "before the change" in text
+    assert "Measured at the same time as run other" in text
 
 
 def test_unknown_run_is_wrong_usage(root, capsys):

@@ -29,7 +29,15 @@ def test_every_promise_is_kept(certificate, estimate):
     assert row["false_positives"] <= 0.05
     assert 0.90 <= row["covered"] <= 0.99
     assert row["found"] >= 0.90
+
+
+@pytest.mark.parametrize(("promise", "broken"), [("false_positives", 0.06), ("covered", 0.89), ("found", 0.89)])
+def test_one_broken_promise_fails_the_certificate(certificate, promise, broken):
+    """A certificate that keeps every promise passes; with any one of them broken it does not."""
+    row = certificate.loc[statistics.ESTIMATE].copy()
     assert certify.passed(row)
+    row[promise] = broken
+    assert not certify.passed(row)
 
 
 def test_noise_too_loud_is_said_and_not_hidden():
