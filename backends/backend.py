@@ -186,7 +186,7 @@ class Backend(ABC):
         return State(0, {})
 
     def split(self, batch: Any, rows_per_step: int) -> Sequence[Any]:
-        """Return the batch as consecutive batches of so many rows, the last one shorter if need be.
+        """Return the batch as consecutive batches of ``rows_per_step`` rows; the last may be shorter.
 
         They may share its memory. `checked_rows` raises the errors.
 
@@ -267,7 +267,7 @@ class Backend(ABC):
     def host_batch(self, inputs: ArrayLike, targets: ArrayLike) -> tuple[Array, Array]:
         """Return row-major ``inputs`` and ``targets`` ``[n, outputs]`` in this backend's dtype.
 
-        Views of the caller's memory where it fits already, so copy before keeping and never write. Class numbers come
+        Views of the caller's memory if it fits already, so copy before keeping and never write. Class numbers come
         as probabilities, and probabilities divided by their sum.
 
         Raises:
@@ -291,14 +291,14 @@ class Backend(ABC):
 
     def checked_order(self, order: ArrayLike, rows: int) -> Array:
         """Return a copy of ``order [rows]``, or raise `ValueError` if it does not hold every row number once."""
-        found = np.asarray(order)
-        if found.dtype.kind not in "iu" or found.shape != (rows,):
+        numbers = np.asarray(order)
+        if numbers.dtype.kind not in "iu" or numbers.shape != (rows,):
             raise ValueError(
-                f"an order of {rows} rows is an integer array of shape {(rows,)}, got {found.dtype} {found.shape}"
+                f"an order of {rows} rows is an integer array of shape {(rows,)}, got {numbers.dtype} {numbers.shape}"
             )
-        if found.min() < 0 or found.max() >= rows or not np.bincount(found, minlength=rows).all():
+        if numbers.min() < 0 or numbers.max() >= rows or not np.bincount(numbers, minlength=rows).all():
             raise ValueError(f"an order holds every row number from 0 to {rows - 1} once, got one that does not")
-        return np.array(found, np.intp)
+        return np.array(numbers, np.intp)
 
     def trained(self, params: Any, losses: Array, learning_rate: float) -> tuple[Any, Array]:
         """Return what `train` returns, or raise `TrainingDiverged`; every `train` ends with it."""

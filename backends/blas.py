@@ -1,4 +1,4 @@
-"""Hold the BLAS to one thread while a backend runs threads of its own: two pools on the same cores slow each other.
+"""Hold the BLAS to one thread while a backend runs its own threads: two pools on the same cores slow each other.
 
 Tests: `tests/backends/test_contract.py`, `tests/backends/test_threads.py`.
 """
@@ -26,11 +26,11 @@ class Blas:
 
     @property
     def threads(self) -> int:
-        """Threads that the BLAS uses, 1 where it cannot be asked."""
+        """Threads that the BLAS uses, 1 if it cannot be asked."""
         return max((library.get_num_threads() or 1 for library in self._libraries), default=1)
 
     def use(self, threads: int) -> None:
-        """Let the BLAS use so many threads from now on, in the whole process."""
+        """Let the BLAS use this many threads from now on, in the whole process."""
         for library in self._libraries:
             library.set_num_threads(threads)
 

@@ -32,15 +32,16 @@ NARROW_ROWS = 96
 less for each row.
 """
 NARROW_BLOCK_ROWS = 2048
-"""Rows whose gradients are summed on their own: blocks enough to share among threads, and a sum that rounds less."""
+"""Rows whose gradients are summed separately: blocks enough to share among threads, and a sum that rounds less."""
 
 ROW_MAJOR_INPUTS = 32
 """From this many inputs on, inputs and targets are placed row-major, as they come, for products: they take as long."""
 
 BLOCK_BYTES = 3 << 20
 LEAST_ROWS, MOST_ROWS = 2048, 65_536
-"""On a CPU a batch for matrix products is cut into blocks whose inputs and outputs of all layers take so many bytes, or
-into blocks of so many rows where these would be shorter or longer; a batch of less than two blocks is not cut.
+"""On a CPU a batch for matrix products is cut into blocks whose inputs and outputs of all layers take this many bytes,
+or into blocks of `LEAST_ROWS` or `MOST_ROWS` if these would be shorter or longer. A batch of less than two blocks is
+not cut.
 """
 
 
@@ -194,7 +195,7 @@ class JaxBackend(Backend):
         }
 
     def _form(self, rows: int) -> type:
-        """Return the form of a batch of so many rows."""
+        """Return the form of a batch of this many rows."""
         narrow = self._narrow and rows >= NARROW_ROWS * self.network.parameter_count
         return jax_narrow.Batch if narrow else jax_wide.Batch
 
@@ -220,7 +221,7 @@ class JaxBackend(Backend):
 
 @lru_cache
 def _start_compiler() -> None:
-    """Load what the first compilation of a process loads, for 17 ms, lest the first kernel seem to take them."""
+    """Load what the first compilation of a process loads, so that its 17 ms do not count as the first kernel's."""
     jax.jit(lax.neg).lower(0.0)
 
 

@@ -82,7 +82,7 @@ def _jitted(
             part = batch if rows == n else form.rows(batch, start, rows)
             return step(params, part, learning_rate)
 
-        def one(k: Any, state: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        def body(k: Any, state: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
             params, losses = state
             start = lax.mul(lax.rem(k, whole + (short > 0)), rows)
             if short:  # the last step of a pass
@@ -94,7 +94,7 @@ def _jitted(
                 params, loss = step_at(start, rows, params)
             return params, lax.dynamic_update_index_in_dim(losses, loss, k, 0)
 
-        return lax.fori_loop(0, steps, one, (params, lax.full((room,), 0, learning_rate.dtype)))
+        return lax.fori_loop(0, steps, body, (params, lax.full((room,), 0, learning_rate.dtype)))
 
     return {
         "forward": jax.jit(forward, compiler_options=options),

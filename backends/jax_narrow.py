@@ -57,7 +57,7 @@ def layer(activation: Activation) -> Rule:
     """Return the rule ``h_out = activation(w h + b)``, with its derivative; ``w[o][i]``, ``b[o]`` and ``h[i]`` are one
     value for each row.
 
-    The rule takes ``h_out`` too where it is known already, from a tape, and does not compute it again.
+    The rule takes ``h_out`` too if it is known already, from a tape, and does not compute it again.
     """
 
     def forward(w: tuple[Vectors, ...], b: Vectors, h: Vectors, known: Vectors | None) -> tuple[Vectors, Any]:
@@ -95,7 +95,7 @@ class Narrow:
         return self._outputs(self._layers(params, x[0].shape), x, None)
 
     def gradients(self, params: jax.Array, batch: Batch, tape: Tape | None = None) -> tuple[jax.Array, jax.Array]:
-        """Return the loss and its gradients, one vector; from a tape where there is one."""
+        """Return the loss and its gradients, one vector; from a tape if there is one."""
         n = batch.x.shape[1]
         blocks, block_rows = equal_blocks(n, self._block_rows)
         whole = blocks * block_rows
@@ -135,7 +135,7 @@ class Narrow:
         return lax.reduce_sum(of_rows, (0, 1)), of_rows
 
     def _outputs(self, layers: Layers, x: Vectors, known: Tape | None) -> Tape:
-        """Return every layer's output; those of a tape where there is one."""
+        """Return every layer's output; those of a tape if there is one."""
         outputs: list[Vectors] = []
         for k, (rule, (w, b)) in enumerate(zip(self._rules, layers, strict=True)):
             outputs.append(rule(w, b, outputs[-1] if k else x, known[k] if known else None))

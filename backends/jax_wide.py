@@ -67,7 +67,7 @@ def layer(activation: Activation, features_axis: int = 0) -> Rule:
         activation: of the layer.
         features_axis: of ``h``, ``[i, rows]`` or ``[rows, i]``.
 
-    The rule takes ``h_out`` too where it is known already, from a tape, and does not compute it again.
+    The rule takes ``h_out`` too if it is known already, from a tape, and does not compute it again.
     """
 
     def forward(
@@ -121,7 +121,7 @@ class Wide:
         return Tape(whole, self._outputs(layers, self._rest(batch, rest).x) if rest else None)
 
     def gradients(self, params: jax.Array, batch: Batch, tape: Tape | None = None) -> tuple[jax.Array, jax.Array]:
-        """Return the loss and its gradients, one vector; from a tape where there is one."""
+        """Return the loss and its gradients, one vector; from a tape if there is one."""
         blocks, rows, rest = self._cut(batch)
         layers, terms = self._layers(params), self._network.loss_terms(batch.y.shape[self.rows_axis])
         total: Any = lax.full((), 0, params.dtype), lax.full_like(params, 0)
@@ -160,7 +160,7 @@ class Wide:
         return lax.mul(lax.reduce_sum(self._loss_of_rows(predicted, y), (0,)), power_of_two(terms))
 
     def _outputs(self, layers: Layers, x: jax.Array, known: Sequence[jax.Array] | None = None) -> list[jax.Array]:
-        """Return every layer's output, ``[size, rows]``; those of a tape where there is one."""
+        """Return every layer's output, ``[size, rows]``; those of a tape if there is one."""
         outputs: list[jax.Array] = []
         for k, (rule, (w, b)) in enumerate(zip(self._rules, layers, strict=True)):
             outputs.append(rule(w, b, outputs[-1] if k else x, known[k] if known else None))

@@ -9,7 +9,7 @@ import numpy as np
 from backends.base import Array
 
 ALIGNMENT = 64
-"""Bytes of a cache line; JAX on a CPU takes over a numpy array without a copy where it starts on one."""
+"""Bytes of a cache line; JAX on a CPU takes over a numpy array without a copy if it starts on one."""
 
 _TILE_BYTES, _LEAST_TILE_ROWS = 1 << 20, 256
 """A plain transposed copy of a wide table touches each cache line again and again; a tile stays in cache."""
@@ -31,7 +31,7 @@ def rows_each(n: int, blocks: int) -> int:
 
 def equal_blocks(n: int, rows: int) -> tuple[int, int]:
     """Return how many blocks to cut ``n`` rows into, and of how many rows: about ``rows``, or down to half of that if
-    then nothing is left over, since a rest is compiled on its own. Fewer than two blocks are not cut.
+    then nothing is left over, since a rest is compiled separately. Fewer than two blocks are not cut.
     """
     if n < 2 * rows:
         return 1, n
@@ -52,7 +52,7 @@ def copy_feature_major(rows_major: Array, feature_major: Array) -> None:
 
 
 def copy_blocks(rows_major: Array, blocks: Array) -> None:
-    """Copy ``[n, f]`` into ``[blocks, f, rows]``, zero where the last block has no row."""
+    """Copy ``[n, f]`` into ``[blocks, f, rows]``, with zeros for rows that the last block lacks."""
     n, features = rows_major.shape
     rows = blocks.shape[2]
     whole = n // rows

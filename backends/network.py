@@ -113,5 +113,5 @@ class Network:
         return sum(o * i + o for o, i in self.layer_shapes)
 
     def loss_terms(self, rows: int) -> int:
-        """Return the number of terms that the loss of so many rows is the mean of: ``N`` in `backends.base`."""
+        """Return the number of terms that the loss of this many rows is the mean of: ``N`` in `backends.base`."""
         return rows * self.outputs if LOSSES[self.loss].mean_over == "entries" else rows

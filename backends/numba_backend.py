@@ -259,9 +259,9 @@ class NumbaBackend(Backend):
         return room
 
     def _steps(self, params: Trained, batch: Batch, learning_rate: float, losses: Array) -> None:
-        """Run a step for each of ``losses``, the BLAS held to one thread where chunks run on threads of their own.
+        """Run a step for each of ``losses``, the BLAS held to one thread if chunks run on their own threads.
 
-        It is as well for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
+        So it is for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
         """
         key = batch.parallel, batch.few
         if key not in self._programs:

@@ -19,7 +19,7 @@ REGISTER_PARAMETERS = 36
 REGISTER_ROWS = 4096
 
 TILED_WEIGHTS = 15_625
-"""Layers of at most so many weights are multiplied by tiles; the BLAS packs larger ones for its own."""
+"""Layers of at most this many weights are multiplied by tiles, larger ones by the BLAS, which packs them."""
 TILE_ROWS = 32
 """Blocks have whole tiles of rows (`numba_tiles.STEP_ROWS`)."""
 LEAST_ROWS, MOST_ROWS = 64, 480
@@ -29,17 +29,17 @@ feature-major block share cache sets.
 CACHE_PART = 2.0
 """Part of the second cache, as its divisor, for the batch and the scratch of one block."""
 FEW_WIDE_ROWS, MOST_WIDE_ROWS = 256, 512
-"""Rows of few blocks and of many where a layer is too large for that; the BLAS copies its factors before use."""
+"""Rows of few blocks and of many if a layer is too large for that; the BLAS copies its factors before use."""
 HUGE_ROWS = 4096
 CHUNKS = 16
-"""Most runs of blocks whose gradients one thread adds up, each with gradients of its own."""
+"""Most runs of blocks whose gradients one thread adds up, each into separate gradients."""
 LEAST_CHUNKS = 8
 SPLIT_WORK, SPLIT_ROWS, TANH_WORK = 800_000, 64, 20
 """Two threads repay their start from `SPLIT_WORK` rows x parameters, a tanh counting as `TANH_WORK` of these, and
 `SPLIT_ROWS` rows.
 """
 ROOM_BYTES = 1 << 27
-"""Most scratch of all chunks together. Where it does not hold `LEAST_CHUNKS`, all threads share each product."""
+"""Most scratch of all chunks together. If it does not hold `LEAST_CHUNKS`, all threads share each product."""
 
 
 class Blocking(NamedTuple):
@@ -63,7 +63,7 @@ class Blocking(NamedTuple):
     def cut(self, n: int) -> int:
         """Return the rows of each block of a batch of ``n`` rows; the last may have fewer.
 
-        They are as even as they can be, and few blocks are 1, 2, 4, 8 or 16, lest some threads have one more.
+        They are as even as they can be. Few blocks are 1, 2, 4, 8 or 16, so that no thread has one more.
         """
         blocks = max(-(-n // self.rows), min(LEAST_CHUNKS, -(-n // self.few_rows)), 1 + (n >= self.split_from))
         if blocks <= CHUNKS and self.chunks > 1:

@@ -6,7 +6,7 @@ row-major, ``[n, inputs and targets]``. Of a block's rows ``n`` count and ``live
 computed: what is between them is zero in every output and error term. Parameters and gradients are one vector, layer
 by layer: weights ``[out, in]`` row-major, then biases.
 
-A run of blocks, a chunk, is one thread's, with gradients and scratch of its own: its ``room``.
+A run of blocks, a chunk, is one thread's, with its own gradients and scratch: its ``room``.
 
 The functions work on pointers: numba's arrays would take several times as long to compile.
 """

@@ -69,7 +69,7 @@ def _named(kernel: Any, name: str) -> Any:
 
     The cache knows a function by file, name and line. Its options are no part of that, so a parallel twin would load
     the serial one's machine code; and types and sizes share one index that is not safe against two processes filling it
-    at once: one may load what the other compiled for other sizes. So a name stands for one specialisation.
+    at once: one may load what the other compiled for other sizes. So each specialisation has a separate name.
     """
     twin = FunctionType(kernel.__code__, kernel.__globals__, kernel.__name__, kernel.__defaults__, kernel.__closure__)
     twin.__qualname__ = f"{kernel.__name__}_{name}"

@@ -10,7 +10,7 @@ from numba import njit
 from backends.numba_lanes import offset
 
 FEW_ROWS = 4
-"""Up to so many rows this is faster than tiles."""
+"""Up to this many rows these are faster than tiles."""
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _LOOP = _INNER | {"fastmath": {"contract"}}

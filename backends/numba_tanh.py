@@ -57,14 +57,14 @@ def sigmoid(z):
 
 
 def _exp_double(z):
-    """Return exp(-|z|) of float64, zero where that is no normal number."""
+    """Return exp(-|z|) of float64, zero if that is no normal number."""
     t = (z.bits() | _SIGN).real()
     r, two_k = _reduced(t.at_least(_F64_LEAST))
     return t.below(_F64_LEAST, 0.0, two_k * (polynomial(_EXPM1, r) * r * r + r) + two_k)
 
 
 def _exp_single(z):
-    """Return exp(-|z|) of float32, zero where that is no normal number."""
+    """Return exp(-|z|) of float32, zero if that is no normal number."""
     t = (z.bits() | _SIGN_F32).real()
     within = t.at_least(_F32_LEAST)
     shifted = within * _LOG2_E + _TO_INTEGER_F32

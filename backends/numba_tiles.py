@@ -24,7 +24,7 @@ _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper"
 
 
 def _sums(builder, real, count):
-    """Emit variables for so many vectors of sums, all zero."""
+    """Emit variables for ``count`` vectors of sums, all zero."""
     vector = ir.VectorType(real, lanes_of(real))
     sums = [cgutils.alloca_once(builder, vector) for _ in range(count)]
     for total in sums:

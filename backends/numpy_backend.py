@@ -242,7 +242,7 @@ class NumpyBackend(Backend):
         return loss / terms, total
 
     def _map(self, work: Any, batch: Batch) -> Any:
-        """Run ``work`` on all blocks, on all threads where there is more than one block."""
+        """Run ``work`` on all blocks, on all threads if there is more than one block."""
         if len(batch.blocks) == 1:
             return [work(range(1))]
         with self._blas.held_to_one_thread():

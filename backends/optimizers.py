@@ -55,7 +55,7 @@ class Optimizer(ABC):
         return f"{self.name}:{','.join(changed)}" if changed else self.name
 
     def _check(self, **limits: tuple[float, float]) -> None:
-        """Raise `ValueError` where a field is not a number in ``[low, high)``."""
+        """Raise `ValueError` if a field is not a number in ``[low, high)``."""
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not (low <= value < high):

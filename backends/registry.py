@@ -114,13 +114,13 @@ def find(name: str) -> type[Backend]:
         ValueError: no backend has that name.
         TypeError: the name leads to something that is not a `Backend`.
     """
-    entry = next((one for one in BUILT_IN if one.name == name), None) or _entry_elsewhere(name)
+    entry = next((entry for entry in BUILT_IN if entry.name == name), None) or _entry_elsewhere(name)
     if reason := entry.missing():
         raise BackendUnavailable(f"backend {name!r} is unavailable: {reason}; {entry.remedy}")
-    found = _import(entry)
-    if not (isinstance(found, type) and issubclass(found, Backend)):
-        raise TypeError(f"backend {name!r} must be a subclass of backends.Backend, got {found!r}")
-    return found
+    target = _import(entry)
+    if not (isinstance(target, type) and issubclass(target, Backend)):
+        raise TypeError(f"backend {name!r} must be a subclass of backends.Backend, got {target!r}")
+    return target
 
 
 def load(
@@ -184,7 +184,7 @@ def _import(entry: Entry) -> object:
         remedy = entry.remedy if entry.extra else f"install the package that provides {module_name!r}"
         raise BackendUnavailable(f"backend {entry.name!r} is unavailable: {error}; {remedy}") from error
     try:
-        found: object = getattr(module, class_name)
+        target: object = getattr(module, class_name)
     except AttributeError:
         raise ValueError(f"module {module_name!r} has no {class_name!r}; got backend {entry.name!r}") from None
-    return found
+    return target

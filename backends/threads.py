@@ -24,7 +24,7 @@ RUNS = 16
 
 
 def rows_of_a_block(scratch_bytes: int) -> int:
-    """Return how many rows make a block if each needs so many bytes of scratch."""
+    """Return how many rows make a block if each needs this many bytes of scratch."""
     near = NEAR_BYTES // scratch_bytes // 16 * 16
     return near if near >= MINIMUM_ROWS else max(MINIMUM_ROWS, FAR_BYTES // scratch_bytes // 16 * 16)
 

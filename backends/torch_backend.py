@@ -42,7 +42,7 @@ Products of fewer features are faster from feature-major blocks.
 """
 
 CAPTURED_STEPS = 256
-"""So many steps on a GPU repay the milliseconds that it takes to record one of them."""
+"""This many steps on a GPU repay the milliseconds that it takes to record one of them."""
 
 
 class Block(NamedTuple):
@@ -220,24 +220,24 @@ class TorchBackend(Backend):
     def _replay(self, params: Trained, batch: Batch, learning_rate: float, losses: Tensor) -> None:
         """Train by a CUDA graph of one step: launching its kernels from Python takes longer than a small one runs.
 
-        The first step runs as it is, since libraries must not start up in a recording; it and the recording have a
-        stream of their own, since the default one cannot be recorded. The graph outlives its last replay: its memory
+        The first step runs as it is, since libraries must not start up in a recording; it and the recording use a
+        separate stream, since the default one cannot be recorded. The graph outlives its last replay: its memory
         goes back with it.
         """
         at = torch.zeros(1, dtype=torch.int64, device=self.device)
 
-        def one() -> None:
+        def step_once() -> None:
             losses.index_copy_(0, at, self.step(params, batch, learning_rate)[1].view(1))
             at.add_(1)
 
         stream = _recording_stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            one()
+            step_once()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            one()
+            step_once()
         for _ in range(len(losses) - 1):
             graph.replay()
         torch.cuda.current_stream().synchronize()
@@ -308,7 +308,7 @@ class TorchBackend(Backend):
         return loss
 
     def _feature_major(self, rows_major: Array, ones: int) -> Tensor:
-        """Copy ``[n, f]`` to the device as ``[f, n]``, and so many rows of ones below it."""
+        """Copy ``[n, f]`` to the device as ``[f, n]``, with ``ones`` rows of ones below it."""
         n, features = rows_major.shape
         placed = np.empty((features + ones, n), self.dtype)
         copy_feature_major(rows_major, placed[:features])
@@ -394,7 +394,7 @@ def _multiply(a: Tensor, b: Tensor, out: Tensor, activation: Activation | None =
 
 
 def _multiply_onednn(a: Tensor, b: Tensor, out: Tensor, activation: Activation | None = None) -> Tensor:
-    """Do the same by one call of oneDNN where there is enough to do."""
+    """Do the same by one call of oneDNN if there is enough to do."""
     if (out.numel() < ONEDNN_TANH) if activation and activation.costly else (a.numel() * b.shape[1] < ONEDNN_PRODUCT):
         return _multiply(a, b, out, activation)
     return out.copy_(onednn_linear(a, b.T, None, activation.onednn if activation else "none", [], ""))

@@ -1,7 +1,7 @@
 """The network in JAX with its gradient written by hand, and matrix products for every network.
 
 It is what the tuned backend is held against: the ratio of the two is what `jax.value_and_grad` costs where both run
-matrix products, and what one loop over the rows gains where the network is narrow. Times of both, interleaved::
+matrix products, and what one loop over the rows gains if the network is narrow. Times of both, interleaved::
 
     python -m bench limits --backends jax,jax-by-hand --no-peers --all
 

@@ -20,7 +20,7 @@ from backends.idioms.numpy_idiom import Batch
 
 @njit(parallel=True, cache=True)
 def dense(x: Array, w: Array, b: Array, hidden: bool) -> Array:
-    """Return ``tanh(x w^T + b)``, without tanh where the layer is not hidden."""
+    """Return ``tanh(x w^T + b)``, without tanh if the layer is not hidden."""
     n, i = x.shape
     o = w.shape[0]
     h = np.empty((n, o), x.dtype)

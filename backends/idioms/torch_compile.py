@@ -78,8 +78,8 @@ def gradients_and_loss(network: Network) -> Gradients:
             h = ACTIVATIONS[network.activation](nn.functional.linear(h, w, b))
         return LOSSES[network.loss](nn.functional.linear(h, *params[-1]), y)
 
-    found: Gradients = grad_and_value(loss_fn)
-    return found
+    gradients: Gradients = grad_and_value(loss_fn)
+    return gradients
 
 
 @lru_cache(maxsize=64)
@@ -126,10 +126,12 @@ class TorchCompile(TorchIdiom):
     def step(self, params: Training, batch: Batch, learning_rate: float) -> tuple[Training, Tensor]:
         rule, state = self.optimizer, params.optimizer.state
         tensors = tuple((w.detach(), b.detach()) for w, b in params.tensors)
-        moments = [[[state[one][key] for key in self._moments.values()] for one in layer] for layer in params.tensors]
+        moments = [
+            [[state[param][key] for key in self._moments.values()] for param in layer] for layer in params.tensors
+        ]
         corrections: tuple[float, ...] = ()
         if isinstance(rule, Adam):
-            counts = [state[one]["step"].add_(1) for layer in params.tensors for one in layer]
+            counts = [state[param]["step"].add_(1) for layer in params.tensors for param in layer]
             corrections = rule.corrections(int(counts[0]))
         scalars = [torch.tensor(value, dtype=batch.x.dtype).to(self.device) for value in (learning_rate, *corrections)]
         step = train_step(self.network, rule, self.finder())

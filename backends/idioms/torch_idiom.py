@@ -160,8 +160,8 @@ class TorchIdiom(Backend):
     def backward(self, params: Training, batch: Batch, tape: list[torch.Tensor]) -> tuple[torch.Tensor, Any]:
         loss = self._loss_fn(tape[-1], batch.y)
         tensors = [tensor for layer in params.tensors for tensor in layer]
-        found = torch.autograd.grad(loss, tensors, retain_graph=True)
-        return loss.detach(), tuple(zip(found[::2], found[1::2], strict=True))
+        gradients = torch.autograd.grad(loss, tensors, retain_graph=True)
+        return loss.detach(), tuple(zip(gradients[::2], gradients[1::2], strict=True))
 
     def update(self, params: Training, gradients: Any, learning_rate: float) -> Training:
         for layer, (dw, db) in zip(params.layers, gradients, strict=True):
