@@ -42,7 +42,7 @@ def check_layouts(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding
 
 
 def judge_layout(backend: Backend, name: str, *arrays: Any) -> Finding:
-    """Return the worst ratio of all stages, or infinity where memory was written to.
+    """Return the worst ratio of all stages, or infinity if memory was written to.
 
     Args:
         backend: on trial.

@@ -9,7 +9,7 @@ Notation: ``u`` unit round-off; ``gamma_m = (1 - u)^-m - 1 <= m u / (1 - m u)``,
 in a row (Higham, *Accuracy and Stability of Numerical Algorithms*, lemma 3.1), and of a sum of ``m`` products in any
 order (section 3.1). It is finite for every ``m``. A term that is exactly zero adds no rounding in any order, so ``m``
 counts the others, entry by entry.
-The oracle computes the exact value in an arithmetic of its own with unit ``u_o`` through the very same operations, so
+The oracle computes the exact value in a separate arithmetic with unit ``u_o`` through the very same operations, so
 its error obeys the same formula: ``gamma_m(u) + gamma_m(u_o) <= gamma_m(u + u_o)``, and every ``u`` below is the sum.
 ``A+ = |A| + dA`` is the largest magnitude within a ball: roundings act on what the backend holds, not on what is exact.
 
@@ -87,7 +87,7 @@ class Precision:
         arithmetic: what the oracle calculates in.
         floor: what one operation may lose to underflow.
         largest: its largest finite number.
-        product_unit: unit round-off of the inputs of matrix products, where declared coarser than the dtype.
+        product_unit: unit round-off of the inputs of matrix products, if declared coarser than the dtype.
         sharp: the quality tier: ``3 sqrt(m) u`` in place of ``gamma_m``, what random roundings amount to.
     """
 
@@ -214,11 +214,11 @@ def sum_for_weights(g: Ball, h: Ball, p: Precision) -> Sum:
 def sum_for_biases(g: Ball, p: Precision) -> Sum:
     """Return these rows' share of the sum of ``g``, of which ``gamma_{n-1}`` is the error, ``n`` being all rows."""
     there = g.size != 0
-    one = np.ones(len(g.exact))
-    exact = one @ g.exact if g.exact.dtype == np.float64 else g.exact.sum(axis=0)
-    moved = one @ g.radius if isinstance(g.radius, np.ndarray) else 0.0
+    ones = np.ones(len(g.exact))
+    exact = ones @ g.exact if g.exact.dtype == np.float64 else g.exact.sum(axis=0)
+    moved = ones @ g.radius if isinstance(g.radius, np.ndarray) else 0.0
     terms = there.sum(axis=0).astype(np.float64)
-    return Sum(np.asarray(exact), one @ g.size, moved, terms, 2 * p.floor * terms, len(one) * g.largest)
+    return Sum(np.asarray(exact), ones @ g.size, moved, terms, 2 * p.floor * terms, len(ones) * g.largest)
 
 
 def ball_of_update(w: Ball, g: Ball, rate: float, p: Precision) -> Ball:

@@ -1,6 +1,6 @@
 """The problems that claims are judged on: each has a name, and is made again from its name alone.
 
-    3-2-1/n=64/tanh/seed=1        network, rows, kind of values, seed (0 where it is not written)
+    3-2-1/n=64/tanh/seed=1        network, rows, kind of values, seed (0 if it is not written)
 
 `fixed` gives the stated set of the command; any other name of this form works as well. Kinds of values:
 
@@ -74,12 +74,12 @@ class Case:
         Raises:
             ValueError: the name has another form, or an unknown kind of values.
         """
-        found = FORM.fullmatch(name)
-        if not found or found["values"] not in KINDS or int(found["rows"]) < 1:
+        parts = FORM.fullmatch(name)
+        if not parts or parts["values"] not in KINDS or int(parts["rows"]) < 1:
             raise ValueError(f"a case is written like 3-2-1/n=64/normal, with one of {', '.join(KINDS)}; got {name!r}")
-        if found["values"] == "tutorial" and not name.startswith("3-2-1/n=3/"):
+        if parts["values"] == "tutorial" and not name.startswith("3-2-1/n=3/"):
             raise ValueError(f"the tutorial's case is 3-2-1/n=3/tutorial, got {name!r}")
-        return cls(Network.parse(found["network"]), int(found["rows"]), found["values"], int(found["seed"] or 0))
+        return cls(Network.parse(parts["network"]), int(parts["rows"]), parts["values"], int(parts["seed"] or 0))
 
     def __str__(self) -> str:
         return f"{self.network}/n={self.rows}/{self.values}" + (f"/seed={self.seed}" if self.seed else "")
@@ -95,7 +95,7 @@ class Case:
 
 
 def fixed(backend_of: Callable[[Network], Backend], quick: bool = False) -> tuple[Case, ...]:
-    """Return the stated set for a backend: fewer shapes where every new shape compiles, or where it has to be quick.
+    """Return the stated set for a backend: fewer shapes if every new shape compiles, or if it has to be quick.
 
     Every kind of values at 3-2-1 with 64 rows; networks of one to three hidden layers; `LARGE_SHAPE` and
     `SPARSE_SHAPE`; the rows around each block size at `BLOCK_NETWORK`; many blocks at `LARGE_NETWORK`.
@@ -143,8 +143,8 @@ def rows_around_blocks(backend: Backend) -> tuple[int, ...]:
 
 
 def many_blocks(backend: Backend) -> tuple[str, ...]:
-    """Return the case of `MANY_BLOCKS` and a row of a ``backend`` of `LARGE_NETWORK`; none where it does not say what
-    its blocks are, or where they are so large that this would take too long.
+    """Return the case of `MANY_BLOCKS` and a row of a ``backend`` of `LARGE_NETWORK`; none if it does not say what
+    its blocks are, or if they are so large that this would take too long.
     """
     said = getattr(backend, "block_rows", None)
     rows = MANY_BLOCKS * said + 1 if said else 0

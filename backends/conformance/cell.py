@@ -59,7 +59,7 @@ def check_cell(
         inputs: host ``[n, inputs]``.
         targets: host ``[n, outputs]``.
         learning_rate: of the step.
-        rows: of the batch whose shape is judged, where ``inputs`` are only its first rows; 0 leaves the shape out.
+        rows: of the batch whose shape is judged, if ``inputs`` are only its first rows; 0 leaves the shape out.
 
     Returns:
         A report of nine claims; ``report.worst.ratio`` is the number to keep.
@@ -76,6 +76,6 @@ def check_cell(
             tallies += [judge_step(backend, problem, trajectory), judge_train(backend, problem, trajectory)]
         if descends and shape and network.loss == "mse":
             tallies += [judge_spikes(backend, shape, name), judge_exact(backend, shape, name)]
-    findings = [found for tally in tallies for found in tally.findings if descends or found.claim != "update"]
-    claims = (summarise(claim, [found for found in findings if found.claim == claim]) for claim in CLAIMS)
+    findings = [finding for tally in tallies for finding in tally.findings if descends or finding.claim != "update"]
+    claims = (summarise(claim, [finding for finding in findings if finding.claim == claim]) for claim in CLAIMS)
     return Report(backend.name, backend.dtype, backend.device, tuple(claims))

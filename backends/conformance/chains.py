@@ -1,7 +1,7 @@
 """Long training: `train` for any number of steps against the chain of its own single steps, and where it is exact.
 
     chain     the state after k + 1 steps is one exact step from the state after k, for each link that is looked at
-    whole     training for k steps at once gives what the chain gives: bit for bit, or where its bits differ, within
+    whole     training for k steps at once gives what the chain gives: bit for bit, or, if its bits differ, within
               the composed bound of k steps from the start
     exact     every step halves all parameters that move, or turns their sign, and no operation rounds: there is one
               right bit pattern for every loss and for the params after any number of steps, in any order of summation
@@ -50,24 +50,24 @@ def judge_chain(backend: Backend, problem: Problem, steps: tuple[int, ...]) -> T
     may_differ = "process" not in backend.capabilities.deterministic
     before: tuple[Params, Array] = (problem.params, losses[:0])
     for k in steps:
-        got, own = _trained(tally, backend, problem, batch, k)
-        if tally.require("train", f"losses of {k} steps", own, (k,)):
-            if _same((got, own), (states[k], losses[:k])):
+        got, losses_at_once = _trained(tally, backend, problem, batch, k)
+        if tally.require("train", f"losses of {k} steps", losses_at_once, (k,)):
+            if _same((got, losses_at_once), (states[k], losses[:k])):
                 tally.confirm("train")
             elif k <= COMPOSED:
                 may_differ = True
                 trajectory = trajectory or balls_of_steps(problem, COMPOSED, p)
-                _judge_whole(tally, k, got, own, trajectory)
+                _judge_whole(tally, k, got, losses_at_once, trajectory)
             elif not (may_differ or k >= (backend.captured_steps or k + 1)):
                 tally.refute(
                     "train", f"{k} steps at once and one by one give other bits, and {COMPOSED} or fewer do not"
                 )
-            elif len(before[1]) == k - 1 and np.array_equal(before[1], own[:-1]):
+            elif len(before[1]) == k - 1 and np.array_equal(before[1], losses_at_once[:-1]):
                 here = replace(problem, params=before[0])
                 state, loss = ball_of_step(here, exact_params(here, p), p)
-                tally.judge("train", f"loss of step {k - 1} of {k}", own[-1], loss)
+                tally.judge("train", f"loss of step {k - 1} of {k}", losses_at_once[-1], loss)
                 judge_params(tally, "train", got, state)
-        before = got, own
+        before = got, losses_at_once
     return tally
 
 
@@ -133,9 +133,9 @@ def judge_exact(backend: Backend, turning: bool) -> Tally:
 
 
 def _judge_bits(tally: Tally, k: int, got: Params, expected: Params) -> None:
-    for layer, (own, right) in enumerate(zip(got, expected, strict=True), start=1):
-        for label, one, other in zip(("weights", "biases"), own, right, strict=True):
-            if np.array_equal(one, other):
+    for layer, (got_layer, expected_layer) in enumerate(zip(got, expected, strict=True), start=1):
+        for label, got_array, expected_array in zip(("weights", "biases"), got_layer, expected_layer, strict=True):
+            if np.array_equal(got_array, expected_array):
                 tally.confirm("train")
             else:
                 tally.refute("train", f"{label} of layer {layer} after {k} exact steps")
@@ -185,6 +185,6 @@ def judge_divergence(backend: Backend, problem: Problem) -> list[Tally]:
     ]
 
 
-def _same(one: tuple[Params, Array], other: tuple[Params, Array]) -> bool:
-    flat = [[*(array for layer in params for array in layer), losses] for params, losses in (one, other)]
+def _same(left: tuple[Params, Array], right: tuple[Params, Array]) -> bool:
+    flat = [[*(array for layer in params for array in layer), losses] for params, losses in (left, right)]
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*flat, strict=True))

@@ -33,7 +33,7 @@ class Rule:
 
     Attributes:
         judge: yields findings for a subject and cases.
-        selected: names out of the fixed set that it is judged on; all of them where empty.
+        selected: names out of the fixed set that it is judged on; all of them if empty.
         exact: a claim of equality, which has no ratio.
         own_cases: makes its own cases and takes none.
         large: cases of many rows, judged on top of the stated set.
@@ -52,7 +52,7 @@ def _judge_stage(claim: str, subject: Subject, cases: tuple[Case, ...]) -> Itera
         name = str(case)
         if name not in subject.judged:
             subject.judged[name] = _on_case(claim, subject, case, lambda *on: judge_stages(*on).findings)
-        yield from (found for found in subject.judged[name] if found.claim == claim or not found.claim)
+        yield from (finding for finding in subject.judged[name] if finding.claim == claim or not finding.claim)
 
 
 def _judge_step(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
@@ -132,7 +132,7 @@ def check(
         cases: exactly these cases instead, and of the claims only those that are judged case by case.
         claims: only these claims.
         progress: told the fraction done and which claim is being judged, after each finding.
-        draws: cases of shapes that are drawn; ``None`` for the stated number, none of them where ``quick``.
+        draws: cases of shapes that are drawn; ``None`` for the stated number, none of them if ``quick``.
         seed: of the drawn cases, which ``report.seed`` tells; ``None`` for a new one.
         judged: given each claim when it is judged.
         deep: spend minutes on orders of calls and numbers of steps; ``draws`` is as given.

@@ -1,6 +1,6 @@
 """The claim on determinism: equal input gives equal bits, wherever the backend declares it.
 
-Runs `python -m backends.conformance.determinism BACKEND DEVICE DTYPES` for the answer of a process of its own.
+Runs `python -m backends.conformance.determinism BACKEND DEVICE DTYPES` for the answer of a separate process.
 
 Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
@@ -43,15 +43,15 @@ def check_determinism(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Fin
     here = digest(subject)
     if "process" in subject.kind.capabilities.deterministic:
         yield _compared("repeated in one process", here, digest(subject))
-    found = {threads: answer.result()[subject.dtype] for threads, answer in elsewhere.items()}
-    if None in found:
-        yield _compared("in another process", here, found[None])
-    if 1 in found:
-        yield _compared("with 1 and with 2 threads", found[1], found[2])
+    digests = {threads: answer.result()[subject.dtype] for threads, answer in elsewhere.items()}
+    if None in digests:
+        yield _compared("in another process", here, digests[None])
+    if 1 in digests:
+        yield _compared("with 1 and with 2 threads", digests[1], digests[2])
 
 
 def prefetch(subject: Subject) -> list[Future[Digests]]:
-    """Start the child processes that `check_determinism` will ask for, one after another, beside what goes on here."""
+    """Start the child processes that `check_determinism` will ask for, one after another, while work goes on here."""
     return [_elsewhere(subject.name, subject.device, subject.dtype, threads) for threads in _wanted(subject)]
 
 
@@ -68,7 +68,7 @@ def _elsewhere(name: str, device: str, dtypes: str, threads: int | None) -> Futu
 
 def digest(subject: Subject) -> dict[str, str]:
     """Return a hash of the bits of every result, a case and a stage each."""
-    found = {}
+    hashes = {}
     most = max(rows_around_blocks(subject.on(BLOCK_NETWORK)), default=1)  # several blocks: threads share the sums
     for name in (SMALL, *WIDE, f"{BLOCK_NETWORK}/n={most}/normal", *many_blocks(subject.on(LARGE_NETWORK))):
         case = Case.parse(name)
@@ -77,25 +77,25 @@ def digest(subject: Subject) -> dict[str, str]:
         params = backend.place_params(problem.params)
         tape = backend.forward(params, batch)
         loss, gradients = backend.backward(params, batch, tape)
-        found[f"{name} forward"] = _hash(*backend.outputs(tape))
-        found[f"{name} loss"] = float(loss).hex()
-        found[f"{name} backward"] = _hash_params(backend, gradients)
+        hashes[f"{name} forward"] = _hash(*backend.outputs(tape))
+        hashes[f"{name} loss"] = float(loss).hex()
+        hashes[f"{name} backward"] = _hash_params(backend, gradients)
         updated = backend.update(params, gradients, problem.learning_rate)
-        found[f"{name} update"] = _hash_params(backend, updated)
+        hashes[f"{name} update"] = _hash_params(backend, updated)
         stepped, loss = backend.step(backend.place_params(problem.params), batch, problem.learning_rate)
-        found[f"{name} loss of step"] = float(loss).hex()
-        found[f"{name} step"] = _hash_params(backend, stepped)
+        hashes[f"{name} loss of step"] = float(loss).hex()
+        hashes[f"{name} step"] = _hash_params(backend, stepped)
         try:
             trained, losses = backend.train(backend.place_params(problem.params), batch, problem.learning_rate, STEPS)
         except TrainingDiverged as diverged:  # another claim judges that
             trained, losses = diverged.params, diverged.losses
-        found[f"{name} losses of train"] = _hash(losses)
-        found[f"{name} train"] = _hash_params(backend, trained)
-    return found
+        hashes[f"{name} losses of train"] = _hash(losses)
+        hashes[f"{name} train"] = _hash_params(backend, trained)
+    return hashes
 
 
 def _digests_of_child(name: str, device: str, dtypes: str, threads: int | None) -> Digests:
-    """Return the digest of each dtype, computed in a child process, with so many threads where given."""
+    """Return the digest of each dtype, computed in a child process, with this many threads if given."""
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path))
     if threads is not None:
         environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
@@ -108,8 +108,8 @@ def _digests_of_child(name: str, device: str, dtypes: str, threads: int | None) 
     return answer
 
 
-def _compared(how: str, one: dict[str, str], other: dict[str, str]) -> Finding:
-    differing = [stage for stage in one if one[stage] != other[stage]]
+def _compared(how: str, left: dict[str, str], right: dict[str, str]) -> Finding:
+    differing = [stage for stage in left if left[stage] != right[stage]]
     return Finding("determinism", differing[0] if differing else SMALL, math.inf if differing else 0.0, how)
 
 

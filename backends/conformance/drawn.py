@@ -26,7 +26,7 @@ Shape = tuple[list[int], int]
 
 
 def drawn(seed: int, draws: int, network: Network | None = None) -> tuple[Case, ...]:
-    """Return ``draws`` cases, the same for the same seed; of ``network`` alone where given."""
+    """Return ``draws`` cases, the same for the same seed; of ``network`` alone if given."""
     rng = np.random.default_rng(seed)
     remainders = np.zeros((REMAINDERS, 4), int)
     cases: dict[Case, None] = {}

@@ -24,7 +24,7 @@ class Activation:
 
     Attributes:
         value: the ball of ``h`` from that of ``z``.
-        slope: the ball of the derivative from that of ``h``, and the exact ``z`` where the oracle knows it.
+        slope: the ball of the derivative from that of ``h``, and the exact ``z`` if the oracle knows it.
         largest: the largest magnitude of any value; no derivative exceeds one.
     """
 
@@ -65,7 +65,7 @@ def ball_of_tanh(z: Ball, p: Precision) -> Ball:
 
 
 def ball_of_tanh_slope(h: Ball, p: Precision, z: Array | None = None) -> Ball:
-    """Return ``d = 1 - h^2``, tanh' from the stored output; as ``1 / cosh^2`` where the oracle knows ``z``.
+    """Return ``d = 1 - h^2``, tanh' from the stored output; as ``1 / cosh^2`` if the oracle knows ``z``.
 
     ``|h'^2 - h^2| <= (|h| + H+) dH``; squaring and subtracting, in either factoring, ``gamma_4 (1 + H+)^2``; and
     ``4 T u H+^2`` for a slope taken from another tanh than the one stored. At zero it is one, exactly.
@@ -96,7 +96,7 @@ def share_of_mean_square(predicted: Ball, y: Array, entries: int, p: Precision) 
 
 
 def ball_of_mean_square_error_term(predicted: Ball, y: Array, entries: int, p: Precision) -> Ball:
-    """Return ``g = 2 (predicted - y) / N``: a subtraction, the factor ``2 / N`` (two where ``N`` rounds), a product.
+    """Return ``g = 2 (predicted - y) / N``: a subtraction, the factor ``2 / N`` (two if ``N`` rounds), a product.
 
     The factor may come last, so that on the way ``g`` is as large as the difference.
     """
@@ -124,10 +124,10 @@ def ball_of_relu_slope(h: Ball, p: Precision, z: Array | None = None) -> Ball:
 
 
 def ball_of_sigmoid(z: Ball, p: Precision) -> Ball:
-    """Return ``1 / (1 + exp(-z))``: its slope is largest nearest to zero; then the relative error of its own."""
-    exp, one = p.arithmetic.exp, p.arithmetic.array(1.0)
+    """Return ``1 / (1 + exp(-z))``: its slope is largest nearest to zero; then comes its own relative error."""
+    exp, unity = p.arithmetic.exp, p.arithmetic.array(1.0)
     small = exp(-np.abs(z.exact))
-    h = np.where(z.exact < 0, small, one) / (one + small)
+    h = np.where(z.exact < 0, small, unity) / (unity + small)
     nearest = np.exp(-np.clip(z.magnitude - z.radius, 0.0, 700.0))
     steepest = nearest / (1 + nearest) ** 2
     return Ball(h, steepest * z.radius * (1 + p.tanh) + p.tanh * magnitude(h) + 2 * p.floor, z.reach)

@@ -39,7 +39,7 @@ from backends.conformance.subject import SMALLEST, Problem, Subject, precision_o
 CLAIM = "exact sums"
 SATURATING = {"tanh": 1024.0, "relu": 1.0, "identity": 1.0}
 ROUNDINGS = 4
-"""Of the factor ``2 / N`` where it is not a power of two."""
+"""Of the factor ``2 / N`` if it is not a power of two."""
 WHOLE_BITS = {"float32": 24, "float64": 53}
 LARGE = (Case(Network((3, 2, 1)), 1 << 20, "normal"),)
 
@@ -79,15 +79,15 @@ def applies(backend: Backend) -> bool:
         return False
     probe = type(backend)(SMALLEST, backend.dtype, backend.device)
     large = np.array([[SATURATING["tanh"]], [-SATURATING["tanh"]]], backend.dtype)
-    one, zero = np.ones((1, 1), backend.dtype), np.zeros(1, backend.dtype)
+    weight, bias = np.ones((1, 1), backend.dtype), np.zeros(1, backend.dtype)
     tape = probe.forward(
-        probe.place_params((Layer(one, zero), Layer(one, zero))), probe.place_batch(large, np.zeros_like(large))
+        probe.place_params((Layer(weight, bias), Layer(weight, bias))), probe.place_batch(large, np.zeros_like(large))
     )
     return bool(np.array_equal(probe.outputs(tape)[0], np.sign(large)))
 
 
 def judge_exact(backend: Backend, rows: int, name: str) -> Tally:
-    """Judge every stage, one `step` and one step of `train` on exact data of so many rows."""
+    """Judge every stage, one `step` and one step of `train` on exact data of this many rows."""
     network = backend.network
     p = precision_of(backend, rows * network.parameter_count)
     tally = Tally(name, p, backend.dtype)
@@ -100,10 +100,10 @@ def judge_exact(backend: Backend, rows: int, name: str) -> Tally:
         params, batch = backend.place_params(problem.params), backend.place_batch(problem.inputs, problem.targets)
         tape = backend.forward(params, batch)
         got_loss, got = backend.backward(params, batch, tape)
-        for k, (one, other) in enumerate(zip(backend.outputs(tape), exact.outputs, strict=True), start=1):
-            if not np.array_equal(one, other):
-                at = tuple(int(index) for index in np.argwhere(one != other)[0])
-                tally.refute(CLAIM, f"output of layer {k}{list(at)}: {one[at]!r}, expected {other[at]!r}")
+        for k, (got_output, right) in enumerate(zip(backend.outputs(tape), exact.outputs, strict=True), start=1):
+            if not np.array_equal(got_output, right):
+                at = tuple(int(index) for index in np.argwhere(got_output != right)[0])
+                tally.refute(CLAIM, f"output of layer {k}{list(at)}: {got_output[at]!r}, expected {right[at]!r}")
         tally.judge(CLAIM, "loss of backward", float(got_loss), loss)
         judge_params(tally, CLAIM, backend.fetch(got), gradients, "gradient of ")
         judge_params(tally, CLAIM, backend.fetch(backend.update(params, got, problem.learning_rate)), new, "update of ")

@@ -58,23 +58,23 @@ class Tally:
     _worst: dict[str, Finding] = field(default_factory=dict)
 
     def judge(self, claim: str, label: str, got: Any, *tiers: Ball, first_row: int = 0) -> None:
-        """Compare ``got``, which is ``label``, with the proven ball and, where given, with the quality tier's."""
+        """Compare ``got``, which is ``label``, with the proven ball and, if given, with the quality tier's."""
         ball, got = tiers[0], np.asarray(got)
         if got.shape != ball.exact.shape:
             self.refute(claim, f"{label}: shape {got.shape}, expected {ball.exact.shape}")
             return
-        found = ratios(got, ball, self.precision, claim in MAY_MEET_INFINITIES)
-        worst = _argmax(found)
+        all_ratios = ratios(got, ball, self.precision, claim in MAY_MEET_INFINITIES)
+        worst = _argmax(all_ratios)
         at = (worst[0] + first_row, *worst[1:]) if worst else worst
         index = f"[{', '.join(map(str, at))}]" if at else ""
         sharp_ratio = max((float(np.nanmax(ratios(got, sharp, self.precision))) for sharp in tiers[1:]), default=0.0)
-        self._keep(Finding(claim, self.case, float(found[worst]), f"{label}{index}", sharp_ratio))
+        self._keep(Finding(claim, self.case, float(all_ratios[worst]), f"{label}{index}", sharp_ratio))
 
     def require(self, claim: str, what: str, got: Any, shape: tuple[int, ...]) -> bool:
         """Record a failure, and return false, unless ``got`` is a row-major array of this dtype and ``shape``."""
         if not isinstance(got, np.ndarray) or got.shape != shape or got.dtype != np.dtype(self.dtype):
-            found = f"{got.dtype} {got.shape}" if isinstance(got, np.ndarray) else type(got).__name__
-            self.refute(claim, f"{what}: {found}, expected {self.dtype} {shape}")
+            actual = f"{got.dtype} {got.shape}" if isinstance(got, np.ndarray) else type(got).__name__
+            self.refute(claim, f"{what}: {actual}, expected {self.dtype} {shape}")
             return False
         if not got.flags.c_contiguous:
             self.refute(claim, f"{what}: strides {got.strides}, expected row-major")
@@ -97,8 +97,8 @@ class Tally:
     def take_better(self, *readings: Tally) -> None:
         """Take over what other tallies found, of each claim the best: each of them is one way to be right."""
         for claim in dict.fromkeys(finding.claim for reading in readings for finding in reading.findings):
-            found = [finding for reading in readings for finding in reading.findings if finding.claim == claim]
-            self._keep(min(found, key=lambda finding: finding.badness))
+            candidates = [finding for reading in readings for finding in reading.findings if finding.claim == claim]
+            self._keep(min(candidates, key=lambda finding: finding.badness))
 
     def _keep(self, finding: Finding) -> None:
         known = self._worst.get(finding.claim)

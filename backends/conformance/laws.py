@@ -83,7 +83,7 @@ def mirror(problem: Problem, base: Pass) -> tuple[Problem, Pass]:
     """Negating ``(W1, b1, W2)`` negates the hidden layer and ``dW2``, and leaves predictions, loss and ``db2``.
 
     It negates ``dW1`` and ``db1`` too, but not to the bit: a correct derivative may be ``(g + g h) (1 - h)``, which
-    rounds differently at ``-h``. NaN stands for what is not compared.
+    rounds differently at ``-h``. NaN marks what is not compared.
     """
     (w1, b1), (w2, b2) = problem.params
     dw2, db2 = base.gradients[1]
@@ -108,14 +108,14 @@ def _compare(name: str, got: Pass, expected: Pass) -> Finding:
     """Return ratio 0 where all values are equal, zeros of either sign included, else infinity."""
     differing = [
         f"output of layer {k}"
-        for k, (one, other) in enumerate(zip(got.outputs, expected.outputs, strict=True), start=1)
-        if not np.array_equal(one, other)
+        for k, (got_output, expected_output) in enumerate(zip(got.outputs, expected.outputs, strict=True), start=1)
+        if not np.array_equal(got_output, expected_output)
     ]
     differing += [
         f"{part} gradient of layer {k}"
         for k, layers in enumerate(zip(got.gradients, expected.gradients, strict=True), start=1)
-        for part, one, other in zip(("weights", "biases"), *layers, strict=True)
-        if not np.array_equal(one, other) and not np.isnan(other).all()
+        for part, got_array, expected_array in zip(("weights", "biases"), *layers, strict=True)
+        if not np.array_equal(got_array, expected_array) and not np.isnan(expected_array).all()
     ]
     if got.loss != expected.loss:
         differing.append("loss")

@@ -95,7 +95,7 @@ def arithmetic_for(work: int, dtype: str) -> Arithmetic:
     """Return the finest arithmetic that ``work`` (rows times parameters) allows; its own unit goes into every bound.
 
     Doubles judge float32 well. They judge float64 as well, with bounds about twice as wide, once the work is too much
-    for extended precision, or for mpmath where there is none.
+    for extended precision, or for mpmath if there is none.
     """
     if work > SMALL_WORK:
         return DOUBLE

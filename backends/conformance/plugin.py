@@ -49,13 +49,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
     judged = list(_judged(terminalreporter))
     if judged:
         terminalreporter.section("worst error / proven bound")
-    for name, found in judged:
-        warning = f"; warning: {found[WARNING]} of the quality tier" if found.get(WARNING) else ""
-        terminalreporter.write_line(f"{float(str(found[RATIO])):9.3g}  {name}  {found[CASE]}{warning}")
+    for name, told in judged:
+        warning = f"; warning: {told[WARNING]} of the quality tier" if told.get(WARNING) else ""
+        terminalreporter.write_line(f"{float(str(told[RATIO])):9.3g}  {name}  {told[CASE]}{warning}")
     yield
-    for _, found in judged:
-        if AGAIN in found:
-            terminalreporter.write_line(f"again: {found[AGAIN]}")
+    for _, told in judged:
+        if AGAIN in told:
+            terminalreporter.write_line(f"again: {told[AGAIN]}")
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -88,7 +88,7 @@ def subjects(config: pytest.Config) -> list[Subject]:
         sys.path.append(here)
     device = config.getoption("conformance_device", None) or "cpu"
     seed = config.getoption("conformance_seed", None)
-    found = []
+    chosen = []
     for name in config.getoption("conformance_backend", None) or available():
         try:
             kind = find(name)
@@ -102,8 +102,8 @@ def subjects(config: pytest.Config) -> list[Subject]:
         if device not in kind.capabilities.devices:
             offered = ", ".join(kind.capabilities.devices)
             raise pytest.UsageError(f"backend {name!r} has no device {device!r}; it offers {offered}")
-        found += [subject_of(name, dtype, device, seed) for dtype in dtypes]
-    return found
+        chosen += [subject_of(name, dtype, device, seed) for dtype in dtypes]
+    return chosen
 
 
 @cache
@@ -113,7 +113,7 @@ def subject_of(name: str, dtype: str, device: str, seed: int | None) -> Subject:
 
 
 def properties(subject: Subject, claim: Claim, by_name: bool) -> list[tuple[str, object]]:
-    """Return what a report tells of a claim; ``by_name`` where its case can be judged alone."""
+    """Return what a report tells of a claim; ``by_name`` if its case can be judged alone."""
     told: list[tuple[str, object]] = [(RATIO, claim.ratio), (CASE, claim.case)]
     if claim.warning:
         told.append((WARNING, claim.warning))
@@ -130,9 +130,9 @@ def _judged(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, dict[str, 
     """Yield each test of the kit by the part of its name in brackets, and what its report tells."""
     for reports in reporter.stats.values():
         for report in reports:
-            found = dict(getattr(report, "user_properties", ()))
-            if RATIO in found and getattr(report, "when", "") == "call":
-                yield report.nodeid.partition("[")[2].rstrip("]"), found
+            told = dict(getattr(report, "user_properties", ()))
+            if RATIO in told and getattr(report, "when", "") == "call":
+                yield report.nodeid.partition("[")[2].rstrip("]"), told
 
 
 def _names(parser: pytest.Parser) -> set[str]:

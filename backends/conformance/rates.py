@@ -35,7 +35,7 @@ def check_rates(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
         try:
             with np.errstate(all="ignore"):
                 trajectory = balls_of_steps(at, 1, precision_of(backend, at.work))
-                findings = [found for found in judge_stages(backend, at).findings if found.claim == "update"]
+                findings = [finding for finding in judge_stages(backend, at).findings if finding.claim == "update"]
                 findings += judge_step(backend, at, trajectory).findings
                 findings += judge_train(backend, at, trajectory).findings
         except Exception as error:  # whatever a stranger's backend raises must not stop the other rates

@@ -34,7 +34,7 @@ class Finding:
 
     @property
     def badness(self) -> float:
-        """The ratio, and infinity where it is not a number: comparing by it, no failure is lost."""
+        """The ratio, and infinity if it is not a number: comparing by it, no failure is lost."""
         return math.inf if math.isnan(self.ratio) else self.ratio
 
     @property
@@ -51,10 +51,10 @@ class Claim:
 
     Attributes:
         name: what is claimed.
-        status: the worst of its cases; ``"skip"`` where no case applies.
+        status: the worst of its cases; ``"skip"`` if no case applies.
         ratio: the worst error divided by its bound.
         case: the case that gave it.
-        where: which layer and entry of it, or what differed; why, where skipped.
+        where: which layer and entry of it, or what differed; why, if skipped.
         cases: how many findings there are.
         warning: the case and the ratio that make it a warning; empty otherwise.
     """
@@ -79,7 +79,7 @@ class Report:
         claims: one `Claim` each.
         products: the precision of matrix products that the backend declares, and its bounds allow: ``"ieee"`` (that of
             the dtype), ``"tf32"`` or ``"bf16"``.
-        seed: of the drawn cases, with which they are drawn again; ``None`` where none are.
+        seed: of the drawn cases, with which they are drawn again; ``None`` if none are.
     """
 
     backend: str

@@ -4,7 +4,7 @@
 
 A correct backend is made wrong by a factor of ``1 + eps`` on every gradient of `backward`, and so of `step` and
 `train`. The table has the least ``eps``, to a quarter of a decade, that is rejected by the usual bounds of a normal
-batch, by spikes and by exact sums, each of so many rows. `check` and what a campaign proves have all three.
+batch, by spikes and by exact sums, each of that number of rows. `check` and what a campaign proves have all three.
 
 Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
@@ -50,7 +50,7 @@ class Scaled(Plain):
 
 
 def least_rejected(judge: str, rows: int, dtype: str) -> float:
-    """Return the least relative fault that a judge rejects; infinity where even a factor of two passes."""
+    """Return the least relative fault that a judge rejects; infinity if even a factor of two passes."""
     passing, failing = SMALLEST[dtype] * STEPS_A_DECADE, 1
     while failing - passing > 1:
         middle = (passing + failing) // 2

@@ -2,7 +2,7 @@
 
 1. The complex-step derivative of the loss, which knows nothing of backpropagation.
 2. The update, entry by entry, at a rate at which weights move by more than their own size: below half a unit in the
-   last place of a weight, a step up cannot be told from a step down.
+   last place of a weight, a step up cannot be distinguished from a step down.
 3. Armijo's condition, ``L(W - eta g) <= L(W) - eta/2 |g|^2``, with ``eta`` halved until it holds; on values whose
    gradients are neither too small to move a weight nor spread too far for any one rate.
 

@@ -134,15 +134,15 @@ def balls_of_spikes(spiked: Spiked, p: Precision) -> tuple[list[BallLayer], Ball
         hs.append(hidden_of(problem).value(z, p))
         slopes.append(hidden_of(problem).slope(hs[-1], p, z.exact))
     most = _most(problem)
-    beside = 2 * most[-1] @ params[-1][0].size.T
+    others_most = 2 * most[-1] @ params[-1][0].size.T
     biases = np.broadcast_to(params[-1][1].exact, y.shape)
     total = Totals(problem, params, p)
-    total.add([*hs, Ball(biases, np.broadcast_to(beside, y.shape))], slopes, y)
+    total.add([*hs, Ball(biases, np.broadcast_to(others_most, y.shape))], slopes, y)
     others = len(problem.inputs) - len(spiked.rows)
     entries = problem.targets.size
-    loss = _wider(total.loss, others * float((beside**2).sum()) / entries)
+    loss = _wider(total.loss, others * float((others_most**2).sum()) / entries)
     # Rounding each of them into a sum costs no more than itself; three times covers it.
-    g = 3 * others * 2 * beside / entries
+    g = 3 * others * 2 * others_most / entries
     gradients = total.gradients
     for k in range(len(params) - 1, -1, -1):
         weights, biases_gradient = gradients[k]

@@ -40,7 +40,7 @@ from backends.conformance.subject import Problem, precision_of
 def judge_stages(backend: Backend, problem: Problem, given: Problem | None = None) -> Tally:
     """Run forward, backward and update once, and judge outputs, loss, both gradients and the update.
 
-    ``given`` is what the backend is given, where that is the same numbers in another form.
+    ``given`` is what the backend is given, if that is the same numbers in another form.
     """
     p = precision_of(backend, problem.work)
     tally = Tally(problem.name, p, backend.dtype)
@@ -147,15 +147,15 @@ def _judge_backward(
     than `outputs` shows it, or computed again in `backward`, is right as well.
     """
     params = exact_params(problem, p)
-    own_tape, own = Tally(tally.case, p, tally.dtype), []
+    own_tape, expected_by_tier = Tally(tally.case, p, tally.dtype), []
     for tier in _tiers(problem, p):
         total = Totals(problem, params, tier)
         for start, x, y in blocks(problem, tier):
             rows = slice(start, start + len(x))
             hs = [Ball(x), *(Ball(np.asfortranarray(p.arithmetic.array(h[rows]))) for h in outputs)]
             total.add(hs, [hidden_of(problem).slope(h, tier, None) for h in hs[1:-1]], y)
-        own.append((total.gradients, total.loss))
-    _judge_loss_and_gradients(own_tape, got_loss, got, *own)
+        expected_by_tier.append((total.gradients, total.loss))
+    _judge_loss_and_gradients(own_tape, got_loss, got, *expected_by_tier)
     if any(finding.status == "fail" for finding in own_tape.findings):
         again = Tally(tally.case, p, tally.dtype)
         _judge_loss_and_gradients(again, got_loss, got, ball_of_gradients(problem, params, p))
@@ -195,5 +195,5 @@ def _judge_update(tally: Tally, problem: Problem, own_gradients: Any, new: Any, 
 
 
 def _tiers(problem: Problem, p: Precision) -> tuple[Precision, ...]:
-    """Return the proven tier and, where it costs little, the quality tier."""
+    """Return the proven tier and, if it costs little, the quality tier."""
     return (p, replace(p, sharp=True)) if problem.work <= SMALL_WORK else (p,)

@@ -30,9 +30,9 @@ class Ground:
     Attributes:
         networks: of the instances, which are called in turn.
         rows: of the batches.
-        walks: how many, each of its own seed.
+        walks: how many, each with its own seed.
         calls: of each.
-        kinds: of calls; all of them where empty.
+        kinds: of calls; all of them if empty.
     """
 
     networks: tuple[str, ...]
@@ -58,16 +58,16 @@ FIRST, SECOND = f"{VALUES_SHAPE}/normal/seed=3", f"{VALUES_SHAPE}/normal/seed=4"
 
 def check_state(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
     """Judge what stays the same while something else is done."""
-    one, other = (Case.parse(name).problem(subject.dtype) for name in (FIRST, SECOND))
+    first, other = (Case.parse(name).problem(subject.dtype) for name in (FIRST, SECOND))
     for name, judge in CLAIMS.items():
-        changed = judge(subject, one, other)
+        changed = judge(subject, first, other)
         yield Finding("state", f"{VALUES_SHAPE}, {name}", math.inf if changed else 0.0, changed)
     yield from judge_memory(subject)
     yield from judge_walks(subject)
 
 
 def judge_walks(subject: Subject) -> Iterator[Finding]:
-    """Judge calls in any order, up to the first walk that goes wrong: of fixed seeds, and of drawn ones where deep."""
+    """Judge calls in any order, up to the first walk that goes wrong: of fixed seeds, and of drawn ones if deep."""
     for ground in COMPILED_GROUNDS if subject.kind.capabilities.compiles and not subject.deep else GROUNDS:
         networks = [Network.parse(text) for text in ground.networks]
         drawn = range(subject.seed, subject.seed + DEEP_WALKS) if subject.deep else ()
@@ -101,26 +101,26 @@ def judge_memory(subject: Subject) -> Iterator[Finding]:
             yield from tally.findings
 
 
-def _memory_is_copied(subject: Subject, one: Problem, other: Problem) -> str:
+def _memory_is_copied(subject: Subject, first: Problem, other: Problem) -> str:
     """Overwriting the caller's arrays after placing them changes nothing; computing does not write to them."""
-    backend = subject.on(one.network)
-    mine = _copied(one)
+    backend = subject.on(first.network)
+    mine = _copied(first)
     params, batch = backend.place_params(mine.params), backend.place_batch(mine.inputs, mine.targets)
     gradients = backend.backward(params, batch, backend.forward(params, batch))[1]
     backend.train(backend.update(params, gradients, 0.5), batch, 0.01, 1)
-    if any(not np.array_equal(a, b) for a, b in zip(_arrays(mine), _arrays(one), strict=True)):
+    if any(not np.array_equal(a, b) for a, b in zip(_arrays(mine), _arrays(first), strict=True)):
         return "the caller's arrays were written to"
     params, batch = backend.place_params(mine.params), backend.place_batch(mine.inputs, mine.targets)
     for array in _arrays(mine):
         array.fill(math.nan)
-    wrong = _wrong_gradients(backend, one, params, batch)
+    wrong = _wrong_gradients(backend, first, params, batch)
     return wrong and f"overwriting the caller's arrays changed {wrong}"
 
 
-def _results_are_copies(subject: Subject, one: Problem, other: Problem) -> str:
+def _results_are_copies(subject: Subject, first: Problem, other: Problem) -> str:
     """Overwriting what `outputs` and `fetch` return changes nothing."""
-    backend = subject.on(one.network)
-    params, batch = backend.place_params(one.params), backend.place_batch(one.inputs, one.targets)
+    backend = subject.on(first.network)
+    params, batch = backend.place_params(first.params), backend.place_batch(first.inputs, first.targets)
     tape = backend.forward(params, batch)
     gradients = backend.backward(params, batch, tape)[1]
     for what, fetch in (
@@ -137,10 +137,10 @@ def _results_are_copies(subject: Subject, one: Problem, other: Problem) -> str:
     return ""
 
 
-def _results_stay(subject: Subject, one: Problem, other: Problem) -> str:
+def _results_stay(subject: Subject, first: Problem, other: Problem) -> str:
     """Tape, gradients, loss and batches stay what they are while another batch is worked on."""
-    backend = subject.on(one.network)
-    params, batch = backend.place_params(one.params), backend.place_batch(one.inputs, one.targets)
+    backend = subject.on(first.network)
+    params, batch = backend.place_params(first.params), backend.place_batch(first.inputs, first.targets)
     tape = backend.forward(params, batch)
     loss, gradients = backend.backward(params, batch, tape)
     before = float(loss), _snapshot(backend.outputs(tape)), _snapshot(backend.fetch(gradients))
@@ -160,27 +160,27 @@ def _results_stay(subject: Subject, one: Problem, other: Problem) -> str:
     backend.update(params, gradients, 0.25)
     if not _same(backend.fetch(gradients), before[2]):
         return "update changed the gradients"
-    for problem, used in ((one, batch), (other, second[1])):
+    for problem, used in ((first, batch), (other, second[1])):
         if wrong := _wrong_gradients(backend, problem, backend.place_params(problem.params), used):
             return f"the same batch later gives another result: {wrong}"
     return ""
 
 
-def _batches_do_not_mix(subject: Subject, one: Problem, other: Problem) -> str:
+def _batches_do_not_mix(subject: Subject, first: Problem, other: Problem) -> str:
     """A smaller batch after a larger one, on one instance, is right by the bounds: nothing stale is left."""
-    backend = subject.fresh(one.network)
+    backend = subject.fresh(first.network)
     rows = Case.parse("3-2-1/n=3/tutorial").problem(subject.dtype)
-    for problem in (one, rows, other, rows):
-        for found in judge_stages(backend, problem).findings:
-            if not found.ratio <= 1:
-                return f"after another batch, {problem.name} fails {found.claim}: {found.where}"
+    for problem in (first, rows, other, rows):
+        for finding in judge_stages(backend, problem).findings:
+            if not finding.ratio <= 1:
+                return f"after another batch, {problem.name} fails {finding.claim}: {finding.where}"
     return ""
 
 
-def _instances_are_independent(subject: Subject, one: Problem, other: Problem) -> str:
+def _instances_are_independent(subject: Subject, first: Problem, other: Problem) -> str:
     """Two instances do not disturb each other."""
-    a, b = subject.fresh(one.network), subject.fresh(other.network)
-    params_a, batch_a = a.place_params(one.params), a.place_batch(one.inputs, one.targets)
+    a, b = subject.fresh(first.network), subject.fresh(other.network)
+    params_a, batch_a = a.place_params(first.params), a.place_batch(first.inputs, first.targets)
     tape_a = a.forward(params_a, batch_a)
     expected = _snapshot(a.outputs(tape_a))
     params_b, batch_b = b.place_params(other.params), b.place_batch(other.inputs, other.targets)
@@ -188,17 +188,17 @@ def _instances_are_independent(subject: Subject, one: Problem, other: Problem) -
     b.step(params_b, batch_b, 0.25)
     if not _same(a.outputs(tape_a), expected):
         return "a second instance changed the tape of the first"
-    return "" if _same(a.fetch(params_a), one.params) else "a second instance changed the params of the first"
+    return "" if _same(a.fetch(params_a), first.params) else "a second instance changed the params of the first"
 
 
-def _no_steps_change_nothing(subject: Subject, one: Problem, other: Problem) -> str:
+def _no_steps_change_nothing(subject: Subject, first: Problem, other: Problem) -> str:
     """Training for no steps returns the params as they were, and no losses."""
-    backend = subject.on(one.network)
-    batch = backend.place_batch(one.inputs, one.targets)
-    params, losses = backend.train(backend.place_params(one.params), batch, 0.01, 0)
+    backend = subject.on(first.network)
+    batch = backend.place_batch(first.inputs, first.targets)
+    params, losses = backend.train(backend.place_params(first.params), batch, 0.01, 0)
     if len(losses):
         return f"no steps returned {len(losses)} losses"
-    return "" if _same(backend.fetch(params), one.params) else "no steps changed the params"
+    return "" if _same(backend.fetch(params), first.params) else "no steps changed the params"
 
 
 CLAIMS = {
@@ -221,14 +221,16 @@ def _arrays(problem: Problem) -> list[Array]:
 
 
 def _wrong_gradients(backend: Backend, problem: Problem, params: Any, batch: Any) -> str:
-    """Return which loss or gradient of placed params and batch is beyond its bound; nothing where all are right."""
+    """Return which loss or gradient of placed params and batch is beyond its bound; nothing if all are right."""
     p = precision_of(backend, problem.work)
     tally = Tally(problem.name, p, backend.dtype)
     loss, gradients = backend.backward(params, batch, backend.forward(params, batch))
     expected, expected_loss = ball_of_gradients(problem, exact_params(problem, p), p)
     tally.judge("state", "the loss", float(loss), expected_loss)
     judge_params(tally, "state", backend.fetch(gradients), expected)
-    wrong = [f"{found.where} (error / bound {found.ratio:.3g})" for found in tally.findings if not found.ratio <= 1]
+    wrong = [
+        f"{finding.where} (error / bound {finding.ratio:.3g})" for finding in tally.findings if not finding.ratio <= 1
+    ]
     return wrong[0] if wrong else ""
 
 

@@ -131,7 +131,7 @@ class Walk:
             self.owners.append(Owner(backend, "abcdefgh"[k], precision))
 
     def run(self, calls: int, kinds: Sequence[str] = ()) -> str:
-        """Make some calls, of some kinds or of all; return what was wrong first, and nothing where all was right."""
+        """Make some calls, of some kinds or of all; return what was wrong first, and nothing if all was right."""
         order: list[str] = []
         try:
             for _ in range(calls):
@@ -303,13 +303,13 @@ class Walk:
 
     def look_at_everything(self, owner: Owner | None = None) -> None:
         """Look at all that is held, all arrays that were fetched and kept, and the caller's own arrays."""
-        for one in self.owners:
-            for held in (*one.params, *one.gradients):
-                self._look(one, held)
-            for tape in one.tapes:
-                self._look_at_tape(one, tape)
-            for loss in one.losses:
-                self._look_at_loss(one, loss)
+        for holder in self.owners:
+            for held in (*holder.params, *holder.gradients):
+                self._look(holder, held)
+            for tape in holder.tapes:
+                self._look_at_tape(holder, tape)
+            for loss in holder.losses:
+                self._look_at_loss(holder, loss)
         for label, array, expected in self._kept:
             if not _same_bits(array, expected):
                 raise Wrong(f"{label}, fetched before, changed in the caller's hands")
@@ -396,11 +396,11 @@ class Walk:
         return Tally("", owner.precision, owner.backend.dtype)
 
     def _raise_wrong(self, tally: Tally, label: str = "") -> None:
-        for found in tally.findings:
-            if not found.ratio <= 1:
-                where = f"{label}: {found.where}" if label else found.where
-                raise Wrong(f"{where}, error / bound {found.ratio:.3g}", found.ratio)
-            self.worst = max(self.worst, found.ratio)
+        for finding in tally.findings:
+            if not finding.ratio <= 1:
+                where = f"{label}: {finding.where}" if label else finding.where
+                raise Wrong(f"{where}, error / bound {finding.ratio:.3g}", finding.ratio)
+            self.worst = max(self.worst, finding.ratio)
 
     def _keep_or_overwrite(self, label: str, arrays: list[Array]) -> None:
         """The caller may do as it likes with what it was given: overwrite it, or trust that it stays."""
@@ -453,7 +453,7 @@ CALLS = (
     *("fetch", "outputs", "read_loss") * 2,
     *("diverge", "refuse", "look_at_everything"),
 )
-"""Each lap of a walk makes all of these calls, in an order of its own."""
+"""Each lap of a walk makes all of these calls, in its own order."""
 
 LONG_CALLS = ("step", "step", "update", "train", "backward", "fetch", "place_batch", "place_params")
 """Calls of walks that look for what tires: they make many updates on each instance."""
@@ -463,11 +463,11 @@ def balls_of_steps_from(
     problem: Problem, params: list[BallLayer], steps: int, p: Precision
 ) -> list[tuple[list[BallLayer], Ball]]:
     """Return, for each step from some balls, the parameters after it and the loss before it."""
-    found = []
+    balls = []
     for _ in range(steps):
         params, loss = ball_of_step(problem, params, p)
-        found.append((params, loss))
-    return found
+        balls.append((params, loss))
+    return balls
 
 
 def _plain(value: Array) -> Array:
@@ -487,8 +487,8 @@ def _part_of_larger(value: Array) -> Array:
     return whole[1:-1]
 
 
-def _same_bits(one: Array, other: Array) -> bool:
-    return np.array_equal(one, other, equal_nan=True)
+def _same_bits(left: Array, right: Array) -> bool:
+    return np.array_equal(left, right, equal_nan=True)
 
 
 MAKES: tuple[Callable[[Array], Array], ...] = (_plain, _aligned, _column_major, _part_of_larger)

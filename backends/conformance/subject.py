@@ -98,7 +98,7 @@ class Subject:
 
     @property
     def products(self) -> str:
-        """The precision of products that its instances declared; the coarsest where they differ."""
+        """The precision of products that its instances declared; the coarsest if they differ."""
         declared = {backend.capabilities.products for backend in self._instances.values() if self.dtype == "float32"}
         return max(declared, key=PRODUCT_UNITS.__getitem__, default="ieee")
 

@@ -19,9 +19,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_backend_stays_within_its_bounds(subject: Subject, claim: str, request: pytest.FixtureRequest) -> None:
     """The claim holds on every case of the stated set: no error exceeds its proven bound."""
     ((_, cases),) = plan_of(subject, claims=(claim,))
-    found = check_claim(claim, subject, cases)
-    request.node.user_properties += properties(subject, found, by_name=not RULES[claim].own_cases)
-    if found.status == "skip":
-        pytest.skip(found.where)
-    if found.status == "fail":
-        pytest.fail(f"error / bound is {found.ratio:.3g} on {found.case}: {found.where}", pytrace=False)
+    judged = check_claim(claim, subject, cases)
+    request.node.user_properties += properties(subject, judged, by_name=not RULES[claim].own_cases)
+    if judged.status == "skip":
+        pytest.skip(judged.where)
+    if judged.status == "fail":
+        pytest.fail(f"error / bound is {judged.ratio:.3g} on {judged.case}: {judged.where}", pytrace=False)

@@ -35,7 +35,7 @@ EXACT = ((3, 3, 2), (2, 3, 3, 2), (3, 3, 16))
 """Networks of which each output is a sum of as many parts as a power of two, and of LONG and MIDDLE: compiled once."""
 COMPILED = (0, 1, 2, 8, 17)
 FEW_WORK = ((1 << 18, (0, 1, 2)), (1 << 24, (0, 1)))
-"""Rows times parameters up to which the steps after so many are judged; beyond, the first step alone."""
+"""Rows times parameters, and the numbers of steps that are judged up to there; beyond, the first step alone."""
 
 
 def check_train(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def _long_training(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Tally]
     for name in (LONG, *MIDDLE):
         backend, problem = _made(subject, name)
         steps = {*NEAR, *FAR} if name == LONG else {*(COMPILED if compiles else NEAR)}
-        if backend.captured_steps:  # from so many on it works in another way
+        if backend.captured_steps:  # from this many on it works in another way
             steps |= {backend.captured_steps - 1, backend.captured_steps, backend.captured_steps + 1}
         yield judge_chain(backend, problem, tuple(sorted(steps)))
 
@@ -98,7 +98,7 @@ def judge_local_steps(
 ) -> Tally:
     """Judge the state after ``k + 1`` steps from the state after ``k`` as the backend returned it, for the first ``k``.
 
-    ``first`` is what the first step gives, where it is known. Where equal input need not give equal bits, the step goes
+    ``first`` is what the first step gives, if it is known. If equal input need not give equal bits, the step goes
     on from the placed state instead.
     """
     p = precision_of(backend, problem.work)

@@ -188,8 +188,8 @@ class KeepsAlignedWeights(Plain):
         """Copy what is not aligned."""
         copied = super().place_params(params)
         return tuple(
-            Layer(np.asarray(w, self.dtype) if np.asarray(w).ctypes.data % 64 == 0 else own, b)
-            for (w, _), (own, b) in zip(params, copied, strict=True)
+            Layer(np.asarray(w, self.dtype) if np.asarray(w).ctypes.data % 64 == 0 else copy, b)
+            for (w, _), (copy, b) in zip(params, copied, strict=True)
         )
 
 

@@ -20,7 +20,7 @@ class WrongShape(Plain):
     """The last entry of every gradient is wrong, wherever `affects` says so of a batch."""
 
     def affects(self, rows: int) -> bool:
-        """Return whether a batch of so many rows is computed wrong."""
+        """Return whether a batch of this many rows is computed wrong."""
         raise NotImplementedError
 
     def backward(self, params: Params, batch: Batch, tape: list[Array]) -> tuple[Any, Params]:

@@ -15,7 +15,7 @@ class Trainer(Plain):
     """Trains step by step, each step at a rate and with losses that a mutant may change."""
 
     def rate_of(self, k: int, steps: int, batch: Any) -> float:
-        """Return the factor of the rate at step ``k`` of so many."""
+        """Return the factor of the rate at step ``k`` of ``steps``."""
         return 1.0
 
     def told(self, losses: Array) -> Array:
