@@ -1,1 +1,1 @@
-"""What people look at: terminal text, pictures and the HTML file. It times nothing and has no statistics of its own."""
+"""What people look at: terminal text, pictures and the HTML file. It times nothing and computes no statistics."""

@@ -1,7 +1,7 @@
 """The first screen: for each network a map of rows and steps to the backend, with its sentence and its totals.
 
-What ``python -m bench recommend`` says of one case, for every measured case of a run at once, by `bench.advice`. No
-statistics of its own.
+What ``python -m bench recommend`` says of one case, for every measured case of a run at once, by `bench.advice`. It
+computes no statistics itself.
 """
 
 from __future__ import annotations
@@ -131,10 +131,10 @@ class Card:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The map, a row a batch, for the page."""
-        made: dict[int, list[dict[str, Any]]] = {}
+        by_batch: dict[int, list[dict[str, Any]]] = {}
         for index, cell in enumerate(self.cells):
             looks = [look_of(name).colour for name in cell.leaders[:2]]
-            made.setdefault(cell.batch, []).append(
+            by_batch.setdefault(cell.batch, []).append(
                 {
                     "index": index,
                     "verdict": cell.verdict,
@@ -144,7 +144,7 @@ class Card:
                     "colours": looks,
                 }
             )
-        return [{"batch": batch, "cells": cells} for batch, cells in sorted(made.items())]
+        return [{"batch": batch, "cells": cells} for batch, cells in sorted(by_batch.items())]
 
     @property
     def first(self) -> int:
@@ -155,7 +155,7 @@ class Card:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """What the page needs beside the map itself."""
+        """What the page needs in addition to the map itself."""
         cells = [
             {"sentence": cell.sentence, "totals": [{**total._asdict(), "text": total.text} for total in cell.totals]}
             for cell in self.cells
@@ -174,10 +174,10 @@ GRID_POINTS = 25
 """Batches between the smallest and the largest at which crossovers are looked for."""
 
 LINE = ["run", "network", "dtype", "device", "threads"]
-"""What the cases of one line of a chart have in common, beside the phase."""
+"""What the cases of one line of a chart have in common, in addition to the phase."""
 
 CHANGE = ["before", "after", "label", "low", "high", "band_low", "band_high"]
-"""Columns of a crossover or break-even point, beside its place."""
+"""Columns of a crossover or break-even point, in addition to its place."""
 
 CACHES = ("warm", "cold")
 
@@ -215,27 +215,31 @@ def outlooks(frame: pd.DataFrame) -> Iterator[Outlook]:
     """Yield the outlook of each network, for each run, dtype, device, number of threads and state of the cache."""
     good = timed(frame, arm="")
     good = good[good["phase"].isin(("step", "train"))]
-    for (run, dtype, device, threads), own in good.groupby(["run", "dtype", "device", "threads"], sort=False):
+    for (run, dtype, device, threads), timed_rows in good.groupby(["run", "dtype", "device", "threads"], sort=False):
         everything = frame[(frame["run"] == run) & (frame["dtype"] == dtype) & (frame["device"] == device)]
         rows = everything[everything["threads"] == threads]
-        batches = {str(network): _batches(cells) for network, cells in own.groupby("network", sort=False)}
+        batches = {str(network): _batches(cells) for network, cells in timed_rows.groupby("network", sort=False)}
         cases = [Shape(network, batch) for network, measured in batches.items() for batch in measured]
         along = {network: batch_grid(measured) for network, measured in batches.items()}
         grid = [Shape(network, batch) for network, points in along.items() for batch in points]
-        found = costs.costs(rows, [*cases, *grid])
-        if not found:
+        every_job = costs.costs(rows, [*cases, *grid])
+        if not every_job:
             continue
-        compiled = {job.backend: costs.compile_times(own[own["backend"] == job.backend]) for job in found}
-        measured = {(str(b), str(n), int(size)) for b, n, size in own[["backend", "network", "batch"]].to_numpy()}
-        for cache in (name for name in CACHES if name in set(own["cache"])):
+        compiled = {
+            job.backend: costs.compile_times(timed_rows[timed_rows["backend"] == job.backend]) for job in every_job
+        }
+        measured = {
+            (str(b), str(n), int(size)) for b, n, size in timed_rows[["backend", "network", "batch"]].to_numpy()
+        }
+        for cache in (name for name in CACHES if name in set(timed_rows["cache"])):
             conditions = (str(run), str(dtype), str(device), int(threads), cache)
             for network in batches:
-                yield _outlook(compiled, found, cases, grid, network, conditions, measured)
+                yield _outlook(compiled, every_job, cases, grid, network, conditions, measured)
 
 
 def _outlook(
     compiled: dict[str, CompileTimes],
-    found: list[Cost],
+    every_job: list[Cost],
     cases: list[Shape],
     grid: list[Shape],
     network: str,
@@ -249,7 +253,7 @@ def _outlook(
     for position, case in enumerate(cases):
         if case[0] != network:
             continue
-        jobs = [_at(job, [position], compiled, case, cache) for job in found]
+        jobs = [_at(job, [position], compiled, case, cache) for job in every_job]
         new = {job.backend for job in jobs if (job.backend, *case) not in measured}
         for steps, (ranked, decided) in zip(STEPS, decision.standings(jobs, STEPS, MARGIN), strict=True):
             cells.append(_cell(case[1], steps, ranked, decided, new))
@@ -257,7 +261,7 @@ def _outlook(
         changes[case[1]] = tuple(crossover.step_changes(jobs))
     points = [len(cases) + position for position, case in enumerate(grid) if case[0] == network]
     middle = sorted(changes)[len(changes) // 2]
-    along = [_at(job, points, compiled, Shape(network, middle), cache) for job in found]
+    along = [_at(job, points, compiled, Shape(network, middle), cache) for job in every_job]
     batch_changes = tuple(crossover.batch_changes(along, [grid[p - len(cases)][1] for p in points], MIDDLE_STEPS))
     return Outlook(
         run, network, dtype, device, threads, cache, tuple(cells), tuple(costs), batch_changes, changes
@@ -273,7 +277,9 @@ def _at(job: Cost, positions: list[int], compiled: dict[str, CompileTimes], case
 
 def _cell(batch: int, steps: int, ranked: list[Standing], decided: dict[str, Any], new: set[str]) -> Cell:
     leaders = tuple(decided["backends"])
-    totals = tuple(Total(one.cost.backend, one.total_s, one.low_s, one.high_s) for one in ranked)
+    totals = tuple(
+        Total(standing.cost.backend, standing.total_s, standing.low_s, standing.high_s) for standing in ranked
+    )
     return Cell(batch, steps, decided["outcome"], leaders, totals, bool(new & set(leaders)))
 
 
@@ -291,7 +297,10 @@ def phase_changes(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
     zero = np.zeros((costs.DRAWS, 1))
     for conditions, rows in cells.groupby(["run", "dtype", "device", "threads", "phase"], sort=False):
         run, dtype, device, threads, phase = conditions
-        along = {str(network): batch_grid(_batches(own)) for network, own in rows.groupby("network", sort=False)}
+        along = {
+            str(network): batch_grid(_batches(of_network))
+            for network, of_network in rows.groupby("network", sort=False)
+        }
         grid = [Shape(network, batch) for network, points in along.items() for batch in points]
         jobs = []
         for number, (backend, known) in enumerate(rows.groupby("backend", sort=False)):

@@ -95,7 +95,7 @@ def shares(theme: Theme) -> dict[str, Any]:
 
 
 def fixed_costs(theme: Theme) -> dict[str, Any]:
-    """What a process pays beside its steps: a bar a backend, the parts in shades of its colour."""
+    """What a process pays in addition to its steps: a bar a backend, the parts in shades of its colour."""
     axis = alt.Axis(labelExpr=SECONDS_LABEL, tickCount=5, labelOverlap="greedy")
     shades = alt.Scale(type="ordinal", domain=["import", "compile", "place", "call"], range=[1.0, 0.6, 0.35, 0.15])
     y = alt.Y("backend:N", title=None, sort=None)
@@ -106,7 +106,7 @@ def fixed_costs(theme: Theme) -> dict[str, Any]:
         .transform_calculate(order="indexof(['import', 'compile', 'place', 'call'], datum.part)")
         .mark_bar(style="bar")
         .encode(
-            x=alt.X("cost_s:Q", title="time beside the steps", axis=axis, stack="zero"),
+            x=alt.X("cost_s:Q", title="time in addition to the steps", axis=axis, stack="zero"),
             y=y,
             color=theme.colour,
             opacity=alt.Opacity("part:O", scale=shades, legend=None),
@@ -140,11 +140,11 @@ def conformance(theme: Theme) -> dict[str, Any]:
     """Worst error over its proven bound, claim by claim; beyond 1 a claim is broken."""
     label = "format(datum.value, datum.value < 1e4 ? '~g' : '.0e')"
     axis = alt.Axis(labelExpr=label, values=levels("x"), labelOverlap="greedy", labelSeparation=4)
-    one = constant(shown=1).mark_rule(style=INK_LINE, strokeWidth=1.5, aria=False)
+    bound = constant(shown=1).mark_rule(style=INK_LINE, strokeWidth=1.5, aria=False)
     points = source("main").mark_point(size=80, filled=False, strokeWidth=2, opacity=1)
     x = alt.X("shown:Q", title="worst error / bound", scale=alt.Scale(type="log", nice=False, padding=14), axis=axis)
     return finished(
-        one.encode(x=alt.X("shown:Q")),
+        bound.encode(x=alt.X("shown:Q")),
         points.encode(
             x=x,
             y=alt.Y("claim:N", title=None, sort=None, axis=alt.Axis(grid=True, labelLimit=130)),
@@ -169,7 +169,7 @@ def repeats(theme: Theme) -> dict[str, Any]:
     x = alt.X("low:Q", title=title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(tickCount=6, format=".3~g"))
     axis = alt.Axis(labelExpr=COUNT_LABEL, titleAngle=0, titleAlign="right", titleAnchor="end", titleX=-8, titleY=-5)
     y = alt.Y("batch:O", title="rows", axis=axis)
-    one = constant(ratio=1).mark_rule(style=INK_LINE, aria=False)
+    equality = constant(ratio=1).mark_rule(style=INK_LINE, aria=False)
     tooltip = [
         alt.Tooltip("backend:N"),
         alt.Tooltip("batch:Q", title="rows", format=","),
@@ -180,7 +180,7 @@ def repeats(theme: Theme) -> dict[str, Any]:
     ]
     return finished(
         source("margin").mark_rect(style=SOFT_AREA, opacity=0.14, aria=False).encode(x=alt.X("low:Q"), x2="high:Q"),
-        one.encode(x=alt.X("ratio:Q")),
+        equality.encode(x=alt.X("ratio:Q")),
         source("main").mark_rule(strokeWidth=2, aria=False).encode(x=x, x2="high:Q", y=y, color=theme.colour),
         source("main")
         .mark_point(size=70, filled=False, strokeWidth=2, opacity=1)

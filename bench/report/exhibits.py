@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 Format = Literal["text", "seconds", "count", "ratio", "percent", "bytes", "rate", "number", "yes"]
 
 DIMENSIONS = ("network", "dtype", "device", "threads", "phase", "batch", "cache", "reference")
-"""What a selector can choose, in the order in which selectors stand."""
+"""What a selector can choose, in the order in which the page shows the selectors."""
 
 LOCAL = ("batch", "cache", "reference")
-"""Those whose selector stands with the exhibits, not in the bar."""
+"""Those whose selector is with the exhibits, not in the bar."""
 
 
 class Column(NamedTuple):
@@ -50,8 +50,8 @@ class Exhibit:
         sources: further rows that the chart draws, by source name, narrowed by the filters that they have.
         extent: columns of ``main`` which the charts of several runs must show on one scale.
         alternative: columns for the text alternative: the series, the abscissa and the ordinate.
-        empty: what stands in its place when no row fits.
-        wide: whether it takes the whole width where others stand in pairs.
+        empty: what the page shows in its place when no row fits.
+        wide: whether it takes the whole width; the others are in pairs.
     """
 
     id: str
@@ -79,7 +79,7 @@ class Part:
 
     @property
     def shared(self) -> list[str]:
-        """The dimensions whose selector stands once, at the head of the part: several exhibits hang on it."""
+        """The dimensions whose selector is there once, at the head of the part: several exhibits depend on it."""
         counts = {name: sum(name in exhibit.filters for exhibit in self.exhibits) for name in LOCAL}
         return [name for name, count in counts.items() if count > 1]
 

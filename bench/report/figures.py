@@ -72,7 +72,7 @@ CONFIG: dict[str, Any] = {
 def write(page: Page, folder: Path) -> list[Path]:
     """Write every chart for each run and network as SVG and PNG; return the paths.
 
-    Other choices (precision, phase, batch) are those that the page shows first. The folder is made where missing.
+    Other choices (precision, phase, batch) are those that the page shows first. The folder is made if it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return [path for name, spec in figures(page) for path in draw(name, spec, folder)]
@@ -113,11 +113,11 @@ def figures(page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def nearest_batch(page: Page, chosen: dict[str, Any]) -> int:
     """Return the measured batch of a run and network that is nearest to the one chosen, as the page does."""
-    found = {
+    batches = {
         cell.batch for card in page.cards if card.run == chosen["run"] and card.network == chosen["network"]
         for cell in card.cells
     }  # fmt: skip
-    return min(found, key=lambda batch: abs(math.log(batch / chosen["batch"])), default=int(chosen["batch"]))
+    return min(batches, key=lambda batch: abs(math.log(batch / chosen["batch"])), default=int(chosen["batch"]))
 
 
 def answer_map(card: Card, said: str) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def answer_map(card: Card, said: str) -> dict[str, Any]:
 
 
 def with_legend(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return a chart that explains by itself how its backends look; the page does so beside its charts."""
+    """Return a chart that explains by itself how its backends look; the page does so next to its charts."""
     present = {row.get("backend") for row in spec["datasets"]["main"]}
     return {**spec, "layer": [_explained(layer, present) for layer in spec["layer"]]}
 
@@ -182,10 +182,10 @@ def narrowed(rows: pd.DataFrame, filters: Iterable[str], chosen: Mapping[str, An
 
 
 def filled(exhibit: Exhibit, chosen: Mapping[str, Any], width: int) -> dict[str, Any] | None:
-    """Return an exhibit's chart with its rows in it, or ``None`` where there is nothing to draw.
+    """Return an exhibit's chart with its rows in it, or ``None`` if there is nothing to draw.
 
     Args:
-        exhibit: one with a chart.
+        exhibit: an exhibit with a chart.
         chosen: a value for each dimension, and for ``run``.
         width: pixels.
     """

@@ -117,21 +117,21 @@ def payload(page: Page) -> dict[str, Any]:
 
 def choices(dimension: str, exhibits: Iterable[Exhibit], cards: Iterable[Card]) -> list[Any]:
     """Return the values of a dimension in the order in which they first appear; numbers in their own order."""
-    found: dict[Any, None] = {}
+    distinct: dict[Any, None] = {}
     for exhibit in exhibits:
         if dimension in exhibit.filters and dimension in exhibit.frame:
-            found.update(dict.fromkeys(exhibit.frame[dimension].drop_duplicates().tolist()))
+            distinct.update(dict.fromkeys(exhibit.frame[dimension].drop_duplicates().tolist()))
     for card in cards:
         if hasattr(card, dimension):
-            found.setdefault(getattr(card, dimension))
-    values = [value for value in found if value not in (None, "")]
+            distinct.setdefault(getattr(card, dimension))
+    values = [value for value in distinct if value not in (None, "")]
     if dimension == "phase":
         return sorted(values, key=[*PHASES, *values].index)
     return sorted(values) if all(isinstance(value, int) for value in values) else values
 
 
 def embedded(value: object) -> str:
-    """Return ``value`` as JSON that can stand inside a ``<script>``: no tag, comment, entity or line separator."""
+    """Return ``value`` as JSON that can be inside a ``<script>``: no tag, comment, entity or line separator."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for letter in HIDDEN:  # ten times as fast as `str.translate`
         text = text.replace(letter, f"\\u{ord(letter):04x}")
@@ -186,13 +186,13 @@ def _exhibit(exhibit: Exhibit) -> dict[str, Any]:
 
 
 def _backends(page: Page) -> list[str]:
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for exhibit in page.exhibits:
         if exhibit.spec is not None and "backend" in exhibit.frame:
-            found.update(dict.fromkeys(exhibit.frame["backend"].drop_duplicates()))
+            names.update(dict.fromkeys(exhibit.frame["backend"].drop_duplicates()))
     for card in page.cards:
-        found.update(dict.fromkeys(total.backend for cell in card.cells for total in cell.totals))
-    return in_order(found)
+        names.update(dict.fromkeys(total.backend for cell in card.cells for total in cell.totals))
+    return in_order(names)
 
 
 def in_order(backends: Iterable[str]) -> list[str]:

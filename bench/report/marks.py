@@ -47,7 +47,7 @@ class Theme:
 
     Attributes:
         backends: every backend of the report, so that each keeps its look in each chart. The page explains the looks
-            beside its charts; a figure gets a legend of its own.
+            next to its charts; a figure gets its own legend.
     """
 
     backends: tuple[str, ...]
@@ -166,8 +166,8 @@ def interval(theme: Theme, x: alt.X) -> list[alt.Chart]:
 def crossing(name: str, x: str) -> list[alt.Chart]:
     """Return, for each row of source ``name``, its interval as a grey band, its place as a rule, and its ``label``.
 
-    The band is drawn from ``band_low`` to ``band_high``, which are inside the chart also where the interval is open.
-    Labels stand one below the other, on that side of their rule where there is more room.
+    The band is drawn from ``band_low`` to ``band_high``, which are inside the chart even if the interval is open.
+    Labels are one below the other, on the side of their rule that has more room.
     """
     rows = source(name)
     where = {"x": alt.X(f"{x}:Q")}
@@ -204,10 +204,10 @@ def extent(x: str = "", y: str = "") -> alt.Chart:
 
 
 def room_behind(x: str, pixels: int) -> list[alt.Chart]:
-    """Return unseen points that leave so many pixels behind the largest ``x``, of this run and of all, for a text."""
+    """Return unseen points that leave ``pixels`` behind the largest ``x``, of this run and of all, for a text."""
     further = f"datum.{x} * width / max(width - {pixels}, {pixels})"
     unseen = [source(name).transform_calculate(room=further) for name in ("main", "extent")]
-    return [one.mark_point(opacity=0, aria=False, tooltip=None).encode(x=alt.X("room:Q")) for one in unseen]
+    return [chart.mark_point(opacity=0, aria=False, tooltip=None).encode(x=alt.X("room:Q")) for chart in unseen]
 
 
 class Lines(NamedTuple):

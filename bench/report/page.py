@@ -127,12 +127,12 @@ def proof(older: Sequence[str]) -> str:
 def chance(repeats: pd.DataFrame) -> str:
     """Return what the A/A arms say, in words."""
     said = []
-    for run, own in repeats.groupby("run", sort=False):
-        different = int(own["verdict"].isin((FASTER, SLOWER)).sum())
-        backend = ", ".join(own["backend"].unique())
+    for run, rows_of_run in repeats.groupby("run", sort=False):
+        different = int(rows_of_run["verdict"].isin((FASTER, SLOWER)).sum())
+        backend = ", ".join(rows_of_run["backend"].unique())
         said.append(
-            f"{run}: {different} of {len(own)} comparisons of {backend} with itself were called different, "
-            f"a false-positive rate of {format_percent(different / len(own))}."
+            f"{run}: {different} of {len(rows_of_run)} comparisons of {backend} with itself were called different, "
+            f"a false-positive rate of {format_percent(different / len(rows_of_run))}."
         )
     margin = f"{100 * MARGIN:g}"
     return (
@@ -156,18 +156,20 @@ def first_choices(cells: pd.DataFrame) -> dict[str, Any]:
 def run_lines(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str, str]]:
     """Return id, a line of description and a warning, '' if the machine was not busy, of each run."""
     lines = []
-    for run, own in frame.groupby("run", sort=False):
-        one = own.iloc[0]
-        threads = ", ".join(str(count) for count in sorted(own["threads"].unique()))
-        commit = _joined(own.get("receipt_commit", ()))
+    for run, rows_of_run in frame.groupby("run", sort=False):
+        first = rows_of_run.iloc[0]
+        threads = ", ".join(str(count) for count in sorted(rows_of_run["threads"].unique()))
+        commit = _joined(rows_of_run.get("receipt_commit", ()))
         said = [
             labels.get(str(run), ""),
-            f"{one['created']:%Y-%m-%d %H:%M}",
-            _joined(own.get("receipt_cpu_model", ())) or str(one["machine"]),
+            f"{first['created']:%Y-%m-%d %H:%M}",
+            _joined(rows_of_run.get("receipt_cpu_model", ())) or str(first["machine"]),
             f"{threads} thread{'' if threads == '1' else 's'}",
             f"commit {commit[:12]}" if commit else "",
         ]
-        lines.append({"id": str(run), "line": " \u00b7 ".join(part for part in said if part), "warning": busy(own)})
+        lines.append(
+            {"id": str(run), "line": " \u00b7 ".join(part for part in said if part), "warning": busy(rows_of_run)}
+        )
     return lines
 
 

@@ -33,16 +33,18 @@ NUMPY, IDIOM = "numpy", "own idiom"
 def phases(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield run, machine and rows of each phase that was timed."""
     good = timed(frame)
-    for (run, machine, _), own in good.groupby(["run", "machine", "phase"], sort=False):
-        yield run, machine, own
+    for (run, machine, _), rows_of_phase in good.groupby(["run", "machine", "phase"], sort=False):
+        yield run, machine, rows_of_phase
 
 
 def estimates(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `bench.verdicts.statistics.cell_estimates` of each run and phase, with ``run`` and ``machine``."""
     import pandas as pd
 
-    found = [statistics.cell_estimates(own).assign(run=run, machine=machine) for run, machine, own in phases(frame)]
-    return pd.concat(found, ignore_index=True)
+    by_phase = [
+        statistics.cell_estimates(rows).assign(run=run, machine=machine) for run, machine, rows in phases(frame)
+    ]
+    return pd.concat(by_phase, ignore_index=True)
 
 
 def cells(frame: pd.DataFrame, every: pd.DataFrame) -> pd.DataFrame:
@@ -54,8 +56,8 @@ def cells(frame: pd.DataFrame, every: pd.DataFrame) -> pd.DataFrame:
 
     good = timed(frame, arm="")
     counts = good.groupby(CELL, as_index=False)[["rounds", "set_aside"]].sum()
-    own = every[every["arm"] == ""]
-    judged = [pairs.against_fastest(rows)[0] for _, rows in own.groupby(["run", "phase"], sort=False)]
+    first_arm = every[every["arm"] == ""]
+    judged = [pairs.against_fastest(rows)[0] for _, rows in first_arm.groupby(["run", "phase"], sort=False)]
     return framed(pd.concat(judged, ignore_index=True).merge(counts, on=CELL), "seconds")
 
 
@@ -72,32 +74,32 @@ def framed(rows: pd.DataFrame, value: str, apart: list[str] | None = None) -> pd
 
 
 def ratios(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return how many times as fast each cell is as numpy's, and as the idiom of its own framework."""
+    """Return how many times as fast each cell is as numpy's, and as the idiom of its framework."""
     import pandas as pd
 
-    found = []
+    parts = []
     for reference in (NUMPY, IDIOM):
         against = rows["backend"] + "-idiom" if reference == IDIOM else pd.Series(NUMPY, rows.index)
         base = rows[CASE].assign(backend=against).merge(rows, on=CELL, how="left")
         known = base["log_s"].notna().to_numpy()
-        one, other = rows[known], base[known]
-        ratio = statistics.ratios(one, other)
-        made = one[CELL].assign(reference=reference, against=other["backend"].to_numpy())
-        found.append(made.assign(ratio=ratio.ratio, low=ratio.low, high=ratio.high))
-    return framed(pd.concat(found, ignore_index=True), "ratio", ["reference"])
+        compared, other = rows[known], base[known]
+        ratio = statistics.ratios(compared, other)
+        labelled = compared[CELL].assign(reference=reference, against=other["backend"].to_numpy())
+        parts.append(labelled.assign(ratio=ratio.ratio, low=ratio.low, high=ratio.high))
+    return framed(pd.concat(parts, ignore_index=True), "ratio", ["reference"])
 
 
 def repeats(every: pd.DataFrame) -> pd.DataFrame:
     """Return the A/A arm: the copy's time over the first's, by cell, with the verdict of this comparison by itself."""
     first, copy = every[every["arm"] == ""], every[every["arm"] != ""]
     both = first[CELL].merge(copy[CELL])
-    found = statistics.ratios(both.merge(first, on=CELL), both.merge(copy, on=CELL))
-    made = both.assign(ratio=found.ratio, low=found.low, high=found.high)
-    return made.assign(verdict=statistics.verdicts(found, together=False))
+    ratio = statistics.ratios(both.merge(first, on=CELL), both.merge(copy, on=CELL))
+    rows = both.assign(ratio=ratio.ratio, low=ratio.low, high=ratio.high)
+    return rows.assign(verdict=statistics.verdicts(ratio, together=False))
 
 
 AFTER = "state after timing"
-"""The claim that stands for the whole proof once timing is over."""
+"""The claim that represents the whole proof once timing is over."""
 
 CLAIM_FLOOR = 1e-4
 """Where an error of nothing is drawn on a logarithmic scale, as error / bound."""
@@ -155,11 +157,11 @@ def shares(cells: pd.DataFrame, limit: pd.DataFrame) -> pd.DataFrame:
     return joined[[*CELL, "seconds", "low_s", "high_s", "limit_s", "binds", "share"]]
 
 
-def ledger(frame: pd.DataFrame, found: Iterable[Outlook]) -> pd.DataFrame:
+def ledger(frame: pd.DataFrame, outlooks: Iterable[Outlook]) -> pd.DataFrame:
     """Return what each backend pays once and for each step, by batch and state of the compile cache."""
     import pandas as pd
 
-    rows = pd.DataFrame([{**one.conditions, **cost} for one in found for cost in one.costs])
+    rows = pd.DataFrame([{**outlook.conditions, **cost} for outlook in outlooks for cost in outlook.costs])
     good = timed(frame, arm="")
     used = good.groupby(CELL, as_index=False).agg(
         peak_bytes=("peak_bytes", "median"), flop=("flop", "median"), bytes_moved=("bytes_moved", "median")
@@ -170,13 +172,13 @@ def ledger(frame: pd.DataFrame, found: Iterable[Outlook]) -> pd.DataFrame:
     return rows.drop(columns=["flop", "bytes_moved", "phase"]).sort_values("fixed_s", kind="stable")
 
 
-def totals(found: Iterable[Outlook]) -> pd.DataFrame:
+def totals(outlooks: Iterable[Outlook]) -> pd.DataFrame:
     """Return the total time of each backend by batch and number of steps, with its interval."""
     import pandas as pd
 
     rows = pd.DataFrame(
         {
-            **one.conditions,
+            **outlook.conditions,
             "batch": cell.batch,
             "steps": cell.steps,
             "backend": total.backend,
@@ -184,21 +186,21 @@ def totals(found: Iterable[Outlook]) -> pd.DataFrame:
             "low_s": total.low_s,
             "high_s": total.high_s,
         }
-        for one in found
-        for cell in one.cells
+        for outlook in outlooks
+        for cell in outlook.cells
         for total in cell.totals
     )
     return framed(rows, "total_s", ["batch", "cache"])
 
 
-def break_even(found: Iterable[Outlook]) -> pd.DataFrame:
+def break_even(outlooks: Iterable[Outlook]) -> pd.DataFrame:
     """Return where the best backend changes along the number of steps, by batch and state of the compile cache."""
     import pandas as pd
 
     rows = [
-        {**one.conditions, "batch": batch, **change_row(change, "steps", STEPS[0], STEPS[-1])}
-        for one in found
-        for batch, changes in one.step_changes.items()
+        {**outlook.conditions, "batch": batch, **change_row(change, "steps", STEPS[0], STEPS[-1])}
+        for outlook in outlooks
+        for batch, changes in outlook.step_changes.items()
         for change in changes
     ]
     return pd.DataFrame(rows, columns=[*LINE, "cache", "batch", "steps", *CHANGE])
@@ -216,12 +218,12 @@ def conformance(frame: pd.DataFrame) -> pd.DataFrame:
     known = frame[frame["arm"] == ""]
     proven = known[known["conformance_ratio"].notna()]
     proofs = proven[[*keys, "conformance_claims", "conformance_claim", "conformance_ratio"]].drop_duplicates()
-    found = [
+    claim_rows = [
         (*key, claim, ratio)
         for *key, claims, worst, most in proofs.itertuples(index=False)
         for claim, ratio in (json.loads(claims) if claims else {worst: most}).items()
     ]
-    before = pd.DataFrame(found, columns=[*keys, "claim", "ratio"]).astype({"ratio": float})
+    before = pd.DataFrame(claim_rows, columns=[*keys, "claim", "ratio"]).astype({"ratio": float})
     after = known[known["final_ratio"].notna()].rename(columns={"final_ratio": "ratio"})[[*keys, "ratio"]]
     both = pd.concat([before, after.assign(claim=AFTER)])
     rows = both.groupby([*keys, "claim"], as_index=False, sort=False)["ratio"].max()
@@ -281,8 +283,8 @@ def receipts(frame: pd.DataFrame) -> pd.DataFrame:
         name: name.removeprefix("receipt_").replace("_", " ") for name in frame if name.startswith("receipt_")
     }
     rows: list[dict[str, Any]] = []
-    for run, own in timed(frame).groupby("run", sort=False):
-        seen = own[[*fields, "backend"]].drop_duplicates()
+    for run, rows_of_run in timed(frame).groupby("run", sort=False):
+        seen = rows_of_run[[*fields, "backend"]].drop_duplicates()
         for name, label in fields.items():
             values = seen[[name, "backend"]].dropna().astype({name: str}).drop_duplicates()
             values = values[values[name].str.len() > 0]
@@ -301,8 +303,10 @@ def unlike(frame: pd.DataFrame) -> pd.DataFrame:
     good = timed(frame)
     several = frame["run"].nunique() > 1
     for name in (name for name in SAME_EXPERIMENT if several and name in good):
-        for backend, own in good.groupby("backend", sort=False):
-            observed = own.groupby("run", sort=False)[name].agg(lambda values: ", ".join(sorted(set(map(str, values)))))
+        for backend, rows_of_backend in good.groupby("backend", sort=False):
+            observed = rows_of_backend.groupby("run", sort=False)[name].agg(
+                lambda values: ", ".join(sorted(set(map(str, values))))
+            )
             if observed.nunique() > 1:
                 field = name.removeprefix("receipt_").replace("_", " ")
                 rows += [

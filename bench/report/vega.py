@@ -1,7 +1,7 @@
 """The scripts that draw, Vega, Vega-Lite and vega-embed in one, from the installed package; kept once they are made.
 
-To bundle them takes as long as all the rest of a report: a process of its own does it meanwhile, and the user's cache
-folder keeps them for the next report. Where that cannot be written, they are bundled each time.
+To bundle them takes as long as all the rest of a report: a separate process does it meanwhile, and the user's cache
+folder keeps them for the next report. If that cannot be written, they are bundled each time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Vega:
             self._process.communicate()
 
     def result(self) -> str:
-        """Return the scripts, such that nothing in them ends their element; wait for them where that is needed.
+        """Return the scripts, such that nothing in them ends their element; wait for them if that is needed.
 
         Raises:
             RuntimeError: they could not be bundled.
@@ -53,7 +53,7 @@ class Vega:
 
 
 def scripts() -> str:
-    """Return the scripts, from the cache where it has them."""
+    """Return the scripts, from the cache if it has them."""
     with Vega() as begun:
         return begun.result()
 

@@ -42,9 +42,9 @@ def one_run(
         brief: only the maps.
         wide: whether the terminal has room for charts.
     """
-    for winners in (comparison.winners, jobs):
-        if winners is not None and len(winners):
-            for where, of_network in winners.groupby(WHERE, sort=False):
+    for fastest in (comparison.winners, jobs):
+        if fastest is not None and len(fastest):
+            for where, of_network in fastest.groupby(WHERE, sort=False):
                 yield batch_map(of_network, where)
                 yield ""
     for where, _ in () if brief else comparison.winners.groupby(WHERE, sort=False):
@@ -61,10 +61,10 @@ def one_run(
                 yield ""
 
 
-def batch_map(winners: pd.DataFrame, where: Any) -> Table:
+def batch_map(fastest: pd.DataFrame, where: Any) -> Table:
     """Return the short map: for each network, the backend of each range of batches."""
     rows = []
-    for network, of_network in winners.groupby("network", sort=False):
+    for network, of_network in fastest.groupby("network", sort=False):
         name = str(network)
         for first, last, text in _ranges(of_network.sort_values("batch")):
             span = format_count(first) if first == last else f"{format_count(first)} to {format_count(last)}"
@@ -120,7 +120,7 @@ def two_runs(changed: pd.DataFrame, margin: float) -> Iterator[Table | str]:
 
 
 def shift_note(changed: pd.DataFrame, margin: float) -> str:
-    """Return a warning where all cells together became slower or faster, '' where they did not."""
+    """Return a warning if all cells together became slower or faster, '' if they did not."""
     shift = float(np.exp(np.median(np.log(changed["ratio"]))))
     if len(changed) < 5 or abs(np.log(shift)) <= np.log1p(margin) / 2:
         return ""
@@ -183,10 +183,10 @@ def _network_table(network: str, rows: pd.DataFrame, where: Any) -> Table:
     return table(columns, cells, title=f"{network}, {_call(where)}, {_on(where)}")
 
 
-def _ranges(winners: pd.DataFrame) -> Iterator[tuple[int, int, Text]]:
+def _ranges(fastest: pd.DataFrame) -> Iterator[tuple[int, int, Text]]:
     """Yield first and last batch of each stretch with one outcome, and the outcome in words."""
     stretch: list[Any] = []
-    for row in winners.itertuples():
+    for row in fastest.itertuples():
         text = named(row.backends[0])
         if row.outcome != FASTEST:
             text = Text.assemble(f"{row.outcome}: ", named(*row.backends))

@@ -59,7 +59,7 @@ def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: 
 
 
 def command_for(report: Report, claim: Claim) -> str:
-    """Return the command that judges this claim again, on the case alone where it has a name."""
+    """Return the command that judges this claim again, on the case alone if it has a name."""
     device = "" if report.device == "cpu" else f" --device {report.device}"
     by_name = not RULES[claim.name].own_cases and "/n=" in claim.case
     what = f"--case {shlex.quote(claim.case)}" if by_name else f"--claim {claim.name!r}"

@@ -27,7 +27,7 @@ def curve(
     xlabel: str = "step",
     every: int = 1,
 ) -> str:
-    """Return a chart of ``values`` over their index, made of Braille dots where the terminal can show them.
+    """Return a chart of ``values`` over their index, made of Braille dots if the terminal can show them.
 
     Args:
         values: one number a point; those that are not finite, or not positive on a log scale, are left out.
@@ -65,7 +65,7 @@ def _width() -> int:
 
 
 def _limits(y: np.ndarray[tuple[int], np.dtype[np.floating]], log: bool) -> tuple[float, float]:
-    """Return the ends of the vertical axis: whole decades where the values span two, else the values themselves."""
+    """Return the ends of the vertical axis: whole decades if the values span two, else the values themselves."""
     low, high = float(y.min()), float(y.max())
     if log and high - low > 2:
         return float(math.floor(low)), float(math.ceil(high))
@@ -78,7 +78,7 @@ def _limits(y: np.ndarray[tuple[int], np.dtype[np.floating]], log: bool) -> tupl
 def _segments(
     x: np.ndarray[tuple[int], np.dtype[np.intp]], y: np.ndarray[tuple[int], np.dtype[np.floating]], columns: int
 ) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Return the lines to draw; where points outnumber dots, each column of dots keeps its first, extremes and last."""
+    """Return the lines to draw; if points outnumber dots, each column of dots keeps its first, extremes and last."""
     if len(x) > 4 * columns:
         edges = np.unique(np.linspace(0, len(x), columns + 1).astype(int))
         kept = {
@@ -115,7 +115,7 @@ def _framed(
 
 
 def _labels(low: float, high: float, rows: int, log: bool) -> dict[int, str]:
-    """Return the labels of the vertical axis by row: whole decades where `_limits` ends on them, else even steps."""
+    """Return the labels of the vertical axis by row: whole decades if `_limits` ends on them, else even steps."""
     if log and low.is_integer() and high.is_integer():
         decades = range(int(high), int(low) - 1, -max(1, -(-int(high - low) * 2 // rows)))
         return {round((high - decade) / (high - low) * (rows - 1)): _tick(10.0**decade) for decade in decades}

@@ -1,8 +1,8 @@
 """The colour, marker and dash of each backend: the same in every chart, in every file and in the terminal.
 
-The four built-in backends carry colours of Okabe and Ito's set, told apart under every common colour blindness; each of
+The four built-in backends carry colours of Okabe and Ito's set, distinct under every common colour blindness; each of
 the colours here keeps a contrast of 3:1 or more against the report's light page and its dark one (tested). Colour is
-never alone: a marker, a dash or the name in letters stands beside it. No drawing here.
+never alone: a marker, a dash or the name in letters is next to it. No drawing here.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def _dash(what: str) -> tuple[int, int]:
     return VARIANT_DASHES[zlib.crc32(what.encode("utf-8", "surrogatepass")) % len(VARIANT_DASHES)]
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(first: str, second: str) -> float:
     """Return the contrast ratio of two colours ``#rrggbb``, 1 to 21 (WCAG 2.2)."""
-    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    light, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 

@@ -23,75 +23,75 @@ if TYPE_CHECKING:
 WIDTH = 80
 
 
-def answer(found: Recommendation, measured: bool = False) -> Iterator[Table | str]:
+def answer(advice: Recommendation, measured: bool = False) -> Iterator[Table | str]:
     """Yield the parts of the answer, the backend in the first line."""
-    yield headline(found)
+    yield headline(advice)
     yield ""
-    yield ledger_table(found)
+    yield ledger_table(advice)
     yield ""
-    steps = _passes(found.steps) if found.phase == "forward" else _steps(found.steps)
-    yield _lines(f"By batch, at {steps}: ", along(found.batch_changes, found.backend, "rows"))
-    where = f"batch {format_count(found.batch)}"
-    unit = "passes" if found.phase == "forward" else "steps"
-    yield _lines(f"By {unit}, at {where}: ", along(found.step_changes, found.backend, unit))
+    steps = _passes(advice.steps) if advice.phase == "forward" else _steps(advice.steps)
+    yield _lines(f"By batch, at {steps}: ", along(advice.batch_changes, advice.backend, "rows"))
+    where = f"batch {format_count(advice.batch)}"
+    unit = "passes" if advice.phase == "forward" else "steps"
+    yield _lines(f"By {unit}, at {where}: ", along(advice.step_changes, advice.backend, unit))
     yield ""
-    yield _lines("Rests on: ", rests_on(found))
-    for note in found.notes:
+    yield _lines("Rests on: ", rests_on(advice))
+    for note in advice.notes:
         yield _lines("Note: ", note)
-    if found.elsewhere:
+    if advice.elsewhere:
         yield "To carry these times over to this machine, add --probe (under 20 s)."
     if not measured:
         yield "To time exactly this case, add --measure (under 30 s)."
 
 
-def headline(found: Recommendation) -> str:
+def headline(advice: Recommendation) -> str:
     """Return the answer in a few lines: the backend, the job, and how to set the threads if they were searched."""
-    total = f"{format_seconds(found.total_s)} ({interval_s(found.low_s, found.high_s)})"
-    chosen = " ".join([found.backend, *chosen_conditions(found)])
-    others = ", ".join(name for name in found.candidates[1:])
+    total = f"{format_seconds(advice.total_s)} ({interval_s(advice.low_s, advice.high_s)})"
+    chosen = " ".join([advice.backend, *chosen_conditions(advice)])
+    others = ", ".join(name for name in advice.candidates[1:])
     said = {
         "fastest": f"Use {chosen}: {total} in all, every other is slower.",
         "tie": f"Use {chosen}: {total} in all; a tie with {others}.",
         "undecided": f"Use {chosen}, probably: {total} in all; not decided against {others}.",
-    }[found.outcome]
-    if len(found.rows) == 1:
+    }[advice.outcome]
+    if len(advice.rows) == 1:
         said = f"Use {chosen}: {total} in all; nothing else was measured."
-    where = f"{found.dtype}, {found.device}, threads {found.threads}"
-    lines = [textwrap.fill(said, WIDTH), textwrap.fill(f"{_job(found)}, {where}", WIDTH)]
-    if len(found.searched_threads) > 1:
-        network = f"Network({tuple(map(int, found.network.split('-')))})" if "-" in found.network else "network"
-        lines.append(f"Set it: backends.load({found.backend!r}, {network}, threads={found.threads})")
+    where = f"{advice.dtype}, {advice.device}, threads {advice.threads}"
+    lines = [textwrap.fill(said, WIDTH), textwrap.fill(f"{_job(advice)}, {where}", WIDTH)]
+    if len(advice.searched_threads) > 1:
+        network = f"Network({tuple(map(int, advice.network.split('-')))})" if "-" in advice.network else "network"
+        lines.append(f"Set it: backends.load({advice.backend!r}, {network}, threads={advice.threads})")
     return "\n".join(lines)
 
 
-def chosen_conditions(found: Recommendation) -> Iterator[str]:
+def chosen_conditions(advice: Recommendation) -> Iterator[str]:
     """Yield the device and the number of threads of the answer, each if it was a choice."""
-    if len(found.searched_devices) > 1:
-        yield f"on {found.device}"
-    if len(found.searched_threads) > 1 and found.device == "cpu":
-        yield f"with {counted(found.threads, 'thread')}"
+    if len(advice.searched_devices) > 1:
+        yield f"on {advice.device}"
+    if len(advice.searched_threads) > 1 and advice.device == "cpu":
+        yield f"with {counted(advice.threads, 'thread')}"
 
 
-def _job(found: Recommendation) -> str:
+def _job(advice: Recommendation) -> str:
     """Return the job in words."""
-    rows = counted(found.batch, "row")
-    if found.phase == "forward":
-        return f"{found.network}, {rows}, {_passes(found.steps)} with fresh inputs"
-    fresh = " with a new batch each" if found.fresh else ""
-    return f"{found.network}, {rows}, {_steps(found.steps)}{fresh}"
+    rows = counted(advice.batch, "row")
+    if advice.phase == "forward":
+        return f"{advice.network}, {rows}, {_passes(advice.steps)} with fresh inputs"
+    fresh = " with a new batch each" if advice.fresh else ""
+    return f"{advice.network}, {rows}, {_steps(advice.steps)}{fresh}"
 
 
-def ledger_table(found: Recommendation) -> Table:
+def ledger_table(advice: Recommendation) -> Table:
     """Return what each backend costs, part by part; the 99th percentile if each step has a new batch."""
-    places = found.fresh or found.phase == "forward"
-    threads = len(found.searched_threads) > 1
-    devices = len(found.searched_devices) > 1
+    places = advice.fresh or advice.phase == "forward"
+    threads = len(advice.searched_threads) > 1
+    devices = len(advice.searched_devices) > 1
     columns: list[Column] = ["backend"]
     columns += ["on"] if devices else []
     columns += [("threads", "right")] if threads else []
     columns += [("total", "right"), ("95 %", "right"), ("import", "right"), ("compile", "right")]
     columns += (
-        [("a pass" if found.phase == "forward" else "a step", "right"), ("p99", "right")]
+        [("a pass" if advice.phase == "forward" else "a step", "right"), ("p99", "right")]
         if places
         else [
             ("place", "right"),
@@ -100,7 +100,7 @@ def ledger_table(found: Recommendation) -> Table:
     )
     columns += ["verdict"]
     cells = []
-    for row in found.rows.itertuples():
+    for row in advice.rows.itertuples():
         cell: list[Cell] = [named(row.backend)]
         cell += [row.device] if devices else []
         cell += [str(row.threads)] if threads else []
@@ -122,18 +122,18 @@ def along(changes: Sequence[Change], alone: str, unit: str) -> str:
     return "".join(words) + "."
 
 
-def rests_on(found: Recommendation) -> str:
+def rests_on(advice: Recommendation) -> str:
     """Return what the prediction was made from."""
     bases: dict[str, list[str]] = {}
-    for row in found.rows.itertuples():
+    for row in advice.rows.itertuples():
         bases.setdefault(row.basis, []).append(row.backend)
-    if found.carried_from:  # interpolated or not, all come from there
-        bases = {f"{CARRIED} from {found.carried_from}": list(found.rows["backend"])}
+    if advice.carried_from:  # interpolated or not, all come from there
+        bases = {f"{CARRIED} from {advice.carried_from}": list(advice.rows["backend"])}
     several = len(bases) > 1
     kinds = "; ".join(basis + (f" ({', '.join(names)})" if several else "") for basis, names in bases.items())
-    runs = f"run{'s' if len(found.runs) > 1 else ''} {', '.join(found.runs)}"
-    what = "a pass forward" if found.phase == "forward" else "a step"
-    return f"times of {what} {kinds}; {runs}; compile cache {found.cache}."
+    runs = f"run{'s' if len(advice.runs) > 1 else ''} {', '.join(advice.runs)}"
+    what = "a pass forward" if advice.phase == "forward" else "a step"
+    return f"times of {what} {kinds}; {runs}; compile cache {advice.cache}."
 
 
 def _lines(label: str, text: str) -> str:

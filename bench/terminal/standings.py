@@ -18,18 +18,18 @@ LIMITS = "python -m bench limits"
 OWN_ROLES = ("best", "plugin")
 
 
-def tables(found: Sequence[Standing], everyone: bool = False) -> Iterator[Table]:
+def tables(standings: Sequence[Standing], everyone: bool = False) -> Iterator[Table]:
     """Yield a table for each case: time, share of the limit, ratio to the idiom and to the best peer."""
-    for _, group in groupby(found, key=lambda standing: (standing.dtype, standing.case)):
+    for _, group in groupby(standings, key=lambda standing: (standing.dtype, standing.case)):
         yield _table(list(group), everyone)
 
 
-def _table(found: Sequence[Standing], everyone: bool) -> Table:
-    case, dtype, limit, peer = found[0].case, found[0].dtype, found[0].limit, found[0].peer
+def _table(standings: Sequence[Standing], everyone: bool) -> Table:
+    case, dtype, limit, peer = standings[0].case, standings[0].dtype, standings[0].limit, standings[0].peer
     title = f"{case.network}, {terminal.format_count(case.batch)} rows, {dtype}, {case.phase}"
     if limit is not None:
         title += f": limit {terminal.format_seconds(limit.seconds)} ({limit.binds})"
-    shown = [standing for standing in found if everyone or standing.role in OWN_ROLES or standing.seconds is None]
+    shown = [standing for standing in standings if everyone or standing.role in OWN_ROLES or standing.seconds is None]
     rows = [
         (
             terminal.named(standing.backend),
@@ -47,35 +47,35 @@ def _table(found: Sequence[Standing], everyone: bool) -> Table:
     return terminal.table(columns, rows, title=title, caption=caption)
 
 
-def remarks(found: Sequence[Standing], known: bool, corrections: Sequence[Correction]) -> Iterator[str]:
+def remarks(standings: Sequence[Standing], known: bool, corrections: Sequence[Correction]) -> Iterator[str]:
     """Yield what a reader must know: failures, limits that were beaten, limits that are not known.
 
     Args:
-        found: the standings shown.
+        standings: those shown.
         known: whether ceilings were measured.
         corrections: the limits that a time has beaten.
     """
     told = set()
-    for standing in found:
+    for standing in standings:
         if standing.seconds is None and (line := f"{standing.backend}: {standing.reason}") not in told:
             told.add(line)
             yield f"FAILED {line}"
     yield from map(str, corrections)
     if not known:
         yield f"limits are not known: no ceilings were measured with this run; measure again: {LIMITS}"
-    elif any(standing.limit and standing.limit.seconds < SHORTEST_LIMIT_S for standing in found):
+    elif any(standing.limit and standing.limit.seconds < SHORTEST_LIMIT_S for standing in standings):
         shortest = terminal.format_seconds(SHORTEST_LIMIT_S)
         yield f"no share of a limit below {shortest}: a call's own cost is all there is to see"
     yield "idiom: the same framework as its documentation writes it; 2x: twice as fast"
 
 
-def targets(found: Sequence[Standing]) -> Table:
+def targets(standings: Sequence[Standing]) -> Table:
     """Return the table of what was set and what was reached."""
     from bench.limits.targets import judge
 
     rows = [
         (verdict.case, verdict.dtype, verdict.backend, verdict.goal, verdict.reached, verdict.verdict)
-        for verdict in judge(found)
+        for verdict in judge(standings)
     ]
     return terminal.table(["case", "dtype", "backend", "target", ("reached", "right"), "met"], rows, title="targets")
 

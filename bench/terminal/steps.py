@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from bench.verdicts.history import Step
 
 
-def history(found: Sequence[Step], runs: int, cells: int, machine: str, several: int) -> Iterator[Table | str]:
+def history(steps: Sequence[Step], runs: int, cells: int, machine: str, several: int) -> Iterator[Table | str]:
     """Yield the parts of the answer.
 
     Args:
-        found: the steps.
+        steps: the steps to show.
         runs: how many runs of this machine there are.
         cells: how many cells they have together.
         machine: its id.
@@ -31,7 +31,7 @@ def history(found: Sequence[Step], runs: int, cells: int, machine: str, several:
     if not several:
         yield "A step shows with two runs on each side of it: measure again later: python -m bench run --quick"
         return
-    if not found:
+    if not steps:
         yield "No cell stepped by more than the margin, as far as is proven."
         return
     columns = [("cell", "left"), ("since run", "left"), ("commit", "left"), ("from", "right"), ("to", "right")]
@@ -43,6 +43,6 @@ def history(found: Sequence[Step], runs: int, cells: int, machine: str, several:
             format_seconds(step.before_s),
             f"{format_seconds(step.after_s)} ({format_ratio(step.ratio)})",
         )
-        for step in sorted(found, key=lambda step: -abs(step.ratio - 1))
+        for step in sorted(steps, key=lambda step: -abs(step.ratio - 1))
     ]
     yield table(columns, rows)

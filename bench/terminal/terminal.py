@@ -93,7 +93,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
     widths = _widths(headings, cells)
     if widths is None:
         return _stacked(headings, cells, title, caption)
-    made = Table(
+    grid = Table(
         title=title or None,
         caption=caption or None,
         title_justify="left",
@@ -109,10 +109,10 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
         side = column[1] if isinstance(column, tuple) else _side(row[position] for row in cells)
         if side not in ("left", "right", "center"):
             raise ValueError(f"column {heading!r} goes 'left', 'right' or 'center', got {side!r}")
-        made.add_column(heading, justify=side, overflow="fold", width=widths[position])  # type: ignore[arg-type]
+        grid.add_column(heading, justify=side, overflow="fold", width=widths[position])  # type: ignore[arg-type]
     for row in cells:
-        made.add_row(*row)
-    return made
+        grid.add_row(*row)
+    return grid
 
 
 def _widths(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]]) -> list[int | None] | None:
@@ -137,7 +137,7 @@ def _widths(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]]) -
 
 def _stacked(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], title: str, caption: str) -> Table:
     """Return a table that shows each row as lines of heading and value."""
-    made = Table(
+    grid = Table(
         title=title or None,
         caption=caption or None,
         title_justify="left",
@@ -149,14 +149,14 @@ def _stacked(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], 
         pad_edge=False,
         show_header=False,
     )
-    made.add_column(overflow="fold")
-    made.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
     for number, row in enumerate(rows):
         if number:
-            made.add_row("", "")
+            grid.add_row("", "")
         for heading, value in zip(headings, row, strict=True):
-            made.add_row(heading, value)
-    return made
+            grid.add_row(heading, value)
+    return grid
 
 
 def _plain(cell: RenderableType) -> str:
@@ -169,7 +169,7 @@ def named(*backends: str) -> Text:
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return lines of ``name  text``, the texts aligned and wrapped beside their names; a path is never broken."""
+    """Return lines of ``name  text``, the texts aligned and wrapped next to their names; a path is never broken."""
     named = list(pairs)
     width = max(len(name) for name, _ in named) + 2
     return "\n".join(wrap(text, f"{name:<{width}}") for name, text in named)
@@ -246,6 +246,6 @@ def _cell(given: Cell) -> RenderableType:
 
 
 def _side(cells: Iterable[RenderableType]) -> str:
-    """Return ``"right"`` where every cell is a number, with or without a unit."""
+    """Return ``"right"`` if every cell is a number, with or without a unit."""
     texts = [cell.plain if isinstance(cell, Text) else cell for cell in cells]
     return "right" if all(isinstance(text, str) and NUMBER.fullmatch(text) for text in texts) else "left"

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def account(found: pd.DataFrame, good: bool) -> Iterator[Table | str]:
+def account(cases: pd.DataFrame, good: bool) -> Iterator[Table | str]:
     """Yield the share of good recommendations, then every case, the worst first."""
-    share = validate.share_good(found)
+    share = validate.share_good(cases)
     yield (
-        f"{'passed' if good else 'FAILED'}: {format_percent(share)} of {len(found)} recommendations within "
+        f"{'passed' if good else 'FAILED'}: {format_percent(share)} of {len(cases)} recommendations within "
         f"{100 * validate.MOST_REGRET:.0f} % of the best (wanted: {100 * validate.LEAST_SHARE:.0f} %)."
     )
-    error = float(np.expm1(found["step_error"].median()))
+    error = float(np.expm1(cases["step_error"].median()))
     yield (
-        f"Regret: mean {format_percent(found['regret'].mean())}, worst {format_percent(found['regret'].max())}. "
+        f"Regret: mean {format_percent(cases['regret'].mean())}, worst {format_percent(cases['regret'].max())}. "
         f"Step time predicted to {format_percent(error)} (median)."
     )
     yield ""
@@ -45,6 +45,6 @@ def account(found: pd.DataFrame, good: bool) -> Iterator[Table | str]:
             format_seconds(row.best_s),
             format_percent(row.regret),
         )
-        for row in found.sort_values("regret", ascending=False).itertuples()
+        for row in cases.sort_values("regret", ascending=False).itertuples()
     ]
     yield table(columns, rows)

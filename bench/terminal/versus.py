@@ -1,6 +1,6 @@
 """Ratio to the fastest against batch, a line and a mark for each backend, at most 80 columns wide.
 
-Lines are Braille dots in the colours of `bench.terminal.palette`. In a pipe there are no colours, and where a terminal
+Lines are Braille dots in the colours of `bench.terminal.palette`. In a pipe there are no colours, and if a terminal
 cannot show Braille there are no lines: the marks then say all.
 """
 
@@ -41,8 +41,8 @@ def versus(ratios: Mapping[str, Mapping[int, float]], title: str, height: int = 
     canvas = Canvas(WIDTH, height, 0, 0, WIDTH, height, mode="rgb")
     marks = dict(zip(ratios, itertools.cycle(MARKS), strict=False))
     lines = [
-        (name, [(_column(batch, batches) + 0.5, _row(own[batch], high, height) + 0.5) for batch in sorted(own)])
-        for name, own in reversed(list(ratios.items()))
+        (name, [(_column(batch, batches) + 0.5, _row(line[batch], high, height) + 0.5) for batch in sorted(line)])
+        for name, line in reversed(list(ratios.items()))
     ]
     for name, points in lines:
         for (x0, y0), (x1, y1) in itertools.pairwise(points):
@@ -64,29 +64,29 @@ def _framed(drawing: str, high: float, batches: Sequence[int]) -> list[Text]:
         rows = [Text("".join(letter if letter.isascii() else " " for letter in row.plain)) for row in rows]
     labels = _labels(high, len(rows))
     framed = [Text.assemble(f"{labels.get(k, ''):>{LABEL}} {bar}", row) for k, row in enumerate(rows)]
-    for one in framed:
-        one.rstrip()
+    for row_of_text in framed:
+        row_of_text.rstrip()
     return [*framed, Text(" " * (LABEL + 1) + corner + line * WIDTH), Text(f"{'rows':>{LABEL}}  {_axis(batches)}")]
 
 
 def _labels(high: float, height: int) -> dict[int, str]:
     """Return round ratios by line of the drawing, from 1 up, at least two lines apart."""
     digits = (1.0,) if high > 2.5 else (1.0, 2.0, 5.0) if high > 0.5 else (1.0, 1.1, 1.2, 1.5, 2.0, 3.0)
-    found = {height - 1: "1x"}
+    labels = {height - 1: "1x"}
     for value in (digit * 10**power for power in range(math.floor(high) + 1) for digit in digits):
         row = height - 1 - round(_row(value, high, height))
-        if 0 <= row <= min(found) - 2:
-            found[row] = f"{value:,g}x"
-    return found
+        if 0 <= row <= min(labels) - 2:
+            labels[row] = f"{value:,g}x"
+    return labels
 
 
 def _row(ratio: float, high: float, height: int) -> float:
-    """Return how many lines above the lowest one a ratio stands."""
+    """Return how many lines above the lowest one a ratio is drawn."""
     return (height - 1) * math.log10(ratio) / high
 
 
 def _column(batch: int, batches: Sequence[int]) -> int:
-    """Return the letter of a line below or above which a batch stands."""
+    """Return the letter of a line below or above which a batch is drawn."""
     span = math.log(batches[-1]) - math.log(batches[0])
     return round((math.log(batch) - math.log(batches[0])) / span * (WIDTH - 1))
 
