@@ -53,7 +53,7 @@ def joined(measured: Run, chosen: Sequence[Run]) -> tuple[Run, ...]:
 
 
 def _alike(stored: Run, measured: Run) -> bool:
-    """Return whether the times of two runs may stand in one table."""
+    """Return whether the times of two runs may be in one table."""
     if stored.machine != measured.machine or unlike_speed(stored, measured):
         return False
     return not unlike_between(results.load(stored), results.load(measured))

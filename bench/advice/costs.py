@@ -3,7 +3,7 @@
     total = import_s + compile_s + place_s + call_s + steps * step_s
 
 ``step_s`` is a step inside `train`, which is how the steps of a job are taken; ``call_s`` is what one call from Python
-costs beyond that, the difference of ``step`` and a step inside ``train``. Where ``train`` was not measured, ``step_s``
+costs beyond that, the difference of ``step`` and a step inside ``train``. If ``train`` was not measured, ``step_s``
 is that of ``step`` and ``call_s`` is zero. A job with a new batch for each step, or a pass forward, takes ``place`` and
 ``step`` or ``forward`` each time; then ``place_s`` and ``call_s`` are zero.
 
@@ -239,7 +239,7 @@ def phase_s(figures: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Gener
 
 
 def _widened(variance: pd.Series[float], dof: pd.Series[float]) -> Floats:
-    """Return variances under which a normal interval is as wide as Student's; a scatter of 10 % where unknown."""
+    """Return variances under which a normal interval is as wide as Student's; a scatter of 10 % if unknown."""
     from bench.verdicts.student import quantile
 
     factor = (quantile(0.975, dof.to_numpy(float)) / 1.96) ** 2
@@ -258,14 +258,14 @@ def _place_s(rows: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generat
 
 
 def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train")) -> CompileTimes:
-    """Return what compiling some phases took one backend, whichever was dearer: a step by itself or in a loop, say.
+    """Return what compiling some phases took one backend, whichever took longer: a step by itself or in a loop, say.
 
     In a process that calls both, the first may compile for the other.
     """
     rows = rows[rows["phase"].isin(phases)]
-    dearer = rows.assign(compile_s=compile_alone_s(rows) + _placing_compile_s(rows))
+    compiling = rows.assign(compile_s=compile_alone_s(rows) + _placing_compile_s(rows))
     process = ["network", "batch", "cache", "run", "process"]
-    worst = dearer.groupby(process, sort=False)["compile_s"].max()
+    worst = compiling.groupby(process, sort=False)["compile_s"].max()
     times: CompileTimes = {}
     for (cache, network, batch), seconds in worst.groupby(["cache", "network", "batch"], sort=False):
         times.setdefault(str(cache), {})[Shape(str(network), int(batch))] = seconds.to_numpy(float)
@@ -283,8 +283,8 @@ def _placing_compile_s(rows: pd.DataFrame) -> pd.Series[float]:
 def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
     """Return the seconds that compiling each row's shape would take as the first of its process.
 
-    A shape that compiled next to nothing, also beside a twentieth of the dearest before it, found the work done: by
-    an earlier shape of its own network, or else by the dearest, since frameworks share code between shapes and do not
+    A shape that compiled next to nothing, also next to a twentieth of the costliest before it, found the work done: by
+    an earlier shape of its network, or else by the costliest, since frameworks share code between shapes and do not
     say so.
     """
     import pandas as pd
@@ -303,33 +303,33 @@ def _alone_in_process(rows: pd.DataFrame) -> pd.Series[float]:
     for shape, seconds in zip(shapes, rows["compile_s"].fillna(0.0), strict=True):
         own_s[shape] = max(own_s.get(shape, 0.0), seconds)
     of_network: dict[str, float] = {}
-    dearest = 0.0
+    costliest_s = 0.0
     alone = {}
     for shape, seconds in own_s.items():
         alone[shape] = seconds
-        for shared_s in (of_network.get(shape[0], 0.0), dearest):
-            if alone[shape] < max(LEAST_COMPILE_S, dearest / 20):
+        for shared_s in (of_network.get(shape[0], 0.0), costliest_s):
+            if alone[shape] < max(LEAST_COMPILE_S, costliest_s / 20):
                 alone[shape] = max(alone[shape], shared_s)
         of_network[shape[0]] = max(of_network.get(shape[0], 0.0), seconds)
-        dearest = max(dearest, seconds)
+        costliest_s = max(costliest_s, seconds)
     return rows.assign(alone_s=[alone[shape] for shape in shapes])["alone_s"]
 
 
 def compile_s(times: CompileTimes, shape: Shape, cache: str, rng: np.random.Generator) -> tuple[Floats, str]:
     """Return draws of the seconds of compiling a shape first of all in a process, and the cache they hold for.
 
-    They are those of the measured shape that is nearest, in a process that began with ``cache`` where one did.
+    They are those of the measured shape that is nearest, in a process that began with ``cache`` if one did.
     """
     if not times:
         return np.zeros((DRAWS, 1)), cache
     state = cache if cache in times else min(times)
     target = np.array(place_of(shape))
-    nearest = min(times[state], key=lambda one: float(np.abs(np.array(place_of(one)) - target).sum()))
+    nearest = min(times[state], key=lambda measured: float(np.abs(np.array(place_of(measured)) - target).sum()))
     return _scattered(times[state][nearest], rng), state
 
 
 def _scattered(seconds: Floats, rng: np.random.Generator) -> Floats:
-    """Return draws ``[DRAWS, 1]`` about the geometric mean of positive seconds; zero where all are."""
+    """Return draws ``[DRAWS, 1]`` about the geometric mean of positive seconds; zero if all are."""
     seconds = seconds[np.isfinite(seconds)]
     if len(seconds) == 0 or seconds.max() <= 0:
         return np.zeros((DRAWS, 1))

@@ -1,7 +1,7 @@
 """Where the best backend changes: along the batch, and along the number of steps, each place with its interval.
 
 Works on draws of seconds: what is true in 95 % of the draws is said with 95 % confidence. An end of an interval is 0 or
-infinite where the change may lie beyond all that was looked at.
+infinite if the change may lie beyond all that was looked at.
 
 Tests: `tests/bench/advice/test_recommendation.py`.
 """
@@ -30,8 +30,8 @@ class Change:
         before: the best below it.
         after: the best above it.
         at: rows or steps.
-        low: lower end of the 95 % interval; 0 where it may lie below all that was looked at.
-        high: upper end, infinite where it may lie above.
+        low: lower end of the 95 % interval; 0 if it may lie below all that was looked at.
+        high: upper end, infinite if it may lie above.
     """
 
     before: str
@@ -114,7 +114,7 @@ def step_changes(costs: Sequence[Cost], most_steps: float = 1e9) -> list[Change]
 
 
 def _places(x: Floats, gap: Floats, near: float) -> Floats:
-    """Return in each draw where the gap turns positive, nearest to ``near``; infinite where it never does."""
+    """Return in each draw where the gap turns positive, nearest to ``near``; infinite if it never does."""
     up = (gap[:, :-1] <= 0) & (gap[:, 1:] > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         at = x[:-1] - gap[:, :-1] * np.diff(x) / np.diff(gap, axis=1)

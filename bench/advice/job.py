@@ -59,7 +59,7 @@ class Job:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """The measured phases that its time comes from: any of them where each step uses the same batch, else both."""
+        """The measured phases that its time comes from: any of them if each step uses the same batch, else both."""
         if self.phase == "forward":
             return ("place", "forward")
         return ("place", "step") if self.fresh else ("step", "train")

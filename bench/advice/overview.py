@@ -38,15 +38,17 @@ def fastest_for_jobs(
     """
     import pandas as pd
 
-    made = []
+    decisions = []
     good = timed(frame, arm="")
     good = good[good["phase"].isin(PHASES)]
     for (dtype, device, threads), rows in good.groupby(["dtype", "device", "threads"], sort=False):
         pairs = rows[["network", "batch"]].drop_duplicates().itertuples(index=False, name=None)
         shapes = [Shape(str(network), int(batch)) for network, batch in pairs]
         known = costs(rows, shapes, cache)
-        compiled = {str(backend): compile_times(own) for backend, own in rows.groupby("backend", sort=False)}
-        there = {key: set(own["backend"]) for key, own in rows.groupby(["network", "batch"])}
+        compiled = {
+            str(backend): compile_times(of_backend) for backend, of_backend in rows.groupby("backend", sort=False)
+        }
+        there = {key: set(of_case["backend"]) for key, of_case in rows.groupby(["network", "batch"])}
         for place, shape in enumerate(shapes):
             rng = np.random.default_rng(place)
             of_shape = [
@@ -61,5 +63,7 @@ def fastest_for_jobs(
             if of_shape:
                 ((_, decided),) = standings(of_shape, [steps], margin)
                 case = {"network": shape.network, "batch": shape.rows, "dtype": dtype, "device": device}
-                made.append({**case, "threads": threads, "phase": f"a job of {format_count(steps)} steps"} | decided)
-    return pd.DataFrame(made)
+                decisions.append(
+                    {**case, "threads": threads, "phase": f"a job of {format_count(steps)} steps"} | decided
+                )
+    return pd.DataFrame(decisions)

@@ -4,7 +4,7 @@
 
 The first term is a sum of kinds of work (`work_of`: calls, layers, tanh, products, bytes, ...), each with a cost of
 zero or more, fitted by relative error; sizes go in, never names. It carries over to networks and batches that were
-never measured. The second is a Gaussian process over the logarithms of batch and work a row: beside a measured cell it
+never measured. The second is a Gaussian process over the logarithms of batch and work a row: next to a measured cell it
 repeats what was measured, between two of them it blends, far from all it vanishes. Its amplitude is the error that the
 first term makes on a network left out of the fit, so that an interval far from all cells is as wide as that.
 
@@ -54,7 +54,7 @@ SHORT_S = 1e-3
 """A shorter step is mostly overhead, which networks have less in common than the rate of long steps."""
 
 TRUST_IN_USUAL = 1e-3
-"""Weight of a kind's usual cost beside that of one measured cell: (5 % error of a cell / 160 % error of a cost)^2."""
+"""Weight of a kind's usual cost next to that of one measured cell: (5 % error of a cell / 160 % error of a cost)^2."""
 NUGGET = 0.01
 """Log scatter that stays even between neighbours that agree."""
 
@@ -159,7 +159,7 @@ class TimeModel:
     def basis(self, shape: Shape) -> str:
         """Return what a prediction rests on: measured here, interpolated, extrapolated.
 
-        It is interpolated where batch, products and tanh a row and layers lie between those of measured shapes.
+        It is interpolated if batch, products and tanh a row and layers lie between those of measured shapes.
         """
         shape = Shape(*shape)
         if shape in self.shapes:

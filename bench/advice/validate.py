@@ -104,8 +104,8 @@ def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> 
     rows = []
     alone = truth.assign(compile_s=costs.compile_alone_s(truth))
     for case in cases:
-        own = alone[(alone["network"] == case.network) & (alone["batch"] == case.batch)]
-        true = costs.with_best_threads(costs.costs(own, [Shape(case.network, case.batch)]), case.steps)
+        of_case = alone[(alone["network"] == case.network) & (alone["batch"] == case.batch)]
+        true = costs.with_best_threads(costs.costs(of_case, [Shape(case.network, case.batch)]), case.steps)
         true = [cost for cost in true if cost.basis == MEASURED]
         totals = {cost.backend: float(np.median(cost.total_s(case.steps))) for cost in true}
         if not totals:
@@ -125,9 +125,9 @@ def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> 
     return pd.DataFrame(rows)
 
 
-def share_good(found: pd.DataFrame) -> float:
+def share_good(cases: pd.DataFrame) -> float:
     """Return the share of cases whose regret is 10 % or less."""
-    return float((found["regret"] <= MOST_REGRET).mean())
+    return float((cases["regret"] <= MOST_REGRET).mean())
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> int:

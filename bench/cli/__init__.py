@@ -35,7 +35,7 @@ COMMANDS = {
     "report": "one offline HTML file with the pictures",
     "export": "stored rows as Parquet or CSV",
     "ceilings": "measure this machine's bandwidth, products and tanh",
-    "limits": "time, limit and share of it, beside the idiom",
+    "limits": "time, limit and share of it, next to the idiom",
 }
 
 NOT_THERE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.ENOTDIR)

@@ -38,19 +38,19 @@ def run(args: argparse.Namespace) -> int:
     from bench.terminal import terminal
 
     root = args.results or results.results_root()
-    found = ceilings.load(machine.machine_id(), root)
+    known = ceilings.load(machine.machine_id(), root)
     path = root / machine.machine_id() / ceilings.FILE
     if not args.show:
-        found, path = measured(args, None if args.fresh else found, root)
-    elif found is None:
+        known, path = measured(args, None if args.fresh else known, root)
+    elif known is None:
         raise UsageError(f"no ceilings are stored in {path}; measure them: {ceilings.MEASURE}")
     if args.json:
-        document.show({"path": str(path), **asdict(found)})
+        document.show({"path": str(path), **asdict(known)})
         return 0
     out = terminal.console()
-    out.print(table(found))
-    model = found.fingerprint.get("cpu_model", "this machine")
-    out.print(f"\nmeasured {found.created[:16].replace('T', ' ')} UTC on {model}")
+    out.print(table(known))
+    model = known.fingerprint.get("cpu_model", "this machine")
+    out.print(f"\nmeasured {known.created[:16].replace('T', ' ')} UTC on {model}")
     out.print(f"kept in {os.path.relpath(path)}\nnext: python -m bench limits")
     return 0
 
@@ -64,20 +64,20 @@ def measured(args: argparse.Namespace, known: Ceilings | None, root: Path) -> tu
     with neighbours.announced(f"ceilings {os.getpid()}") as others, terminal.progress("ceilings") as bar:
         if names := others.now():
             messages.warn(neighbours.warning(names))
-        found = probes.measure(args.threads, args.seconds or probes.SECONDS, args.libraries, bar.update, known)
-    return found, ceilings.save(found, root)
+        best = probes.measure(args.threads, args.seconds or probes.SECONDS, args.libraries, bar.update, known)
+    return best, ceilings.save(best, root)
 
 
-def table(found: Ceilings) -> object:
+def table(known: Ceilings) -> object:
     """Return a table with a row for each kind of work, a column for each number of threads."""
     from bench.basics.formats import counted
     from bench.terminal import terminal
 
     rates: dict[tuple[str, str, str], dict[int, str]] = {}
-    for ceiling in found.measured:
+    for ceiling in known.measured:
         rates.setdefault((ceiling.kind, ceiling.dtype, _on(ceiling)), {})[ceiling.threads] = _rate(ceiling)
-    heads = [(counted(threads, "thread"), "right") for threads in found.threads]
-    rows = [(*work, *(by.get(threads, "-") for threads in found.threads)) for work, by in rates.items()]
+    heads = [(counted(threads, "thread"), "right") for threads in known.threads]
+    rows = [(*work, *(by.get(threads, "-") for threads in known.threads)) for work, by in rates.items()]
     return terminal.table([("work", "left"), ("dtype", "left"), ("on", "left"), *heads], rows, title="at best")
 
 

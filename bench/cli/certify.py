@@ -22,7 +22,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Certify; return 1 where the process estimate in use does not keep the promises."""
+    """Certify; return 1 if the process estimate in use does not keep the promises."""
     from bench import results
     from bench.measure.budget import MOST_LAPS
     from bench.terminal import certifying, terminal

@@ -48,7 +48,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge, each backend and dtype in a process of its own, and print; 1 where a claim fails or a process is lost."""
+    """Judge, each backend and dtype in a separate process, and print; 1 if a claim fails or a process is lost."""
     from rich.text import Text
 
     from backends import available, catalogue

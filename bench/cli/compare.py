@@ -29,7 +29,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST")
     parser.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="only these")
     flags.add_margin(parser, "ratios within it are a tie, such as 5%%")
-    parser.add_argument("--force", action="store_true", help="compare also where conditions differ")
+    parser.add_argument("--force", action="store_true", help="compare even if conditions differ")
     parser.add_argument("--brief", action="store_true", help="only the map from batch to backend")
     flags.add_results(parser)
     flags.add_json(parser)

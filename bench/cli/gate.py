@@ -41,7 +41,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     sides.add_argument("--python-base", metavar="PYTHON", help="another interpreter for the base")
     sides.add_argument("--baseline", metavar="RUN", help="instead: a stored run; it shares no turns with the candidate")
     sides.add_argument("--candidate", default="latest", metavar="RUN", help="with --baseline: folder, id or 'latest'")
-    sides.add_argument("--force", action="store_true", help="with --baseline: judge also where conditions differ")
+    sides.add_argument("--force", action="store_true", help="with --baseline: judge even if conditions differ")
     grid = parser.add_argument_group("what is measured, with --against (lists are comma-separated)")
     grid.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
     flags.alias(grid, "--backend", "backends", flags.several(flags.name))
@@ -61,7 +61,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge; return 1 where something is proven slower or was lost."""
+    """Judge; return 1 if something is proven slower or was lost."""
     from bench.basics.errors import UsageError
     from bench.basics.files import check_output
 
@@ -124,11 +124,11 @@ def _present(dtypes: tuple[str, ...]) -> tuple[str, ...]:
     from backends import catalogue
     from bench.measure import contenders
 
-    own = {entry.name for entry in catalogue("best")}
+    built_in = {entry.name for entry in catalogue("best")}
     names, without = contenders.present(dtypes, ["cpu"])
     for name, reason in without:
         messages.note(reason, f"without {name}: ")
-    return tuple(name for name in names if name in own)
+    return tuple(name for name in names if name in built_in)
 
 
 def _measured(args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[str, ...], base: BaseCode) -> Run | None:

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         )
     frame = results.load(*chosen, root=args.results)
     table = history.levels(frame[frame["phase"] == args.phase])
-    found = list(history.steps(table, args.margin))
+    level_steps = list(history.steps(table, args.margin))
     several = int((table.groupby(history.CELL).size() >= 2 * history.LEAST_SIDE).sum())
     if args.json:
         from bench.cli import document
@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
                 "runs": [run.id for run in chosen],
                 "cells": table.groupby(history.CELL).ngroups,
                 "steps": [
-                    {**dict(zip(history.CELL, s.cell, strict=True)), **s._asdict(), "ratio": s.ratio} for s in found
+                    {**dict(zip(history.CELL, s.cell, strict=True)), **s._asdict(), "ratio": s.ratio}
+                    for s in level_steps
                 ],
             }
         )
@@ -58,6 +59,6 @@ def run(args: argparse.Namespace) -> int:
 
     out = terminal.console()
     cells = table.groupby(history.CELL).ngroups
-    for part in steps.history(found, len(chosen), cells, chosen[-1].machine, several):
+    for part in steps.history(level_steps, len(chosen), cells, chosen[-1].machine, several):
         out.print(part)
     return SUCCESS

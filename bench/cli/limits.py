@@ -39,14 +39,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     keep.add_argument(
         "--run", dest="stored", metavar="RUN", help="measure nothing, show a stored run: folder, id or 'latest'"
     )
-    keep.add_argument("--all", action="store_true", help="idioms and peers in rows of their own")
+    keep.add_argument("--all", action="store_true", help="idioms and peers in separate rows")
     keep.add_argument("--targets", action="store_true", help="what this project set itself, and what was reached")
     flags.add_results(keep)
     flags.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure what the flags ask for, or read it; print. 1 where something failed."""
+    """Measure what the flags ask for, or read it; print. 1 if something failed."""
     from bench import results
     from bench.limits import corrections, peers
     from bench.limits import standings as limits
@@ -54,16 +54,16 @@ def run(args: argparse.Namespace) -> int:
 
     cases = _cases(args)
     if args.backends and not args.stored:
-        own = [name for name in args.backends if name not in peers.installed()]
-        contenders.named(own, args.dtypes or ("float32",), ("cpu",))
+        backends = [name for name in args.backends if name not in peers.installed()]
+        contenders.named(backends, args.dtypes or ("float32",), ("cpu",))
     stored = results.resolve(args.stored, args.results) if args.stored else _measure(args, cases)
     ceilings = corrections.load(stored, args.results)
-    found, beaten = limits.standings(results.load(stored), cases, ceilings)
-    failed = [standing for standing in found if standing.seconds is None]
+    judged, beaten = limits.standings(results.load(stored), cases, ceilings)
+    failed = [standing for standing in judged if standing.seconds is None]
     if args.json:
-        document.show(_document(stored, ceilings, found, beaten, args.targets))
+        document.show(_document(stored, ceilings, judged, beaten, args.targets))
     else:
-        _show(stored, ceilings, found, beaten, args)
+        _show(stored, ceilings, judged, beaten, args)
     return CHECK_FAILED if failed else 0
 
 
@@ -139,12 +139,12 @@ def _short(text: str) -> str:
 
 
 def _document(
-    stored: Run, known: Ceilings | None, found: list[Standing], beaten: list[Correction], targets: bool
+    stored: Run, known: Ceilings | None, judged: list[Standing], beaten: list[Correction], targets: bool
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
     ratios = ("share", "times_idiom", "times_peer")
-    rows = [asdict(standing) | {name: getattr(standing, name) for name in ratios} for standing in found]
+    rows = [asdict(standing) | {name: getattr(standing, name) for name in ratios} for standing in judged]
     told = {
         "run": stored.id,
         "machine": stored.machine,
@@ -155,23 +155,23 @@ def _document(
     if targets:
         from bench.limits.targets import judge
 
-        told["targets"] = [asdict(verdict) for verdict in judge(found)]
+        told["targets"] = [asdict(verdict) for verdict in judge(judged)]
     return told
 
 
 def _show(
-    stored: Run, known: Ceilings | None, found: list[Standing], beaten: list[Correction], args: argparse.Namespace
+    stored: Run, known: Ceilings | None, judged: list[Standing], beaten: list[Correction], args: argparse.Namespace
 ) -> None:
     """Print a table a case, then what to know about it."""
     from bench.terminal import standings, terminal
 
     out = terminal.console()
-    for part in standings.tables(found, args.all):
+    for part in standings.tables(judged, args.all):
         out.print(part)
         out.print()
     if args.targets:
-        out.print(standings.targets(found))
+        out.print(standings.targets(judged))
         out.print()
-    for line in standings.remarks(found, known is not None, beaten):
+    for line in standings.remarks(judged, known is not None, beaten):
         out.print(line)
     out.print(f"kept in {os.path.relpath(stored.path)}")

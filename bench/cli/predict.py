@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``predict``."""
-    parser.epilog = "Rows keep their order. Where the table also holds the targets, R^2 and RMSE go to stderr."
+    parser.epilog = "Rows keep their order. If the table also holds the targets, R^2 and RMSE go to stderr."
     parser.add_argument("--params", required=True, metavar="FILE", help="what train --save wrote")
     parser.add_argument("--data", required=True, metavar="FILE", help="CSV with a header line, or Parquet")
     parser.add_argument("--out", metavar="FILE", help="FILE.csv or FILE.parquet (default: CSV on stdout)")
@@ -111,7 +111,7 @@ def _write(table: pa.Table, path: Path | None) -> None:
 
 
 def _score(model: TrainedModel, file: TableFile, predicted: Floats) -> None:
-    """Where the table holds the targets as numbers, show how well the predictions fit, on stderr."""
+    """If the table holds the targets as numbers, show how well the predictions fit, on stderr."""
     import numpy as np
 
     from bench.basics.errors import UsageError

@@ -62,14 +62,14 @@ def run(args: argparse.Namespace) -> int:
     chosen = runs_for(job, args.stored, args.results)
     if args.measure:
         chosen = joined(_measured(args, job), chosen)
-    found = from_runs(chosen, job, args.margin, args.results, _carry if args.probe else None)
+    recommendation = from_runs(chosen, job, args.margin, args.results, _carry if args.probe else None)
     if args.json:
-        document.show(_document(found))
+        document.show(_document(recommendation))
     else:
         from bench.terminal import recommending, terminal
 
         out = terminal.console()
-        for part in recommending.answer(found, measured=args.measure):
+        for part in recommending.answer(recommendation, measured=args.measure):
             out.print(part)
     return 0
 
@@ -103,6 +103,8 @@ def _carry(run: Run, job: Job, root: Path | None) -> Carried:
         return carried_over(run, job, root, sys.argv, lambda state: bar.update(state.fraction, state.text))
 
 
-def _document(found: Recommendation) -> dict[str, Any]:
-    changes = {name: [vars(change) for change in getattr(found, name)] for name in ("batch_changes", "step_changes")}
-    return vars(found) | changes
+def _document(recommendation: Recommendation) -> dict[str, Any]:
+    changes = {
+        name: [vars(change) for change in getattr(recommendation, name)] for name in ("batch_changes", "step_changes")
+    }
+    return vars(recommendation) | changes

@@ -69,10 +69,10 @@ def _write_report(args: argparse.Namespace, chosen: list[Run], vega: Vega) -> in
     }
     commands = {stored.id: command_of(stored.manifest.get("command")) for stored in chosen}
     labels = {stored.id: stored.label for stored in chosen}
-    made = page(bench.results.load(*chosen), limits, commands, labels)
-    text = html.rendered(made, vega.result())
+    document = page(bench.results.load(*chosen), limits, commands, labels)
+    text = html.rendered(document, vega.result())
     write_text(args.out, text)
-    written = figures.write(made, args.figures) if args.figures else []
+    written = figures.write(document, args.figures) if args.figures else []
     size_mb = len(text.encode()) / 1e6
     screen = console()
     screen.print(f"{args.out} ({size_mb:.1f} MB): {', '.join(run.id for run in chosen)}", soft_wrap=True)

@@ -58,7 +58,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure; return 1 where a backend failed."""
+    """Measure; return 1 if a backend failed."""
     from bench.cli.document import show
     from bench.measure import campaign
     from bench.measure.budget import estimate_s
@@ -201,7 +201,7 @@ def _carry_out(stored: Run, plan: Plan, pace: Pace, as_json: bool) -> int:
 
 
 def _results_flag(stored: Run) -> str:
-    """Return the flag that leads another command to where a run is kept, '' where it looks there anyway."""
+    """Return the flag that leads another command to where a run is kept, '' if it looks there anyway."""
     from bench.results import results_root
 
     if stored.path.is_relative_to(results_root()):
@@ -210,7 +210,7 @@ def _results_flag(stored: Run) -> str:
 
 
 def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome for JSON; ``blocks`` and ``seconds`` are old names of what stands before them."""
+    """Return the outcome for JSON; ``blocks`` and ``seconds`` are old names of what comes before them."""
     return {
         "processes": outcome.processes,
         "blocks": outcome.processes,
@@ -238,7 +238,7 @@ def _show_plan(plan: Plan, estimate_s: float) -> None:
     devices = ", ".join(dict.fromkeys(group.device for group in plan.groups))
     timed = f"{terminal.format_seconds(plan.effort.timed_s)} of rounds a cell"
     if plan.adaptive:
-        how = f"2 fresh processes or more, {timed}; up to {plan.processes} where the fastest is not decided"
+        how = f"2 fresh processes or more, {timed}; up to {plan.processes} if the fastest is not decided"
     else:
         how = f"{plan.processes} processes, {timed}; {plan.processes * len(plan.arms)} processes in all"
     lines = [

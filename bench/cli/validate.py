@@ -29,7 +29,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Validate; return 1 where fewer than 95 in 100 recommendations were within 10 % of the best."""
+    """Validate; return 1 if fewer than 95 in 100 recommendations were within 10 % of the best."""
     from backends import Network
     from bench import results
     from bench.advice import basis, validate
@@ -51,18 +51,18 @@ def run(args: argparse.Namespace) -> int:
                 cases, args.budget, args.results, sys.argv, lambda state: bar.update(state.fraction, state.text)
             )
     frame = results.load(truth)
-    found = validate.regrets(results.load(*known), frame, cases)
-    if found.empty:
+    regrets = validate.regrets(results.load(*known), frame, cases)
+    if regrets.empty:
         raise UsageError(f"none of the drawn cases was measured in run {truth.id}; leave out --truth")
-    good = validate.share_good(found) >= validate.LEAST_SHARE
+    good = validate.share_good(regrets) >= validate.LEAST_SHARE
     if args.json:
-        ids = [one.id for one in known]
+        ids = [stored.id for stored in known]
         document.show(
-            {"passed": good, "share": validate.share_good(found), "known": ids, "truth": truth.id, "rows": found}
+            {"passed": good, "share": validate.share_good(regrets), "known": ids, "truth": truth.id, "rows": regrets}
         )
     else:
         out = terminal.console()
-        for part in validating.account(found, good):
+        for part in validating.account(regrets, good):
             out.print(part)
         if warning := conditions.busy(frame):
             out.print(warning)

@@ -1,4 +1,4 @@
-"""How close each backend comes to the machine's limit, and how it stands to its framework's idiom and to peers.
+"""How close each backend comes to the machine's limit, and how it compares with its framework's idiom and peers.
 
 The cases are a handful from launch-bound to product-bound. They are measured as one campaign, so that tuned backends,
 idioms and peers meet the machine in the same minutes, isolated and proven alike; a `Standing` is what comes of one
@@ -60,9 +60,9 @@ class Standing:
         dtype: of all arrays.
         backend: its name; a peer's short one.
         role: ``best``, ``idiom``, ``variant``, ``plugin`` or ``peer``.
-        seconds: of one call, of one step for ``train``; ``None`` where it failed.
+        seconds: of one call, of one step for ``train``; ``None`` if it failed.
         reason: why it failed.
-        limit: what this machine allows; ``None`` where its ceilings are not known.
+        limit: what this machine allows; ``None`` if its ceilings are not known.
         idiom_s: seconds of the same framework's idiom.
         peer: the fastest peer, with its seconds.
     """
@@ -79,7 +79,7 @@ class Standing:
 
     @property
     def share(self) -> float | None:
-        """Limit / time; ``None`` where either is unknown or the limit too short to mean anything."""
+        """Limit / time; ``None`` if either is unknown or the limit too short to mean anything."""
         if self.seconds is None or self.limit is None or self.limit.seconds < SHORTEST_LIMIT_S:
             return None
         return self.limit.seconds / self.seconds

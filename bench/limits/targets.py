@@ -21,7 +21,7 @@ FLOAT64_PART = 0.8
 
 @dataclass(frozen=True)
 class Target:
-    """One line: in this case ``who`` should reach ``value``: at most so many seconds, or at least such a ratio.
+    """One line: in this case ``who`` should reach ``value``: at most this many seconds, or at least this ratio.
 
     ``who`` is ``best``, the fastest tuned backend; ``every``, each of them; or a name.
     """

@@ -86,7 +86,7 @@ def start_s(history: History, processes: Sequence[Process]) -> float:
 
 
 def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: Open, left_s: float) -> Tasks:
-    """Return the tasks of a lap over open cells: those that fit, each a little longer where time is left.
+    """Return the tasks of a lap over open cells: those that fit, each a little longer if time is left.
 
     Opening a group (its load, first calls and proof) is in what the first of its cells took.
     """

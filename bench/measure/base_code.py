@@ -96,11 +96,11 @@ def package_of(backends: Sequence[str]) -> tuple[str, Path]:
     package = packages.pop()
     if package == "backends":
         return package, CHECKOUT
-    found = importlib.util.find_spec(package)
-    if found is None or not found.origin:
+    module_spec = importlib.util.find_spec(package)
+    if module_spec is None or not module_spec.origin:
         raise UsageError(f"no package {package!r} here; run this in the folder that has it, or install it")
-    origin = Path(found.origin).resolve()
-    return package, origin.parent.parent if found.submodule_search_locations else origin.parent
+    origin = Path(module_spec.origin).resolve()
+    return package, origin.parent.parent if module_spec.submodule_search_locations else origin.parent
 
 
 def checked_interpreter(python: str) -> str:
@@ -176,9 +176,9 @@ def _git_top(root: Path) -> Path:
 
 def _revision(spec: str, top: Path) -> str:
     """Return the full commit of a revision."""
-    found = _git(top, "rev-parse", "--verify", "--quiet", f"{spec}^{{commit}}").strip()
-    if found:
-        return found
+    commit = _git(top, "rev-parse", "--verify", "--quiet", f"{spec}^{{commit}}").strip()
+    if commit:
+        return commit
     if _git(top, "rev-parse", "--is-shallow-repository").strip() == "true":
         raise UsageError(
             f"--against {spec}: this clone is shallow and does not have it; get it: git fetch --unshallow origin "

@@ -22,7 +22,7 @@ SECOND_SHARE = 0.9
 
 
 def lap_s(plan: Plan, pace: Pace, first: bool) -> float:
-    """Return the seconds that a whole lap should take; the ``first`` compiles where the cache is cold."""
+    """Return the seconds that a whole lap should take; the ``first`` compiles if the cache is cold."""
     total_s = 0.0
     for backend, arm, _ in plan.arms:
         cold = first and (plan.own_cache or backend not in pace.start_s)
@@ -52,7 +52,7 @@ def fit(
 ) -> Plan:
     """Return the plan that the budget should hold.
 
-    As many processes as fit, at least three, then as much time a cell. Where not even three of the shortest fit and the
+    As many processes as fit, at least three, then as much time a cell. If not even three of the shortest fit and the
     grid was not asked for, rows in the middle and then phases are left out, and the plan says which. The plan of an
     adaptive campaign gets the time a cell with which its first two laps take a good half of the budget.
 
@@ -60,8 +60,8 @@ def fit(
         plan: what to measure.
         budget_s: seconds for all of it.
         pace: as `bench.measure.pace.learn` returns it.
-        processes: where they were asked for.
-        cell_s: seconds of rounds for each cell, where they were asked for.
+        processes: if they were asked for.
+        cell_s: seconds of rounds for each cell, if they were asked for.
         whole: whether groups and phases were asked for, and must stay.
     """
     plan = replace(plan, budget_s=budget_s)

@@ -59,7 +59,7 @@ class Measurement:
         return timed_round(self._work, self.schedule.iterations).wall_s / self.schedule.iterations
 
     def facts(self) -> dict[str, Any]:
-        """Return what a reader of pytest-benchmark's file needs to know beside its numbers."""
+        """Return what a reader of pytest-benchmark's file needs to know in addition to its numbers."""
         return {"calls_in_a_round": self.schedule.iterations}
 
     def finish(self) -> None:

@@ -1,7 +1,7 @@
 """Carry out a plan: one lap of processes after the other, every record on disk at once, from wherever it was left.
 
-What a process is stands in `bench.measure.plan`; how a lap is run, in `bench.measure.process`; what one measures, in
-`bench.measure.adaptive`. Nothing is printed here: `Progress` tells the caller how far things are, and another campaign
+`bench.measure.plan` says what a process is; `bench.measure.process`, how a lap is run; `bench.measure.adaptive`, what
+one measures. Nothing is printed here: `Progress` tells the caller how far things are, and another campaign
 on this machine is logged as a warning and kept in the rows.
 """
 
@@ -112,7 +112,7 @@ def carry_out(
         rule: says which cells are open still, for an adaptive plan.
         report: is told how far things are.
         after_lap: called with the number of each lap when it has ended, to measure the machine in the same minutes.
-        base: the code of the arm ``base``, where the plan has one.
+        base: the code of the arm ``base``, if the plan has one.
 
     Raises:
         UsageError: another process is measuring this run.

@@ -31,7 +31,7 @@ class CompileCache:
     """The cache folder of one arm.
 
     Args:
-        path: the folder, created where missing, emptied where it belongs to other code.
+        path: the folder, created if missing, emptied if it belongs to other code.
     """
 
     def __init__(self, path: Path) -> None:

@@ -37,7 +37,7 @@ def named(names: Sequence[str], dtypes: Sequence[str], devices: Sequence[str]) -
                 raise backends.BackendUnavailable(f"backend {name!r} is unavailable: {reason}; {known[name].remedy}")
             if lack := _lacks(known[name], dtypes, devices):
                 raise UsageError(
-                    f"backend {name!r} {lack}; measure it in a run of its own, or leave it out of --backends"
+                    f"backend {name!r} {lack}; measure it in a separate run, or leave it out of --backends"
                 )
         elif ":" not in name:
             raise UsageError(f"no backend {name!r}; known: {', '.join(known)}, or package.module:Class")
@@ -67,7 +67,7 @@ def present(dtypes: Sequence[str], devices: Sequence[str]) -> tuple[tuple[str, .
 
 
 def check_threads(threads: Sequence[int]) -> None:
-    """Return quietly when this process may use so many cores.
+    """Return quietly when this process may use this many cores.
 
     Raises:
         UsageError: it may not.
@@ -88,7 +88,7 @@ def check_devices(devices: Sequence[str]) -> None:
 
 
 def _lacks(entry: Entry, dtypes: Sequence[str], devices: Sequence[str]) -> str:
-    """Return what a backend does not have, '' where it has all.
+    """Return what a backend does not have, '' if it has all.
 
     On the CPU every one of ours has all, and none is imported to ask.
     """

@@ -25,7 +25,7 @@ ROUND_NUMBERS = sorted({min(digit * tens, MOST_STEPS) for tens in (1, 10, 100, 1
 TRAIN_CALL_S = 2e-3
 SHORT_CALL_S = 1e-3
 LONG_STEP_S = 10e-3
-"""A call of `train` is a single step where a step takes longer."""
+"""A call of `train` is a single step if a step takes longer."""
 
 LONG_CALL_S = 0.1
 """A call that takes longer needs no warm-up beyond the first calls."""
@@ -80,14 +80,14 @@ class GroupRun:
 
     @property
     def checked_rows(self) -> int:
-        """First rows of the batch that a check of conformance takes, all of them where its time allows."""
+        """First rows of the batch that a check of conformance takes, all of them if its time allows."""
         network = self.group.network
         row_s = CHECK_UNIT_S * sum(network.sizes[1:]) + CHECK_PARAMETER_S * network.parameter_count
         check_s = self.effort.recheck_s if self.instructions.lap or self.instructions.arm else self.effort.check_s
         return min(self.group.rows, max(16, int(check_s / row_s)))
 
     def checked_shape(self, timed: bool) -> int:
-        """Return how many rows the claims on the shape take, once a run and before timing: all where time allows."""
+        """Return how many rows the claims on the shape take, once a run and before timing: all if time allows."""
         if timed or self.instructions.lap or self.instructions.arm:
             return 0
         return min(self.group.rows, max(1, int(MOST_SHAPED_WORK / self.group.network.parameter_count)))
@@ -132,7 +132,7 @@ class GroupRun:
         return self._works[key]
 
     def long_call_s(self, phase: str) -> float:
-        """Return about what a call takes where that is long, as its first calls show; else 0."""
+        """Return about what a call takes if that is long, as its first calls show; else 0."""
         call_s = min(self.first_s.get(phase, 0.0), self.step_s)
         return call_s if call_s > LONG_CALL_S else 0.0
 
@@ -226,7 +226,7 @@ def _late_s(run: GroupRun) -> float:
 
 
 def prove(run: GroupRun, params: Sequence[Layer], timed: bool = False) -> Report:
-    """Return how the backend stands to the bounds of conformance, from some parameters on; ``timed`` are the last."""
+    """Return how the backend meets the bounds of conformance, from some parameters on; ``timed`` are the last."""
     problem, rows = run.problem, run.checked_rows
     inputs, targets = problem.inputs[:rows], problem.targets[:rows]
     shape = run.checked_shape(timed)
@@ -243,7 +243,7 @@ def number(ratio: float) -> float:
 
 
 def ratios(report: Report) -> str:
-    """Return each claim's worst ratio as JSON, in the order of the maths; null where there was nothing to judge."""
+    """Return each claim's worst ratio as JSON, in the order of the maths; null if there was nothing to judge."""
     return json.dumps({claim.name: None if claim.status == "skip" else number(claim.ratio) for claim in report.claims})
 
 
@@ -256,7 +256,7 @@ def fault(report: Report, when: str) -> str:
 def _choose_steps(run: GroupRun) -> None:
     """Set the steps of a `train` call to a round number that takes a few milliseconds, and keep its first call.
 
-    It starts from the time of `step`, and goes up where the loop inside the framework proves much faster. The first
+    It starts from the time of `step`, and goes up if the loop inside the framework proves much faster. The first
     call that is kept is one of the final number of steps and what the longest of the first calls took to compile.
     """
     steps = 1

@@ -1,4 +1,4 @@
-"""Which rounds the machine spoiled: a rule on what each round shows of its own, the same for every backend.
+"""Which rounds the machine spoiled: a rule on what each round itself shows, the same for every backend.
 
 Let ``q`` be the lower quartile of the rounds' wall times, and the *usual share* the median of CPU time / wall time over
 the faster half. A round is set aside when one of these holds:
@@ -11,8 +11,8 @@ the faster half. A round is set aside when one of these holds:
 2. It is slower than ``q`` by more than eight times the distance between the median and ``q``, and by more than 50 %:
    far out, whatever the cause (throttling, interrupts, swapping).
 
-The rule looks at slow rounds only, and it keeps at least the faster half, so that a backend whose times scatter of
-their own keeps its scatter. A disturbance that lasts through all rounds cannot be seen in them; it shows in the row's
+The rule looks at slow rounds only, and it keeps at least the faster half, so that a backend whose own times
+scatter keeps its scatter. A disturbance that lasts through all rounds cannot be seen in them; it shows in the row's
 ``cpu_per_wall`` and ``involuntary_switches``, and between processes.
 """
 

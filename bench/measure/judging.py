@@ -62,7 +62,7 @@ def judge_all(
         timeout_s: seconds without a sign of life after which a backend is stopped and has failed.
         tell: told the fraction done and what is being judged.
         show: given what a child printed.
-        skipped: filled with the reason of each backend that is not available; ``None`` where that is an error.
+        skipped: filled with the reason of each backend that is not available; ``None`` if that is an error.
 
     Raises:
         BackendUnavailable: a framework or device is not there, and ``skipped`` is ``None``.

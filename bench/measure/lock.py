@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def held(run: Run) -> Iterator[None]:
-    """Hold the lock of a run. Where its folder has no locks, as some on a network, warn and go on without.
+    """Hold the lock of a run. If its folder has no locks, as some on a network, warn and go on without.
 
     Raises:
         UsageError: another process is measuring this run.

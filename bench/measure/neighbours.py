@@ -1,6 +1,6 @@
 """Who else measures on this machine now: two campaigns at once disturb each other, and both should say so.
 
-Each measurement holds a lock of its own, named after it, in a folder of the user's for temporary files, whatever
+Each measurement holds a separate lock, named after it, in a folder of the user's for temporary files, whatever
 results folder or checkout it belongs to. A lock that nobody holds is left over from a process that was killed, and
 means nothing.
 """
@@ -20,19 +20,19 @@ SUFFIX = ".lock"
 
 
 class Neighbours:
-    """The other measurements; ``None`` for the own lock where no lock can be kept."""
+    """The other measurements; ``lock_path`` is this measurement's lock, ``None`` if it can keep none."""
 
-    def __init__(self, own: Path | None) -> None:
-        self._own = own
+    def __init__(self, lock_path: Path | None) -> None:
+        self._lock_path = lock_path
 
     def now(self) -> tuple[str, ...]:
         """Return the names of the others that are measuring now."""
-        if self._own is None:
+        if self._lock_path is None:
             return ()
-        return tuple(path.stem for path in sorted(self._own.parent.glob(f"*{SUFFIX}")) if self._is_held(path))
+        return tuple(path.stem for path in sorted(self._lock_path.parent.glob(f"*{SUFFIX}")) if self._is_held(path))
 
     def _is_held(self, path: Path) -> bool:
-        if path == self._own:
+        if path == self._lock_path:
             return False
         try:
             with FileLock(path, blocking=False):

@@ -86,6 +86,6 @@ def learn(records: Iterable[Mapping[str, Any]]) -> Pace:
 
 
 def joined(earlier: Pace, later: Pace) -> Pace:
-    """Return what two runs show; where both do, the later one counts."""
+    """Return what two runs show; if both do, the later one counts."""
     extra_s = {state: {**earlier.extra_s.get(state, {}), **later.extra_s.get(state, {})} for state in ("cold", "warm")}
     return Pace({**earlier.start_s, **later.start_s}, extra_s, {**earlier.call_s, **later.call_s})

@@ -40,8 +40,8 @@ class Plan:
         backends: names, each run in every lap.
         aa: the backend that runs twice; '' for none.
         against: what each backend is held against, as a second arm ``base``: a label of other code; '' for nothing.
-        threads: thread counts, each a process of its own.
-        processes: of each arm, one a lap; the most of them where the campaign is adaptive.
+        threads: thread counts, each in a separate process.
+        processes: of each arm, one a lap; the most of them if the campaign is adaptive.
         effort: how long to look at one cell.
         timeout_s: most seconds that a process may work without a word; more, and it hangs.
         budget_s: seconds for the whole campaign; it stops after a whole lap when the next would not fit.

@@ -64,13 +64,13 @@ def environment(threads: int, cache: Path, code: Path | None = None) -> dict[str
         cache: folder of its compile cache.
         code: a folder to import from before all others.
     """
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    own |= {name: str(threads) for name in THREAD_VARIABLES}
-    own |= {name: str(cache / folder) for name, folder in CACHE_VARIABLES.items()}
-    own |= KEEP_EVERY_COMPILATION | SHARE_THE_ACCELERATOR
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    variables |= {name: str(threads) for name in THREAD_VARIABLES}
+    variables |= {name: str(cache / folder) for name, folder in CACHE_VARIABLES.items()}
+    variables |= KEEP_EVERY_COMPILATION | SHARE_THE_ACCELERATOR
     checkout = str(Path(__file__).resolve().parents[2])
     path = [*([str(code)] if code else []), checkout, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return own | {
+    return variables | {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONHASHSEED": "0",
@@ -108,7 +108,7 @@ def run_lap(launches: Sequence[Launch], timeout_s: float) -> Generator[tuple[int
 
     Yields:
         The position of a launch and an event: ``begin`` (a cell is about to be measured), ``row`` (a cell's record),
-        and at the end either ``end``, or ``lost`` with status and reason where the process crashed or was killed; both
+        and at the end either ``end``, or ``lost`` with status and reason if the process crashed or was killed; both
         with ``seconds`` of work.
     """
     children: list[_Child] = []
@@ -238,7 +238,7 @@ class _Watch:
         self.kill()
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process and all that it started; nothing happens where it has ended."""
+        """Send a signal to the process and all that it started; nothing happens if it has ended."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
@@ -256,7 +256,7 @@ class _Watch:
                 time.sleep(1e-4)
 
     def kill(self) -> None:
-        """End the process and all that it started, also in sessions of their own."""
+        """End the process and all that it started, also in separate sessions."""
         started = self._descendants() if self._process.poll() is None else []
         self.signal(signal.SIGKILL)
         for process in started:

@@ -23,7 +23,9 @@ from bench.measure.interference import Round, spoiled
 Work = Callable[[int], None]
 """Makes that many calls, one after the other, and returns when their results are there."""
 
-ROUND_S = 0.5e-3  # long beside the clock's 50 ns, short beside a time slice of 3 ms: most rounds meet no other process
+ROUND_S = (
+    0.5e-3  # long next to the clock's 50 ns, short next to a time slice of 3 ms: most rounds meet no other process
+)
 TURN_S = 2e-3  # of rounds before another process has its turn: a noisy neighbour stays for 10 ms to some seconds
 SETTLE_S = 0.5e-3  # at the beginning of a turn: caches are someone else's, clocks and thread pools asleep
 LONG_S = 20e-3  # of a call: the first of a turn was seen to take 0.1 to 0.4 ms longer than the others, 2 % at most
@@ -38,8 +40,8 @@ class Effort:
     Attributes:
         timed_s: wall time to spend in timed rounds.
         warm_up_s: most to spend on the warm-up; one call at least is made.
-        least_rounds: rounds even where a call is longer than ``timed_s``.
-        most_rounds: rounds even where a call is short.
+        least_rounds: rounds even if a call is longer than ``timed_s``.
+        most_rounds: rounds even if a call is short.
         check_s: about how long one check of conformance may take; a larger batch is checked on its first rows.
         recheck_s: likewise, in processes after a backend's first, and in those of its second copy.
     """
@@ -131,7 +133,7 @@ def calibrate(work: Work, call_s: float, effort: Effort) -> Schedule:
 
 
 def long_schedule(call_s: float, effort: Effort) -> Schedule:
-    """Return the schedule of long calls, each a round and a turn of its own, which need no calibration."""
+    """Return the schedule of long calls, each its own round and turn, which need no calibration."""
     rounds = min(max(int(effort.timed_s / call_s), effort.least_rounds), effort.most_rounds)
     return Schedule(1, rounds, 1, call_s)
 

@@ -46,7 +46,7 @@ class Measurement:
         self._steal_s = receipt.steal_s()
 
     def round(self) -> float:
-        """Time one round, of a new turn where the last is over; return the seconds of a call, a step for ``train``."""
+        """Time one round, of a new turn if the last is over; return the seconds of a call, a step for ``train``."""
         turn, begun = divmod(len(self._rounds), self.schedule.in_a_turn)
         if not begun:
             self._wait_for_turn(turn)
@@ -61,7 +61,7 @@ class Measurement:
         return timed.wall_s / (self.schedule.iterations * self._steps)
 
     def facts(self) -> dict[str, Any]:
-        """Return what a reader of pytest-benchmark's file needs to know beside its figures."""
+        """Return what a reader of pytest-benchmark's file needs to know in addition to its figures."""
         told = self._group.instructions
         return {
             "backend": told.backend,
@@ -118,7 +118,7 @@ class WorkerPlugin:
         config.stash[PLUGIN] = self
 
     def pytest_benchmark_generate_machine_info(self) -> dict[str, Any]:
-        """Give pytest-benchmark the fingerprint, which saves it a second of its own."""
+        """Give pytest-benchmark the fingerprint, so that it does not collect its own."""
         return {"node": self.instructions.machine, "cpu": {"brand_raw": fingerprint()["cpu_model"]}, **self._receipt}
 
     def pytest_benchmark_generate_commit_info(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class WorkerPlugin:
         self._close()
 
     def prepare(self, cell: Cell) -> Measurement:
-        """Return a cell ready to be timed; fail the test where its row is a failure."""
+        """Return a cell ready to be timed; fail the test if its row is a failure."""
         with self._clock.stopped():
             self._channel.wait(self._assigned[cell].position, PREPARE)
         if self._group is None or self._group.group != cell.group:

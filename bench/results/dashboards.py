@@ -62,7 +62,7 @@ def _cells(rows: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], np.ndarray
     """Yield name, cell and kept rounds of every cell and backend."""
     for key, group in rows.groupby(CELL, sort=False):
         cell = dict(zip(CELL, key, strict=True))
-        seconds = np.concatenate([np.asarray(one, float) for one in group["round_s"]])
+        seconds = np.concatenate([np.asarray(rounds, float) for rounds in group["round_s"]])
         seconds = seconds[np.isfinite(seconds)]
         if len(seconds) == 0:
             seconds = group["median_s"].to_numpy(float)

@@ -29,7 +29,7 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV; a list of rounds or turns becomes numbers joined by spaces, ``nan`` where one has none.
+    """Write a table as CSV; a list of rounds or turns becomes numbers joined by spaces, ``nan`` if one has none.
 
     Raises:
         OSError: the file cannot be written.

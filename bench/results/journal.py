@@ -43,7 +43,7 @@ class Journal:
     A last line without its newline, left by a crash, is closed first, so that it spoils no new record.
 
     Args:
-        path: the file, created where missing.
+        path: the file, created if missing.
     """
 
     def __init__(self, path: Path) -> None:

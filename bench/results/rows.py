@@ -8,7 +8,7 @@ A run is a folder ``results/<machine>/<run>/``::
 
 A *cell* is a network, batch, dtype, device and phase; a *process* is a fresh interpreter that measured one backend with
 one number of threads. `load` gives one row a cell and process, with the columns of `COLUMNS`; their units
-stand there. Figures of a phase are seconds of one call; those of ``train`` are seconds of one step.
+are there. Figures of a phase are seconds of one call; those of ``train`` are seconds of one step.
 
 No statistics here, and no formatting.
 """
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 class Column(NamedTuple):
-    """A column of the table: its name, pandas dtype, unit ('' where it has none) and meaning."""
+    """A column of the table: its name, pandas dtype, unit ('' if it has none) and meaning."""
 
     name: str
     dtype: str
@@ -77,9 +77,7 @@ COLUMNS = (
     Column("iterations", "int64", "calls", "calls in one round"),
     Column("set_aside", "int64", "rounds", "rounds set aside because the machine spoiled them"),
     Column("round_s", "object", "s", "list: up to 200 kept rounds, evenly thinned, in order, seconds a call or step"),
-    Column(
-        "turn_s", "object", "s", "list: median over the kept rounds of each turn, in order, likewise; null where none"
-    ),
+    Column("turn_s", "object", "s", "list: median over the kept rounds of each turn, in order, likewise; null if none"),
     Column("first_call_s", "float64", "s", "the first call of this phase in this process: compile and run"),
     Column("compile_s", "float64", "s", "first call less a steady one, never below 0"),
     Column("cache", "str", "", "'cold' or 'warm': the compile cache when the process started"),
@@ -98,7 +96,7 @@ COLUMNS = (
     Column("conformance_claim", "str", "", "the claim with that worst ratio"),
     Column("conformance_claims", "str", "", "JSON: worst error / bound before timing, by claim; null: not judged"),
     Column("final_ratio", "float64", "", "worst error / bound of the state after timing"),
-    Column("conformance_rows", "int64", "rows", "first rows of the batch that were checked, all where time allows"),
+    Column("conformance_rows", "int64", "rows", "first rows of the batch that were checked, all if time allows"),
 )
 """The columns of `load`, in order; behind them come the receipt's, ``receipt_<field>``."""
 
@@ -142,7 +140,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What its author called it; '' where nothing was said."""
+        """What its author called it; '' if nothing was said."""
         return str(self.manifest.get("label", ""))
 
 
@@ -236,7 +234,7 @@ def resolve(text: str | Path, root: Path | None = None) -> Run:
 def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
     """Return the rows of some runs, the latest by default, as one tidy table.
 
-    One row a cell and process. Where a process measured a cell again after a crash, only its last attempt counts. Lines
+    One row a cell and process. If a process measured a cell again after a crash, only its last attempt counts. Lines
     that cannot be read are logged with file and line, listed in ``frame.attrs["faults"]``, and passed over.
 
     Args:
@@ -273,7 +271,7 @@ def cells(run: Run, faults: list[Fault] | None = None) -> Iterator[dict[str, Any
 
 
 def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line numbers and records of a run in the words of the present schema; none where it has no rows yet.
+    """Yield line numbers and records of a run in the words of the present schema; none if it has no rows yet.
 
     Schema 1 called a process a block, and so its rows and the records of their ends; its peers were in another package.
     """

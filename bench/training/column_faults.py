@@ -193,9 +193,9 @@ def _joined_flags(flags: Sequence[str]) -> str:
     return " ".join(" ".join([name, *values]).strip() for name, values in joined.items())
 
 
-def _joined(one: Fault, other: Fault) -> Fault:
-    first = min(one, other, key=lambda fault: fault.first_row)
-    return Fault(one.rows + other.rows, first.first_row, first.example)
+def _joined(left: Fault, right: Fault) -> Fault:
+    first = min(left, right, key=lambda fault: fault.first_row)
+    return Fault(left.rows + right.rows, first.first_row, first.example)
 
 
 def _where(fault: Fault, rows: int) -> str:

@@ -1,4 +1,4 @@
-"""How a CSV file is laid out, judged by its first lines: delimiter, header, and what stands before and below it.
+"""How a CSV file is laid out, judged by its first lines: delimiter, header, and what comes before and below it.
 
 Tested in `test_table_forms`.
 
@@ -29,7 +29,7 @@ NUMBERLIKE = re.compile(r"[+-]?[\d.,]*\d[\d.,]*(e[+-]?\d+)?\s*%?", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things stand in a CSV file.
+    """Where things are in a CSV file.
 
     Attributes:
         delimiter: between fields.
@@ -67,7 +67,7 @@ def layout_of(path: Path, sample: str, form: Form) -> Layout:
     """Return the layout of a file whose text begins with ``sample``, whole lines.
 
     Raises:
-        UsageError: lines stand before the header, or blanks separate the columns; names the flag that reads them.
+        UsageError: lines come before the header, or blanks separate the columns; names the flag that reads them.
     """
     lines = sample.splitlines()
     first = next((number for number, line in enumerate(lines) if line.strip()), len(lines))

@@ -225,6 +225,6 @@ class QuoteGuard:
 
 
 def _closing(line: bytes) -> int:
-    """Return where the first quote of a line stands that is not doubled."""
+    """Return where the first quote of a line is that is not doubled."""
     match = re.match(rb'(?:[^"]|"")*', line)
     return match.end() if match else 0

@@ -258,7 +258,7 @@ def _not_in_utf8(path: Path) -> str:
 
 
 def _zero_bytes(path: Path, head: bytes) -> str:
-    """Return what to say of zero bytes: those of UTF-16 without a mark stand at every other place."""
+    """Return what to say of zero bytes: those of UTF-16 without a mark are at every other place."""
     for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         zeros, others = head[start::2], head[1 - start :: 2]
         if len(head) > 8 and zeros.count(0) > 0.8 * len(zeros) and others.count(0) < 0.2 * len(others):

@@ -185,7 +185,7 @@ class NumberText:
 
 @dataclass
 class DotWatch:
-    """Whether the dots of a column may mark thousands: ``7.110`` beside ``413`` is 7110, or 7.11.
+    """Whether the dots of a column may mark thousands: ``7.110`` next to ``413`` is 7110, or 7.11.
 
     That is so while all numbers with a dot look grouped and all without are below 1000. Where semicolons separate the
     fields, commas usually mark the fraction, and a column of nothing but grouped numbers is doubtful as well.

@@ -26,7 +26,7 @@ class Score:
 
     Attributes:
         loss: mean squared error in standardised units, comparable with the training loss.
-        r2: share of each target's variance explained, NaN where that target does not vary; by column.
+        r2: share of each target's variance explained, NaN if that target does not vary; by column.
         rmse: root mean squared error in each target's own unit; by column.
     """
 

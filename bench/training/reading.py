@@ -48,7 +48,7 @@ class Table:
 def check_known(
     asked: Collection[str], known: Sequence[str], flag: str, path: Path, rows_below: Sequence[Sequence[str]] = ()
 ) -> None:
-    """Refuse a name that is no column; if it stands in ``rows_below`` the header, the header seems to be a title.
+    """Refuse a name that is no column; if it is in ``rows_below`` the header, the header seems to be a title.
 
     Raises:
         UsageError: names it, the nearest column, and what there is.
@@ -58,7 +58,7 @@ def check_known(
             if at := next((at for at, row in enumerate(rows_below, start=1) if name in row), 0):
                 raise UsageError(
                     f"{flag}: {path} has no column {name!r} in its first line, but in data row {at}; if a title "
-                    f"stands above: --skip-rows {at}"
+                    f"is above: --skip-rows {at}"
                 )
             folded = {column.casefold(): column for column in known}
             close = difflib.get_close_matches(name.casefold(), folded, 1)
@@ -138,7 +138,7 @@ def no_row_complete(table: TableFile, columns: Sequence[str], rows: int) -> str:
 
 
 class _GrowingRows:
-    """Rows appended block by block, in memory that grows in place, so that the whole never stands there twice."""
+    """Rows appended block by block, in memory that grows in place, so that the whole is never there twice."""
 
     def __init__(self, columns: int) -> None:
         self._memory = np.empty((0, columns))

@@ -49,7 +49,7 @@ class Standardisation:
         return tuple(name for name, scale in zip(self.columns, self.scales, strict=True) if scale == 0)
 
     def apply(self, values: Floats, out: Floats | None = None) -> Floats:
-        """Return ``values [rows, columns]`` standardised, in the memory of ``out`` where given.
+        """Return ``values [rows, columns]`` standardised, in the memory of ``out`` if given.
 
         A constant column becomes 0 whatever it holds.
         """

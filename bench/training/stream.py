@@ -31,7 +31,7 @@ HELD_SHARE = 4
 """At most this part of a chunk is kept for scoring, so that scoring needs no second pass."""
 
 HOLD = 1 << 32
-"""In the seed of what is held out, where epochs stand in the seed of an order."""
+"""Part of the seed of what is held out, in the place that the epoch has in the seed of an order."""
 
 
 @dataclass

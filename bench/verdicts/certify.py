@@ -91,7 +91,7 @@ def record(
 
 
 def check(processes: int, margin: float) -> None:
-    """Return quietly when a trial of so many processes at this margin can find anything.
+    """Return quietly when a trial of this many processes at this margin can find anything.
 
     Raises:
         UsageError: it cannot.
@@ -186,7 +186,7 @@ def certify_rule(
             used.append(counts)
             planted.append(_stopped(differences + math.log(PLANTED), margin)[0])
     alone = np.concatenate([statistics.verdicts(ratios, together=False) for ratios in same])
-    found, found_together = (
+    detected, detected_together = (
         np.concatenate([statistics.verdicts(ratios, together) == SLOWER for ratios in planted])
         for together in (False, True)
     )
@@ -196,8 +196,8 @@ def certify_rule(
             "comparisons": float(len(alone)),
             "false_positives": float(np.isin(alone, (FASTER, SLOWER)).mean()),
             "covered": float(((low <= 1) & (high >= 1)).mean()),
-            "found": float(found.mean()),
-            "found_together": float(found_together.mean()),
+            "found": float(detected.mean()),
+            "found_together": float(detected_together.mean()),
             "half_width": float(np.median(np.sqrt(high / low)) - 1),
             "laps": float(np.concatenate(used).mean()),
         }
@@ -247,7 +247,7 @@ def processes_needed(frame: pd.DataFrame, processes: int, trials: int = 400, mar
         margin: of equivalence.
 
     Returns:
-        A number of processes, ``None`` where half of the laps recorded are too few.
+        A number of processes, ``None`` if half of the laps recorded are too few.
     """
     (noise, *_) = recorded(frame, statistics.ESTIMATE)
     for more in range(processes + 1, noise.differences.shape[1] // 2 + 1):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REFERENCE = "numpy"
 LimitOf = Callable[[str, int, str, str, int], float | None]
-"""Network, batch, dtype, phase, threads -> seconds below which the machine cannot go, ``None`` where unknown."""
+"""Network, batch, dtype, phase, threads -> seconds below which the machine cannot go, ``None`` if unknown."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Chance:
 
     @property
     def rate(self) -> float:
-        """False positives per comparison; NaN where there was none."""
+        """False positives per comparison; NaN if there was none."""
         return self.different / self.comparisons if self.comparisons else float("nan")
 
 
@@ -42,11 +42,11 @@ class Comparison:
     Attributes:
         rows: one a case and backend, the fastest first: those of `bench.verdicts.statistics.cell_estimates`, and
             ``to_fastest``, ``to_fastest_low``, ``to_fastest_high``, ``to_numpy`` (ratios of times; NaN without numpy),
-            ``verdict`` (fastest, tie, slower, undecided), ``limit_s``, ``share_of_limit`` (NaN where not measured).
-        winners: one a case: ``CASE``, ``outcome`` (fastest, tie, undecided), ``backends`` (list; one where it is the
+            ``verdict`` (fastest, tie, slower, undecided), ``limit_s``, ``share_of_limit`` (NaN if not measured).
+        winners: one a case: ``CASE``, ``outcome`` (fastest, tie, undecided), ``backends`` (list; one if it is the
             fastest), ``compared`` (how many backends).
         failures: one line for each distinct cell without a time, and why.
-        chance: the A/A arm; ``None`` where the run has none.
+        chance: the A/A arm; ``None`` if the run has none.
         margin: of equivalence.
         pairs: comparisons that Holm's method held together.
     """
@@ -65,23 +65,23 @@ def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | Non
     Args:
         frame: rows of one run, as `bench.results.load` gives them, of the phases wanted.
         margin: of equivalence.
-        limit_of: the machine's limit, where it was measured.
+        limit_of: the machine's limit, if it was measured.
     """
     import pandas as pd
 
     estimates = statistics.cell_estimates(frame)
     main, pairs = against_fastest(estimates[estimates["arm"] == ""], margin)
-    winners = []
+    fastest = []
     for _, case in main.groupby(CASE, sort=False):
         won = outcome(dict(zip(case["backend"], case["verdict"], strict=True)))
-        winners.append({key: case.iloc[0][key] for key in CASE} | won)
+        fastest.append({key: case.iloc[0][key] for key in CASE} | won)
         numpy_s = case.loc[case["backend"] == REFERENCE, "seconds"].mean()
         main.loc[case.index, "to_numpy"] = case["seconds"] / numpy_s
     main["limit_s"] = [_limit_s(row, limit_of) for _, row in main.iterrows()]
     main["share_of_limit"] = main["limit_s"] / main["seconds"]
     chance = a_against_a(estimates, margin)
     rows = main.drop(columns="process_logs")
-    return Comparison(rows, pd.DataFrame(winners), failures(frame), chance, margin, pairs)
+    return Comparison(rows, pd.DataFrame(fastest), failures(frame), chance, margin, pairs)
 
 
 def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
@@ -93,8 +93,8 @@ def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -
         tie, undecided).
     """
     sides = (statistics.cell_estimates(before), statistics.cell_estimates(after))
-    one, two = (side[side["arm"] == ""] for side in sides)
-    return _between(one, two, margin)
+    earlier, later = (side[side["arm"] == ""] for side in sides)
+    return _between(earlier, later, margin)
 
 
 def between_arms(frame: pd.DataFrame, base: str, margin: float = MARGIN) -> pd.DataFrame:

@@ -67,9 +67,9 @@ def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> di
 
 
 def busy(frame: pd.DataFrame) -> str:
-    """Return a warning where other programs wanted the processors while a run was measured, '' where they did not."""
-    beside = frame["receipt_beside"].dropna() if "receipt_beside" in frame else ()
-    if others := {name for text in beside for name in text.split("; ")} - {""}:
+    """Return a warning if other programs wanted the processors while a run was measured, '' if they did not."""
+    neighbours = frame["receipt_beside"].dropna() if "receipt_beside" in frame else ()
+    if others := {name for text in neighbours for name in text.split("; ")} - {""}:
         return f"Measured at the same time as {', '.join(sorted(others))}: times suffer. Measure again alone."
     if "receipt_throttled_periods" in frame and (periods := frame["receipt_throttled_periods"].fillna(0).max()) > 0:
         return (

@@ -137,6 +137,8 @@ def _gate(cells: pd.DataFrame, lost: tuple[str, ...], margin: float, failing: tu
 def _lost(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[str, ...]:
     """Return the cells that the baseline timed, and the candidate tried in vain."""
     keys = [*CASE, "backend"]
-    timed, again = (set(one.loc[one["status"] == "ok", keys].itertuples(index=False)) for one in (baseline, candidate))
+    timed, again = (
+        set(side.loc[side["status"] == "ok", keys].itertuples(index=False)) for side in (baseline, candidate)
+    )
     broken = candidate[[cell in timed - again for cell in candidate[keys].itertuples(index=False)]]
     return compare.failures(broken)

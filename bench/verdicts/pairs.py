@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def against_fastest(
     estimates: pd.DataFrame, margin: float = MARGIN, rate: float = statistics.RATE
 ) -> tuple[pd.DataFrame, int]:
-    """Return each cell beside the fastest of its case, and how many pairs were weighed together.
+    """Return each cell together with the fastest of its case, and how many pairs were weighed together.
 
     Args:
         estimates: rows of `bench.verdicts.statistics.cell_estimates`, one a case and backend.
@@ -56,8 +56,8 @@ def against_fastest(
 def outcome(verdicts: dict[str, str]) -> dict[str, object]:
     """Return who won a case, from the verdict of each backend against the fastest.
 
-    It is ``fastest`` where every other is proven slower, ``tie`` where the rest of those are proven equal, and
-    ``undecided`` where one is neither; ``backends`` are those that may be the best.
+    It is ``fastest`` if every other is proven slower, ``tie`` if the rest of those are proven equal, and
+    ``undecided`` if one is neither; ``backends`` are those that may be the best.
     """
     candidates = [name for name, verdict in verdicts.items() if verdict != SLOWER]
     kind = FASTEST if len(candidates) == 1 else TIE

@@ -17,7 +17,7 @@ bootstrap's variance has a closed form. Two to six processes are too few for its
    freedom that three processes alone do not have. Source: Smyth, Statistical Applications in Genetics 3 (2004) 3.
 
 Verdicts weigh three claims about a ratio against a margin of equivalence: *faster* and *slower*, the ratio lies beyond
-the margin; *tie*, inside it. A claim is made only where the whole 95 % interval says so; what supports no claim is
+the margin; *tie*, inside it. A claim is made only if the whole 95 % interval says so; what supports no claim is
 *undecided*. Claims of a difference must hold for a whole grid together (`holm`): one false alarm in a grid is one too
 many. A tie raises no alarm, and holds at 95 % for its own cell.
 """
@@ -115,8 +115,8 @@ def process_estimates(rows: pd.DataFrame, estimate: str = ESTIMATE) -> Floats:
     # Runs of earlier versions did not keep their turns: each is one turn then.
     kept = rows["turn_s"] if "turn_s" in rows else [None] * len(rows)
     turns = [
-        own if isinstance(own, list) and any(own) else [median]
-        for own, median in zip(kept, rows["median_s"], strict=True)
+        recorded if isinstance(recorded, list) and any(recorded) else [median]
+        for recorded, median in zip(kept, rows["median_s"], strict=True)
     ]
     for places in rows.groupby(["run", "process", *CASE], sort=False, observed=True).indices.values():
         estimates[places] = side_by_side([turns[place] for place in places])
@@ -131,7 +131,7 @@ def side_by_side(turns: Sequence[Sequence[float | None]]) -> Floats:
     its speed between two arms of a turn as well.
 
     Args:
-        turns: seconds of each arm's turns, in order; ``None`` or NaN where a turn was spoiled. An arm may have fewer.
+        turns: seconds of each arm's turns, in order; ``None`` or NaN if a turn was spoiled. An arm may have fewer.
     """
     logs = np.full((len(turns), max(map(len, turns))), np.nan)
     for arm, seconds in zip(logs, turns, strict=True):
@@ -176,13 +176,13 @@ def moderate(variances: ArrayLike, dof: ArrayLike, most_dof: float) -> tuple[Flo
     """Draw variances towards their common value, the more the less they differ beyond chance.
 
     Args:
-        variances: of single processes, one a cell; NaN where a cell has one process alone.
+        variances: of single processes, one a cell; NaN if a cell has one process alone.
         dof: degrees of freedom of each.
         most_dof: most degrees of freedom that the common value may count for. Cells of one process share its luck, so
             this is the number of processes less that of backends, however many cells there are; 0: no moderation.
 
     Returns:
-        The moderated variances and their degrees of freedom, NaN where nothing is known.
+        The moderated variances and their degrees of freedom, NaN if nothing is known.
     """
     s2, d = np.asarray(variances, float), np.asarray(dof, float)
     common, prior_dof = _common_variance(s2, d, most_dof)

@@ -15,12 +15,12 @@ MOST_DOF = 1e4
 
 
 def upper_tail(t: ArrayLike, dof: ArrayLike) -> Floats:
-    """Return the probability of a value above ``t``, elementwise; NaN where either is NaN."""
+    """Return the probability of a value above ``t``, elementwise; NaN if either is NaN."""
     return np.asarray(_tails(t, dof))
 
 
 def quantile(probability: float, dof: ArrayLike) -> Floats:
-    """Return the value that a t variable stays below with ``probability`` > 1/2, elementwise; NaN where ``dof`` is."""
+    """Return the value that a t variable stays below with ``probability`` > 1/2, elementwise; NaN if ``dof`` is."""
     return np.asarray(_quantiles(probability, np.round(np.asarray(dof, float), 2)))
 
 

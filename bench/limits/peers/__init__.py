@@ -1,7 +1,7 @@
 """The same step by packages that are not backends of this project, so that those can be held against someone.
 
-They are an extra of their own (``pip install -e '.[all,peers]'``, or ``nox -s peers``). What each is, and the work it
-does, stands in its module; all pass the same conformance as a backend before they are timed.
+They are a separate extra (``pip install -e '.[all,peers]'``, or ``nox -s peers``). What each is, and the work it
+does, is in its module; all pass the same conformance as a backend before they are timed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measure the ceilings of this machine: memory bandwidth, matrix products and tanh, each by the best code there is.
 
 One fresh process for each library and number of threads, since thread pools disturb each other; the best rate of any
-library is the ceiling. What a probe does stands in the module of its library; how it is timed, in `child`.
+library is the ceiling. What a probe does is in the module of its library; how it is timed, in `child`.
 """
 
 from __future__ import annotations
@@ -66,15 +66,15 @@ def measure(
         raise UsageError(f"threads must be between 1 and the {cores} cores of this machine, got {counts}")
     used = installed(libraries or LIBRARIES)
     children = [(library, count) for count in counts for library in used]
-    found: list[Ceiling] = [*known.measured] if known else []
+    ceilings: list[Ceiling] = [*known.measured] if known else []
     for k, (library, count) in enumerate(children):
         progress(k / len(children), f"{library}, {counted(count, 'thread')}")
-        found += _child(library, count, seconds)
-    return Ceilings(machine_id(), _now(), fingerprint(), best(found))
+        ceilings += _child(library, count, seconds)
+    return Ceilings(machine_id(), _now(), fingerprint(), best(ceilings))
 
 
 def best(measured: Iterable[Ceiling]) -> tuple[Ceiling, ...]:
-    """Return the fastest of each kind, dtype, threads and shape, raised where a harder case was faster still.
+    """Return the fastest of each kind, dtype, threads and shape, raised if a harder case was faster still.
 
     A core can do in a small working set whatever it did in a larger one, and several cores whatever one did.
     """
@@ -145,7 +145,7 @@ def _now() -> str:
 def _child(
     library: str, threads: int, seconds: float, dtypes: Sequence[str] = DTYPES, brief: bool = False
 ) -> list[Ceiling]:
-    """Run the probes of one library in a process of its own."""
+    """Run the probes of one library in a separate process."""
     cpus = ",".join(map(str, cpus_for(threads)))
     command = [sys.executable, "-m", "bench.limits.probes.child", library, str(threads), cpus, str(seconds)]
     command += [",".join(dtypes), *(["brief"] if brief else [])]

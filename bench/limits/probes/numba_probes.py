@@ -34,7 +34,7 @@ def read(x: Array, out: Array, times: int) -> None:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def scale(x: Array, out: Array, times: int) -> None:
-    """Copy with a factor that changes, lest the compiler drop all copies but the last."""
+    """Copy with a factor that changes, so that the compiler does not drop all copies but the last."""
     for k in range(times):
         factor = 1.0 / (k + 1)
         for j in range(x.shape[0]):
