@@ -14,6 +14,7 @@ from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
 
 if TYPE_CHECKING:
     from bench.measure.base_code import BaseCode
+    from bench.measure.pace import Pace
     from bench.measure.plan import Plan
     from bench.results import Run
     from bench.verdicts.gate import Gate
@@ -137,8 +138,8 @@ def _measured(args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[st
     from bench.measure import campaign
     from bench.terminal import terminal
 
-    plan = _plan(args, names, dtypes, base)
     pace = campaign.earlier_pace(args.results)
+    plan = _plan(args, names, dtypes, base, pace)
     stored = campaign.create(plan, GATE, sys.argv, args.against, args.results)
     if not args.json:
         print(_foreword(plan, args))
@@ -153,11 +154,13 @@ def _measured(args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[st
     return stored
 
 
-def _plan(args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[str, ...], base: BaseCode) -> Plan:
+def _plan(
+    args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[str, ...], base: BaseCode, pace: Pace
+) -> Plan:
     """Return the plan of both sides."""
     from backends import Network
     from bench.machine import default_threads
-    from bench.measure import budget, campaign, contenders
+    from bench.measure import budget, contenders
     from bench.measure import plan as plans
     from bench.measure.timing import Effort
 
@@ -181,7 +184,7 @@ def _plan(args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[str, .
         own_cache=False,
         against=base.label,
     )
-    return budget.fit(plan, args.budget, campaign.earlier_pace(args.results), whole=bool(args.batches))
+    return budget.fit(plan, args.budget, pace, whole=bool(args.batches))
 
 
 def _foreword(plan: Plan, args: argparse.Namespace) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.basics.formats import json_ready
 from bench.results.rows import timed
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def pytest_benchmark(frame: pd.DataFrame) -> dict[str, Any]:
                 "group": f"{cell['network']} n={cell['batch']} {cell['dtype']} {cell['device']} {cell['phase']}",
                 "name": name,
                 "fullname": name,
-                "params": {key: _plain(value) for key, value in cell.items()},
+                "params": {key: json_ready(value) for key, value in cell.items()},
                 "param": None,
                 "extra_info": {},
                 "options": {"disable_gc": True, "timer": "perf_counter", "warmup": False},
@@ -95,8 +96,3 @@ def _stats(seconds: np.ndarray) -> dict[str, Any]:
         "total": float(seconds.sum()),
         "iterations": 1,
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return a value that JSON can hold."""
-    return value.item() if hasattr(value, "item") else value
