@@ -37,3 +37,7 @@ class TrainingDiverged(ArithmeticError):
                 "or scale the data"
             )
         super().__init__(f"training diverged at step {step} of {len(losses)}: {cause}")
+
+
+class RanksError(RuntimeError):
+    """Ranks could not join, or cannot go on together; the message says which rank, in what, and what to do."""
