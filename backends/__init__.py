@@ -25,6 +25,7 @@ from backends.base import (
     TrainingDiverged,
     parse_optimizer,
 )
+from backends.ranks import join
 from backends.registry import Entry, available, catalogue, find, load
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "available",
     "catalogue",
     "find",
+    "join",
     "load",
     "parse_optimizer",
 ]

@@ -4,6 +4,8 @@ Importing this package imports no engine: neither MPI nor a framework.
 """
 
 from backends.errors import RanksError
+from backends.ranks.join import join
+from backends.ranks.launch import Launch, launched
 from backends.ranks.ranks import Alone, Ranks
 
-__all__ = ["Alone", "Ranks", "RanksError"]
+__all__ = ["Alone", "Launch", "Ranks", "RanksError", "join", "launched"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, ClassVar, NoReturn, Self
@@ -26,9 +27,13 @@ class Ranks(ABC):
         engine: what carries the sums: ``"mpi"``, ``"torch"``, ``"jax"``, ``"alone"`` or a third party's name.
         rank, size: number of this process, from 0, and of all.
         timeout_s: after which a rank no longer waits for the others, and ends.
+        hosts: number of host names among the ranks.
+        threads: for this rank to compute with; ``None`` leaves it to the frameworks.
     """
 
     engine: ClassVar[str]
+    hosts: int = 1
+    threads: int | None = None
 
     def __init__(self, rank: int, size: int, timeout_s: float) -> None:
         self.rank = rank
@@ -65,12 +70,21 @@ class Ranks(ABC):
             listed = "; ".join(f"rank {rank}: {value}" for rank, (_, value) in enumerate(said))
             raise RanksError(f"ranks differ in {what}: {listed}")
 
+    def describe(self) -> dict[str, str | int]:
+        """Facts that a fair comparison needs: engine, number of ranks and hosts, threads of this rank."""
+        facts: dict[str, str | int] = {"engine": self.engine, "ranks": self.size, "hosts": self.hosts}
+        return facts if self.threads is None else facts | {"threads a rank": self.threads}
+
     def close(self) -> None:  # noqa: B027 - one rank alone leaves nobody
         """Leave together; the last call."""
 
     def fail(self, error: BaseException) -> NoReturn:
         """Say the error and end this process without waiting for the other ranks, with exit status 1."""
-        LOG.critical("rank %d of %d: %s", self.rank, self.size, _sentence(error))
+        say(self.rank, self.size, error)
+        self.end()
+
+    def end(self) -> NoReturn:
+        """End this process at once, and with it, where the engine can, the others."""
         os._exit(1)
 
     def __enter__(self) -> Self:
@@ -102,10 +116,16 @@ class Alone(Ranks):
         return [text]
 
 
-def _sentence(error: BaseException) -> str:
-    """Return an error as a line for people; an unexpected one with where it was raised."""
+def say(rank: int, size: int, error: BaseException) -> None:
+    """Write what ended a rank to standard error: a sentence, or for an unexpected error where it was raised."""
     if isinstance(error, RanksError):
-        return str(error)
-    import traceback
+        text = str(error)
+    elif isinstance(error, KeyboardInterrupt):
+        text = "interrupted"
+    else:
+        import traceback
 
-    return "".join(traceback.format_exception(error)).strip()
+        text = "".join(traceback.format_exception(error)).strip()
+    LOG.critical("rank %d of %d: %s", rank, size, text)
+    sys.stdout.flush()
+    sys.stderr.flush()

@@ -1,0 +1,45 @@
+"""Ranks joined by MPI, through mpi4py.
+
+MPI waits by asking again and again, so its sums take microseconds, and each rank needs a processor of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from mpi4py import MPI
+
+from backends.errors import RanksError
+from backends.ranks.engine import Engine
+from backends.ranks.launch import Launch
+
+
+class MpiRanks(Engine):
+    """The ranks of ``MPI.COMM_WORLD``."""
+
+    engine = "mpi"
+
+    def __init__(self, launch: Launch, timeout_s: float) -> None:
+        self._world = MPI.COMM_WORLD
+        if self._world.size != launch.size:
+            raise RanksError(
+                f"{launch.launcher} started {launch.size} ranks, and MPI sees {self._world.size}: MPI joins only what "
+                f"its own launcher starts; start with: mpiexec -n {launch.size} python ..., or ask for engine 'torch'"
+            )
+        super().__init__(self._world.rank, self._world.size, timeout_s)
+
+    def sum(self, vector: Any) -> Any:
+        """Return the sum over all ranks, in the memory of ``vector``: numpy's, or a CPU tensor's."""
+        with self.watch:
+            self._world.Allreduce(MPI.IN_PLACE, vector)
+        return vector
+
+    def gather(self, text: str) -> list[str]:
+        """Return every rank's text, by rank."""
+        with self.lost("an agreement"):
+            return self._world.allgather(text)
+
+    def end(self) -> NoReturn:
+        """End all ranks: their launcher stops them when one aborts."""
+        self._world.Abort(1)
+        raise SystemExit(1)  # Abort does not return
