@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.cli import CHECK_FAILED, SUCCESS, document, flags
+from bench.cli import CHECK_FAILED, SUCCESS, certify_gates, document, flags
+
+RECORDING_S = 150.0
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -15,14 +17,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=flags.positive, default=5, metavar="N", help="in each arm of a trial (5)")
     flags.alias(parser, "--blocks", "processes", flags.positive)
     parser.add_argument("--trials", type=flags.positive, default=300, metavar="N", help="draws of two arms (300)")
-    parser.add_argument("--budget", type=flags.seconds, default=150.0, metavar="TIME", help="for recording (150 s)")
+    parser.add_argument("--budget", type=flags.seconds, metavar="TIME", help="for recording (150 s)")
     flags.add_margin(parser, "of equivalence")
     flags.add_results(parser)
     flags.add_json(parser)
+    certify_gates.add_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Certify; return 1 if the process estimate in use does not keep the promises."""
+    if args.gates:
+        return certify_gates.run(args)
     from bench import results
     from bench.measure.budget import MOST_LAPS
     from bench.terminal import certifying, terminal
@@ -36,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             stored = certify.record(
                 args.backend,
                 args.processes,
-                budget_s=args.budget,
+                budget_s=args.budget or RECORDING_S,
                 root=args.results,
                 command=sys.argv,
                 report=lambda state: bar.update(state.fraction, state.text),

@@ -134,7 +134,7 @@ def _present(dtypes: tuple[str, ...]) -> tuple[str, ...]:
 
 def _measured(args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[str, ...], base: BaseCode) -> Run | None:
     """Measure both sides, with progress; return the run, or ``None`` if it was interrupted."""
-    from bench.basics.names import GATE
+    from bench.basics.names import BASE, GATE
     from bench.measure import campaign
     from bench.terminal import terminal
 
@@ -146,7 +146,7 @@ def _measured(args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[st
     try:
         with terminal.progress("measuring") as bar:
             campaign.carry_out(
-                stored, plan, pace, report=lambda state: bar.update(state.fraction, state.text), base=base
+                stored, plan, pace, report=lambda state: bar.update(state.fraction, state.text), codes={BASE: base}
             )
     except KeyboardInterrupt:
         messages.note(f"interrupted; what was measured is kept in {stored.path}, and the base's folder is removed")

@@ -1,4 +1,4 @@
-"""The code that a change is held against: a git revision, an installed version or a folder, ready to be imported.
+"""The code of one side of a gate: a git revision, an installed version or a folder, ready to be imported.
 
 Only the package of the backend under test comes from there. The instrument stays the one that runs, so that both sides
 are measured in the same way.
@@ -26,10 +26,12 @@ from bench.basics.errors import UsageError
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder that holds `backends` and `bench`."""
 
+CACHES = ".caches"
+
 
 @dataclass(frozen=True)
 class BaseCode:
-    """Where the base's code is.
+    """Where the code of one side is.
 
     Attributes:
         label: what it was asked for: ``main``, ``==0.1.0`` or a folder.
@@ -46,6 +48,11 @@ class BaseCode:
     python: str = sys.executable
     differing: tuple[str, ...] = ()
     dirty: bool = False
+
+    @property
+    def caches(self) -> Path:
+        """The folder of its compile caches, which go with it."""
+        return self.path / CACHES
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, results
-from bench.basics.names import BASE, OK
+from bench.basics.names import OK
 from bench.machine.environment import as_text, speed_variables
 from bench.measure import adaptive, budget
 from bench.measure.adaptive import StoppingRule
@@ -98,7 +98,7 @@ def carry_out(
     rule: StoppingRule | None = None,
     report: Report = silent,
     after_lap: Callable[[int], None] = lambda _: None,
-    base: BaseCode | None = None,
+    codes: Mapping[str, BaseCode] | None = None,
 ) -> Outcome:
     """Run every process of a run that has not ended yet; return what it came to.
 
@@ -112,7 +112,7 @@ def carry_out(
         rule: says which cells are open still, for an adaptive plan.
         report: is told how far things are.
         after_lap: called with the number of each lap when it has ended, to measure the machine in the same minutes.
-        base: the code of the arm ``base``, if the plan has one.
+        codes: by arm: the code that it runs, if it is not the code here.
 
     Raises:
         UsageError: another process is measuring this run.
@@ -120,7 +120,7 @@ def carry_out(
         KeyboardInterrupt: likewise.
     """
     with held(run), Journal(run.path / ROWS) as journal, announced(f"run {run.id}") as neighbours:
-        campaign = _Campaign(run, plan or stored_plan(run), pace or Pace(), rule, journal, report, neighbours, base)
+        campaign = _Campaign(run, plan or stored_plan(run), pace or Pace(), rule, journal, report, neighbours, codes)
         return campaign.carry_out(after_lap)
 
 
@@ -158,9 +158,9 @@ class _Campaign:
         journal: Journal,
         report: Report,
         neighbours: Neighbours,
-        base: BaseCode | None = None,
+        codes: Mapping[str, BaseCode] | None = None,
     ) -> None:
-        self.run, self.plan, self.pace, self.rule, self.base = run, plan, pace, rule, base
+        self.run, self.plan, self.pace, self.rule, self.codes = run, plan, pace, rule, codes or {}
         self.journal, self.report, self.neighbours = journal, report, neighbours
         self.beside: set[str] = set()
         self.begun_s = time.monotonic()
@@ -284,13 +284,18 @@ class _Campaign:
         self._keep({**end, "seconds": last.get("seconds", 0.0), "spent_s": last.get("spent_s", {})})
 
     def _cache(self, process: Process) -> CompileCache:
-        """Return the compile cache of a process's arm: this run's own, or the one kept between runs."""
-        return CompileCache(self._caches / file_name(f"{process.backend}{process.arm}-{process.threads}"))
+        """Return the compile cache of a process's arm: this run's own, or the one kept between runs.
+
+        That of other code goes with its folder: the next run would have that code in another folder, and compile anew.
+        """
+        code = self.codes.get(process.arm)
+        caches = code.caches if code else self._caches
+        return CompileCache(caches / file_name(f"{process.backend}{process.arm}-{process.threads}"))
 
     def _launch(self, flight: _Flight) -> Launch:
         """Return what a process is started with."""
         folder, process = self.run.path, flight.process
-        base = self.base if process.arm == BASE else None
+        code = self.codes.get(process.arm)
         name = f"{process.order:03d}-{file_name(process.backend + process.arm.replace('/', ''))}"
         (folder / "logs").mkdir(exist_ok=True)
         places = {cell: place for place, cell in enumerate(self.plan.cells)}
@@ -305,12 +310,12 @@ class _Campaign:
             cached=frozenset(flight.cache.groups),
             steps=self.history.steps.get(process.backend, {}),
             machine=self.run.machine,
-            commit=base.revision[:12] if base else self.run.manifest["commit"],
-            dirty=self.run.manifest["dirty"] and not base,
+            commit=code.revision[:12] if code else self.run.manifest["commit"],
+            dirty=self.run.manifest["dirty"] and not code,
             environment=as_text(speed_variables(ours=OWN_VARIABLES)),
             benchmarks=str((folder / "benchmarks" / f"{name}.json").resolve()),
         )
-        return Launch(instructions, folder / "logs" / f"{name}.txt", flight.cache.path, base)
+        return Launch(instructions, folder / "logs" / f"{name}.txt", flight.cache.path, code)
 
     def _keep(self, record: dict[str, Any]) -> None:
         if record["record"] == "cell":

@@ -40,6 +40,7 @@ class Plan:
         backends: names, each run in every lap.
         aa: the backend that runs twice; '' for none.
         against: what each backend is held against, as a second arm ``base``: a label of other code; '' for nothing.
+        versions: further arms of each backend, each of other code.
         threads: thread counts, each in a separate process.
         processes: of each arm, one a lap; the most of them if the campaign is adaptive.
         effort: how long to look at one cell.
@@ -65,12 +66,14 @@ class Plan:
     own_cache: bool = True
     adaptive: bool = False
     against: str = ""
+    versions: tuple[str, ...] = ()
 
     @property
     def arms(self) -> tuple[tuple[str, str, int], ...]:
         """Backend, arm and threads of each process of a lap."""
         names = [(name, "") for name in self.backends] + ([(self.aa, AA)] if self.aa else [])
         names += [(name, BASE) for name in self.backends if self.against]
+        names += [(name, version) for version in self.versions for name in self.backends]
         return tuple((name, arm, threads) for threads in self.threads for name, arm in names)
 
     @property

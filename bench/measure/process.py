@@ -84,13 +84,13 @@ class Launch(NamedTuple):
         instructions: what it is told.
         log_path: the file for what it prints.
         cache: the folder of its compile cache.
-        base: other code for it to run, and the interpreter for that.
+        code: other code for it to run, and the interpreter for that.
     """
 
     instructions: Instructions
     log_path: Path
     cache: Path
-    base: BaseCode | None = None
+    code: BaseCode | None = None
 
 
 def run_lap(launches: Sequence[Launch], timeout_s: float) -> Generator[tuple[int, Event], None, None]:
@@ -134,7 +134,7 @@ class _Child:
         self._worked_s = 0.0
         self._pending = b""
         self._socket, theirs = socket.socketpair()
-        python, code = (launch.base.python, launch.base.path) if launch.base else (sys.executable, None)
+        python, code = (launch.code.python, launch.code.path) if launch.code else (sys.executable, None)
         with theirs, launch.log_path.open("wb") as log:
             process = subprocess.Popen(
                 # -P: a file of the current folder may be named like a module of the standard library.

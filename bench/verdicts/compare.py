@@ -97,8 +97,8 @@ def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -
     return _between(earlier, later, margin)
 
 
-def between_arms(frame: pd.DataFrame, base: str, margin: float = MARGIN) -> pd.DataFrame:
-    """Compare two arms of one run cell by cell: the ordinary one with the one called ``base``.
+def between_arms(frame: pd.DataFrame, base: str, margin: float = MARGIN, change: str = "") -> pd.DataFrame:
+    """Compare two arms of one run cell by cell: ``change``, the ordinary one by default, with the one called ``base``.
 
     Their processes took turns, so that a slow spell of the machine hit both alike.
 
@@ -106,7 +106,7 @@ def between_arms(frame: pd.DataFrame, base: str, margin: float = MARGIN) -> pd.D
         As `between`, the base first.
     """
     estimates = statistics.cell_estimates(frame)
-    return _between(estimates[estimates["arm"] == base], estimates[estimates["arm"] == ""], margin)
+    return _between(estimates[estimates["arm"] == base], estimates[estimates["arm"] == change], margin)
 
 
 def _between(before: pd.DataFrame, after: pd.DataFrame, margin: float) -> pd.DataFrame:

@@ -114,18 +114,20 @@ def judge(
     return _gate(cells, _lost(baseline, candidate), margin, failing)
 
 
-def judge_arms(frame: pd.DataFrame, base: str, margin: float = MARGIN, failing: tuple[str, ...] = (SLOWER,)) -> Gate:
-    """Hold the ordinary arm of a run against the arm called ``base``.
+def judge_arms(
+    frame: pd.DataFrame, base: str, margin: float = MARGIN, failing: tuple[str, ...] = (SLOWER,), change: str = ""
+) -> Gate:
+    """Hold the arm ``change`` of a run, the ordinary one by default, against the arm called ``base``.
 
     Raises:
         UsageError: the base could not be measured at all.
     """
-    sides = {arm: frame[frame["arm"] == arm].assign(arm="") for arm in (base, "")}
-    cells = compare.between_arms(frame, base, margin)
+    sides = {arm: frame[frame["arm"] == arm].assign(arm="") for arm in (base, change)}
+    cells = compare.between_arms(frame, base, margin, change)
     if cells.empty and not (sides[base]["status"] == OK).any():
         why = next(iter(compare.failures(sides[base])), "it has no rows")
         raise UsageError(f"the base could not be measured: {why}; give another with --against or --python-base")
-    return _gate(cells, _lost(sides[base], sides[""]), margin, failing)
+    return _gate(cells, _lost(sides[base], sides[change]), margin, failing)
 
 
 def _gate(cells: pd.DataFrame, lost: tuple[str, ...], margin: float, failing: tuple[str, ...]) -> Gate:
