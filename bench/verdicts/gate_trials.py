@@ -1,10 +1,10 @@
 """Whether the gate keeps what it promises, tried with real gates: on the same code twice, and on planted slow-downs.
 
-A *trial* is a campaign of the gate: `PROCESSES` fresh processes of each side, in turns, over the cells of `NETWORKS` and
-`ROWS`, each for `TIMED_S`, which is what a gate of all four backends gives a cell in its default budget of two minutes.
+A *trial* is a campaign of the gate: `PROCESSES` fresh processes of each side, in turns, over the cells of `NETWORKS`
+and `ROWS`, each for `TIMED_S`. That is what a gate of all four backends gives a cell in its default budget of 2 min.
 The three cells of one network are judged together, and that is *one gate*: a trial gives as many gates as there are
-networks, which have processes in common and no time. The copy of the code is the base. Some trials have two more arms,
-copies in whose source a slow-down of 10 % and of 5 % is planted, and each is held against the same base.
+networks, which share processes and no time. A copy of the code is the base. Some trials have two more arms, copies in
+whose source a slow-down of 10 % and of 5 % is planted; each is held against the same base.
 
 Outcomes are kept gate by gate, one JSON record a line, and no other data; a later call goes on with what is missing.
 """
@@ -112,7 +112,8 @@ def measure(
         if condition == COMPETING:
             stack.enter_context(_competitor())
         lasted_s: dict[bool, float] = {}
-        while (kept := outcomes(path)) is not None and time.monotonic() - begun_s < budget_s:
+        while time.monotonic() - begun_s < budget_s:
+            kept = outcomes(path)
             counts = {kind: sum(it["kind"] == kind for it in kept) for kind in (SAME, *SHARES)}
             also_planted = min(counts[kind] for kind in SHARES) < with_planted
             if counts[SAME] >= gates and not also_planted:
