@@ -4,7 +4,7 @@ Importing this package imports no engine: neither MPI nor a framework.
 """
 
 from backends.errors import RanksError
-from backends.ranks.join import join
+from backends.ranks.joining import join
 from backends.ranks.launch import Launch, launched
 from backends.ranks.ranks import Alone, Ranks
 

@@ -1,4 +1,7 @@
-"""What the engines of several ranks share: a watch over every wait, leaving together, and ending without waiting."""
+"""What the engines of several ranks share: a watch over every wait, leaving together, and ending without waiting.
+
+Tests: `tests/backends/ranks/test_faults.py`.
+"""
 
 from __future__ import annotations
 

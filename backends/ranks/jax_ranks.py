@@ -1,4 +1,7 @@
-"""Ranks joined by JAX's distributed runtime: sums by ``psum`` inside jit, texts by its key-value store."""
+"""Ranks joined by JAX's distributed runtime: sums by ``psum`` inside jit, texts by its key-value store.
+
+Tests: `tests/backends/ranks/test_join.py`.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 mpiexec tells nobody, so MPI itself carries them. torchrun holds MASTER_PORT for a store of its own; torch joins that
 store, and another engine gets a free port through it.
+
+Tests: `tests/backends/ranks/test_join.py`.
 """
 
 from __future__ import annotations

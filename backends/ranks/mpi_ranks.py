@@ -1,6 +1,8 @@
 """Ranks joined by MPI, through mpi4py.
 
 MPI waits by asking again and again, so its sums take microseconds, and each rank needs a processor of its own.
+
+Tests: `tests/backends/ranks/test_join.py`.
 """
 
 from __future__ import annotations

@@ -94,7 +94,10 @@ class Ranks(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None or (isinstance(error, SystemExit) and not error.code):
-            self.close()
+            try:
+                self.close()
+            except RanksError as others:  # an ordinary exit would wait for them
+                self.fail(others)
         elif self.size > 1:
             self.fail(error)
 

@@ -1,4 +1,7 @@
-"""Ranks joined by torch.distributed: gloo for host vectors, NCCL for tensors on CUDA."""
+"""Ranks joined by torch.distributed: gloo for host vectors, NCCL for tensors on CUDA.
+
+Tests: `tests/backends/ranks/test_join.py`.
+"""
 
 from __future__ import annotations
 

@@ -27,12 +27,12 @@ class Watch:
 
     Args:
         rank: of this process, for the warning.
-        timeout_s: after which ``end`` is called, in the thread.
+        timeout_s: after which ``end`` is called, in the thread; an attribute that may be changed between waits.
         end: ends the process.
     """
 
     def __init__(self, rank: int, timeout_s: float, end: Callable[[RanksError], None]) -> None:
-        self._rank, self._timeout_s, self._end = rank, timeout_s, end
+        self._rank, self.timeout_s, self._end = rank, timeout_s, end
         self._since_s: float | None = None
         self._warned = False
         threading.Thread(target=self._look, daemon=True, name="ranks").start()
@@ -47,25 +47,24 @@ class Watch:
             LOG.warning("rank %d goes on after waiting %.1f s", self._rank, time.monotonic() - since_s)
 
     def _look(self) -> None:
-        warning_s = min(WARNING_S, self._timeout_s / 2)
         while True:
-            time.sleep(min(LOOKS_S, self._timeout_s / 8))
+            time.sleep(min(LOOKS_S, self.timeout_s / 8))
             since_s = self._since_s
             if since_s is None:
                 continue
             waited_s = time.monotonic() - since_s
-            if waited_s > self._timeout_s:
+            if waited_s > self.timeout_s:
                 self._end(
                     RanksError(
-                        f"waited {self._timeout_s:g} s for the other ranks: one of them is lost, stopped, slower than "
+                        f"waited {self.timeout_s:g} s for the other ranks: one of them is lost, stopped, slower than "
                         "that, or took another path; a longer wait: timeout_s of join"
                     )
                 )
-            elif waited_s > warning_s and not self._warned:
+            elif waited_s > min(WARNING_S, self.timeout_s / 2) and not self._warned:
                 self._warned = True
                 LOG.warning(
                     "rank %d has waited %.0f s for the other ranks: one is slow, stopped or lost; waits up to %g s",
                     self._rank,
                     waited_s,
-                    self._timeout_s,
+                    self.timeout_s,
                 )

@@ -1,0 +1,88 @@
+"""What ranks do when one of them goes wrong: each ends soon, with a sentence, and none waits for ever."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from backends.ranks import local
+
+TIMEOUT_S = 1.0
+START_S = 60.0  # of a busy machine, to import a framework on two ranks
+
+PROGRAM = r"""
+import os, signal, sys, time
+import numpy as np
+from backends import join
+
+engine, fault, timeout_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
+with join(engine, 60) as ranks:
+    ranks.agree("start", fault)
+    ranks.watch.timeout_s = timeout_s  # joining may take longer
+    begun_s, faulty = time.monotonic(), ranks.rank == ranks.size - 1
+    os.write(1, f"BEGUN {time.time()}\n".encode())
+    message = np.ones(13, np.float32)
+    for step in range(100):
+        if faulty and step == 50:
+            if fault == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if fault == "raises":
+                raise ValueError("bad row in this rank's file")
+            if fault == "leaves":
+                sys.exit(0)
+            if fault == "stops":
+                os.system(f"(sleep 1.5; kill -CONT {os.getpid()}) & kill -STOP {os.getpid()}")
+            if fault == "stuck":
+                time.sleep(60)
+        if step % 10 == 0:
+            ranks.agree("steps", 7 if faulty and fault == "differs" and step == 50 else 10)
+        ranks.sum(message)
+os.write(1, b"all steps done\n")
+"""
+
+SENTENCES = {
+    "killed": "",
+    "raises": "bad row in this rank's file",
+    "leaves": "ranks took different paths: rank 0: steps: 10; rank 1: the end: leaving",
+    "differs": "ranks differ in steps: rank 0: 10; rank 1: 7",
+    "stuck": f"waited {TIMEOUT_S:g} s for the other ranks",
+}
+SOON_S = 3.0  # for processes to end, on a busy machine
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A program whose last rank goes wrong halfway."""
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    return path
+
+
+# Every fault on the engine that starts in a moment; on the others those that their frameworks have ways of their own for.
+@pytest.mark.parametrize(
+    ("engine", "fault"),
+    [("mpi", fault) for fault in SENTENCES]
+    + [("torch", "killed"), ("torch", "leaves"), ("jax", "killed"), ("jax", "raises")],
+)
+def test_every_rank_ends_with_a_sentence(program: Path, engine: str, fault: str) -> None:
+    """A rank that is killed, raises, leaves, differs or is stuck ends all in time, with one clear sentence."""
+    arguments = [sys.executable, str(program), engine, fault, str(TIMEOUT_S)]
+    ended = local.run(arguments, 2, engine, START_S)
+    lasted_s = time.time() - max(float(line.split()[1]) for line in ended.text.splitlines() if line.startswith("BEGUN"))
+    assert not ended.stopped or fault == "stuck", ended.text  # one that never waits is ended by its launcher
+    assert lasted_s < TIMEOUT_S + SOON_S, ended.text
+    assert all(ended.statuses), ended.text
+    assert SENTENCES[fault] in ended.text
+    assert "all steps done" not in ended.text
+
+
+def test_a_rank_that_stops_is_waited_for(program: Path) -> None:
+    """A rank that stands still for less than the timeout is warned of; then all go on and end well."""
+    ended = local.run([sys.executable, str(program), "mpi", "stops", "2.5"], 2, "mpi", START_S)
+    assert not any(ended.statuses), ended.text
+    assert "rank 0 has waited" in ended.text
+    assert "rank 0 goes on after waiting" in ended.text
+    assert ended.text.count("all steps done") == 2
