@@ -36,6 +36,7 @@ COMMANDS = {
     "export": "stored rows as Parquet or CSV",
     "ceilings": "measure this machine's bandwidth, products and tanh",
     "limits": "time, limit and share of it, next to the idiom",
+    "gpu": "prove and time the backends on this machine's GPU",
 }
 
 NOT_THERE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.ENOTDIR)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.basics.names import DEVICES
 from bench.cli import document, flags, messages
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=flags.seconds, metavar="TIME", help="to repeat each probe (0.2 s)")
     parser.add_argument(
         "--libraries", type=flags.several(flags.name), metavar="LIST", help="some of numpy,numba,torch,jax"
+    )
+    parser.add_argument(
+        "--device", type=flags.several(flags.one_of(*DEVICES)), default=("cpu",), metavar="LIST", help="cpu,cuda (cpu)"
     )
     parser.add_argument("--fresh", action="store_true", help="forget what was measured on this machine before")
     parser.add_argument("--show", action="store_true", help="measure nothing, show what is stored")
@@ -58,13 +62,16 @@ def run(args: argparse.Namespace) -> int:
 def measured(args: argparse.Namespace, known: Ceilings | None, root: Path) -> tuple[Ceilings, Path]:
     """Return ceilings measured now, the better of them and what was known, and where they are kept."""
     from bench.limits import ceilings, probes
-    from bench.measure import neighbours
+    from bench.measure import contenders, neighbours
     from bench.terminal import terminal
 
+    contenders.check_devices(args.device)
     with neighbours.announced(f"ceilings {os.getpid()}") as others, terminal.progress("ceilings") as bar:
         if names := others.now():
             messages.warn(neighbours.warning(names))
-        best = probes.measure(args.threads, args.seconds or probes.SECONDS, args.libraries, bar.update, known)
+        best = probes.measure(
+            args.threads, args.seconds or probes.SECONDS, args.libraries, bar.update, known, args.device
+        )
     return best, ceilings.save(best, root)
 
 
@@ -76,8 +83,9 @@ def table(known: Ceilings) -> object:
     rates: dict[tuple[str, str, str], dict[int, str]] = {}
     for ceiling in known.measured:
         rates.setdefault((ceiling.kind, ceiling.dtype, _on(ceiling)), {})[ceiling.threads] = _rate(ceiling)
-    heads = [(counted(threads, "thread"), "right") for threads in known.threads]
-    rows = [(*work, *(by.get(threads, "-") for threads in known.threads)) for work, by in rates.items()]
+    columns = [*known.threads, *([0] if known.of("cuda").measured else [])]  # 0 threads: the GPU
+    heads = [(counted(threads, "thread") if threads else "GPU", "right") for threads in columns]
+    rows = [(*work, *(by.get(threads, "-") for threads in columns)) for work, by in rates.items()]
     return terminal.table([("work", "left"), ("dtype", "left"), ("on", "left"), *heads], rows, title="at best")
 
 

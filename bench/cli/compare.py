@@ -121,9 +121,9 @@ def limits_of(run_: Run, frame: pd.DataFrame, root: Path | None) -> tuple[LimitO
     if measured is None:
         return None, []
 
-    def limit_of(network: str, batch: int, dtype: str, phase: str, threads: int) -> float | None:
+    def limit_of(network: str, batch: int, dtype: str, phase: str, threads: int, device: str) -> float | None:
         try:
-            return ceilings.limit_s(Network.parse(network), batch, dtype, phase, measured, threads).seconds
+            return ceilings.limit_s(Network.parse(network), batch, dtype, phase, measured, threads, device).seconds
         except UsageError:
             return None
 

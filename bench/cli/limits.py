@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bench.basics.names import DTYPES
+from bench.basics.names import DEVICES, DTYPES
 from bench.cli import CHECK_FAILED, document, flags, messages
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--case", action="append", metavar="CASE", help="such as 3-2-1:16384 or 3-2-1:3:train; repeatable"
     )
     what.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST", help="default: float32")
+    what.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     what.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
     what.add_argument("--no-peers", action="store_true", help="without TensorFlow, Keras, scikit-learn and flax")
     care = parser.add_argument_group("how long")
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     cases = _cases(args)
     if args.backends and not args.stored:
         backends = [name for name in args.backends if name not in peers.installed()]
-        contenders.named(backends, args.dtypes or ("float32",), ("cpu",))
+        contenders.named(backends, args.dtypes or ("float32",), (args.device,))
     stored = results.resolve(args.stored, args.results) if args.stored else _measure(args, cases)
     ceilings = corrections.load(stored, args.results)
     judged, beaten = limits.standings(results.load(stored), cases, ceilings)
@@ -70,10 +71,11 @@ def run(args: argparse.Namespace) -> int:
 def _cases(args: argparse.Namespace) -> tuple[LimitCase, ...]:
     from backends import Network
     from bench.basics.errors import UsageError
-    from bench.limits.standings import CASES, QUICK, LimitCase
+    from bench.limits.standings import CASES, CUDA_CASES, CUDA_QUICK, QUICK, LimitCase
 
     if not args.case:
-        return QUICK if args.quick and not args.stored else CASES
+        whole, quick = (CASES, QUICK) if args.device == "cpu" else (CUDA_CASES, CUDA_QUICK)
+        return quick if args.quick and not args.stored else whole
     cases = []
     for text in args.case:
         network, _, rest = text.partition(":")
@@ -95,15 +97,16 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     from bench.basics.names import LIMITS
     from bench.limits import peers, probes
     from bench.limits import standings as limits
-    from bench.measure import campaign
+    from bench.measure import campaign, contenders
     from bench.measure.budget import estimate_s
     from bench.terminal import terminal
 
     messages.warn_of_environment()
     err = terminal.console(stderr=True)
-    names = args.backends or limits.contenders(not args.no_peers)
+    contenders.check_devices((args.device,))
+    names = args.backends or limits.contenders(not args.no_peers, args.device)
     names = tuple(peers.installed().get(name, name) for name in names)
-    if not args.no_peers and not args.backends and (absent := peers.missing()):
+    if args.device == "cpu" and not args.no_peers and not args.backends and (absent := peers.missing()):
         err.print(f"without the peers {', '.join(absent)}; they come with: {install_command('all', 'peers')}")
     plan = limits.make_plan(
         cases,
@@ -112,6 +115,7 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
         args.processes or (QUICK_PROCESSES if args.quick else PROCESSES),
         args.cell_time or (QUICK_TIMED_S if args.quick else TIMED_S),
         TIMEOUT_S,
+        args.device,
     )
     count = plan.processes * len(plan.arms)
     pace = campaign.earlier_pace(args.results)

@@ -7,7 +7,7 @@ A `Ceiling` is one measured rate; `Ceilings` are all of one machine. `limit_s` t
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,22 +38,24 @@ SCHEMA = 1
 FILE = "ceilings.json"
 MEASURE = "python -m bench ceilings"
 
-Kind = Literal["read", "copy", "product", "tanh"]
-UNITS: dict[str, str] = {"read": "B/s", "copy": "B/s", "product": "FLOP/s", "tanh": "tanh/s"}
+Kind = Literal["read", "copy", "product", "tanh", "launch"]
+UNITS: dict[str, str] = {"read": "B/s", "copy": "B/s", "product": "FLOP/s", "tanh": "tanh/s", "launch": "/s"}
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The best rate that was measured for one kind of work on the CPU.
+    """The best rate that was measured for one kind of work on one device.
 
     Attributes:
-        kind: ``read`` and ``copy`` memory, matrix ``product``, vectorised ``tanh``.
+        kind: ``read`` and ``copy`` memory, matrix ``product``, vectorised ``tanh``; ``launch`` of a kernel on a GPU,
+            which no limit is made of, since a backend may put many steps into one kernel.
         dtype: of the elements; bandwidth holds for every dtype and is stored under ``""``.
-        threads: cores at work.
+        threads: cores at work; 0 on a GPU, whose threads nobody chooses.
         shape: what it was measured on, for people: ``4096x784 * 784x512``.
         working_set_bytes: memory touched, all threads together; bandwidth depends on it through the caches.
         per_second: bytes (a copy counts those read and those written), FLOP, or elements a second.
         by: the code that reached it.
+        device: ``cpu`` or ``cuda``.
     """
 
     kind: Kind
@@ -63,6 +65,7 @@ class Ceiling:
     working_set_bytes: int
     per_second: float
     by: str
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -76,18 +79,22 @@ class Ceilings:
 
     @property
     def threads(self) -> tuple[int, ...]:
-        """The thread counts that were measured, fewest first."""
-        return tuple(sorted({ceiling.threads for ceiling in self.measured}))
+        """The thread counts that were measured on the CPU, fewest first."""
+        return tuple(sorted({ceiling.threads for ceiling in self.measured if ceiling.device == "cpu"}))
+
+    def of(self, device: str) -> Ceilings:
+        """Return those of one device."""
+        return replace(self, measured=tuple(c for c in self.measured if c.device == device))
 
     def bandwidth(self, kinds: tuple[Kind, ...], working_set_bytes: int, threads: int) -> float:
         """Return the best bytes a second for a working set: that of the nearest measured set which is no larger.
 
         Smaller sets are faster, so a set between two measured ones gets the faster rate, and the limit stays a limit.
         """
-        self._of(kinds, "", threads)
+        known = self._of(kinds, "", threads)
         rates = []
         for kind in kinds:
-            of_kind = [c for c in self.measured if (c.kind, c.threads) == (kind, threads)]
+            of_kind = [c for c in known if c.kind == kind]
             sizes = [c.working_set_bytes for c in of_kind]
             nearest = max((size for size in sizes if size <= working_set_bytes), default=min(sizes, default=0))
             rates += [c.per_second for c in of_kind if c.working_set_bytes >= nearest]
@@ -107,6 +114,9 @@ class Ceilings:
             raise UsageError(
                 f"no ceiling of {' or '.join(kinds)} for {dtype or 'any dtype'} with {threads} threads; "
                 f"measured: {', '.join(map(str, self.threads)) or 'none'}; run: {MEASURE} --threads {threads}"
+                if threads
+                else f"no ceiling of {' or '.join(kinds)} for {dtype or 'any dtype'} on a GPU; "
+                f"run: {MEASURE} --device cuda"
             )
         return known
 
@@ -123,7 +133,13 @@ class Limit:
 
 
 def limit_s(
-    network: Network, batch: int, dtype: str, phase: str, ceilings: Ceilings, threads: int | None = None
+    network: Network,
+    batch: int,
+    dtype: str,
+    phase: str,
+    ceilings: Ceilings,
+    threads: int | None = None,
+    device: str = "cpu",
 ) -> Limit:
     """Return the time below which no implementation can run one call of ``phase`` (one step of ``train``).
 
@@ -144,12 +160,15 @@ def limit_s(
         dtype: ``"float32"`` or ``"float64"``.
         phase: as in `bench.work`.
         ceilings: of the machine that the time was measured on.
-        threads: cores that the implementation may use; by default the most that were measured.
+        threads: cores that the implementation may use; by default the most that were measured. No matter on a GPU.
+        device: ``cpu`` or ``cuda``; on a GPU the memory is its own, and ``place`` copies from the host's, which no
+            ceiling bounds: its limit is that of a copy on the device.
 
     Raises:
         UsageError: nothing was measured for this dtype or number of threads.
     """
-    cores = threads if threads is not None else max(ceilings.threads, default=1)
+    cores = 0 if device != "cpu" else threads if threads is not None else max(ceilings.threads, default=1)
+    ceilings = ceilings.of(device)
     moved = sum(bytes_read_written(network, batch, dtype, phase))
     copies = phase in ("place", "update")
     bandwidth = ceilings.bandwidth(("copy",) if copies else ("read", "copy"), moved, cores)

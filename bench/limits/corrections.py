@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from backends import Network
 from bench import results
 from bench.basics.errors import UsageError
-from bench.basics.formats import format_count, format_ratio
+from bench.basics.formats import counted, format_count, format_ratio
 from bench.limits import ceilings as ceilings_file
 from bench.limits.ceilings import Ceiling, Ceilings, Kind, Limit, limit_s
 from bench.work import bytes_read_written, flop, tanh_count
@@ -33,7 +33,7 @@ ROUNDING = 1 + 1e-9
 
 
 class Timed(NamedTuple):
-    """What one backend took for one call of a phase (one step of ``train``) on the CPU."""
+    """What one backend took for one call of a phase (one step of ``train``)."""
 
     network: str
     rows: int
@@ -42,6 +42,7 @@ class Timed(NamedTuple):
     threads: int
     backend: str
     seconds: float
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,10 @@ class Correction:
 
     def __str__(self) -> str:
         timed = self.timed
-        threads = f"{timed.threads} {'thread' if timed.threads == 1 else 'threads'}"
+        where = f"with {counted(timed.threads, 'thread')}" if timed.device == "cpu" else f"of {timed.device}"
         cell = f"{timed.network}, {format_count(timed.rows)} rows, {timed.dtype}, {timed.phase}"
         return (
-            f"{timed.backend} at {cell} beat its limit: the ceiling of {self.ceiling} with {threads} was too low "
+            f"{timed.backend} at {cell} beat its limit: the ceiling of {self.ceiling} {where} was too low "
             f"and is raised {format_ratio(self.factor)}"
         )
 
@@ -93,12 +94,20 @@ def of_run(run: Run, frame: pd.DataFrame, root: Path | None = None) -> tuple[Cei
     ceilings = load(run, root)
     if ceilings is None:
         return None, []
-    cells = cell_estimates(frame[frame["device"] == "cpu"])
     return corrected(
         ceilings,
         (
-            Timed(cell.network, int(cell.batch), cell.dtype, cell.phase, int(cell.threads), cell.backend, cell.seconds)
-            for cell in cells.itertuples()
+            Timed(
+                cell.network,
+                int(cell.batch),
+                cell.dtype,
+                cell.phase,
+                int(cell.threads),
+                cell.backend,
+                cell.seconds,
+                cell.device,
+            )
+            for cell in cell_estimates(frame).itertuples()
         ),
     )
 
@@ -109,7 +118,7 @@ def corrected(ceilings: Ceilings, times: Iterable[Timed]) -> tuple[Ceilings, lis
     for timed in times:
         network = Network.parse(timed.network)
         try:
-            limit = limit_s(network, timed.rows, timed.dtype, timed.phase, ceilings, timed.threads)
+            limit = limit_s(network, timed.rows, timed.dtype, timed.phase, ceilings, timed.threads, timed.device)
         except UsageError:
             continue  # nothing was probed for this dtype or number of threads
         if timed.seconds * ROUNDING >= limit.seconds or timed.seconds <= 0:
@@ -137,7 +146,8 @@ def _reached(network: Network, timed: Timed, limit: Limit) -> list[Ceiling]:
 
     def ceiling(kind: Kind, amount: float, seconds: float) -> Ceiling:
         moved, dtype = (size, "") if kind in ("read", "copy") else (0, timed.dtype)
-        return Ceiling(kind, dtype, timed.threads, shape, moved, amount / seconds, timed.backend)
+        threads = timed.threads if timed.device == "cpu" else 0
+        return Ceiling(kind, dtype, threads, shape, moved, amount / seconds, timed.backend, timed.device)
 
     reached = []
     if limit.bytes_s > timed.seconds:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import backends
 from backends import Network
 from bench import machine
+from bench.basics.errors import UsageError
 from bench.limits import peers
 from bench.limits.ceilings import Ceilings, Limit, limit_s
 from bench.limits.corrections import Correction, Timed, corrected
@@ -49,6 +50,17 @@ CASES = (
     LimitCase("784-512-10", 4_096),
 )
 QUICK = (LimitCase("3-2-1", 3), LimitCase("3-2-1", 1_048_576), LimitCase("784-512-10", 4_096))
+CUDA_CASES = (
+    LimitCase("3-2-1", 3, "train"),
+    LimitCase("3-2-1", 3),
+    LimitCase("3-2-1", 1_048_576),
+    LimitCase("3-2-1", 67_108_864),
+    LimitCase("32-64-1", 1_048_576),
+    LimitCase("784-512-10", 65_536),
+)
+"""What a GPU is held to, from a launch to its memory and its products."""
+
+CUDA_QUICK = (CUDA_CASES[0], CUDA_CASES[2], CUDA_CASES[5])
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,7 @@ class Standing:
         limit: what this machine allows; ``None`` if its ceilings are not known.
         idiom_s: seconds of the same framework's idiom.
         peer: the fastest peer, with its seconds.
+        device: that all of the case ran on.
     """
 
     case: LimitCase
@@ -76,6 +89,7 @@ class Standing:
     limit: Limit | None = None
     idiom_s: float | None = None
     peer: tuple[str, float] | None = None
+    device: str = "cpu"
 
     @property
     def share(self) -> float | None:
@@ -102,6 +116,7 @@ def make_plan(
     processes: int,
     timed_s: float,
     timeout_s: float,
+    device: str = "cpu",
 ) -> Plan:
     """Return the campaign that measures some cases.
 
@@ -112,15 +127,16 @@ def make_plan(
         processes: processes of each.
         timed_s: seconds of rounds for each cell.
         timeout_s: most seconds for one process.
+        device: ``cpu`` or ``cuda``.
 
     Raises:
         UsageError: a batch that does not fit in memory.
     """
     for case in cases:
         for dtype in dtypes:
-            check_room(Network.parse(case.network), case.batch, dtype, arms=len(names))
+            check_room(Network.parse(case.network), case.batch, dtype, device, arms=len(names))
     groups = ordered(
-        [Group(Network.parse(case.network), case.batch, dtype, "cpu") for dtype in dtypes for case in cases]
+        [Group(Network.parse(case.network), case.batch, dtype, device) for dtype in dtypes for case in cases]
     )
     return Plan(
         groups=groups,
@@ -134,10 +150,12 @@ def make_plan(
     )
 
 
-def contenders(with_peers: bool = True) -> tuple[str, ...]:
-    """Return what `backends.load` takes for all that is here: tuned backends, idioms, variants and peers."""
+def contenders(with_peers: bool = True, device: str = "cpu") -> tuple[str, ...]:
+    """Return what `backends.load` takes for all that is here and has the device; peers on the CPU alone."""
     here = backends.available("best", "plugin", "idiom", "variant")
-    return (*here, *(peers.installed().values() if with_peers else ()))
+    if device == "cpu":
+        return (*here, *(peers.installed().values() if with_peers else ()))
+    return tuple(name for name in here if device in backends.find(name).capabilities.devices)
 
 
 def standings(
@@ -160,7 +178,9 @@ def standings(
     corrections: list[Correction] = []
     if ceilings is not None:
         times = [
-            Timed(*contest.case[:2], contest.dtype, contest.case.phase, contest.threads, backend, seconds)
+            Timed(
+                *contest.case[:2], contest.dtype, contest.case.phase, contest.threads, backend, seconds, contest.device
+            )
             for contest in contests
             for backend, seconds in contest.seconds.items()
         ]
@@ -174,6 +194,7 @@ class _Contest(NamedTuple):
 
     case: LimitCase
     dtype: str
+    device: str
     threads: int
     rows: pd.DataFrame
     seconds: dict[str, float]
@@ -187,17 +208,22 @@ def _contest(frame: pd.DataFrame, case: LimitCase, dtype: str) -> _Contest | Non
     rows = frame[of_case & (frame["dtype"] == dtype) & (frame["arm"] == "")]
     if rows.empty:
         return None
+    device = str(rows["device"].iloc[0])
+    rows = rows[rows["device"] == device]
     threads = int(rows["threads"].max())
     rows = rows[rows["threads"] == threads]
     seconds = {str(cell.backend): float(cell.seconds) for cell in cell_estimates(rows).itertuples()}
-    return _Contest(case, dtype, threads, rows, seconds)
+    return _Contest(case, dtype, device, threads, rows, seconds)
 
 
 def _standings(contest: _Contest, ceilings: Ceilings | None, roles: dict[str, str]) -> list[Standing]:
-    case, dtype, threads, rows, seconds = contest
+    case, dtype, device, threads, rows, seconds = contest
     limit = None
     if ceilings is not None:
-        limit = limit_s(Network.parse(case.network), case.batch, dtype, case.phase, ceilings, threads)
+        try:
+            limit = limit_s(Network.parse(case.network), case.batch, dtype, case.phase, ceilings, threads, device)
+        except UsageError:
+            limit = None  # no ceiling of this device was measured
     rivals = {name: seconds[name] for name in seconds if name in peers.BUILT_IN_PEERS or peers.short_name(name) != name}
     fastest = min(rivals, key=lambda name: rivals[name], default=None)
     ranked = []
@@ -217,6 +243,7 @@ def _standings(contest: _Contest, ceilings: Ceilings | None, roles: dict[str, st
                 limit=limit,
                 idiom_s=seconds.get(f"{name}-idiom"),
                 peer=(peers.short_name(fastest), rivals[fastest]) if fastest else None,
+                device=device,
             )
         )
     return sorted(ranked, key=lambda standing: (standing.seconds is None, standing.seconds or 0.0))

@@ -30,6 +30,7 @@ class Target:
     who: str
     measure: Measure
     value: float
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ TARGETS = (
     Target(_DEEP, EVERY, "times_idiom", 1.0),
     Target(_WIDE, BEST, "share", 0.95),
     Target(_WIDE, EVERY, "share", 0.8),
+    Target(_TRAIN, BEST, "seconds", 5e-6, "cuda"),
+    Target(LimitCase("3-2-1", 67_108_864), BEST, "share", 0.5, "cuda"),
+    Target(LimitCase("784-512-10", 65_536), BEST, "share", 0.7, "cuda"),
 )
 
 
@@ -78,8 +82,8 @@ def judge(standings: Sequence[Standing]) -> Iterator[Verdict]:
         for target in TARGETS:
             if dtype != "float32" and target.measure == "seconds":
                 continue
-            wanted = (target.case, dtype, "best")
-            measured = [standing for standing in standings if (standing.case, standing.dtype, standing.role) == wanted]
+            wanted = (target.case, dtype, "best", target.device)
+            measured = [each for each in standings if (each.case, each.dtype, each.role, each.device) == wanted]
             for standing in _chosen(target, measured):
                 yield _verdict(target, standing)
 

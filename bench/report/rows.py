@@ -123,11 +123,11 @@ def limits(cells: pd.DataFrame, ceilings: Mapping[str, Ceilings]) -> pd.DataFram
     rows: list[dict[str, Any]] = []
     for known in cells[[*CASE, "machine"]].drop_duplicates().to_dict("records"):
         machine = ceilings.get(known["machine"])
-        if machine is None or known["device"] != "cpu":
+        if machine is None:
             continue
+        case = (known["batch"], known["dtype"], known["phase"])
         try:
-            network = Network.parse(known["network"])
-            limit = limit_s(network, known["batch"], known["dtype"], known["phase"], machine, known["threads"])
+            limit = limit_s(Network.parse(known["network"]), *case, machine, known["threads"], known["device"])
         except (UsageError, ValueError):
             continue
         rows.append({**known, "limit_s": limit.seconds, "binds": limit.binds})

@@ -27,6 +27,8 @@ def tables(standings: Sequence[Standing], everyone: bool = False) -> Iterator[Ta
 def _table(standings: Sequence[Standing], everyone: bool) -> Table:
     case, dtype, limit, peer = standings[0].case, standings[0].dtype, standings[0].limit, standings[0].peer
     title = f"{case.network}, {terminal.format_count(case.batch)} rows, {dtype}, {case.phase}"
+    if standings[0].device != "cpu":
+        title += f" on {standings[0].device}"
     if limit is not None:
         title += f": limit {terminal.format_seconds(limit.seconds)} ({limit.binds})"
     shown = [standing for standing in standings if everyone or standing.role in OWN_ROLES or standing.seconds is None]

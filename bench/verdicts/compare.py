@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REFERENCE = "numpy"
-LimitOf = Callable[[str, int, str, str, int], float | None]
+LimitOf = Callable[[str, int, str, str, int, str], float | None]
 """Network, batch, dtype, phase, threads -> seconds below which the machine cannot go, ``None`` if unknown."""
 
 
@@ -150,7 +150,7 @@ def failures(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _limit_s(row: pd.Series[float], limit_of: LimitOf | None) -> float:
-    if row["device"] != "cpu":
-        return float("nan")  # ceilings are those of the processor
-    limit_s = limit_of(*(row[key] for key in ("network", "batch", "dtype", "phase", "threads"))) if limit_of else None
+    if limit_of is None:
+        return float("nan")
+    limit_s = limit_of(*(row[key] for key in ("network", "batch", "dtype", "phase", "threads", "device")))
     return float("nan") if limit_s is None else limit_s

@@ -23,6 +23,7 @@ from bench.basics.errors import UsageError
 from bench.basics.formats import counted
 from bench.basics.names import DTYPES
 from bench.limits.ceilings import Ceiling, Ceilings, load_of, save_of
+from bench.limits.probes.child import CUDA
 from bench.machine import cpus_for, default_threads, fingerprint, machine_id, physical_cores
 from bench.measure.manifest import stored_plan
 from bench.measure.process import environment
@@ -47,6 +48,7 @@ def measure(
     libraries: Iterable[str] | None = None,
     progress: Callable[[float, str], None] = lambda fraction, text: None,
     known: Ceilings | None = None,
+    devices: Sequence[str] = ("cpu",),
 ) -> Ceilings:
     """Return this machine's ceilings, measured now.
 
@@ -56,6 +58,7 @@ def measure(
         libraries: out of `LIBRARIES`; by default those installed, numpy always.
         progress: called with the fraction done and what comes next.
         known: of this machine, measured before: what was faster then stays, since a busy machine only slows a probe.
+        devices: ``cpu``, ``cuda`` or both.
 
     Raises:
         UsageError: more threads than cores, or a probe that cannot run.
@@ -65,10 +68,11 @@ def measure(
     if counts[0] < 1 or counts[-1] > cores:
         raise UsageError(f"threads must be between 1 and the {cores} cores of this machine, got {counts}")
     used = installed(libraries or LIBRARIES)
-    children = [(library, count) for count in counts for library in used]
+    children = [(library, count) for count in counts for library in used if "cpu" in devices]
+    children += [(CUDA, 1)] * (CUDA in devices)
     ceilings: list[Ceiling] = [*known.measured] if known else []
     for k, (library, count) in enumerate(children):
-        progress(k / len(children), f"{library}, {counted(count, 'thread')}")
+        progress(k / len(children), f"{library}, {counted(count, 'thread')}" if library != CUDA else CUDA)
         ceilings += _child(library, count, seconds)
     return Ceilings(machine_id(), _now(), fingerprint(), best(ceilings))
 
@@ -80,7 +84,7 @@ def best(measured: Iterable[Ceiling]) -> tuple[Ceiling, ...]:
     """
     fastest: dict[tuple[object, ...], Ceiling] = {}
     for ceiling in measured:
-        key = (ceiling.kind, ceiling.dtype, ceiling.threads, ceiling.shape, ceiling.working_set_bytes)
+        key = (ceiling.device, ceiling.kind, ceiling.dtype, ceiling.threads, ceiling.shape, ceiling.working_set_bytes)
         if key not in fastest or fastest[key].per_second < ceiling.per_second:
             fastest[key] = ceiling
     return tuple(_raised(ceiling, list(fastest.values())) for ceiling in fastest.values())
@@ -88,11 +92,11 @@ def best(measured: Iterable[Ceiling]) -> tuple[Ceiling, ...]:
 
 def _raised(ceiling: Ceiling, others: list[Ceiling]) -> Ceiling:
     """Return the ceiling with the best rate of the same work on no more threads and in no less memory."""
-    work = (ceiling.kind, ceiling.dtype, ceiling.shape)
+    work = (ceiling.device, ceiling.kind, ceiling.dtype, ceiling.shape)
     harder = [
         other
         for other in others
-        if (other.kind, other.dtype, other.shape) == work
+        if (other.device, other.kind, other.dtype, other.shape) == work
         and other.threads <= ceiling.threads
         and other.working_set_bytes >= ceiling.working_set_bytes
     ]
@@ -108,8 +112,10 @@ def between_laps(run: Run) -> Callable[[int], None]:
     own rates alone.
     """
     plan = stored_plan(run)
-    dtypes = tuple(dict.fromkeys(group.dtype for group in plan.groups if group.device == "cpu"))
-    children = [(library, count) for library in installed(LIBRARIES) for count in plan.threads if dtypes]
+    dtypes = tuple(dict.fromkeys(group.dtype for group in plan.groups))
+    devices = {group.device for group in plan.groups}
+    children = [(library, count) for library in installed(LIBRARIES) for count in plan.threads if "cpu" in devices]
+    children += [(CUDA, 1)] * (CUDA in devices)
     turns = itertools.cycle(children)
     begun_s = time.monotonic()
     spent_s = 0.0
@@ -149,15 +155,17 @@ def _child(
     cpus = ",".join(map(str, cpus_for(threads)))
     command = [sys.executable, "-m", "bench.limits.probes.child", library, str(threads), cpus, str(seconds)]
     command += [",".join(dtypes), *(["brief"] if brief else [])]
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment(threads), check=False)
+    settings = _environment(threads) | ({} if library == CUDA else {"JAX_PLATFORMS": "cpu"})
+    done = subprocess.run(command, capture_output=True, text=True, env=settings, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         others = ",".join(name for name in LIBRARIES if name != library)
-        raise UsageError(f"the probes of {library} failed: {last}; leave it out with --libraries {others}")
+        remedy = f"leave it out with --libraries {others}" if library != CUDA else "torch must see the GPU"
+        raise UsageError(f"the probes of {library} failed: {last}; {remedy}")
     return [Ceiling(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 def _environment(threads: int) -> dict[str, str]:
     """Return a process's environment for a number of threads, where kernels are compiled once a machine."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backprop-bench"
-    return environment(threads, cache) | {"JAX_PLATFORMS": "cpu"}
+    return environment(threads, cache)

@@ -21,6 +21,9 @@ from dataclasses import asdict
 from bench.limits.ceilings import Ceiling
 from bench.limits.probes.probe import Probe
 
+CUDA = "cuda"
+"""The device that has probes as a library has."""
+
 PASSES = 3
 LEAST_SAMPLES = 3
 
@@ -48,15 +51,17 @@ def measured(library: str, probes: Sequence[Probe], threads: int, seconds: float
                 while samples < (LEAST_SAMPLES if number == 0 else 1) or time.perf_counter() < end:
                     best_s[k] = min(best_s[k], once_s(probe, threads, pool))
                     samples += 1
+    on_gpu = library == CUDA
     return [
         Ceiling(
             kind=probe.kind,
             dtype=probe.dtype,
-            threads=threads,
+            threads=0 if on_gpu else threads,
             shape=probe.shape,
             working_set_bytes=probe.working_set_bytes,
             per_second=probe.work / elapsed_s,
-            by=library,
+            by="torch" if on_gpu else library,
+            device=CUDA if on_gpu else "cpu",
         )
         for probe, elapsed_s in zip(probes, best_s, strict=True)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.limits import peers
 from bench.limits import standings as limits
 from bench.limits.ceilings import Ceiling, Ceilings
 from bench.limits.peers import PEERS
-from bench.limits.standings import CASES, LimitCase, Standing, make_plan, standings
+from bench.limits.standings import CASES, CUDA_CASES, LimitCase, Standing, make_plan, standings
 from bench.limits.targets import TARGETS, judge
 from bench.terminal import standings as report
 from bench.terminal.terminal import console
@@ -127,7 +128,35 @@ def test_targets_are_judged_case_by_case() -> None:
         ">= 50.0 % of limit": "not measured",
         ">= 2.40x idiom": "yes",
     }
-    assert {target.case for target in TARGETS} == set(CASES)
+    assert {target.case for target in TARGETS if target.device == "cpu"} == set(CASES)
+    assert {target.case for target in TARGETS if target.device == "cuda"} <= set(CUDA_CASES)
+
+
+def test_a_gpu_is_held_against_its_own_ceilings_and_targets() -> None:
+    """Half of its bandwidth is half of the limit and meets the target; without ceilings of a GPU there is no share."""
+    case = LimitCase("3-2-1", 67_108_864)
+    of_gpu = (
+        Ceiling("product", "float32", 0, "square", 0, 5e13, "torch", "cuda"),
+        Ceiling("tanh", "float32", 0, "tanh", 0, 1e13, "torch", "cuda"),
+        Ceiling("read", "", 0, "read", 1 << 31, 4e12, "torch", "cuda"),
+    )
+    rows = frame({"torch": 2 * 16 * case.batch / 4e12}, case, device="cuda")
+    (known,), _ = standings(rows, CUDA_CASES, replace(CEILINGS, measured=(*CEILINGS.measured, *of_gpu)))
+    assert (known.device, known.share) == ("cuda", pytest.approx(0.5, rel=1e-6))
+    assert [verdict.goal for verdict in judge([known])] == [">= 50.0 % of limit"]
+    (unknown,), _ = standings(rows, CUDA_CASES, CEILINGS)
+    assert unknown.share is None
+
+
+def test_a_share_of_a_gpu_never_exceeds_its_limit() -> None:
+    """A time below the limit of the GPU's ceilings raises them, and the text names the device."""
+    case = LimitCase("3-2-1", 67_108_864)
+    slow = tuple(replace(one, threads=0, device="cuda") for one in CEILINGS.measured)
+    (known,), (beaten,) = standings(
+        frame({"torch": 1e-4}, case, device="cuda"), CUDA_CASES, replace(CEILINGS, measured=slow)
+    )
+    assert known.share == pytest.approx(1)
+    assert "of cuda was too low" in str(beaten)
 
 
 def test_targets_in_seconds_are_met_from_below() -> None:

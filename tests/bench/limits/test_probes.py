@@ -94,6 +94,36 @@ def test_products_are_computed_in_their_dtype(library: str) -> None:
         assert str(b.dtype).endswith(one.dtype)
 
 
+def test_probes_of_a_gpu_call_what_they_claim() -> None:
+    """Run on the CPU: memory, products of each dtype, tanh and launches, each of which computes what it names."""
+    pytest.importorskip("torch")
+    from bench.limits.probes import cuda_probes
+
+    made = list(cuda_probes.probes(1, brief=True, device="cpu"))
+    for one in made:
+        assert one.work > 0
+        one.call(0)
+    assert {(one.kind, one.dtype) for one in made} == {
+        ("read", ""),
+        ("copy", ""),
+        ("launch", ""),
+        *((kind, dtype) for kind in ("product", "tanh") for dtype in ("float32", "float64")),
+    }
+    assert child.CUDA == "cuda"
+    (found,) = child.measured(child.CUDA, made[:1], 1, 0.001)
+    assert (found.device, found.threads, found.by) == ("cuda", 0, "torch")
+
+
+def test_a_gpu_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Asking for the ceilings or the limits of a GPU without one ends with the reason and status 2."""
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    for command in ("ceilings", "limits"):
+        assert main([command, "--device", "cuda", "--results", str(tmp_path)]) == 2
+        assert "no NVIDIA GPU is seen here" in capsys.readouterr().err
+
+
 def test_compiled_probes_compute_what_they_name() -> None:
     """Tanh within 4 ulp of the exact one; the sum adds every element; the copy holds what was copied, scaled."""
     numba_probes = pytest.importorskip("bench.limits.probes.numba_probes")

@@ -90,10 +90,14 @@ def test_the_limit_of_the_machine_gives_a_share(made):
     assert rows.loc[rows["backend"] == "numba", "share_of_limit"].to_list() == pytest.approx([0.5] * 3, rel=0.05)
 
 
-def test_a_device_has_no_share_of_the_limit_of_the_processor(made):
-    """What was measured on a GPU is not held against the bandwidth of the CPU."""
-    found = compare.compare(made.assign(device="cuda"), limit_of=lambda *_: 1e-9)
-    assert found.rows["share_of_limit"].isna().all()
+def test_each_device_is_held_against_its_own_limit(made):
+    """What was measured on a GPU has a share of the GPU's limit, none if no ceiling of it was measured."""
+
+    def limit_of(network, batch, dtype, phase, threads, device):
+        return 1e-9 if device == "cpu" else None
+
+    assert compare.compare(made, limit_of=limit_of).rows["share_of_limit"].notna().all()
+    assert compare.compare(made.assign(device="cuda"), limit_of=limit_of).rows["share_of_limit"].isna().all()
 
 
 def test_between_two_runs_only_what_changed_is_called_changed(made):
