@@ -101,16 +101,21 @@ def map_heads(rows: list[int]) -> list[str]:
 
 
 def fastest(compared: dict[str, Any]) -> dict[tuple[str, int], str]:
-    """Return by network and rows who is fastest, with its time; in brackets if several may be."""
-    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for row in compared["rows"]:
-        groups.setdefault((row["network"], row["batch"]), []).append(row)
+    """Return by network and rows who is fastest, with its time; in brackets if several may be.
+
+    Each backend has its best number of threads, which is given if it is not the most that was tried.
+    """
+    keys = ("network", "batch", "backend", "threads")
+    seconds = {tuple(row[key] for key in keys): row["seconds"] for row in compared["rows"]}
     found = {}
-    for key, rows in groups.items():
-        first = min(rows, key=lambda row: row["seconds"])
-        level = [row["backend"] for row in rows if row["verdict"] != "slower"]
-        name = first["backend"] if len(level) < 2 else f"({', '.join(level)})"
-        found[key] = f"{name} {format_seconds(first['seconds'])}"
+    for cell in compared["best"] or compared["winners"]:
+        case = cell["network"], cell["batch"]
+        most = max(cell.get("tried_threads", [cell["threads"]]))
+        threads = {name: cell.get("best_threads", {}).get(name, most) for name in cell["backends"]}
+        names = [name if count == most else f"{name} on {count}" for name, count in threads.items()]
+        first = cell["backends"][0]
+        name = names[0] if len(names) < 2 else f"({', '.join(names)})"
+        found[case] = f"{name} {format_seconds(seconds[(*case, first, threads[first])])}"
     return found
 
 
@@ -125,8 +130,9 @@ def train() -> str:
 
 
 def phase_table(phase: str) -> str:
-    """Return the table of one phase: the fastest, its time with interval, the others as multiples."""
+    """Return the table of one phase, with all threads: the fastest, its time, the others as multiples."""
     compared = document("compare", RUNS["map"], "--phases", phase)["rows"]
+    compared = [row for row in compared if row["threads"] == max(row["threads"] for row in compared)]
     names = list(dict.fromkeys(row["backend"] for row in compared))
     groups: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
     for row in compared:

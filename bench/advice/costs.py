@@ -71,6 +71,7 @@ class Cost:
         threads: that it uses for the first shape.
         label: its name among the backends compared; another one than ``backend`` if that is there on two devices.
         p99_s: 99th percentile of a step of the first shape, over rounds of one or more calls.
+        known: of every shape, whether it was measured or lies between measured ones; empty: all.
     """
 
     backend: str
@@ -86,6 +87,7 @@ class Cost:
     threads: int = 1
     label: str = ""
     p99_s: float = math.nan
+    known: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -139,7 +141,10 @@ def widened(cost: Cost, scatter: float) -> Cost:
 
 
 def with_best_threads(known: Sequence[Cost], steps: float) -> list[Cost]:
-    """Return one cost a backend and device: for each shape that of the number of threads with the least total."""
+    """Return one cost a backend and device: for each shape that of the number of threads with the least total.
+
+    A number that was tried at few shapes counts for those and between them, the largest number for all.
+    """
     groups: dict[str, list[Cost]] = {}
     for cost in known:
         groups.setdefault(cost.label, []).append(cost)
@@ -150,6 +155,10 @@ def _joined(group: Sequence[Cost], steps: float) -> Cost:
     if len(group) == 1:
         return group[0]
     totals = np.array([np.median(cost.total_s(steps), axis=0) for cost in group])
+    most = max(cost.threads for cost in group)
+    for cost, of_cost in zip(group, totals, strict=True):
+        if cost.known and cost.threads < most:
+            of_cost[~np.array(cost.known)] = np.inf
     best = totals.argmin(axis=0)
     joined: dict[str, Any] = {
         name: np.stack([getattr(group[number], name)[:, shape] for shape, number in enumerate(best)], axis=1)
@@ -173,7 +182,7 @@ def _parts(
         phase = next((name for name in ("forward", "step") if name in of_phase), "")
         if not phase or "place" not in of_phase:
             return {}
-        step_s, basis = phase_s(of_phase[phase], shapes, rng)
+        step_s, bases = phase_s(of_phase[phase], shapes, rng)
         middle_s = float(np.median(step_s[:, 0]))
         again_s, _ = phase_s(of_phase["place"], shapes, rng)
         placed_s = float(np.median(again_s[:, 0]))
@@ -183,7 +192,7 @@ def _parts(
         phase = next((name for name in ("train", "step") if name in of_phase), "")
         if not phase:
             return {}
-        step_s, basis = phase_s(of_phase[phase], shapes, rng)
+        step_s, bases = phase_s(of_phase[phase], shapes, rng)
         middle_s, placed_s = float(np.median(step_s[:, 0])), 0.0
         call_s = np.zeros_like(step_s)
         if phase == "train" and "step" in of_phase:
@@ -200,7 +209,8 @@ def _parts(
         "place_s": placing_s,
         "call_s": call_s,
         "step_s": step_s,
-        "basis": basis,
+        "basis": bases[0],
+        "known": tuple(basis != EXTRAPOLATED for basis in bases),
         "phase": phase,
         "cache": state,
         "p99_s": p99_s,
@@ -223,8 +233,8 @@ def _tail(rows: pd.DataFrame, phase: str, shape: Shape) -> float:
     return float(np.quantile(np.concatenate(ratios), 0.99)) if ratios else math.nan
 
 
-def phase_s(figures: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generator) -> tuple[Floats, str]:
-    """Return draws ``[DRAWS, shapes]`` of a phase's seconds, and what the first shape rests on.
+def phase_s(figures: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generator) -> tuple[Floats, list[str]]:
+    """Return draws ``[DRAWS, shapes]`` of a phase's seconds, and what each shape rests on.
 
     Args:
         figures: rows of `bench.verdicts.statistics.cell_estimates` of one backend and phase.
@@ -234,8 +244,7 @@ def phase_s(figures: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Gener
     known = list(map(Shape, figures["network"].astype(str), figures["batch"].astype(int)))
     model = TimeModel.fit(known, figures["log_s"], _widened(figures["variance"], figures["dof"]))
     mean, covariance = model.predict(shapes)
-    basis = model.basis(shapes[0])
-    return np.exp(draw(mean, covariance, DRAWS, rng)), basis
+    return np.exp(draw(mean, covariance, DRAWS, rng)), [model.basis(shape) for shape in shapes]
 
 
 def _widened(variance: pd.Series[float], dof: pd.Series[float]) -> Floats:

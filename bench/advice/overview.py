@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.advice.costs import compile_s, compile_times, costs
+from bench.advice.costs import compile_s, compile_times, costs, with_best_threads
 from bench.advice.decision import standings
 from bench.advice.time_model import Shape
 from bench.basics.formats import format_count
@@ -33,37 +33,45 @@ def fastest_for_jobs(
         cache: the compile cache to assume.
 
     Returns:
-        One row a network, rows, dtype, device and number of threads, with the columns of
-        `bench.verdicts.compare.Comparison.winners`; its phase says how many steps.
+        One row a network, rows, dtype and device, with the columns of `bench.verdicts.compare.Comparison.best`, each
+        backend with its best number of threads; its phase says how many steps.
     """
     import pandas as pd
 
     decisions = []
     good = timed(frame, arm="")
     good = good[good["phase"].isin(PHASES)]
-    for (dtype, device, threads), rows in good.groupby(["dtype", "device", "threads"], sort=False):
+    for (dtype, device), rows in good.groupby(["dtype", "device"], sort=False):
         pairs = rows[["network", "batch"]].drop_duplicates().itertuples(index=False, name=None)
         shapes = [Shape(str(network), int(batch)) for network, batch in pairs]
         known = costs(rows, shapes, cache)
         compiled = {
-            str(backend): compile_times(of_backend) for backend, of_backend in rows.groupby("backend", sort=False)
+            key: compile_times(of_backend) for key, of_backend in rows.groupby(["backend", "threads"], sort=False)
         }
-        there = {key: set(of_case["backend"]) for key, of_case in rows.groupby(["network", "batch"])}
+        there = {
+            key: set(zip(of_case["backend"], of_case["threads"], strict=True))
+            for key, of_case in rows.groupby(["network", "batch"])
+        }
         for place, shape in enumerate(shapes):
             rng = np.random.default_rng(place)
             of_shape = [
                 replace(
                     cost,
-                    compile_s=compile_s(compiled[cost.backend], shape, cache, rng)[0],
+                    compile_s=compile_s(compiled[cost.backend, cost.threads], shape, cache, rng)[0],
+                    known=(),
                     **{name: getattr(cost, name)[:, [place]] for name in ("place_s", "call_s", "step_s")},
                 )
                 for cost in known
-                if cost.backend in there[shape.network, shape.rows]
+                if (cost.backend, cost.threads) in there[shape.network, shape.rows]
             ]
             if of_shape:
-                ((_, decided),) = standings(of_shape, [steps], margin)
+                best = with_best_threads(of_shape, steps)
+                ((_, decided),) = standings(best, [steps], margin)
+                threads = {
+                    "threads": int(rows["threads"].max()),
+                    "best_threads": {cost.backend: cost.threads for cost in best},
+                    "tried_threads": sorted({cost.threads for cost in of_shape}),
+                }
                 case = {"network": shape.network, "batch": shape.rows, "dtype": dtype, "device": device}
-                decisions.append(
-                    {**case, "threads": threads, "phase": f"a job of {format_count(steps)} steps"} | decided
-                )
+                decisions.append({**case, "phase": f"a job of {format_count(steps)} steps"} | threads | decided)
     return pd.DataFrame(decisions)

@@ -156,6 +156,7 @@ def _document(chosen: list[Run], rows: pd.DataFrame, comparison: Comparison | No
     document: dict[str, Any] = {"runs": [run.id for run in chosen], "rows": rows}
     if comparison:
         chance = comparison.chance and {**vars(comparison.chance), "rate": comparison.chance.rate}
-        document |= {"winners": comparison.winners, "failures": comparison.failures, "a_against_a": chance}
+        document |= {"winners": comparison.winners, "best": comparison.best, "failures": comparison.failures}
+        document |= {"a_against_a": chance}
         document |= {"margin": comparison.margin, "pairs": comparison.pairs}
     return document

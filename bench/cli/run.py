@@ -93,7 +93,7 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     from backends import Network
     from bench.basics.errors import UsageError
     from bench.machine import default_threads
-    from bench.measure import budget, contenders
+    from bench.measure import budget, contenders, thread_search
     from bench.measure import plan as plans
 
     dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
@@ -103,12 +103,15 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         backends, without = contenders.present(dtypes, devices)
         for name, reason in without:
             messages.note(reason, f"without {name}: ")
-    threads = args.threads or (default_threads(),)
+    whole = bool(args.batches or args.phases)
+    adaptive = not (whole or args.processes or args.cell_time)
+    searching = adaptive and not args.threads
+    threads = args.threads or (thread_search.counts(devices) if searching else (default_threads(),))
     contenders.check_threads(threads)
     aa = "" if args.aa == "none" else args.aa or backends[0]
     if aa and aa not in backends:
         raise UsageError(f"--aa {aa}: expected one of the backends of this run, {', '.join(backends)}, or none")
-    arms = (len(backends) + bool(aa)) * len(threads)
+    arms = (len(backends) + bool(aa)) * (1 if searching else len(threads))  # searched groups are small
     networks = args.networks or (tuple(map(Network.parse, QUICK_NETWORKS)) if args.quick else plans.NETWORKS)
     left_out: tuple[str, ...] = ()
     if args.batches:
@@ -116,20 +119,20 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     else:
         rows, longest_s = (QUICK_ROWS, QUICK_STEP_S) if args.quick else (plans.ROWS, plans.LONGEST_STEP_S)
         groups, left_out = plans.default_groups(networks, rows, dtypes, devices, arms, longest_s)
-    whole = bool(args.batches or args.phases)
     budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
-    adaptive = not (whole or args.processes or args.cell_time)
+    searched = thread_search.searched(groups) if len(threads) > 1 and searching else ()
     plan = plans.Plan(
         groups,
         plans.checked_phases(args.phases or (QUICK_PHASES if args.quick else PHASES)),
         backends,
         aa,
-        threads,
+        threads if searched or not searching else threads[-1:],
         effort=_effort(args.quick, adaptive),
         timeout_s=args.timeout or min(max(budget_s / 2, LEAST_TIMEOUT_S), MOST_TIMEOUT_S),
         left_out=left_out,
         own_cache=not (args.quick or args.warm),
         adaptive=adaptive,
+        thread_search=searched,
     )
     return budget.fit(plan, budget_s, pace, args.processes, args.cell_time, whole)
 

@@ -37,17 +37,24 @@ FAR = 2.0
 LEAST_TIMED_S = 4e-3
 
 PRIORITY = ("step", "train", "forward", "backward", "update", "place")
+SEARCHED_PHASES = ("step", "train")
 LONGEST_AA_S = 0.02
 MOST_STRETCH = 4.0
 TURN_SHARE = 1.75
 """Seconds that a second of rounds takes with what comes between its turns."""
 
 
-def measures(plan: Plan, arm: str, cell: Cell) -> bool:
-    """Return whether an arm takes part in a cell: in an adaptive campaign, ``A/A`` only repeats short single steps."""
+def measures(plan: Plan, arm: str, threads: int, cell: Cell) -> bool:
+    """Return whether an arm takes part in a cell.
+
+    In an adaptive campaign ``A/A`` only repeats short single steps. Fewer threads than the last number of the plan are
+    only tried where the plan searches them.
+    """
+    group = cell.group
+    if plan.thread_search and threads != plan.threads[-1]:
+        return not arm and group in plan.thread_search and cell.phase in SEARCHED_PHASES
     if not (plan.adaptive and arm == AA and "step" in plan.phases):
         return True
-    group = cell.group
     return cell.phase == "step" and step_s(group.network, group.rows, group.dtype) <= LONGEST_AA_S
 
 
@@ -69,8 +76,8 @@ def tasks(plan: Plan, lap: Sequence[Process], history: History, rule: StoppingRu
     chosen: Tasks = {}
     for process in lap:
         for cell in plan.cells:
-            if measures(plan, process.arm, cell):
-                is_near = process.backend in near.get((cell, process.threads), plan.backends)
+            if measures(plan, process.arm, process.threads, cell):
+                is_near = cell not in near or (process.backend, process.threads) in near[cell]
                 chosen.setdefault(process, {})[cell] = plan.effort.timed_s if is_near else least_s
     return _spared(plan, chosen, history, left_s) if second else chosen
 
@@ -91,8 +98,9 @@ def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: O
     Opening a group (its load, first calls and proof) is in what the first of its cells took.
     """
     wanted = []
-    for (cell, threads), contenders in open_cells.items():
-        part = [p for p in lap if p.threads == threads and p.backend in contenders and measures(plan, p.arm, cell)]
+    for cell in dict.fromkeys(cell for cell, _ in open_cells):
+        part = [p for p in lap if p.backend in open_cells.get((cell, p.threads), ())]
+        part = [p for p in part if measures(plan, p.arm, p.threads, cell)]
         wanted.append((PRIORITY.index(cell.phase), cell_s(history, part, cell), cell, part))
     chosen: Tasks = {}
     total_s = 0.0
@@ -112,15 +120,15 @@ def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: O
     return {p: {cell: timed_s for cell in plan.cells if cell in chosen[p]} for p in lap if p in chosen}
 
 
-def _near(history: History) -> dict[tuple[Cell, int], set[str]]:
-    """Return by cell and threads the backends that take at most `FAR` times as long as the fastest so far."""
-    seconds: dict[tuple[Cell, int], dict[str, float]] = {}
+def _near(history: History) -> dict[Cell, set[tuple[str, int]]]:
+    """Return by cell the backends and threads that take at most `FAR` times as long as the fastest so far."""
+    seconds: dict[Cell, dict[tuple[str, int], float]] = {}
     for row in history.rows:
         if row["arm"] != AA:
-            seconds.setdefault((Cell.of(row), row["threads"]), {})[row["backend"]] = row["median_s"]
+            seconds.setdefault(Cell.of(row), {})[row["backend"], row["threads"]] = row["median_s"]
     return {
-        key: {backend for backend, own_s in of_cell.items() if own_s <= FAR * min(of_cell.values())}
-        for key, of_cell in seconds.items()
+        cell: {arm for arm, own_s in of_cell.items() if own_s <= FAR * min(of_cell.values())}
+        for cell, of_cell in seconds.items()
     }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.measure import adaptive
-from bench.measure.cell import Group
+from bench.measure import adaptive, thread_search
+from bench.measure.cell import Cell, Group
 from bench.measure.pace import Pace
 from bench.measure.plan import Plan
 
@@ -17,6 +17,9 @@ MARGIN = 0.9
 FIRST_SHARE = 0.6
 """Of an adaptive budget: what its first two laps should take."""
 
+SEARCH_SHARE = 0.95
+"""Of an adaptive budget: what its first two laps may take for the sake of a search of threads."""
+
 SECOND_SHARE = 0.9
 """Of a whole lap: what the second takes, with the least rounds for backends that are far behind."""
 
@@ -24,12 +27,15 @@ SECOND_SHARE = 0.9
 def lap_s(plan: Plan, pace: Pace, first: bool) -> float:
     """Return the seconds that a whole lap should take; the ``first`` compiles if the cache is cold."""
     total_s = 0.0
-    for backend, arm, _ in plan.arms:
+    for backend, arm, threads in plan.arms:
         cold = first and (plan.own_cache or backend not in pace.start_s)
-        total_s += pace.process_start_s(backend)
-        for cell in plan.cells:
-            if adaptive.measures(plan, arm, cell):
-                total_s += pace.cell_s(backend, cell, plan.effort.timed_s, plan.effort.least_rounds, cold)
+        cells = [cell for cell in plan.cells if adaptive.measures(plan, arm, threads, cell)]
+        total_s += pace.process_start_s(backend) if cells else 0.0
+        for cell in cells:
+            total_s += pace.cell_s(backend, cell, plan.effort.timed_s, plan.effort.least_rounds, cold)
+        for group in {cell.group for cell in cells} if threads != plan.threads[-1] and plan.thread_search else ():
+            opening = Cell(group, plan.phases[0])  # what loading and proving the group takes is in its pace
+            total_s += 0.0 if opening in cells else pace.cell_s(backend, opening, 0.0, 0, cold)
     return total_s
 
 
@@ -102,11 +108,25 @@ def thin(plan: Plan, room_s: float, pace: Pace) -> Plan:
 
 
 def _fit_adaptive(plan: Plan, budget_s: float, pace: Pace) -> Plan:
-    plan = thin(with_timed(replace(plan, processes=MOST_LAPS), LEAST_ADAPTIVE_S), budget_s, pace)
+    plan = with_timed(replace(plan, processes=MOST_LAPS), LEAST_ADAPTIVE_S)
+    plan = thin(_search_that_fits(plan, budget_s, pace), budget_s, pace)
     spare_s = FIRST_SHARE * budget_s - _total_s(plan, pace)
-    cells = sum(adaptive.measures(plan, arm, cell) for _, arm, _ in plan.arms for cell in plan.cells)
+    cells = sum(adaptive.measures(plan, arm, count, cell) for _, arm, count in plan.arms for cell in plan.cells)
     share_s = max(spare_s, 0.0) / ((1 + SECOND_SHARE) * adaptive.TURN_SHARE * cells)
     return with_timed(plan, min(round(LEAST_ADAPTIVE_S + share_s, 3), MOST_TIMED_S))
+
+
+def _search_that_fits(plan: Plan, budget_s: float, pace: Pace) -> Plan:
+    """Return the plan with as wide a search of threads as its time allows: as planned, one group a network, none."""
+    if not plan.thread_search or _total_s(plan, pace) <= FIRST_SHARE * budget_s:
+        return plan
+    fewer = ", ".join(map(str, plan.threads[:-1]))
+    anchored = replace(plan, thread_search=thread_search.anchors(plan.thread_search))
+    if _total_s(anchored, pace) <= SEARCH_SHARE * budget_s:
+        at = ", ".join(f"{group.network} n={group.rows}" for group in anchored.thread_search)
+        return replace(anchored, left_out=(*plan.left_out, f"threads {fewer} but at {at}: no time in the budget"))
+    left_out = (*plan.left_out, f"threads {fewer}: no time in the budget")
+    return replace(plan, thread_search=(), threads=plan.threads[-1:], left_out=left_out)
 
 
 def _total_s(plan: Plan, pace: Pace) -> float:
@@ -128,6 +148,7 @@ def _group_s(plan: Plan, pace: Pace, group: Group) -> float:
     cells = [cell for cell in plan.cells if cell.group == group]
     return sum(
         pace.cell_s(backend, cell, effort.timed_s, effort.least_rounds, False)
-        for backend, _, _ in plan.arms
+        for backend, arm, threads in plan.arms
         for cell in cells
+        if adaptive.measures(plan, arm, threads, cell)
     )

@@ -69,6 +69,7 @@ def learn(records: Iterable[Mapping[str, Any]]) -> Pace:
     extra_s: dict[str, dict[Known, float]] = {"cold": {}, "warm": {}}
     call_s: dict[Known, float] = {}
     spent_s: dict[int, float] = {}
+    threads: dict[Known, int] = {}
     for record in records:
         if record.get("status") != OK:
             continue
@@ -77,8 +78,10 @@ def learn(records: Iterable[Mapping[str, Any]]) -> Pace:
             start_s.setdefault(record["backend"], []).append(max(beyond_s, 0.0))
         elif record.get("spent_s"):
             spent_s[record["order"]] = spent_s.get(record["order"], 0.0) + record["spent_s"]
-            if record["arm"] != AA:  # the second copy may find compiled what the first had to compile
-                known = record["backend"], Cell.of(record)
+            known = record["backend"], Cell.of(record)
+            threads[known] = max(threads.get(known, 0), record.get("threads", 0))
+            # The second copy may find compiled what the first had to compile; one thread tells nothing of all.
+            if record["arm"] != AA and record.get("threads", 0) == threads[known]:
                 call_s[known] = record["median_s"] * record["steps"]
                 timed_s = (record["rounds"] + record["set_aside"]) * record["iterations"] * call_s[known]
                 extra_s[record["cache"]][known] = max(record["spent_s"] - rounds_s(call_s[known], timed_s), 0.0)

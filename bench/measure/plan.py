@@ -41,6 +41,8 @@ class Plan:
         aa: the backend that runs twice; '' for none.
         against: what each backend is held against, as a second arm ``base``: a label of other code; '' for nothing.
         versions: further arms of each backend, each of other code.
+        thread_search: groups whose single steps and training are measured with every number of threads, all else with
+            the last alone; if empty, everything is measured with every number.
         threads: thread counts, each in a separate process.
         processes: of each arm, one a lap; the most of them if the campaign is adaptive.
         effort: how long to look at one cell.
@@ -67,6 +69,7 @@ class Plan:
     adaptive: bool = False
     against: str = ""
     versions: tuple[str, ...] = ()
+    thread_search: tuple[Group, ...] = ()
 
     @property
     def arms(self) -> tuple[tuple[str, str, int], ...]:
@@ -94,15 +97,23 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan for JSON."""
-        return asdict(self) | {"groups": [[str(group.network), *group[1:]] for group in self.groups]}
+        return asdict(self) | {name: _written(getattr(self, name)) for name in ("groups", "thread_search")}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Plan:
         """Return the plan that `to_dict` stored."""
         fields = {"processes" if key == "blocks" else key: value for key, value in stored.items()}  # of schema 1
         fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-        groups = tuple(Group(Network.parse(network), *rest) for network, *rest in stored["groups"])
-        return cls(**{**fields, "groups": groups, "effort": Effort(**stored["effort"])})
+        fields |= {name: _read(stored.get(name, ())) for name in ("groups", "thread_search")}
+        return cls(**{**fields, "effort": Effort(**stored["effort"])})
+
+
+def _written(groups: Sequence[Group]) -> list[list[Any]]:
+    return [[str(group.network), *group[1:]] for group in groups]
+
+
+def _read(groups: Sequence[Sequence[Any]]) -> tuple[Group, ...]:
+    return tuple(Group(Network.parse(network), *rest) for network, *rest in groups)
 
 
 def default_groups(

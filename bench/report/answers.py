@@ -304,8 +304,8 @@ def phase_changes(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
         grid = [Shape(network, batch) for network, points in along.items() for batch in points]
         jobs = []
         for number, (backend, known) in enumerate(rows.groupby("backend", sort=False)):
-            seconds, basis = costs.phase_s(known, grid, np.random.default_rng([0, number]))
-            jobs.append(Cost(str(backend), zero, zero, zero, zero, seconds, basis, str(phase), ""))
+            seconds, bases = costs.phase_s(known, grid, np.random.default_rng([0, number]))
+            jobs.append(Cost(str(backend), zero, zero, zero, zero, seconds, bases[0], str(phase), ""))
         for network, points in along.items():
             at = [position for position, case in enumerate(grid) if case[0] == network]
             narrow = [replace(job, step_s=job.step_s[:, at]) for job in jobs]

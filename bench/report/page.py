@@ -147,7 +147,7 @@ def first_choices(cells: pd.DataFrame) -> dict[str, Any]:
     for name in ("network", "dtype", "device", "threads", "phase"):
         measured = cells[name].drop_duplicates().tolist()
         if chosen.get(name) not in measured:
-            chosen[name] = measured[0]
+            chosen[name] = max(measured) if name == "threads" else measured[0]
     batches = sorted(cells["batch"].drop_duplicates().tolist())
     chosen["batch"] = batches[len(batches) // 2]
     return chosen

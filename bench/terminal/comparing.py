@@ -5,7 +5,7 @@ Tests: `tests/bench/cli/test_decision_commands.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,11 +42,15 @@ def one_run(
         brief: only the maps.
         wide: whether the terminal has room for charts.
     """
-    for fastest in (comparison.winners, jobs):
+    steps = comparison.best if len(comparison.best) else comparison.winners
+    for fastest in (steps, jobs):
         if fastest is not None and len(fastest):
             for where, of_network in fastest.groupby(WHERE, sort=False):
                 yield batch_map(of_network, where)
                 yield ""
+    if len(comparison.best):
+        yield "Each backend with its best number of threads, which is given if it is not the most that was tried."
+        yield ""
     for where, _ in () if brief else comparison.winners.groupby(WHERE, sort=False):
         rows = comparison.rows[(comparison.rows[WHERE] == list(where)).all(axis=1)]
         for network, of_network in rows.groupby("network", sort=False):
@@ -71,7 +75,9 @@ def batch_map(fastest: pd.DataFrame, where: Any) -> Table:
             rows.append((name, span, text))
             name = ""
     return table(
-        ["network", ("rows of a batch", "right"), "fastest backend"], rows, title=f"{_call(where)}, {_on(where)}"
+        ["network", ("rows of a batch", "right"), "fastest backend"],
+        rows,
+        title=f"{_call(where)}, {_on(where, _tried(fastest))}",
     )
 
 
@@ -187,11 +193,11 @@ def _ranges(fastest: pd.DataFrame) -> Iterator[tuple[int, int, Text]]:
     """Yield first and last batch of each stretch with one outcome, and the outcome in words."""
     stretch: list[Any] = []
     for row in fastest.itertuples():
-        text = named(row.backends[0])
+        text = Text(", ").join(_with_threads(name, row) for name in row.backends)
         if row.outcome != FASTEST:
-            text = Text.assemble(f"{row.outcome}: ", named(*row.backends))
+            text = Text.assemble(f"{row.outcome}: ", text)
         if row.compared == 1:
-            text = Text.assemble(named(row.backends[0]), " (alone)")
+            text = Text.assemble(_with_threads(row.backends[0], row), " (alone)")
         if stretch and stretch[2] == text:
             stretch[1] = row.batch
             continue
@@ -202,11 +208,26 @@ def _ranges(fastest: pd.DataFrame) -> Iterator[tuple[int, int, Text]]:
         yield tuple(stretch)
 
 
+def _with_threads(backend: str, row: Any) -> Text:
+    """Return a backend's name, with the number of threads that it is fastest with if that is not the most tried."""
+    best = getattr(row, "best_threads", {}).get(backend)
+    if best is None or best == max(row.tried_threads):
+        return named(backend)
+    return Text.assemble(named(backend), f" with {counted(best, 'thread')}")
+
+
+def _tried(fastest: pd.DataFrame) -> list[int]:
+    """Return the numbers of threads that were tried in any of some cells."""
+    return sorted(set().union(*fastest["tried_threads"])) if "tried_threads" in fastest else []
+
+
 def _call(where: Any) -> str:
     phase = where[WHERE.index("phase")]
     return {"step": "one step", "train": "one step inside train"}.get(str(phase), str(phase))
 
 
-def _on(where: Any) -> str:
+def _on(where: Any, tried: Sequence[int] = ()) -> str:
     dtype, device, threads, _ = where
+    if len(tried) > 1:
+        return f"{dtype}, {device}, {' or '.join(map(str, tried))} threads"
     return f"{dtype}, {device}, {counted(threads, 'thread')}"

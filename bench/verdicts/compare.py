@@ -12,6 +12,7 @@ from bench.basics.names import FASTER, MARGIN, SLOWER
 from bench.verdicts import statistics
 from bench.verdicts.pairs import against_fastest, outcome
 from bench.verdicts.statistics import CASE
+from bench.verdicts.thread_choice import choose
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,8 @@ class Comparison:
         chance: the A/A arm; ``None`` if the run has none.
         margin: of equivalence.
         pairs: comparisons that Holm's method held together.
+        best: as ``winners``, but each backend with its best number of threads: one a cell, with ``best_threads`` (dict,
+            by backend) and ``tried_threads`` (list). Empty if one number of threads was measured.
     """
 
     rows: pd.DataFrame
@@ -57,6 +60,7 @@ class Comparison:
     chance: Chance | None
     margin: float
     pairs: int
+    best: pd.DataFrame
 
 
 def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | None = None) -> Comparison:
@@ -81,7 +85,26 @@ def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | Non
     main["share_of_limit"] = main["limit_s"] / main["seconds"]
     chance = a_against_a(estimates, margin)
     rows = main.drop(columns="process_logs")
-    return Comparison(rows, pd.DataFrame(fastest), failures(frame), chance, margin, pairs)
+    best = with_best_threads(estimates[estimates["arm"] == ""], margin)
+    return Comparison(rows, pd.DataFrame(fastest), failures(frame), chance, margin, pairs, best)
+
+
+def with_best_threads(estimates: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
+    """Return `Comparison.best`, from rows of `bench.verdicts.statistics.cell_estimates` without an A/A arm."""
+    import pandas as pd
+
+    if estimates["threads"].nunique() < 2:
+        return pd.DataFrame()
+    rows, _ = against_fastest(choose(estimates, margin)[0], margin)
+    cells = []
+    for key, case in rows.groupby(CASE, sort=False):
+        won = outcome(dict(zip(case["backend"], case["verdict"], strict=True)))
+        threads = {
+            "best_threads": dict(zip(case["backend"], map(int, case["best_threads"]), strict=True)),
+            "tried_threads": sorted(set().union(*case["tried_threads"])),
+        }
+        cells.append(dict(zip(CASE, key, strict=True)) | won | threads)
+    return pd.DataFrame(cells)
 
 
 def between(before: pd.DataFrame, after: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:

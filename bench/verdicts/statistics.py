@@ -118,7 +118,9 @@ def process_estimates(rows: pd.DataFrame, estimate: str = ESTIMATE) -> Floats:
         recorded if isinstance(recorded, list) and any(recorded) else [median]
         for recorded, median in zip(kept, rows["median_s"], strict=True)
     ]
-    for places in rows.groupby(["run", "process", *CASE], sort=False, observed=True).indices.values():
+    # All processes of a lap took turns, with any number of threads.
+    cell = [name for name in CASE if name != "threads"]
+    for places in rows.groupby(["run", "process", *cell], sort=False, observed=True).indices.values():
         estimates[places] = side_by_side([turns[place] for place in places])
     return estimates
 

@@ -15,6 +15,7 @@ from bench.basics.names import MARGIN, SLOWER, UNDECIDED
 from bench.measure.cell import Cell
 from bench.verdicts.pairs import against_fastest, outcome
 from bench.verdicts.statistics import CASE, cell_estimates
+from bench.verdicts.thread_choice import CELL, choose
 
 if TYPE_CHECKING:
     from bench.measure.adaptive import Open
@@ -24,6 +25,9 @@ RATE = 0.01
 
 def open_cells(records: Sequence[Mapping[str, Any]], margin: float = MARGIN, rate: float = RATE) -> Open:
     """Return the cells that are not decided yet, each with the backends that may still be the fastest.
+
+    If several numbers of threads were measured, each backend takes part with its best. Of a backend that may be the
+    fastest, every number that may be its best stays open.
 
     Args:
         records: of all cells with a time, as a run keeps them.
@@ -35,11 +39,15 @@ def open_cells(records: Sequence[Mapping[str, Any]], margin: float = MARGIN, rat
     frame = results.table({**record, "run": ""} for record in records)
     open_: dict[tuple[Cell, int], frozenset[str]] = {}
     for _, of_phase in frame[frame["arm"] == ""].groupby("phase", sort=False):
-        rows, _ = against_fastest(cell_estimates(of_phase), margin, rate)
+        best, possible = choose(cell_estimates(of_phase), margin, rate)
+        rows, _ = against_fastest(best, margin, rate)
+        possible = possible.set_index([*CELL, "backend"])["threads"]
         for case, rivals in rows.groupby(CASE, sort=False):
             decided = outcome(dict(zip(rivals["backend"], rivals["verdict"], strict=True)))
             if decided["outcome"] == UNDECIDED:
                 where = dict(zip(CASE, case, strict=True))
-                contenders = frozenset(rivals["backend"][rivals["verdict"] != SLOWER])
-                open_[Cell.of(where), int(where["threads"])] = contenders
+                for backend in rivals["backend"][rivals["verdict"] != SLOWER]:
+                    for threads in possible.loc[[(*(where[name] for name in CELL), backend)]]:
+                        key = Cell.of(where), int(threads)
+                        open_[key] = open_.get(key, frozenset()) | {backend}
     return open_

@@ -43,7 +43,7 @@ def told(laps, seconds, spent_s=1.0):
     history = History()
     for lap in LAPS[:laps]:
         for process in lap:
-            cells = [cell for cell in PLAN.cells if adaptive.measures(PLAN, process.arm, cell)]
+            cells = [cell for cell in PLAN.cells if adaptive.measures(PLAN, process.arm, process.threads, cell)]
             for cell in cells:
                 own_s = seconds[process.backend]
                 own_s = own_s.get(cell.group.rows, 1e-3) if isinstance(own_s, dict) else own_s

@@ -1,0 +1,43 @@
+"""Where the number of threads can matter, so that a campaign tries one thread there as well as all.
+
+A step that is mostly the call from Python runs on one thread anyway, and a long one is proven to gain from all. Between
+them lies what is worth a look.
+
+Tests: `tests/bench/measure/test_thread_search.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bench.machine import default_threads
+from bench.measure.cell import Group
+from bench.measure.estimate import step_s
+
+LEAST_STEP_S, MOST_STEP_S = 30e-6, 5e-3
+"""Of the fastest backend with all threads, about."""
+
+
+def counts(devices: Sequence[str]) -> tuple[int, ...]:
+    """Return the numbers of threads to try by default: one and all, if something runs on the processor."""
+    every = default_threads()
+    return (1, every) if "cpu" in devices and every > 1 else (every,)
+
+
+def searched(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """Return the groups at which one thread may be as fast as all."""
+    return tuple(group for group in groups if group.device == "cpu" and LEAST_STEP_S <= _step_s(group) <= MOST_STEP_S)
+
+
+def anchors(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """Return of each network and dtype the one group in the middle of what is searched."""
+    middle = math.log(LEAST_STEP_S * MOST_STEP_S) / 2
+    nearest: dict[tuple[object, str], Group] = {}
+    for group in sorted(groups, key=lambda group: abs(math.log(_step_s(group)) - middle)):
+        nearest.setdefault((group.network, group.dtype), group)
+    return tuple(group for group in groups if group in nearest.values())
+
+
+def _step_s(group: Group) -> float:
+    return step_s(group.network, group.rows, group.dtype)
