@@ -289,7 +289,7 @@ for name, summary in COMMANDS.items():
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """The same work beside TensorFlow, Keras, scikit-learn, flax and optax."""
+    """The same work next to TensorFlow, Keras, scikit-learn, flax, optax and MLX."""
     python = environment(session, "peers", "all", "peers", "test")
     session.run(python, "-m", "bench", "limits", *session.posargs)
 

@@ -30,7 +30,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST", help="default: float32")
     what.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     what.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
-    what.add_argument("--no-peers", action="store_true", help="without TensorFlow, Keras, scikit-learn and flax")
+    what.add_argument("--no-peers", action="store_true", help="without TensorFlow, Keras, scikit-learn, flax and MLX")
     care = parser.add_argument_group("how long")
     care.add_argument("--quick", action="store_true", help="three cases, two processes each")
     care.add_argument("--processes", type=flags.positive, metavar="N", help=f"of each backend ({PROCESSES})")

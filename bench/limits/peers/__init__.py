@@ -2,6 +2,9 @@
 
 They are a separate extra (``pip install -e '.[all,peers]'``, or ``nox -s peers``). What each is, and the work it
 does, is in its module; all pass the same conformance as a backend before they are timed.
+
+Not among them: tinygrad, which computes on a CPU through a clang or LLVM of the system, and has no device without one;
+mlpack, whose networks are C++ templates that its Python package does not hold.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ PEERS = {
     "keras-jax": ("keras", "bench.limits.peers.keras_on_jax:KerasOnJax"),
     "keras-tensorflow": ("keras", "bench.limits.peers.keras_on_tensorflow:KerasOnTensorFlow"),
     "scikit-learn": ("sklearn", "bench.limits.peers.sklearn_peer:SklearnPeer"),
+    "mlx": ("mlx", "bench.limits.peers.mlx_peer:MlxPeer"),
 }
 """Name, module that must be installed, and what `backends.load` takes."""
 
