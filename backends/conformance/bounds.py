@@ -77,6 +77,10 @@ class Ball:
         return Ball(self.exact.T, self.radius.T if isinstance(self.radius, np.ndarray) else self.radius, self.reach)
 
 
+BallLayer = tuple[Ball, Ball]
+"""Weights and biases."""
+
+
 @dataclass(frozen=True)
 class Precision:
     """What a backend's arithmetic promises.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from backends.base import Backend, Descent, Layer
+from backends.base import Backend, Layer
 from backends.conformance import exact, spikes
 from backends.conformance.composed import balls_of_steps
 from backends.conformance.exact import judge_exact
@@ -44,10 +44,10 @@ def check_cell(
 
     What is checked, each entry against its own bound: the output of every layer, from the output of the layer before as
     the backend computed it; the loss and every gradient, from the backend's own tape; the update, from its own
-    gradients; one fused `step` and two steps of `train`, losses and parameters, from the inputs alone with all errors
-    carried along. A batch of its shape with spikes, and one of exact sums, show what such bounds are too wide for in a
-    large batch. Updates of an optimiser other than gradient descent are not judged, and what contains them is skipped.
-    What else is not checked: layouts, special values, state, determinism; `check` does those.
+    gradients; one fused `step` and two steps of `train`, losses, parameters and the optimiser's state, from the inputs
+    alone with all errors carried along. A batch of its shape with spikes, and one of exact sums, show what such bounds
+    are too wide for in a large batch; both are of the mean squared error. What is not checked: layouts, special values,
+    state, determinism; `check` does those.
 
     Up to 262,144 rows times parameters the oracle calculates in extended precision, beyond that in doubles whose own
     error is added to the bound, in blocks of 8,192 rows. It places its own copies of params and batch. Seconds: about
@@ -66,16 +66,24 @@ def check_cell(
     """
     x, y = backend.host_batch(inputs, targets)
     name = f"{backend.network}, {len(x)} rows"
-    network, descends = backend.network, isinstance(backend.optimizer, Descent)
-    problem = Problem(name, backend.host_params(params), x, y, learning_rate, network.activation, network.loss)
+    network = backend.network
+    problem = Problem(
+        name,
+        backend.host_params(params),
+        x,
+        y,
+        learning_rate,
+        network.activation,
+        network.loss,
+        backend.optimizer,
+    )
     shape = len(x) if rows is None else rows
     with np.errstate(all="ignore"):
+        trajectory = balls_of_steps(problem, 2, precision_of(backend, problem.work))
         tallies = [judge_stages(backend, problem)]
-        if descends:
-            trajectory = balls_of_steps(problem, 2, precision_of(backend, problem.work))
-            tallies += [judge_step(backend, problem, trajectory), judge_train(backend, problem, trajectory)]
-        if descends and shape and network.loss == "mse":
+        tallies += [judge_step(backend, problem, trajectory), judge_train(backend, problem, trajectory)]
+        if shape and network.loss == "mse":
             tallies += [judge_spikes(backend, shape, name), judge_exact(backend, shape, name)]
-    findings = [finding for tally in tallies for finding in tally.findings if descends or finding.claim != "update"]
+    findings = [finding for tally in tallies for finding in tally.findings]
     claims = (summarise(claim, [finding for finding in findings if finding.claim == claim]) for claim in CLAIMS)
     return Report(backend.name, backend.dtype, backend.device, tuple(claims))

@@ -95,7 +95,7 @@ def _judge_whole(tally: Tally, k: int, params: Params, losses: Array, trajectory
     for j in range(k):
         tally.judge("train", f"loss of step {j} of {k}", losses[j], trajectory[j][1])
     if k:
-        judge_params(tally, "train", params, trajectory[k - 1][0])
+        judge_params(tally, "train", params, trajectory[k - 1][0].params)
 
 
 def judge_exact(backend: Backend, turning: bool) -> Tally:

@@ -18,19 +18,31 @@ from backends.conformance.bounds import Ball, Precision, Sum
 from backends.conformance.elementwise import ACTIVATIONS, LOSSES, Activation
 from backends.conformance.oracle import round_to
 from backends.conformance.subject import Problem
+from backends.conformance.updates import BallState, updated
 
 BLOCK = 1 << 13
 """Rows judged at a time."""
 
-BallLayer = tuple[Ball, Ball]
-Trajectory = Sequence[tuple[list[BallLayer], Ball]]
-"""For each step, the parameters after it and the loss before it."""
+BallLayer = bounds.BallLayer
+Trajectory = Sequence[tuple[BallState, Ball]]
+"""For each step, the parameters and the optimiser's state after it, and the loss before it."""
 
 
 def exact_params(problem: Problem, p: Precision) -> list[BallLayer]:
     """Return the problem's parameters as balls of radius zero."""
     array = p.arithmetic.array
     return [(Ball(array(w)), Ball(array(b))) for w, b in problem.params]
+
+
+def exact_state(problem: Problem, p: Precision) -> BallState:
+    """Return the problem's parameters and the optimiser's state as balls of radius zero."""
+    array, params = p.arithmetic.array, exact_params(problem, p)
+    if problem.state is None:
+        zeros = [(Ball(array(np.zeros(w.exact.shape))), Ball(array(np.zeros(b.exact.shape)))) for w, b in params]
+        return BallState(params, (zeros,) * len(problem.optimizer.moments))
+    moments = (problem.state.moments[name] for name in problem.optimizer.moments)
+    exact = tuple([(Ball(array(w)), Ball(array(b))) for w, b in moment] for moment in moments)
+    return BallState(params, exact, problem.state.updates)
 
 
 def ball_of_gradients(problem: Problem, params: list[BallLayer], p: Precision) -> tuple[list[BallLayer], Ball]:
@@ -60,24 +72,24 @@ def balls_of_outputs(
     return hs, slopes
 
 
+def ball_of_next(problem: Problem, state: BallState, p: Precision) -> tuple[BallState, Ball]:
+    """Return the state after one step of the problem's optimiser, and the loss before it, every error carried along."""
+    gradients, loss = ball_of_gradients(problem, state.params, p)
+    return updated(problem.optimizer, state, gradients, round_to(problem.learning_rate, p.dtype), p), loss
+
+
 def ball_of_step(problem: Problem, params: list[BallLayer], p: Precision) -> tuple[list[BallLayer], Ball]:
-    """Return the parameters after one step, and the loss before it, every error carried along."""
-    gradients, loss = ball_of_gradients(problem, params, p)
-    rate = round_to(problem.learning_rate, p.dtype)
-    with np.errstate(all="ignore"):
-        new = [
-            (bounds.ball_of_update(w, dw, rate, p), bounds.ball_of_update(b, db, rate, p))
-            for (w, b), (dw, db) in zip(params, gradients, strict=True)
-        ]
-    return new, loss
+    """Return the parameters after one step of descent, and the loss before it, every error carried along."""
+    state, loss = ball_of_next(problem, BallState(params), p)
+    return state.params, loss
 
 
 def balls_of_steps(problem: Problem, steps: int, p: Precision) -> Trajectory:
-    """Return, for each step from the problem's parameters, the parameters after it and the loss before it."""
-    state = exact_params(problem, p)
+    """Return, for each step from the problem's parameters and state, the state after it and the loss before it."""
+    state = exact_state(problem, p)
     trajectory = []
     for _ in range(steps):
-        state, loss = ball_of_step(problem, state, p)
+        state, loss = ball_of_next(problem, state, p)
         trajectory.append((state, loss))
     return trajectory
 

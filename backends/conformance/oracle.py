@@ -37,6 +37,7 @@ class Arithmetic:
         cosh: element by element.
         exp: element by element.
         log: element by element.
+        sqrt: element by element.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Arithmetic:
     cosh: Callable[[Array], Array] = np.cosh
     exp: Callable[[Array], Array] = np.exp
     log: Callable[[Array], Array] = np.log
+    sqrt: Callable[[Array], Array] = np.sqrt
     number: Callable[[float], Any] | None = None
 
     def array(self, values: Any) -> Array:
@@ -87,6 +89,7 @@ def multiprecision(bits: int = 113) -> Arithmetic:
         elementwise(context.cosh),
         elementwise(context.exp),
         elementwise(context.log),
+        elementwise(context.sqrt),
         lambda value: context.mpf(float(value)),
     )
 

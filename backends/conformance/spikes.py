@@ -27,11 +27,12 @@ from backends.base import Array, Backend, Layer, Network, TrainingDiverged
 from backends.conformance import bounds
 from backends.conformance.bounds import Ball, Precision
 from backends.conformance.cases import Case
-from backends.conformance.composed import BallLayer, Totals, exact_params, hidden_of
+from backends.conformance.composed import BallLayer, Totals, exact_params, exact_state, hidden_of
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params
 from backends.conformance.subject import Problem, Subject, precision_of
+from backends.conformance.updates import updated
 
 CLAIM = "spikes"
 TINY = {"float32": 2.0**-60, "float64": 2.0**-110}
@@ -68,11 +69,7 @@ def judge_spikes(backend: Backend, rows: int, name: str) -> Tally:
     tally = Tally(name, p, backend.dtype)
     with np.errstate(all="ignore"):
         gradients, loss = balls_of_spikes(spiked, p)
-        moved = [
-            tuple(bounds.ball_of_update(*pair, problem.learning_rate, p) for pair in zip(layer, by, strict=True))
-            for layer, by in zip(exact_params(problem, p), gradients, strict=True)
-        ]
-        new = [(weights, biases) for weights, biases in moved]
+        new = updated(problem.optimizer, exact_state(problem, p), gradients, problem.learning_rate, p).params
         params, batch = backend.place_params(problem.params), backend.place_batch(problem.inputs, problem.targets)
         got_loss, got = backend.backward(params, batch, backend.forward(params, batch))
         tally.judge(CLAIM, "loss of backward", float(got_loss), loss)
@@ -106,7 +103,7 @@ def spike(backend: Backend, n: int, name: str) -> Spiked:
     rows = spike_rows(n, getattr(backend, "block_rows", None), rng)
     y[rows] -= rng.uniform(1, 2, (len(rows), o)).astype(dtype)
     rate = 2.0 ** math.ceil(math.log2(n * o / len(rows) / TINY[dtype]))
-    return Spiked(Problem(name, params, x, y, rate, network.activation), rows)
+    return Spiked(Problem(name, params, x, y, rate, network.activation, optimizer=backend.optimizer), rows)
 
 
 def spike_rows(n: int, block_rows: int | None, rng: np.random.Generator) -> Array:

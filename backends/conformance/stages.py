@@ -19,22 +19,23 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, TrainingDiverged
+from backends.base import Array, Backend, State, TrainingDiverged
 from backends.conformance import bounds
-from backends.conformance.bounds import Ball, Precision
+from backends.conformance.bounds import Ball, BallLayer, Precision
 from backends.conformance.composed import (
-    BallLayer,
     Totals,
     Trajectory,
     ball_of_gradients,
     balls_of_steps,
     blocks,
     exact_params,
+    exact_state,
     hidden_of,
 )
 from backends.conformance.judge import Tally
 from backends.conformance.oracle import SMALL_WORK, round_to
 from backends.conformance.subject import Problem, precision_of
+from backends.conformance.updates import BallState, updated
 
 
 def judge_stages(backend: Backend, problem: Problem, given: Problem | None = None) -> Tally:
@@ -45,14 +46,15 @@ def judge_stages(backend: Backend, problem: Problem, given: Problem | None = Non
     p = precision_of(backend, problem.work)
     tally = Tally(problem.name, p, backend.dtype)
     given = given or problem
-    params = backend.place_params(given.params)
+    params = given.placed_on(backend)
     batch = backend.place_batch(given.inputs, given.targets)
     tape = backend.forward(params, batch)
     outputs = backend.outputs(tape)
     loss, gradients = backend.backward(params, batch, tape)
     got_loss = np.asarray(float(loss))
     got_gradients = backend.fetch(gradients)
-    new = backend.fetch(backend.update(params, gradients, problem.learning_rate))
+    new = backend.update(params, gradients, problem.learning_rate)
+    got_new, got_state = backend.fetch(new), fetched_state(backend, new)
     rows = len(problem.inputs)
     shapes = [(rows, size) for size in problem.network.sizes[1:]]
     if len(outputs) != len(shapes) or not all(
@@ -64,7 +66,8 @@ def judge_stages(backend: Backend, problem: Problem, given: Problem | None = Non
     with np.errstate(all="ignore"):
         _judge_outputs(tally, problem, outputs, p)
         _judge_backward(tally, problem, outputs, got_loss, got_gradients, p)
-        _judge_update(tally, problem, got_gradients, new, precision_of(backend, problem.network.parameter_count))
+        few = precision_of(backend, problem.network.parameter_count)
+        _judge_update(tally, problem, got_gradients, got_new, got_state, few)
     return tally
 
 
@@ -73,10 +76,11 @@ def judge_step(backend: Backend, problem: Problem, trajectory: Trajectory | None
     p = precision_of(backend, problem.work)
     tally = Tally(problem.name, p, backend.dtype)
     batch = backend.place_batch(problem.inputs, problem.targets)
-    params, loss = backend.step(backend.place_params(problem.params), batch, problem.learning_rate)
+    params, loss = backend.step(problem.placed_on(backend), batch, problem.learning_rate)
     (state, expected), *_ = trajectory or balls_of_steps(problem, 1, p)
     tally.judge("step", "loss", float(loss), expected)
-    judge_params(tally, "step", backend.fetch(params), state)
+    judge_params(tally, "step", backend.fetch(params), state.params)
+    judge_state(tally, "step", problem, fetched_state(backend, params), state)
     return tally
 
 
@@ -85,12 +89,12 @@ def judge_train(backend: Backend, problem: Problem, trajectory: Trajectory) -> T
     p = precision_of(backend, problem.work)
     tally = Tally(problem.name, p, backend.dtype)
     batch = backend.place_batch(problem.inputs, problem.targets)
-    placed = backend.place_params(problem.params)
-    params, losses = train_to_the_end(tally, backend, problem, placed, batch, len(trajectory))
+    params, losses = train_to_the_end(tally, backend, problem, problem.placed_on(backend), batch, len(trajectory))
     if tally.require("train", "losses", losses, (len(trajectory),)):
         for k, (_, expected) in enumerate(trajectory):
             tally.judge("train", f"loss of step {k}", losses[k], expected)
-    judge_params(tally, "train", backend.fetch(params), trajectory[-1][0])
+    judge_params(tally, "train", backend.fetch(params), trajectory[-1][0].params)
+    judge_state(tally, "train", problem, fetched_state(backend, params), trajectory[-1][0])
     return tally
 
 
@@ -122,6 +126,22 @@ def judge_params(tally: Tally, claim: str, got: Any, expected: list[BallLayer], 
         for label, values, ball in (("weights", layer[0], weights), ("biases", layer[1], biases)):
             if tally.require(claim, f"{what}{label} of layer {k}", values, ball.exact.shape):
                 tally.judge(claim, f"{what}{label} of layer {k}", values, ball)
+
+
+def fetched_state(backend: Backend, params: Any) -> State:
+    """Return the optimiser's state; of an optimiser that keeps none the empty one, without asking."""
+    return backend.fetch_state(params) if backend.optimizer.moments else State(0, {})
+
+
+def judge_state(tally: Tally, claim: str, problem: Problem, got: State, expected: BallState) -> None:
+    """Judge an optimiser's state: the number of updates, and each moment as parameters are."""
+    if got.updates != expected.updates:
+        tally.refute(claim, f"{got.updates} updates in the state, expected {expected.updates}")
+    if tuple(got.moments) != problem.optimizer.moments:
+        tally.refute(claim, f"a state of {', '.join(got.moments)}, expected {', '.join(problem.optimizer.moments)}")
+        return
+    for name, balls in zip(problem.optimizer.moments, expected.moments, strict=True):
+        judge_params(tally, claim, got.moments[name], balls, f"{name} of ")
 
 
 def _judge_outputs(tally: Tally, problem: Problem, outputs: tuple[Array, ...], p: Precision) -> None:
@@ -179,19 +199,17 @@ def _judge_loss_and_gradients(tally: Tally, got_loss: Array, got: Any, *tiers: t
                 tally.judge(f"{name} gradients", label, got[k][part], *expected)
 
 
-def _judge_update(tally: Tally, problem: Problem, own_gradients: Any, new: Any, p: Precision) -> None:
+def _judge_update(tally: Tally, problem: Problem, own_gradients: Any, new: Any, new_state: State, p: Precision) -> None:
     """The update from the backend's own gradients."""
-    rate = round_to(problem.learning_rate, p.dtype)
-    expected = []
-    for (w, b), (dw, db) in zip(exact_params(problem, p), own_gradients, strict=True):
-        gradients = Ball(p.arithmetic.array(dw)), Ball(p.arithmetic.array(db))
-        if (dw.shape, db.shape) != (w.exact.shape, b.exact.shape):
-            tally.refute("update", "the gradients do not have the shapes of the parameters")
-            return
-        expected.append(
-            (bounds.ball_of_update(w, gradients[0], rate, p), bounds.ball_of_update(b, gradients[1], rate, p))
-        )
-    judge_params(tally, "update", new, expected)
+    state = exact_state(problem, p)
+    gradients = [(Ball(p.arithmetic.array(dw)), Ball(p.arithmetic.array(db))) for dw, db in own_gradients]
+    shapes = [[(w.exact.shape, b.exact.shape) for w, b in layers] for layers in (state.params, gradients)]
+    if shapes[0] != shapes[1]:
+        tally.refute("update", "the gradients do not have the shapes of the parameters")
+        return
+    expected = updated(problem.optimizer, state, gradients, round_to(problem.learning_rate, p.dtype), p)
+    judge_params(tally, "update", new, expected.params)
+    judge_state(tally, "update", problem, new_state, expected)
 
 
 def _tiers(problem: Problem, p: Precision) -> tuple[Precision, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, Layer, Network, Params
+from backends.base import Array, Backend, Descent, Layer, Network, Optimizer, Params, State
 from backends.conformance.bounds import Precision
 from backends.conformance.oracle import arithmetic_for
 from backends.conformance.report import Finding
@@ -21,6 +21,7 @@ from backends.registry import find
 
 PRODUCT_UNITS = {"ieee": 0.0, "tf32": 2.0**-11, "bf16": 2.0**-8}
 SMALLEST = Network((1, 1, 1))
+DESCENT = Descent()
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Problem:
         learning_rate: as the caller gives it.
         activation: of the hidden layers.
         loss: of the network.
+        optimizer: what updates do with the gradients.
+        state: of the optimiser, if it does not start afresh.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Problem:
     learning_rate: float
     activation: str = "tanh"
     loss: str = "mse"
+    optimizer: Optimizer = DESCENT
+    state: State | None = None
 
     @property
     def network(self) -> Network:
@@ -54,6 +59,10 @@ class Problem:
     def work(self) -> int:
         """Rows times parameters."""
         return len(self.inputs) * self.network.parameter_count
+
+    def placed_on(self, backend: Backend) -> Any:
+        """Return the parameters and the state, placed; a backend need not know of states to work without them."""
+        return backend.place_params(self.params, self.state) if self.state else backend.place_params(self.params)
 
 
 @dataclass
@@ -79,22 +88,23 @@ class Subject:
     deep: bool = False
     judged: dict[str, list[Finding]] = field(default_factory=dict)
     expected: dict[str, Any] = field(default_factory=dict)
-    _instances: dict[Network, Backend] = field(default_factory=dict)
+    _instances: dict[tuple[Network, Optimizer], Backend] = field(default_factory=dict)
 
     @property
     def kind(self) -> type[Backend]:
         """The backend's class."""
         return find(self.name)
 
-    def fresh(self, network: Network) -> Backend:
-        """Return a new instance."""
-        return self.kind(network, self.dtype, self.device)
+    def fresh(self, network: Network, optimizer: Optimizer = DESCENT) -> Backend:
+        """Return a new instance; its constructor need not know of optimisers, as long as it has none but descent."""
+        chosen: dict[str, Any] = {} if optimizer == DESCENT else {"optimizer": optimizer}
+        return self.kind(network, self.dtype, self.device, **chosen)
 
-    def on(self, network: Network) -> Backend:
-        """Return the instance for ``network``."""
-        if network not in self._instances:
-            self._instances[network] = self.fresh(network)
-        return self._instances[network]
+    def on(self, network: Network, optimizer: Optimizer = DESCENT) -> Backend:
+        """Return the instance for ``network`` and ``optimizer``."""
+        if (network, optimizer) not in self._instances:
+            self._instances[network, optimizer] = self.fresh(network, optimizer)
+        return self._instances[network, optimizer]
 
     @property
     def products(self) -> str:

@@ -17,14 +17,15 @@ import numpy as np
 
 from backends.base import Array, Backend, Layer, Network
 from backends.conformance import oracle
-from backends.conformance.bounds import Ball
+from backends.conformance.bounds import Ball, BallLayer
 from backends.conformance.cases import Case
 from backends.conformance.chains import FAR, NEAR, judge_chain, judge_divergence, judge_exact
-from backends.conformance.composed import BallLayer, ball_of_step, exact_params
+from backends.conformance.composed import ball_of_next, ball_of_step, exact_params, exact_state
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params, train_to_the_end
 from backends.conformance.subject import Problem, Subject, precision_of
+from backends.conformance.updates import BallState
 
 OVERFLOWED = "3-2-1/n=3/tutorial"
 OVERFLOWING_RATE = {"float32": 1e20, "float64": 1e120}
@@ -70,12 +71,12 @@ def _long_training(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Tally]
         yield judge_chain(backend, problem, tuple(sorted(steps)))
 
 
-def first_step(subject: Subject, backend: Backend, problem: Problem) -> tuple[list[BallLayer], Ball]:
+def first_step(subject: Subject, backend: Backend, problem: Problem) -> tuple[BallState, Ball]:
     """Return the parameters after one step of a problem, and the loss before it; computed once for all claims."""
     if problem.name not in subject.expected:
         p = precision_of(backend, problem.work)
-        subject.expected[problem.name] = ball_of_step(problem, exact_params(problem, p), p)
-    known: tuple[list[BallLayer], Ball] = subject.expected[problem.name]
+        subject.expected[problem.name] = ball_of_next(problem, exact_state(problem, p), p)
+    known: tuple[BallState, Ball] = subject.expected[problem.name]
     return known
 
 
@@ -93,7 +94,7 @@ def _made(subject: Subject, name: str) -> tuple[Backend, Problem]:
 def judge_local_steps(
     backend: Backend,
     problem: Problem,
-    first: tuple[list[BallLayer], Ball] | None = None,
+    first: tuple[BallState, Ball] | None = None,
     first_alone: bool = False,
 ) -> Tally:
     """Judge the state after ``k + 1`` steps from the state after ``k`` as the backend returned it, for the first ``k``.
@@ -104,15 +105,15 @@ def judge_local_steps(
     p = precision_of(backend, problem.work)
     tally = Tally(problem.name, p, backend.dtype)
     repeats = "process" in backend.capabilities.deterministic
-    after = (0,) if first_alone else next((after for work, after in FEW_WORK if problem.work <= work), (0,))
+    counts = (0,) if first_alone else next((few for work, few in FEW_WORK if problem.work <= work), (0,))
     state: Any = problem.params
-    for k in after:
+    for k in counts:
         here = replace(problem, params=state)
         new, losses = _trained(tally, backend, problem, k + 1) if repeats else _trained(tally, backend, here, 1)
-        expected, loss = first if first and k == 0 else ball_of_step(here, exact_params(here, p), p)
+        after, loss = first if first and k == 0 else ball_of_next(here, exact_state(here, p), p)
         if tally.require("train", "losses", losses, (k + 1 if repeats else 1,)):
             tally.judge("train", f"loss of step {k}", losses[-1], loss)
-        judge_params(tally, "train", new, expected)
+        judge_params(tally, "train", new, after.params)
         state = new
     return tally
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import backends
-from backends import Layer, Momentum, Network
+from backends import Adam, Layer, Momentum, Network, Optimizer
 from backends.conformance import Report, check_cell
+from backends.conformance.cell import CLAIMS
 from backends.numpy_backend import NumpyBackend
 
 WORKLOADS = ("5-9-7-3/relu", "5-9-7-3/sigmoid", "5-9-3/identity", "5-9-4/cross-entropy", "5-9-7-4/relu/cross-entropy")
@@ -72,10 +73,16 @@ def test_another_activation_or_loss_is_rejected(dtype: str, meant: str, computed
     assert claim in [failed.name for failed in judged(backend).failures]
 
 
-def test_updates_of_other_optimisers_are_skipped_and_their_gradients_judged(dtype: str) -> None:
-    """With momentum no bound of an update is known here: those claims have nothing to judge, the others hold."""
-    report = judged(NumpyBackend(Network.parse("5-9-3"), dtype, optimizer=Momentum()))
-    assert report.passed
-    statuses = {claim.name: claim.status for claim in report.claims}
-    assert statuses["weights gradients"] == "pass"
-    assert {statuses[name] for name in ("update", "step", "train", "spikes", "exact sums")} == {"skip"}
+@pytest.mark.parametrize("optimizer", [Momentum(), Adam(weight_decay=0.1)], ids=str)
+def test_updates_of_every_optimiser_are_judged(backend_name: str, dtype: str, optimizer: Optimizer) -> None:
+    """With momentum and Adam every claim of a cell holds, the updates' too; descent in their place fails them."""
+    network = Network.parse("5-9-3")
+    if optimizer.name not in backends.find(backend_name).capabilities.optimizers:
+        pytest.skip(f"backend {backend_name!r} does not offer {optimizer}")
+    report = judged(backends.load(backend_name, network, dtype, optimizer=optimizer))
+    assert {claim.name: claim.status for claim in report.claims} == dict.fromkeys(CLAIMS, "pass")
+    other = NumpyBackend(network, dtype)
+    other.optimizer = optimizer
+    other.fetch_state = lambda params: other.host_state(None)
+    failed = [claim.name for claim in judged(other).failures]
+    assert failed == ["update", "step", "train"] + ["spikes"] * (optimizer.name == "adam")
