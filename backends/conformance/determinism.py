@@ -30,6 +30,8 @@ WIDE = ("784-512-10/n=50/normal", "784-512-10/n=100/normal")
 """Large products in few rows, which a BLAS shares among its threads; a backend may cut the one and not the other."""
 STEPS = 3
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+JAX_CACHE = "JAX_COMPILATION_CACHE_DIR"
+"""A child does not get it: to compile anew must give equal bits as well."""
 PATIENCE_S = 240
 
 Digests = dict[str, dict[str, str]]
@@ -97,6 +99,7 @@ def digest(subject: Subject) -> dict[str, str]:
 def _digests_of_child(name: str, device: str, dtypes: str, threads: int | None) -> Digests:
     """Return the digest of each dtype, computed in a child process, with this many threads if given."""
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path))
+    environment.pop(JAX_CACHE, None)
     if threads is not None:
         environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     command = [sys.executable, "-m", "backends.conformance.determinism", name, device, dtypes]

@@ -18,17 +18,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import IO, Any
 
 from backends import DTYPES, BackendUnavailable
 from backends.conformance.checks import RULES
 from backends.conformance.report import Claim, Report
 from bench.basics.errors import UsageError
+from bench.measure.compile_cache import folder_of_caches
 from bench.measure.failures import classify_exit
+from bench.measure.process import KEEP_EVERY_COMPILATION
 
 MOST_AT_ONCE = 4
 POLL_S = 0.5
 FAREWELL_S = 10.0
+WAIT_ASLEEP = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
+"""Threads of OpenMP give their core away while they wait: several processes judge at a time, each on all cores, and
+threads that spin in one would slow the others to a quarter. Nothing is timed here, and the numbers are the same.
+"""
+MOST_KEPT_BYTES = 1 << 25
+"""Of what JAX compiled; what was not used for longest goes first."""
 
 Event = dict[str, Any]
 
@@ -73,10 +82,11 @@ def judge_all(
     reports: dict[tuple[int, int], Report] = {}
     order = list(dict.fromkeys(task.backend for task in tasks))
     total = len(tasks)
+    variables = environment()
     try:
         while waiting or running:
             while waiting and len(running) < min(_usable_cores(), MOST_AT_ONCE):
-                running.append(_Child(waiting.pop(0), events))
+                running.append(_Child(waiting.pop(0), events, variables))
             for child, event in _arrivals(events):
                 if event is None:
                     child.finish()
@@ -119,7 +129,9 @@ def _arrivals(events: queue.SimpleQueue[tuple[_Child, Event | None]]) -> Iterato
 class _Child:
     """One process that judges one backend in one dtype."""
 
-    def __init__(self, task: Task, events: queue.SimpleQueue[tuple[_Child, Event | None]]) -> None:
+    def __init__(
+        self, task: Task, events: queue.SimpleQueue[tuple[_Child, Event | None]], variables: dict[str, str]
+    ) -> None:
         self.task = task
         self.unavailable = ""
         self.fraction = 0.0
@@ -131,10 +143,9 @@ class _Child:
         self._reason = ""
         self._heard_s = time.monotonic()
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `kill`
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bench.measure.judge"],  # -P: a folder named bench here is none of ours
-            env=dict(os.environ, PYTHONPATH=path),
+            env=variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -236,6 +247,18 @@ class _Child:
                 events.put((self, json.loads(line)))
         self._process.stdout.close()
         events.put((self, None))
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a judging process; what the user set stays as it is.
+
+    What JAX compiled is kept for the next check: the shapes of the stated set, and those of a seed, come again.
+    """
+    kept = KEEP_EVERY_COMPILATION | {"JAX_COMPILATION_CACHE_DIR": str(folder_of_caches("check"))}
+    if find_spec("filelock"):  # JAX limits its cache by it
+        kept["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(MOST_KEPT_BYTES)
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    return {**kept, **WAIT_ASLEEP, **os.environ, "PYTHONPATH": path}
 
 
 def _usable_cores() -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
+from bench.measure.judging import environment
 from tests.bench.measure.hostile import LONG
 
 HOSTILE = "tests.bench.measure.hostile:"
@@ -87,3 +88,15 @@ def test_interrupt_ends_the_command_and_the_process_that_judges(tmp_path: Path, 
     assert err.strip().splitlines()[-1] == "interrupted"
     with pytest.raises(ProcessLookupError):
         os.kill(int(noted.read_text()), 0)
+
+
+def test_judging_processes_keep_compilations_and_wait_asleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What JAX compiled is kept in the user's own cache folder, and what the user set stays as it is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    variables = environment()
+    assert Path(variables["JAX_COMPILATION_CACHE_DIR"]) == tmp_path / "backprop-bench" / "compiled" / "check"
+    assert (variables["OMP_WAIT_POLICY"], variables["GOMP_SPINCOUNT"]) == ("active", "0")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    assert environment()["JAX_COMPILATION_CACHE_DIR"] == "mine"
