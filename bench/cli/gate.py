@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import sys
@@ -10,12 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import DTYPES, SLOWER, UNDECIDED
-from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
+from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, gate_measure, messages
 
 if TYPE_CHECKING:
     from bench.measure.base_code import BaseCode
-    from bench.measure.pace import Pace
-    from bench.measure.plan import Plan
     from bench.results import Run
     from bench.verdicts.gate import Gate
 
@@ -28,8 +27,10 @@ exit status: 0 nothing is proven slower, 1 something is or was lost, 2 wrong
 usage"""
 
 BUDGET_S = 120.0
-NETWORKS, ROWS = ("3-2-1", "8-32-1", "64-64-64-1"), (1, 1_024, 16_384)
-LONGEST_STEP_S = 0.05
+HERE = "here"
+"""The candidate that is measured now."""
+
+APART = "The two runs do not take turns: a change of the machine between them looks like one of the code."
 FAIL_ON = {SLOWER: (SLOWER,), UNDECIDED: (SLOWER, UNDECIDED)}
 
 
@@ -40,17 +41,24 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     sides = parser.add_argument_group("what is compared")
     sides.add_argument("--against", metavar="BASE", help="git revision, ==VERSION or folder: both run in turns, now")
     sides.add_argument("--python-base", metavar="PYTHON", help="another interpreter for the base")
+    sides.add_argument("--change", metavar="CODE", help="likewise, held against the base (default: the code here)")
+    sides.add_argument("--save-baseline", metavar="NAME", help="measure the code here alone, for --baseline NAME later")
     sides.add_argument("--baseline", metavar="RUN", help="instead: a stored run; it shares no turns with the candidate")
-    sides.add_argument("--candidate", default="latest", metavar="RUN", help="with --baseline: folder, id or 'latest'")
+    sides.add_argument(
+        "--candidate", default="latest", metavar="RUN", help=f"with --baseline: folder, id, 'latest' or '{HERE}'"
+    )
     sides.add_argument("--force", action="store_true", help="with --baseline: judge even if conditions differ")
-    grid = parser.add_argument_group("what is measured, with --against (lists are comma-separated)")
+    grid = parser.add_argument_group("what is measured (lists are comma-separated)")
     grid.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
     flags.alias(grid, "--backend", "backends", flags.several(flags.name))
-    grid.add_argument("--networks", type=flags.several(flags.network), metavar="LIST", help=f"({','.join(NETWORKS)})")
+    grid.add_argument(
+        "--networks", type=flags.several(flags.network), metavar="LIST", help=f"({','.join(gate_measure.NETWORKS)})"
+    )
     grid.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
     grid.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST")
     grid.add_argument("--phases", type=flags.several(flags.name), metavar="LIST", help="(step)")
     grid.add_argument("--threads", type=flags.several(flags.positive), metavar="LIST", help="default: the cores")
+    grid.add_argument("--processes", type=flags.positive, metavar="N", help="of each side (3 to 6, by the budget)")
     grid.add_argument("--budget", type=flags.seconds, default=BUDGET_S, metavar="TIME", help="for all of it (2min)")
     judge = parser.add_argument_group("how it is judged and said")
     flags.add_margin(judge, "smaller slow-downs pass")
@@ -66,147 +74,111 @@ def run(args: argparse.Namespace) -> int:
     from bench.basics.errors import UsageError
     from bench.basics.files import check_output
 
-    if bool(args.against) == bool(args.baseline):
-        raise UsageError("give the base: --against main (measured now, in turns), or --baseline RUN (a stored run)")
+    if sum(map(bool, (args.against, args.baseline, args.save_baseline))) != 1:
+        raise UsageError(
+            "give the base, one of: --against main (measured now, in turns), --baseline RUN (a stored run), or "
+            "--save-baseline NAME (store one)"
+        )
+    if (args.change or args.python_base) and not args.against:
+        raise UsageError(f"--{'change' if args.change else 'python-base'} is for --against, which says the base")
     for path, flag in ((args.markdown, "--markdown"), (args.junit, "--junit")):
         if path:
             check_output(path, flag)
+    if args.save_baseline:
+        return _save(args)
     return _against_code(args) if args.against else _against_run(args)
 
 
+def _save(args: argparse.Namespace) -> int:
+    """Measure the code here alone, and keep the run under a name."""
+    from bench.terminal.wrapping import wrap
+
+    stored = gate_measure.measured(args, gate_measure.backends(args), label=args.save_baseline)
+    if stored is None:
+        return INTERRUPTED
+    later = f"python -m bench gate --baseline {shlex.quote(args.save_baseline)} --candidate here"
+    if args.json:
+        from bench.cli import document
+
+        document.show({"run": stored.id, "baseline": args.save_baseline, "later": later})
+    else:
+        print(f"saved as {args.save_baseline}, run {stored.id}; later: {later}")
+        print(wrap(f"{APART} --against a revision has no such weakness."))
+    return SUCCESS
+
+
 def _against_run(args: argparse.Namespace) -> int:
-    """Hold one stored run against another."""
+    """Hold one stored run, or what is measured now, against another stored run."""
     from bench import results
     from bench.basics.errors import UsageError
     from bench.verdicts import conditions, gate
 
-    baseline, candidate = results.resolve(args.baseline, args.results), results.resolve(args.candidate, args.results)
+    baseline = gate.baseline(args.baseline, args.results)
+    if args.candidate == HERE:
+        stored = _again(args, baseline)
+        if stored is None:
+            return INTERRUPTED
+        candidate = stored
+    else:
+        candidate = results.resolve(args.candidate, args.results)
     if baseline.path.resolve() == candidate.path.resolve():
-        raise UsageError(f"baseline and candidate are the same run {baseline.id}; measure again: python -m bench run")
+        raise UsageError(
+            f"baseline and candidate are the same run {baseline.id}; measure the code here: --candidate {HERE}"
+        )
     frames = results.load(baseline), results.load(candidate)
     conditions.refuse(conditions.unlike_speed(baseline, candidate), args.force)
     judged = gate.judge(frames[0], frames[1], args.margin, args.force, FAIL_ON[args.fail_on])
-    notes = [*filter(None, map(conditions.busy, frames))]
-    notes.append("The two runs did not take turns: a change of the machine between them looks like one of the code.")
+    notes = [*filter(None, map(conditions.busy, frames)), APART]
     facts = {"baseline": baseline.id, "candidate": candidate.id}
     return _told(args, judged, f"{baseline.id} -> {candidate.id}", notes, facts)
+
+
+def _again(args: argparse.Namespace, baseline: Run) -> Run | None:
+    """Measure the plan of a stored run again with the code here; ``None`` if that was interrupted."""
+    from dataclasses import replace
+
+    from bench.measure import campaign, contenders
+
+    asked = replace(campaign.stored_plan(baseline), adaptive=False, aa="", against="", versions=())
+    names = contenders.named(asked.backends, [group.dtype for group in asked.groups], ["cpu"])
+    return gate_measure.measured(args, names, asked=asked)
 
 
 def _against_code(args: argparse.Namespace) -> int:
     """Measure the change and its base as two arms of one run, and hold one against the other."""
     from bench import results
     from bench.basics.names import BASE
-    from bench.measure import contenders
     from bench.measure.base_code import base_code
     from bench.verdicts import conditions, gate
 
-    dtypes = args.dtypes or ("float32",)
-    names = contenders.named(args.backends, dtypes, ["cpu"]) if args.backends else _present(dtypes)
-    with base_code(args.against, names, args.python_base) as base:
-        for line in base.differing:
+    names = gate_measure.backends(args)
+    with contextlib.ExitStack() as stack:
+        base = stack.enter_context(base_code(args.against, names, args.python_base))
+        codes = {BASE: base}
+        if args.change:
+            codes[""] = stack.enter_context(base_code(args.change, names, flag="--change"))
+        for line in () if args.change else base.differing:
             messages.note(line)
-        if base.dirty:
+        if base.dirty and not args.change:
             messages.note("the checkout has changes that are not committed: it is gated as it stands")
-        stored = _measured(args, names, dtypes, base)
+        stored = gate_measure.measured(args, names, base.label, codes)
     if stored is None:
         return INTERRUPTED
     frame = results.load(stored)
     judged = gate.judge_arms(frame, BASE, args.margin, FAIL_ON[args.fail_on])
     notes = [*filter(None, [conditions.busy(frame)])]
     if len(judged.cells):
-        notes.append(f"This run finds a slow-down of {_percent(judged.detectable)} in nine of ten cells.")
-    sides = f"{base.label}{f' ({base.revision[:9]})' if base.revision else ''} -> the code here, run {stored.id}"
-    facts = {"run": stored.id, "against": base.label, "revision": base.revision, "dirty": base.dirty}
+        notes.append(f"This run finds a slow-down of {gate_measure.percent(judged.detectable)} in nine of ten cells.")
+    change = codes.get("")
+    sides = f"{_named(base)} -> {_named(change) if change else 'the code here'}, run {stored.id}"
+    facts: dict[str, Any] = {"run": stored.id, "against": base.label, "revision": base.revision}
+    facts |= {"change": change.revision or change.label} if change else {"dirty": base.dirty}
     return _told(args, judged, sides, notes, facts)
 
 
-def _present(dtypes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the built-in backends that are here."""
-    from backends import catalogue
-    from bench.measure import contenders
-
-    built_in = {entry.name for entry in catalogue("best")}
-    names, without = contenders.present(dtypes, ["cpu"])
-    for name, reason in without:
-        messages.note(reason, f"without {name}: ")
-    return tuple(name for name in names if name in built_in)
-
-
-def _measured(args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[str, ...], base: BaseCode) -> Run | None:
-    """Measure both sides, with progress; return the run, or ``None`` if it was interrupted."""
-    from bench.basics.names import BASE, GATE
-    from bench.measure import campaign
-    from bench.terminal import terminal
-
-    pace = campaign.earlier_pace(args.results)
-    plan = _plan(args, names, dtypes, base, pace)
-    stored = campaign.create(plan, GATE, sys.argv, args.against, args.results)
-    if not args.json:
-        print(_foreword(plan, args))
-    try:
-        with terminal.progress("measuring") as bar:
-            campaign.carry_out(
-                stored, plan, pace, report=lambda state: bar.update(state.fraction, state.text), codes={BASE: base}
-            )
-    except KeyboardInterrupt:
-        messages.note(f"interrupted; what was measured is kept in {stored.path}, and the base's folder is removed")
-        return None
-    return stored
-
-
-def _plan(
-    args: argparse.Namespace, names: tuple[str, ...], dtypes: tuple[str, ...], base: BaseCode, pace: Pace
-) -> Plan:
-    """Return the plan of both sides."""
-    from backends import Network
-    from bench.machine import default_threads
-    from bench.measure import budget, contenders
-    from bench.measure import plan as plans
-    from bench.measure.timing import Effort
-
-    threads = args.threads or (default_threads(),)
-    contenders.check_threads(threads)
-    networks = args.networks or tuple(map(Network.parse, NETWORKS))
-    arms = 2 * len(names) * len(threads)
-    if args.batches:
-        groups = plans.asked_groups(networks, args.batches, dtypes, ("cpu",), arms)
-        left_out: tuple[str, ...] = ()
-    else:
-        groups, left_out = plans.default_groups(networks, ROWS, dtypes, ("cpu",), arms, LONGEST_STEP_S)
-    plan = plans.Plan(
-        groups,
-        plans.checked_phases(args.phases or ("step",)),
-        names,
-        threads=threads,
-        effort=Effort(check_s=0.1),
-        timeout_s=max(args.budget, 30.0),
-        left_out=left_out,
-        own_cache=False,
-        against=base.label,
-    )
-    return budget.fit(plan, args.budget, pace, whole=bool(args.batches))
-
-
-def _foreword(plan: Plan, args: argparse.Namespace) -> str:
-    """Say what will be measured, and what that should find."""
-    from bench.basics.formats import counted, format_seconds
-    from bench.terminal.wrapping import wrap
-    from bench.verdicts.gate import expected
-
-    said = (
-        f"{', '.join(plan.backends)} and their base {plan.against}: {counted(len(plan.cells), 'cell')}, "
-        f"{plan.processes} processes of each, in {format_seconds(args.budget)}."
-    )
-    slow_down = expected(plan.processes, args.margin, args.results)
-    if slow_down is None:
-        said += " What this can find is not known before the first run here that has an A/A arm."
-    else:
-        said += f" On this machine that should find a slow-down of {_percent(slow_down)} in nine of ten cells."
-    return wrap(said)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
+def _named(code: BaseCode) -> str:
+    """Return how a side was asked for, and its commit."""
+    return f"{code.label} ({code.revision[:9]})" if code.revision else code.label
 
 
 def _told(args: argparse.Namespace, judged: Gate, sides: str, notes: list[str], facts: dict[str, Any]) -> int:

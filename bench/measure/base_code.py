@@ -22,6 +22,7 @@ from pathlib import Path
 
 from backends import catalogue
 from bench.basics.errors import UsageError
+from bench.measure import repository
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder that holds `backends` and `bench`."""
@@ -56,13 +57,16 @@ class BaseCode:
 
 
 @contextlib.contextmanager
-def base_code(spec: str, backends: Sequence[str], python: str | None = None) -> Iterator[BaseCode]:
-    """Give the base's code for as long as it is needed; its folder is removed on every way out.
+def base_code(
+    spec: str, backends: Sequence[str], python: str | None = None, flag: str = "--against"
+) -> Iterator[BaseCode]:
+    """Give the code of one side for as long as it is needed; its folder is removed on every way out.
 
     Args:
         spec: a git revision; ``==VERSION`` of the installed distribution that brings the backends; or a folder.
         backends: names of the backends under test, all from one package.
-        python: the interpreter for the base, by default the one that runs.
+        python: the interpreter for it, by default the one that runs.
+        flag: that ``spec`` was written after, for messages.
 
     Raises:
         UsageError: there is no such revision, version or folder, or it has no such package.
@@ -73,18 +77,18 @@ def base_code(spec: str, backends: Sequence[str], python: str | None = None) -> 
     try:
         revision, dirty, differing = "", False, tuple[str, ...]()
         if spec.startswith("=="):
-            _install(spec, package, folder, interpreter)
+            _install(spec, package, folder, interpreter, flag)
         elif _is_folder(spec):
             _copy(Path(spec), package, folder)
         else:
-            top = _git_top(root)
-            revision = _revision(spec, top)
+            top = repository.top_of(root)
+            revision = repository.revision(spec, top, flag)
             inside = root.relative_to(top) / package
             _extract(revision, inside, top, folder)
-            dirty = bool(_git(top, "status", "--porcelain", "--untracked-files=no").strip())
+            dirty = _has_changes(top, inside)
             differing = tuple(differing_dependencies(_declared_at(revision, top), _declared(top / "pyproject.toml")))
         if not (folder / package).exists() and not (folder / f"{package}.py").exists():
-            raise UsageError(f"--against {spec}: there is no package {package!r}, which brings {', '.join(backends)}")
+            raise UsageError(f"{flag} {spec}: there is no package {package!r}, which brings {', '.join(backends)}")
         yield BaseCode(spec, revision, folder, interpreter, differing, dirty)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -104,6 +108,8 @@ def package_of(backends: Sequence[str]) -> tuple[str, Path]:
     if package == "backends":
         return package, CHECKOUT
     module_spec = importlib.util.find_spec(package)
+    if module_spec is not None and not module_spec.origin and module_spec.submodule_search_locations:
+        return package, Path(next(iter(module_spec.submodule_search_locations))).resolve().parent
     if module_spec is None or not module_spec.origin:
         raise UsageError(f"no package {package!r} here; run this in the folder that has it, or install it")
     origin = Path(module_spec.origin).resolve()
@@ -140,7 +146,13 @@ def _is_folder(spec: str) -> bool:
     return looks and Path(spec).is_dir()
 
 
-def _install(spec: str, package: str, folder: Path, python: str) -> None:
+def _has_changes(top: Path, package: Path) -> bool:
+    """Return whether tracked files differ from the commit, or the package has files that are not tracked."""
+    tracked = repository.git(top, "status", "--porcelain", "--untracked-files=no")
+    return bool(tracked.strip() or repository.git(top, "status", "--porcelain", "--", package.as_posix()).strip())
+
+
+def _install(spec: str, package: str, folder: Path, python: str, flag: str) -> None:
     """Install one version of the distribution that brings a package, without its dependencies."""
     from importlib.metadata import packages_distributions
 
@@ -149,8 +161,8 @@ def _install(spec: str, package: str, folder: Path, python: str) -> None:
     command = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), f"{name}{spec}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-        raise UsageError(f"--against {spec}: {last}")
+        errors = [line for line in done.stderr.strip().splitlines() if "[notice]" not in line] or ["pip failed"]
+        raise UsageError(f"{flag} {spec}: {errors[-1]}; give another version, a git revision or a folder")
     shutil.rmtree(folder / "bench", ignore_errors=True)  # the instrument stays the one that runs
 
 
@@ -165,39 +177,9 @@ def _copy(source: Path, package: str, folder: Path) -> None:
             return
 
 
-def _git(top: Path, *arguments: str) -> str:
-    """Return what git prints, '' if it fails."""
-    done = subprocess.run(["git", "-C", str(top), *arguments], capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else ""
-
-
-def _git_top(root: Path) -> Path:
-    """Return the top of the repository that holds a folder."""
-    if shutil.which("git") is None:
-        raise UsageError("--against a revision needs git, which is not on the path; give a folder or ==VERSION instead")
-    top = _git(root, "rev-parse", "--show-toplevel").strip()
-    if not top:
-        raise UsageError(f"{root} is no git repository; give --against a folder or ==VERSION instead")
-    return Path(top)
-
-
-def _revision(spec: str, top: Path) -> str:
-    """Return the full commit of a revision."""
-    commit = _git(top, "rev-parse", "--verify", "--quiet", f"{spec}^{{commit}}").strip()
-    if commit:
-        return commit
-    if _git(top, "rev-parse", "--is-shallow-repository").strip() == "true":
-        raise UsageError(
-            f"--against {spec}: this clone is shallow and does not have it; get it: git fetch --unshallow origin "
-            f"{shlex.quote(spec)}"
-        )
-    known = ", ".join(_git(top, "for-each-ref", "--count=5", "--format=%(refname:short)", "refs").split()) or "none"
-    raise UsageError(f"--against {spec}: no such revision; there are, for example, {known}; git fetch brings more")
-
-
 def _extract(revision: str, inside: Path, top: Path, folder: Path) -> None:
     """Write one package of a revision, a folder or a single file, into a folder."""
-    if _git(top, "cat-file", "-t", f"{revision}:{inside.as_posix()}").strip() != "tree":
+    if repository.git(top, "cat-file", "-t", f"{revision}:{inside.as_posix()}").strip() != "tree":
         inside = inside.with_suffix(".py")
     archive = subprocess.run(
         ["git", "-C", str(top), "archive", "--format=tar", revision, "--", inside.as_posix()], capture_output=True
@@ -220,7 +202,7 @@ def _declared(pyproject: Path) -> list[str]:
 
 def _declared_at(revision: str, top: Path) -> list[str]:
     """Return the dependencies that a revision declares."""
-    return _requirements(_git(top, "show", f"{revision}:pyproject.toml"))
+    return _requirements(repository.git(top, "show", f"{revision}:pyproject.toml"))
 
 
 def _requirements(text: str) -> list[str]:

@@ -37,7 +37,7 @@ def history(steps: Sequence[Step], runs: int, cells: int, machine: str, several:
     columns = [("cell", "left"), ("since run", "left"), ("commit", "left"), ("from", "right"), ("to", "right")]
     rows = [
         (
-            f"{step.cell[-1]} {step.cell[0]} n={step.cell[1]} {step.cell[5]}",
+            str(step.name),
             step.run,
             step.commit[:9],
             format_seconds(step.before_s),

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench import results
 from bench.basics.errors import UsageError
-from bench.basics.names import MARGIN, OK, SLOWER, UNDECIDED
+from bench.basics.names import GATE, MARGIN, OK, SLOWER, UNDECIDED
 from bench.machine import machine_id
 from bench.verdicts import compare, conditions
 from bench.verdicts.certify import recorded
@@ -61,6 +61,17 @@ class Gate:
     def detectable(self) -> float:
         """The slow-down that is found in nine of ten cells, as a share: from the median of their intervals."""
         return detectable(float(np.median(np.log(self.cells["high"] / self.cells["low"]))) / 2, self.margin)
+
+
+def baseline(text: str, root: Path | None = None) -> results.Run:
+    """Return the newest run that was saved as a baseline of this name, else the run that the text means.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    named = [run for run in results.runs(root) if run.manifest.get("purpose") == GATE and run.label == text]
+    saved = [run for run in named if not run.manifest["plan"].get("against")]
+    return saved[-1] if saved else results.resolve(text, root)
 
 
 def detectable(half_width: float, margin: float = MARGIN) -> float:

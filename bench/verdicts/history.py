@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.basics.names import MARGIN
 from bench.verdicts import statistics
+from bench.verdicts.cell_name import CellName
 from bench.verdicts.statistics import CASE, Floats
 from bench.verdicts.student import upper_tail
 
@@ -28,13 +29,20 @@ EFFICIENCY = 0.37
 
 
 class Step(NamedTuple):
-    """A step of one cell: the first run after it, and the level after it over the level before it."""
+    """A step of one cell: the first run after it with its commit, the levels on both sides, the commit before it."""
 
     cell: tuple[str | int, ...]
     run: str
     commit: str
     before_s: float
     after_s: float
+    commit_before: str = ""
+
+    @property
+    def name(self) -> CellName:
+        """The cell as it is printed."""
+        network, rows, dtype, _, threads, phase, backend = self.cell
+        return CellName(str(backend), str(network), int(rows), str(phase), str(dtype), int(threads))
 
     @property
     def ratio(self) -> float:
@@ -72,7 +80,8 @@ def steps(table: pd.DataFrame, margin: float = MARGIN) -> Iterator[Step]:
         means = [float(logs[a:b].mean()) for a, b in itertools.pairwise(edges)]
         for at, before, after in zip(edges[1:-1], means[:-1], means[1:], strict=True):
             row = rows.iloc[at]
-            yield Step(tuple(cell), str(row["run"]), str(row["commit"]), math.exp(before), math.exp(after))
+            facts = str(row["run"]), str(row["commit"]), math.exp(before), math.exp(after)
+            yield Step(tuple(cell), *facts, str(rows.iloc[at - 1]["commit"]))
 
 
 def change_points(logs: Sequence[float] | Floats, margin: float = MARGIN) -> list[int]:
