@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.cli import CHECK_FAILED, SUCCESS, certify_gates, document, flags
+from bench.cli import CHECK_FAILED, SUCCESS, certify_commits, certify_gates, document, flags
 
 RECORDING_S = 150.0
 
@@ -22,12 +22,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_results(parser)
     flags.add_json(parser)
     certify_gates.add_flags(parser)
+    certify_commits.add_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Certify; return 1 if the process estimate in use does not keep the promises."""
     if args.gates:
         return certify_gates.run(args)
+    if args.commits:
+        return certify_commits.run(args)
     from bench import results
     from bench.measure.budget import MOST_LAPS
     from bench.terminal import certifying, terminal

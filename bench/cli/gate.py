@@ -198,7 +198,7 @@ def _told(args: argparse.Namespace, judged: Gate, sides: str, notes: list[str], 
     if args.json:
         from bench.cli import document
 
-        document.show({"passed": judged.passed, **facts, **vars(judged)})
+        document.show({"passed": judged.passed, **facts, **vars(judged), "notes": notes})
     else:
         out = terminal.console()
         for part in [*gating.judgement(judged), *notes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bench.basics.names import BASE
 from bench.measure import adaptive, thread_search
 from bench.measure.cell import Cell, Group
 from bench.measure.pace import Pace
@@ -28,7 +29,7 @@ def lap_s(plan: Plan, pace: Pace, first: bool) -> float:
     """Return the seconds that a whole lap should take; the ``first`` compiles if the cache is cold."""
     total_s = 0.0
     for backend, arm, threads in plan.arms:
-        cold = first and (plan.own_cache or backend not in pace.start_s)
+        cold = first and (plan.own_cache or backend not in pace.start_s or arm == BASE)
         cells = [cell for cell in plan.cells if adaptive.measures(plan, arm, threads, cell)]
         total_s += pace.process_start_s(backend) if cells else 0.0
         for cell in cells:

@@ -5,10 +5,10 @@ Tests: `tests/bench/verdicts/test_gate_trials.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from bench.basics.formats import format_percent
+from bench.basics.formats import format_percent, format_ratio
 from bench.terminal.terminal import Column, table
 from bench.terminal.wrapping import wrap
 from bench.verdicts.gate_trials import CONDITIONS, FIVE, LEAST_FOUND, MOST_FALSE, SAME, TEN, Rates
@@ -47,3 +47,24 @@ def trials(every: Sequence[Rates]) -> Iterator[Table | str]:
     yield table(COLUMNS, [*map(line, every), wanted], caption="+-: half an interval of a ratio, median")
     for rates in every:
         yield wrap(f"{rates.condition}: {CONDITIONS[rates.condition]}.")
+
+
+COMMIT_COLUMNS: list[Column] = ["commit", "what it says", "backends", ("slower", "right"), ("faster", "right")]
+COMMIT_COLUMNS += [("unchanged", "right"), ("undecided", "right"), "most changed"]
+
+
+def commit_line(outcome: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return one commit as text: its cells by verdict, and the one whose time changed most."""
+    head = outcome["commit"][:9], outcome["subject"], ", ".join(outcome["backends"])
+    if outcome["fault"]:
+        return (*head, "-", "-", "-", "-", f"not gated: {outcome['fault']}")
+    most = max(outcome["changed"], key=lambda cell: max(cell["ratio"], 1 / cell["ratio"]), default=None)
+    cell = f"{most['backend']} {most['network']} n={most['batch']}: {format_ratio(most['ratio'])}" if most else ""
+    lost = f"{len(outcome['lost'])} lost" if outcome["lost"] else ""
+    counts = (str(outcome[kind]) for kind in ("slower", "faster", "tie", "undecided"))
+    return (*head, *counts, ", ".join(filter(None, (lost, cell))))
+
+
+def commits(outcomes: Sequence[Mapping[str, Any]]) -> Iterator[Table | str]:
+    """Yield a line for each commit that was gated against its parent."""
+    yield table(COMMIT_COLUMNS, [commit_line(outcome) for outcome in outcomes])

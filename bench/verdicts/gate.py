@@ -9,6 +9,7 @@ and the change could not fails as well: a backend that broke is no faster.
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,14 @@ def baseline(text: str, root: Path | None = None) -> results.Run:
     """
     named = [run for run in results.runs(root) if run.manifest.get("purpose") == GATE and run.label == text]
     saved = [run for run in named if not run.manifest["plan"].get("against")]
-    return saved[-1] if saved else results.resolve(text, root)
+    if saved:
+        return saved[-1]
+    try:
+        return results.resolve(text, root)
+    except UsageError as error:
+        if text == "latest":
+            raise
+        raise UsageError(f"{error}; save one: python -m bench gate --save-baseline {shlex.quote(text)}") from None
 
 
 def detectable(half_width: float, margin: float = MARGIN) -> float:

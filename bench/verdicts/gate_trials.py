@@ -78,6 +78,12 @@ def outcomes(path: Path) -> list[Outcome]:
     return [record for _, record in read(path)] if path.exists() else []
 
 
+def keep(path: Path, outcome: Outcome) -> None:
+    """Add one outcome to a file."""
+    with Journal(path) as journal:
+        journal.append(outcome)
+
+
 def measure(
     condition: str,
     gates: int,

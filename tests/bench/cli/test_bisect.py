@@ -10,7 +10,8 @@ import time
 import pytest
 
 from bench.cli import bisect, main
-from tests.bench.measure.test_base_code import BACKEND, NAME, git
+from tests.bench import theirs
+from tests.bench.theirs import BACKEND, NAME, commit, git, left_over
 
 CELL = f"{NAME} 3-2-1 n=1 step"
 PLANTED = 11
@@ -36,27 +37,9 @@ print(json.dumps(dict(cells=[cell], lost=[])))
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """A repository of 16 commits, of which the twelfth makes the backend wait three times as long; its commits."""
-    folder = tmp_path / "theirs"
-    (folder / "gated_package").mkdir(parents=True)
-    (folder / "gated_package" / "__init__.py").write_text("")
-    git(folder, "init", "-q")
-    commits = []
-    for number in range(16):
-        wait_s = 100e-6 if number < PLANTED else 300e-6
-        source = BACKEND.format(wait_s=wait_s) + f"\n# commit {number}\n"
-        (folder / "gated_package" / "mine.py").write_text(source)
-        git(folder, "add", ".")
-        git(folder, "commit", "-q", "-m", f"commit {number}")
-        head = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-        commits.append(head.stdout.strip())
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    for module in [name for name in sys.modules if name.startswith("gated_package")]:
-        del sys.modules[module]
-    return folder, commits
+    folder = theirs.repository(tmp_path, monkeypatch)
+    waits_s = [100e-6] * PLANTED + [300e-6] * (16 - PLANTED)
+    return folder, [commit(folder, wait_s, f"\n# commit {number}\n") for number, wait_s in enumerate(waits_s)]
 
 
 @pytest.fixture
@@ -71,10 +54,7 @@ def stub(tmp_path, monkeypatch):
 def state(folder):
     """Return what a bisection might leave behind: worktrees, refs, the commit that is checked out, changes."""
     asked = (["worktree", "list"], ["for-each-ref"], ["rev-parse", "HEAD"], ["status", "--porcelain"])
-    return [
-        subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout
-        for words in asked
-    ]
+    return [git(folder, *words) for words in asked]
 
 
 def test_first_slow_commit_of_sixteen_is_named(repository, stub, capsys):
@@ -149,7 +129,7 @@ def test_interrupt_removes_the_worktree(repository, tmp_path, project):
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert state(folder) == before
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("backprop-bench-bisect")] == []
+    assert left_over(folder) == []
 
 
 @pytest.mark.timing
@@ -175,8 +155,4 @@ def test_real_gates_name_the_slow_commit(repository, project, tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
     assert json.loads(done.stdout)["first_slow"] == commits[PLANTED]
     assert state(folder) == before
-    assert [
-        path.name
-        for path in tmp_path.iterdir()
-        if path.name.startswith(("backprop-bench-base", "backprop-bench-bisect"))
-    ] == []
+    assert left_over(folder) == []

@@ -3,66 +3,19 @@
 import os
 import subprocess
 import sys
-import tempfile
 
 import pytest
 
 from bench.basics.errors import UsageError
 from bench.measure.base_code import base_code, differing_dependencies
-
-BACKEND = '''
-import time
-from examples.own_backend import OwnBackend
-
-class Mine(OwnBackend):
-    """The example's backend, which waits a little in each step."""
-
-    name = "mine"
-
-    def step(self, params, batch, learning_rate):
-        end = time.perf_counter() + {wait_s}
-        while time.perf_counter() < end:
-            pass
-        return super().step(params, batch, learning_rate)
-'''
-NAME = "gated_package.mine:Mine"
-
-
-def git(folder, *arguments):
-    """Run git in a folder."""
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
-
-
-def commit(folder, wait_s):
-    """Write the backend, and commit it."""
-    (folder / "gated_package").mkdir(exist_ok=True)
-    (folder / "gated_package" / "__init__.py").write_text("")
-    (folder / "gated_package" / "mine.py").write_text(BACKEND.format(wait_s=wait_s))
-    git(folder, "add", ".")
-    git(folder, "commit", "-q", "-m", f"wait {wait_s}")
+from tests.bench import theirs
+from tests.bench.theirs import BACKEND, NAME, left_over
 
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """A repository with a backend that waits 100 us at the tag ``fast``, and 150 us now; the current folder."""
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    git(folder, "init", "-q")
-    commit(folder, 100e-6)
-    git(folder, "tag", "fast")
-    commit(folder, 150e-6)
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for module in [name for name in sys.modules if name.startswith("gated_package")]:
-        del sys.modules[module]
-    return folder
-
-
-def left_over(repository) -> list[str]:
-    """Return the temporary folders of bases that are still there."""
-    return [path.name for path in repository.parent.iterdir() if path.name.startswith("backprop-bench-base-")]
+    return theirs.fast_and_now(tmp_path, monkeypatch)
 
 
 def test_revision_gives_the_package_as_it_was(repository):
