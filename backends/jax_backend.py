@@ -3,7 +3,7 @@
 A batch has one of two forms. A narrow network, of few parameters, runs as one loop over the rows that XLA compiles from
 plain arithmetic (`backends.jax_narrow`); a wide one, and any small batch, as matrix products on blocks of rows that
 stay in cache (`backends.jax_wide`). The parameters are one vector in both, so that a step is dispatched with four
-arrays. What was measured, and how to repeat it, is in ``docs/tuning.md``.
+arrays; those of a large network are an array each. What was measured, and how to repeat it, is in ``docs/tuning.md``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from backends import jax_narrow, jax_wide
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.jax_kernels import kernels, update_of
-from backends.jax_optimizers import OPTIMIZERS, Trained, flat
+from backends.jax_optimizers import OPTIMIZERS, Trained, parameters
 from backends.jax_rules import ACTIVATIONS, LOSSES
 from backends.jax_wide import Wide
 from backends.layout import aligned_empty, copy_feature_major
@@ -36,6 +36,11 @@ NARROW_BLOCK_ROWS = 2048
 
 ROW_MAJOR_INPUTS = 32
 """From this many inputs on, inputs and targets are placed row-major, as they come, for products: they take as long."""
+
+ONE_VECTOR_PARAMETERS = 1 << 15
+"""Up to this many parameters are one vector. XLA fuses the concatenation of more into the update, as loads that are
+masked out where a part does not reach; each of these takes hundreds of cycles if no memory is mapped there.
+"""
 
 BLOCK_BYTES = 3 << 20
 LEAST_ROWS, MOST_ROWS = 2048, 65_536
@@ -98,10 +103,10 @@ class JaxBackend(Backend):
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:
         updates, moments = self.host_state(state)
         with self._scope():
-            placed = self._placed_vector(self.host_params(params))
+            placed = self._placed(self.host_params(params))
             if not self.optimizer.moments:
                 return self._start(placed)
-            kept = tuple(self._placed_vector(moment) for moment in moments.values())
+            kept = tuple(self._placed(moment) for moment in moments.values())
             return self._start(Trained(placed, kept, jax.device_put(np.int32(updates), self._device, may_alias=False)))
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Any:
@@ -130,11 +135,11 @@ class JaxBackend(Backend):
         with self._scope():
             return self._start(self._kernels[type(batch)]["forward"](params, batch))
 
-    def backward(self, params: Any, batch: Any, tape: Any) -> tuple[jax.Array, jax.Array]:
+    def backward(self, params: Any, batch: Any, tape: Any) -> tuple[jax.Array, Any]:
         with self._scope():
             return self._start(self._kernels[type(batch)]["backward"](params, batch, tape))
 
-    def update(self, params: Any, gradients: jax.Array, learning_rate: float) -> Any:
+    def update(self, params: Any, gradients: Any, learning_rate: float) -> Any:
         with self._scope():
             return self._start(self._update(params, gradients, self._placed_rate(learning_rate)))
 
@@ -171,7 +176,10 @@ class JaxBackend(Backend):
         return tuple(np.array(h, order="C") for h in blocks or rest)
 
     def fetch(self, params: Any) -> Params:
-        host, layers, at = np.array(flat(params)), [], 0
+        arrays, layers, at = parameters(params), [], 0
+        if isinstance(arrays, tuple):
+            return tuple(Layer(np.array(w), np.array(b)) for w, b in arrays)
+        host = np.array(arrays)
         for o, i in self.network.layer_shapes:
             split = at + o * i
             layers.append(Layer(host[at:split].reshape(o, i).copy(), host[split : split + o].copy()))
@@ -202,9 +210,12 @@ class JaxBackend(Backend):
     def _rows(self, batch: Any) -> int:
         return int(batch.x.shape[1 - self._features_axis])
 
-    def _placed_vector(self, params: Params) -> jax.Array:
-        vector = np.concatenate([array.ravel() for layer in params for array in layer])
-        return jax.device_put(vector, self._device, may_alias=False)
+    def _placed(self, params: Params) -> Any:
+        """Return parameters on the device: one vector, or weights and biases of each layer if there are many."""
+        placed = partial(jax.device_put, device=self._device, may_alias=False)
+        if self.network.parameter_count > ONE_VECTOR_PARAMETERS:
+            return tuple((placed(w), placed(b)) for w, b in params)
+        return placed(np.concatenate([array.ravel() for layer in params for array in layer]))
 
     def _start(self, results: Any) -> Any:
         """Remember what `synchronize` has to wait for: the newest results, none of which has been donated."""

@@ -14,7 +14,7 @@ from jax import lax
 
 from backends import jax_narrow, jax_wide
 from backends.base import Network, Optimizer
-from backends.jax_optimizers import flat, updated
+from backends.jax_optimizers import parameters, updated
 
 ONE_LOOP = {
     "xla_cpu_enable_fast_math": True,
@@ -61,13 +61,13 @@ def _jitted(
     loss_and_gradients = jax.jit(form.gradients)  # traced once for step and train
 
     def forward(params: Any, batch: Any) -> Any:
-        return form.forward(flat(params), batch)
+        return form.forward(parameters(params), batch)
 
     def backward(params: Any, batch: Any, tape: Any) -> tuple[jax.Array, jax.Array]:
-        return form.gradients(flat(params), batch, tape)
+        return form.gradients(parameters(params), batch, tape)
 
     def step(params: Any, batch: Any, learning_rate: jax.Array) -> tuple[Any, jax.Array]:
-        loss, gradients = loss_and_gradients(flat(params), batch)
+        loss, gradients = loss_and_gradients(parameters(params), batch)
         return updated(optimizer, params, gradients, learning_rate), loss
 
     def train(

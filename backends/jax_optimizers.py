@@ -1,6 +1,6 @@
 """The optimisers in JAX: one entry in one table each, and where what they keep is: inside the params.
 
-All parameters are one vector, and so is each moment.
+All parameters are one vector, or for a large network an array each; so are its moments, which are alike.
 
 Tests: `tests/backends/test_workloads.py`.
 """
@@ -57,21 +57,27 @@ OPTIMIZERS: dict[str, Advance] = {"descent": _descend, "momentum": _descend_with
 class Trained(NamedTuple):
     """Params of an optimiser that keeps something: all parameters, its moments, and how many updates it has made."""
 
-    flat: jax.Array
-    moments: Moments
+    parameters: Any
+    moments: tuple[Any, ...]
     updates: jax.Array
 
 
-def flat(params: Any) -> jax.Array:
-    """Return all parameters as one vector, which params are if the optimiser keeps nothing."""
-    return params.flat if isinstance(params, Trained) else params
+def parameters(params: Any) -> Any:
+    """Return all parameters, which params are if the optimiser keeps nothing."""
+    return params.parameters if isinstance(params, Trained) else params
 
 
-def updated(optimizer: Optimizer, params: Any, gradients: jax.Array, rate: jax.Array) -> Any:
+def updated(optimizer: Optimizer, params: Any, gradients: Any, rate: jax.Array) -> Any:
     """Return the params after one update."""
     advance = OPTIMIZERS[optimizer.name]
+    kept: tuple[Any, ...]
+    kept, t = ((), jax.numpy.int32(0)) if not isinstance(params, Trained) else (params.moments, params.updates + 1)
+    arrays, form = jax.tree.flatten(parameters(params))
+    of_each = zip(arrays, *map(jax.tree.leaves, (gradients, *kept)), strict=True)
+    advanced = [advance(optimizer, w, g, tuple(moments), t, rate) for w, g, *moments in of_each]
+    new = jax.tree.unflatten(form, [w for w, _ in advanced])
     if not isinstance(params, Trained):
-        return advance(optimizer, params, gradients, (), 0, rate)[0]
-    t = params.updates + 1
-    w, moments = advance(optimizer, params.flat, gradients, params.moments, t, rate)
-    return Trained(w, moments, t if optimizer.counts_updates else params.updates)
+        return new
+    moments = zip(*(moments for _, moments in advanced), strict=True)
+    of_moments = tuple(jax.tree.unflatten(form, moment) for moment in moments)
+    return Trained(new, of_moments, t if optimizer.counts_updates else params.updates)

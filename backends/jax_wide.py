@@ -23,7 +23,8 @@ from backends.base import Network
 from backends.jax_rules import ACTIVATIONS, Activation, Features, loss_of_rows
 from backends.layout import equal_blocks
 
-Layers = list[tuple[jax.Array, jax.Array]]
+Layers = Sequence[tuple[jax.Array, jax.Array]]
+"""Weights ``[o, i]`` and biases ``[o]`` of each layer."""
 
 
 class Batch(NamedTuple):
@@ -110,7 +111,7 @@ class Wide:
         ]
         self._loss_of_rows = loss_of_rows(network.loss, FEATURES)
 
-    def forward(self, params: jax.Array, batch: Batch) -> Tape:
+    def forward(self, params: Any, batch: Batch) -> Tape:
         """Return every layer's output."""
         layers, (blocks, rows, rest) = self._layers(params), self._cut(batch)
         whole = None
@@ -120,11 +121,11 @@ class Wide:
             )
         return Tape(whole, self._outputs(layers, self._rest(batch, rest).x) if rest else None)
 
-    def gradients(self, params: jax.Array, batch: Batch, tape: Tape | None = None) -> tuple[jax.Array, jax.Array]:
-        """Return the loss and its gradients, one vector; from a tape if there is one."""
+    def gradients(self, params: Any, batch: Batch, tape: Tape | None = None) -> tuple[jax.Array, Any]:
+        """Return the loss and its gradients, in the form of the parameters; from a tape if there is one."""
         blocks, rows, rest = self._cut(batch)
         layers, terms = self._layers(params), self._network.loss_terms(batch.y.shape[self.rows_axis])
-        total: Any = lax.full((), 0, params.dtype), lax.full_like(params, 0)
+        total: Any = jax.tree.map(lambda part: lax.full_like(part, 0), (lax.full((), 0, batch.x.dtype), layers))
         if rest:
             known = tape.rest if tape else None
             total = self._gradients(layers, terms, *self._rest(batch, rest), known)
@@ -141,15 +142,15 @@ class Wide:
         # Of 1 / N the power of two is taken row by row, which rounds nothing, and the rest once at the end: XLA fuses
         # the factor into the sums over rows, where a factor that rounds would keep errors that cancel from cancelling.
         rest_of_scale = 1 / (terms * power_of_two(terms))
-        return total if rest_of_scale == 1 else jax.tree.map(lambda part: lax.mul(part, rest_of_scale), total)
+        if rest_of_scale != 1:
+            total = jax.tree.map(lambda part: lax.mul(part, rest_of_scale), total)
+        return total if isinstance(params, tuple) else (total[0], _vector(total[1]))
 
     def _gradients(
         self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[jax.Array, Layers]:
         """Return a block's part of loss and gradients."""
-        loss, gradients = jax.value_and_grad(self._loss)(layers, terms, x, y, known)
-        parts = [lax.reshape(part, (part.size,)) for gradient in gradients for part in gradient]
-        return loss, lax.concatenate(parts, 0)
+        return jax.value_and_grad(self._loss)(layers, terms, x, y, known)
 
     def _loss(
         self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
@@ -183,11 +184,18 @@ class Wide:
             return batch
         return Batch(*(lax.slice_in_dim(array, n - rows, n, axis=self.rows_axis) for array in batch))
 
-    def _layers(self, params: jax.Array) -> Layers:
-        """Return ``(weights [o, i], biases [o])`` of each layer, cut from the vector of all."""
+    def _layers(self, params: Any) -> Layers:
+        """Return weights and biases of each layer, cut from the vector of all if params are one."""
+        if isinstance(params, tuple):
+            return params
         shapes = list(pairwise(self._network.sizes))
         parts = iter(lax.split(params, [length for i, o in shapes for length in (o * i, o)]))
-        return [(lax.reshape(next(parts), (o, i)), next(parts)) for i, o in shapes]
+        return tuple((lax.reshape(next(parts), (o, i)), next(parts)) for i, o in shapes)
+
+
+def _vector(layers: Layers) -> jax.Array:
+    """Return weights and biases of all layers in one vector."""
+    return lax.concatenate([lax.reshape(part, (part.size,)) for layer in layers for part in layer], 0)
 
 
 def power_of_two(terms: int) -> float:

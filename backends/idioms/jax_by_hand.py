@@ -25,21 +25,21 @@ class ByHand(Wide):
 
     def _gradients(
         self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[jax.Array, Layers]:
         tape = known or self._outputs(layers, x)
         features_axis = 1 - self.rows_axis
         error = lax.sub(tape[-1], lax.transpose(y, (1, 0)) if features_axis else y)
         scale = power_of_two(terms)  # `gradients` multiplies by the rest of 1 / N
         loss = lax.mul(lax.reduce_sum(lax.mul(error, error), (0, 1)), scale)
         g = lax.mul(error, 2 * scale)
-        gradients: list[jax.Array] = []
+        gradients: tuple[tuple[jax.Array, jax.Array], ...] = ()
         for k in range(len(layers) - 1, -1, -1):
             dw = product(g, tape[k - 1], over=(1, 1)) if k else product(g, x, over=(1, 1 - features_axis))
-            gradients = [lax.reshape(dw, (dw.size,)), lax.reduce_sum(g, (1,)), *gradients]
+            gradients = ((dw, lax.reduce_sum(g, (1,))), *gradients)
             if k:
                 h = tape[k - 1]
                 g = lax.mul(product(layers[k][0], g, over=(0, 0)), lax.sub(1.0, lax.mul(h, h)))
-        return loss, lax.concatenate(gradients, 0)
+        return loss, gradients
 
 
 class JaxByHand(JaxBackend):

@@ -15,7 +15,7 @@ from bench.problem import make
 
 jax = pytest.importorskip("jax", reason="jax is not installed: pip install -e '.[jax]'")
 
-from backends import jax_backend, jax_kernels, jax_narrow, jax_wide  # noqa: E402 - they import jax
+from backends import jax_backend, jax_kernels, jax_narrow, jax_optimizers, jax_wide  # noqa: E402 - they import jax
 
 NARROW, FEATURE_MAJOR, ROW_MAJOR = "3-2-1", "17-33-3", "40-9-1"
 ROWS = jax_backend.NARROW_ROWS * Network.parse(NARROW).parameter_count
@@ -106,6 +106,7 @@ def test_gradients_come_from_grad(monkeypatch: pytest.MonkeyPatch, fresh_kernels
         ("40-2-1", 85 * jax_backend.NARROW_ROWS, jax_narrow.Batch),
         (FEATURE_MAJOR, ROWS, jax_wide.Batch),
         (ROW_MAJOR, ROWS, jax_wide.Batch),
+        ("200-170-2", 50, jax_wide.Batch),
     ],
 )
 def test_each_form_of_a_batch_passes_conformance(sizes: str, rows: int, form: type, dtype: str) -> None:
@@ -149,6 +150,29 @@ def test_one_loop_and_products_agree(text: str, optimizer: Optimizer | None, row
     # by the gradient's own size, keep that relative error.
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-11)
     np.testing.assert_allclose(ends[0], ends[1], rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("optimizer", [None, Momentum(), Adam()], ids=str)
+def test_parameters_in_one_vector_or_an_array_each_train_alike(
+    monkeypatch: pytest.MonkeyPatch, optimizer: Optimizer | None
+) -> None:
+    """Gradients, steps, losses, parameters and moments are the same in both forms, on whole and on cut batches."""
+    problem = make(Network.parse(FEATURE_MAJOR), 5_000, "float64")
+    ends = []
+    for most in (jax_backend.ONE_VECTOR_PARAMETERS, 0):
+        monkeypatch.setattr(jax_backend, "ONE_VECTOR_PARAMETERS", most)
+        backend = backends.load("jax", problem.network, "float64", optimizer=optimizer)
+        batch = backend.place_batch(problem.inputs, problem.targets)
+        params = backend.place_params(problem.params)
+        assert isinstance(jax_optimizers.parameters(params), tuple) == (most == 0)
+        _, gradients = backend.backward(params, batch, backend.forward(params, batch))
+        params, _ = backend.step(params, batch, 1e-3)
+        params, losses = backend.train(params, batch, 1e-3, 3)
+        moments = backend.fetch_state(params).moments.values()
+        layers = [layer for params in (backend.fetch(gradients), backend.fetch(params), *moments) for layer in params]
+        ends.append([losses, *(array for layer in layers for array in layer)])
+    for one_vector, an_array_each in zip(*ends, strict=True):
+        np.testing.assert_allclose(an_array_each, one_vector, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [NARROW, ROW_MAJOR])
