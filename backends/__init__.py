@@ -26,10 +26,11 @@ from backends.base import (
     parse_optimizer,
 )
 from backends.ranks import join
-from backends.registry import Entry, available, catalogue, find, load
+from backends.registry import BUILT_IN, Entry, available, catalogue, find, load
 
 __all__ = [
     "ACTIVATIONS",
+    "BUILT_IN",
     "DEVICES",
     "DTYPES",
     "LOSSES",

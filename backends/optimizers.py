@@ -48,7 +48,7 @@ class Optimizer(ABC):
 
     def __str__(self) -> str:
         changed = [
-            f"{field.name}={getattr(self, field.name):g}"
+            f"{field.name}={_short(getattr(self, field.name))}"
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != field.default
         ]
@@ -130,6 +130,11 @@ class Adam(Optimizer):
     @staticmethod
     def _correction(beta: float, t: int) -> float:
         return -math.expm1(t * math.log(beta)) if beta else 1.0
+
+
+def _short(value: float) -> str:
+    """Return the shortest text that reads back as the same number."""
+    return short if float(short := f"{value:g}") == value else repr(float(value))
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (Descent, Momentum, Adam)}

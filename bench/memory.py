@@ -17,6 +17,7 @@ from bench.basics.errors import UsageError
 from bench.basics.formats import format_bytes, format_count
 from bench.machine import control_groups
 from bench.work import batch_bytes
+from bench.workload import Workload
 
 UNBOUNDED = 1 << 62
 SPARE = 0.9
@@ -32,17 +33,22 @@ MOST_SCRATCH_BYTES = 144 << 20
 """No backend takes more for blocks that threads share, however many parameters there are."""
 
 
-def need_bytes(network: Network, batch: int, dtype: str = "float32") -> int:
+def need_bytes(workload: Workload | Network, batch: int, dtype: str = "float32") -> int:
     """Return the bytes that one phase after another needs at most for ``batch`` rows: X and Y on the host and placed,
     every layer's output on the tape, three times as much for what goes backward, six copies of the parameters, and
     the scratch of sixteen blocks of 512 rows: two copies of the gradients and what a row needs on its way back.
+
+    With mini-batches the tape holds the rows of one, and a shuffled copy of the placed batch comes on top.
     """
+    of = Workload.of(workload)
+    network = of.network
     itemsize = int(np.dtype(dtype).itemsize)
-    tape = batch * sum(network.sizes[1:]) * itemsize
-    parameters = network.parameter_count * itemsize
+    tape = of.step_rows(batch) * sum(network.sizes[1:]) * itemsize
+    parameters = network.parameter_count * itemsize * (1 + len(of.optimizer.moments))
     scratch = 16 * (2 * parameters + 512 * 3 * sum(network.sizes[1:]) * itemsize)
     scratch = min(SCRATCH_BYTES + scratch, MOST_SCRATCH_BYTES)
-    return 2 * batch_bytes(network, batch, dtype) + 4 * tape + 6 * parameters + scratch
+    copies = 3 if of.rows_per_step else 2
+    return copies * batch_bytes(network, batch, dtype) + 4 * tape + 6 * parameters + scratch
 
 
 def room_bytes(device: str = "cpu") -> int:
@@ -53,12 +59,17 @@ def room_bytes(device: str = "cpu") -> int:
 
 
 def check_room(
-    network: Network, batch: int, dtype: str = "float32", device: str = "cpu", arms: int = 1, room: int | None = None
+    workload: Workload | Network,
+    batch: int,
+    dtype: str = "float32",
+    device: str = "cpu",
+    arms: int = 1,
+    room: int | None = None,
 ) -> None:
     """Return quietly when a batch fits.
 
     Args:
-        network: the layer sizes.
+        workload: the network, and how it is trained.
         batch: rows.
         dtype: of X, Y and all that follows from them.
         device: ``"cpu"`` or ``"cuda"``.
@@ -69,27 +80,27 @@ def check_room(
         UsageError: it does not; the message states the need, the room, and the most rows and processes that would fit.
     """
     room = room_bytes(device) if room is None else room
-    if lack := shortage(network, batch, dtype, device, arms, room):
-        remedy = _remedy(network, batch, dtype, arms, SPARE * room)
+    if lack := shortage(workload, batch, dtype, device, arms, room):
+        remedy = _remedy(workload, batch, dtype, arms, SPARE * room)
         rows = f"{format_count(batch)} {'row' if batch == 1 else 'rows'}"
-        raise UsageError(f"a batch of {rows} of network {network} in {dtype} {lack}; {remedy}")
+        raise UsageError(f"a batch of {rows} of network {workload} in {dtype} {lack}; {remedy}")
 
 
-def shortage(network: Network, batch: int, dtype: str, device: str, arms: int, room: int) -> str:
+def shortage(workload: Workload | Network, batch: int, dtype: str, device: str, arms: int, room: int) -> str:
     """Return what a batch needs and what there is, '' where it fits; arguments as for `check_room`."""
-    need = arms * (PROCESS_BYTES + need_bytes(network, batch, dtype))
+    need = arms * (PROCESS_BYTES + need_bytes(workload, batch, dtype))
     if need <= SPARE * room:
         return ""
     where = f" in {arms} processes at once" if arms > 1 else ""
     return f"needs {format_bytes(need)}{where}, and {format_bytes(SPARE * room)} are free on {device}"
 
 
-def _remedy(network: Network, batch: int, dtype: str, arms: int, free: float) -> str:
+def _remedy(workload: Workload | Network, batch: int, dtype: str, arms: int, free: float) -> str:
     """Return what would fit into ``free`` bytes, in words."""
-    fixed = PROCESS_BYTES + need_bytes(network, 0, dtype)
-    a_row = need_bytes(network, 1, dtype) - need_bytes(network, 0, dtype)
+    fixed = PROCESS_BYTES + need_bytes(workload, 0, dtype)
+    a_row = need_bytes(workload, 1, dtype) - need_bytes(workload, 0, dtype)
     rows = max(0, int((free / arms - fixed) // a_row))
-    processes = int(free // (PROCESS_BYTES + need_bytes(network, batch, dtype)))
+    processes = int(free // (PROCESS_BYTES + need_bytes(workload, batch, dtype)))
     fits = [f"{format_count(rows)} rows"] if rows else []
     fits += [f"{processes} of the processes (fewer backends)"] if processes else []
     return f"at most {' or '.join(fits)} fit" if fits else "close what else runs, or take a smaller network"

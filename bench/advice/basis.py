@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from backends import DEVICES, available
+from backends import DEVICES, Network, available
 from backends.installed import install_command
 from bench import results
 from bench.advice.job import Job
+from bench.advice.time_model import kind_of
 from bench.basics.names import COMPARISON
 from bench.machine import machine_id, speed
 from bench.machine.speed import Speed
 from bench.results import Run
 from bench.verdicts.conditions import unlike_between, unlike_speed
+from bench.workload import Workload
 
 
 def runs_for(
@@ -21,7 +24,8 @@ def runs_for(
 ) -> tuple[Run, ...]:
     """Return the runs asked for, or for each device the latest that compares backends over a grid for this job.
 
-    A run of this machine comes before one of another, which is taken if this machine has none.
+    A run of this machine comes before one of another, which is taken if this machine has none; a run of the job's kind
+    of workload comes before one of the usual kind, and that before one of another.
     """
     if run is not None:
         asked = [run] if isinstance(run, str | Path | Run) else run
@@ -31,8 +35,8 @@ def runs_for(
     anywhere: list[Run] = []
     for device in (job.device,) if job.device else DEVICES:
         fits = [run for run in stored if _covers(run, job, device)]
-        here += [run for run in reversed(fits) if not elsewhere(run)][:1]
-        anywhere += fits[-1:]
+        here += sorted((run for run in reversed(fits) if not elsewhere(run)), key=lambda run: _unlike(run, job))[:1]
+        anywhere += sorted(reversed(fits), key=lambda run: _unlike(run, job))[:1]
     if here:
         return tuple(dict.fromkeys(here))
     return tuple(dict.fromkeys(run for run in anywhere if run.machine == anywhere[0].machine))
@@ -73,6 +77,37 @@ def _covers(run: Run, job: Job, device: str) -> bool:
     return len(fits) > 2 and len(backends) > 1 and job.is_measured_by(frozenset(map(str, phases)))
 
 
+def _unlike(run: Run, job: Job) -> int:
+    """Return 0 if most groups of a run are of the job's kind of workload, 1 if they are of the usual one, else 2."""
+    plan = run.manifest.get("plan")
+    groups = plan.get("groups") if isinstance(plan, dict) else None
+    if not isinstance(groups, list) or not groups:
+        return 1
+    kinds = []
+    for group in groups:
+        with contextlib.suppress(ValueError, TypeError, IndexError):  # of a later version
+            kinds.append(kind_of(str(group[0])))
+    for place, kind in enumerate((job.workload.kind, Workload(Network((1, 1, 1))))):
+        if sum(other == kind for other in kinds) > len(groups) / 2:
+            return place
+    return 2
+
+
+def flags_of(workload: Workload) -> str:
+    """Return the flags of ``run`` that measure a kind of workload, '' for the usual one."""
+    network, usual = workload.network, Workload(Network(workload.network.sizes))
+    flags = [
+        f" --{name} {value}"
+        for name, value, default in (
+            ("activation", network.activation, usual.network.activation),
+            ("loss", network.loss, usual.network.loss),
+            ("optimizer", str(workload.optimizer), str(usual.optimizer)),
+        )
+        if value != default
+    ]
+    return "".join(flags) + (f" --rows-per-step {workload.rows_per_step}" if workload.rows_per_step else "")
+
+
 def nothing_stored(job: Job) -> str:
     """Return what to say if no run fits: the command that makes one."""
     if len(here := available()) < 2:
@@ -83,6 +118,7 @@ def nothing_stored(job: Job) -> str:
     more = ""
     if (job.dtype, job.device or "cpu") != ("float32", "cpu"):
         more = f" --dtypes {job.dtype} --devices {job.device or 'cpu'}"
+    more += flags_of(job.workload)
     if job.places:
         phases = ",".join(job.phases)
         remedy = f"measure one: python -m bench run --phases {phases}{more}"

@@ -27,16 +27,24 @@ from bench.advice.job import Job
 from bench.advice.time_model import (
     CARRIED,
     ELSEWHERE,
+    ESTIMATED,
     EXTRAPOLATED,
     INTERPOLATED,
+    KIND_SCATTER,
     MEASURED,
     Shape,
     TimeModel,
+    apart,
+    as_kind,
+    costs_of_work,
     draw,
-    place_of,
+    kind_of,
+    nearest_kind,
+    work_of,
 )
 from bench.results import timed
 from bench.verdicts import statistics
+from bench.workload import Workload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,6 +125,8 @@ def costs(
     """
     good = timed(frame, arm="")
     phases = job.phases if job else ("step", "train")
+    if job and job.places:
+        good = good.assign(network=good["network"].map(_not_trained))
     cells = statistics.cell_estimates(good[good["phase"].isin(phases)])
     several = good["device"].nunique() > 1
     known = []
@@ -210,7 +220,7 @@ def _parts(
         "call_s": call_s,
         "step_s": step_s,
         "basis": bases[0],
-        "known": tuple(basis != EXTRAPOLATED for basis in bases),
+        "known": tuple(basis not in (EXTRAPOLATED, ESTIMATED) for basis in bases),
         "phase": phase,
         "cache": state,
         "p99_s": p99_s,
@@ -220,10 +230,8 @@ def _parts(
 def _tail(rows: pd.DataFrame, phase: str, shape: Shape) -> float:
     """Return the 99th percentile of a phase's rounds over their median, at the measured shape that is nearest."""
     of_phase = rows[rows["phase"] == phase]
-    target = np.array(place_of(shape))
     places = {
-        key: np.abs(np.array(place_of(Shape(str(key[0]), int(key[1])))) - target).sum()
-        for key in of_phase.groupby(["network", "batch"]).groups
+        key: apart(Shape(str(key[0]), int(key[1])), shape) for key in of_phase.groupby(["network", "batch"]).groups
     }
     if not places:
         return math.nan
@@ -236,15 +244,48 @@ def _tail(rows: pd.DataFrame, phase: str, shape: Shape) -> float:
 def phase_s(figures: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generator) -> tuple[Floats, list[str]]:
     """Return draws ``[DRAWS, shapes]`` of a phase's seconds, and what each shape rests on.
 
+    A shape rests on the cells of its own kind of workload. If there are none, the nearest kind's are taken for it, less
+    sure and changed by the work of both.
+
     Args:
         figures: rows of `bench.verdicts.statistics.cell_estimates` of one backend and phase.
         shapes: any; measured ones keep their times, others are predicted.
         rng: of the draws.
     """
-    known = list(map(Shape, figures["network"].astype(str), figures["batch"].astype(int)))
-    model = TimeModel.fit(known, figures["log_s"], _widened(figures["variance"], figures["dof"]))
-    mean, covariance = model.predict(shapes)
-    return np.exp(draw(mean, covariance, DRAWS, rng)), [model.basis(shape) for shape in shapes]
+    kinds = [kind_of(network) for network in figures["network"].astype(str)]
+    asked = [kind_of(network) for network, _ in shapes]
+    draws, bases = np.empty((DRAWS, len(shapes))), [ESTIMATED] * len(shapes)
+    for kind in dict.fromkeys(asked):
+        of_kind = [place for place, other in enumerate(asked) if other == kind]
+        source = kind if kind in kinds else nearest_kind(kind, kinds)
+        rows = figures[[other == source for other in kinds]]
+        known = list(map(Shape, rows["network"].astype(str), rows["batch"].astype(int)))
+        logs = rows["log_s"].to_numpy(float)
+        if source != kind:
+            known, logs = _as_another_kind(known, logs, kind)
+        model = TimeModel.fit(known, logs, _widened(rows["variance"], rows["dof"]))
+        some = [shapes[place] for place in of_kind]
+        draws[:, of_kind] = np.exp(draw(*model.predict(some), DRAWS, rng))
+        if source != kind:
+            draws[:, of_kind] *= np.exp(KIND_SCATTER * rng.standard_normal((DRAWS, 1)))
+            continue
+        for place in of_kind:
+            bases[place] = model.basis(shapes[place])
+    return draws, bases
+
+
+def _as_another_kind(known: Sequence[Shape], logs: Floats, kind: Workload) -> tuple[list[Shape], Floats]:
+    """Return measured shapes and log seconds as if they were of another kind of workload, by the work of both."""
+    cost_s = costs_of_work(known, logs)
+    changed = [as_kind(*shape, kind) for shape in known]
+    work, changed_work = (np.array([work_of(shape) for shape in shapes]) @ cost_s for shapes in (known, changed))
+    return changed, logs + np.log(np.maximum(changed_work, 1e-12)) - np.log(np.maximum(work, 1e-12))
+
+
+def _not_trained(network: str) -> str:
+    """Return a network without its optimiser, on which neither placing nor going forward depends."""
+    workload = Workload.parse(network)
+    return network if workload.rows_per_step else str(workload.network)
 
 
 def _widened(variance: pd.Series[float], dof: pd.Series[float]) -> Floats:
@@ -257,13 +298,19 @@ def _widened(variance: pd.Series[float], dof: pd.Series[float]) -> Floats:
 
 def _place_s(rows: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generator) -> Floats:
     """Return draws of the seconds of placing each shape the first time."""
-    placed = rows[rows["place_s"] > 0].groupby(["network", "batch"])["place_s"]
+    sizes = rows["network"].map(_sizes_alone)
+    placed = rows[rows["place_s"] > 0].assign(network=sizes).groupby(["network", "batch"])["place_s"]
     logs = placed.apply(lambda seconds: np.log(seconds).mean())
     if logs.empty:
         return np.zeros((DRAWS, len(shapes)))
     spread = placed.apply(lambda seconds: np.log(seconds).var()).fillna(SINGLE_SCATTER**2) / placed.size()
     model = TimeModel.fit([Shape(str(n), int(b)) for n, b in logs.index], logs, spread)
-    return np.exp(draw(*model.predict(shapes), DRAWS, rng))
+    return np.exp(draw(*model.predict([Shape(_sizes_alone(n), b) for n, b in shapes]), DRAWS, rng))
+
+
+def _sizes_alone(network: str) -> str:
+    """Return the layer sizes of a workload, on which the placing of a whole batch depends."""
+    return network.partition("/")[0]
 
 
 def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train")) -> CompileTimes:
@@ -332,8 +379,7 @@ def compile_s(times: CompileTimes, shape: Shape, cache: str, rng: np.random.Gene
     if not times:
         return np.zeros((DRAWS, 1)), cache
     state = cache if cache in times else min(times)
-    target = np.array(place_of(shape))
-    nearest = min(times[state], key=lambda measured: float(np.abs(np.array(place_of(measured)) - target).sum()))
+    nearest = min(times[state], key=lambda measured: apart(measured, shape))
     return _scattered(times[state][nearest], rng), state
 
 
@@ -351,5 +397,5 @@ def _scattered(seconds: Floats, rng: np.random.Generator) -> Floats:
 
 def weakest(bases: Sequence[str]) -> str:
     """Return the weakest of some bases."""
-    order = (MEASURED, CARRIED, ELSEWHERE, INTERPOLATED, EXTRAPOLATED)
+    order = (MEASURED, CARRIED, ELSEWHERE, INTERPOLATED, EXTRAPOLATED, ESTIMATED)
     return max(bases, key=order.index, default=EXTRAPOLATED)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from backends import Network
+from backends import Descent, Network, Optimizer
 from bench.advice.time_model import Shape
+from bench.workload import Workload
 
 Work = Literal["train", "forward"]
 WORK: tuple[Work, ...] = ("train", "forward")
@@ -17,7 +18,7 @@ class Job:
     """A job; the phases that its time comes from are `phases`.
 
     Attributes:
-        network: the layer sizes.
+        network: layer sizes, activation and loss.
         rows: of the batch.
         steps: of gradient descent; passes forward for ``phase="forward"``.
         threads: that it may use; ``None`` lets each backend have the number that it is fastest with.
@@ -26,6 +27,8 @@ class Job:
         cache: whether the compile cache is ``"warm"`` (the job ran before) or ``"cold"``.
         phase: ``"train"``, or ``"forward"`` for inference: a pass forward with fresh inputs each time.
         fresh: whether each step of training has a new batch, which is placed first.
+        optimizer: that it trains with.
+        rows_per_step: rows of a mini-batch; ``None`` if each step takes all.
 
     Raises:
         ValueError: rows or steps that cannot be.
@@ -40,17 +43,34 @@ class Job:
     cache: str = "warm"
     phase: Work = "train"
     fresh: bool = False
+    optimizer: Optimizer = field(default_factory=Descent)
+    rows_per_step: int | None = None
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.steps < 0:
             raise ValueError(f"batch must be 1 or more and steps 0 or more, got batch {self.rows}, steps {self.steps}")
         if self.phase not in WORK:
             raise ValueError(f"phase must be train or forward, got {self.phase!r}")
+        if self.rows_per_step is not None:
+            if not 1 <= self.rows_per_step <= self.rows:
+                raise ValueError(
+                    f"rows_per_step must be from 1 to the {self.rows} rows of the batch, got {self.rows_per_step}"
+                )
+            if self.places:
+                raise ValueError(
+                    "rows_per_step takes mini-batches from one placed batch, while fresh and forward place each batch; "
+                    f"leave rows_per_step out and ask for a batch of {self.rows_per_step} rows"
+                )
+
+    @property
+    def workload(self) -> Workload:
+        """The network and how it is trained; a pass forward has no use for an optimiser."""
+        return Workload(self.network, Descent() if self.places else self.optimizer, self.rows_per_step)
 
     @property
     def shape(self) -> Shape:
-        """The network and the rows."""
-        return Shape(str(self.network), self.rows)
+        """The workload and the rows."""
+        return Shape(str(self.workload), self.rows)
 
     @property
     def places(self) -> bool:

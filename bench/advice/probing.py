@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends import Network
 from bench import results
 from bench.advice import transfer
 from bench.advice.job import Job
@@ -50,7 +49,7 @@ def carried_over(
     shapes = transfer.anchors(frame, job)
     measured = None
     if shapes:
-        groups = [Group(Network.parse(shape.network), shape.rows, job.dtype, "cpu") for shape in shapes]
+        groups = [Group.make(shape.network, shape.rows, job.dtype, "cpu") for shape in shapes]
         phases = tuple(phase for phase in job.phases if phase in set(frame["phase"]))
         threads = (job.threads or default_threads(),)
         plan = Plan(ordered(groups), phases, names, threads=threads, processes=1, effort=EFFORT, own_cache=False)

@@ -13,24 +13,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends import Network, catalogue
+from backends import Network, Optimizer, catalogue, parse_optimizer
 from backends.installed import is_installed
 from bench import results
 from bench.advice import costs, crossover
-from bench.advice.basis import elsewhere, joined, nothing_stored, runs_for
+from bench.advice.basis import elsewhere, flags_of, joined, nothing_stored, runs_for
 from bench.advice.costs import Cost
 from bench.advice.crossover import Change
 from bench.advice.decision import decide
 from bench.advice.job import Job, Work
-from bench.advice.time_model import CARRIED, ELSEWHERE, MEASURED, Shape
+from bench.advice.time_model import CARRIED, ELSEWHERE, ESTIMATED, MEASURED, Shape, kind_of, nearest_kind
 from bench.advice.transfer import Carried
 from bench.basics.errors import UsageError
 from bench.basics.names import MARGIN
 from bench.machine.environment import as_text, slowdowns, speed_variables
+from bench.measure.contenders import lacking
 from bench.measure.process import OWN_VARIABLES
 from bench.results import Run
 from bench.verdicts.compare import failures
 from bench.verdicts.conditions import busy, refuse, unlike_between, unlike_within
+from bench.workload import Workload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,12 +55,12 @@ class Recommendation:
         backend: ready for `backends.load`.
         outcome: ``fastest`` (every other is proven slower), ``tie`` or ``undecided``.
         candidates: those that may be the best, the likeliest first.
-        network, batch, steps, dtype: of the job.
+        network, batch, steps, dtype, optimizer, rows_per_step: of the job.
         device, threads: to use; give them to `backends.load`, or set them as `searched_threads` says.
         cache: compile cache assumed, ``warm`` or ``cold``.
         total_s, low_s, high_s: of the backend, with a 95 % interval.
         basis: ``measured here``, ``carried over`` or ``measured elsewhere`` (on another machine), ``interpolated`` or
-            ``extrapolated``.
+            ``extrapolated``; ``estimated from another workload`` if no cell is of this kind of workload.
         rows: one a backend and device, best first: ``backend``, ``device``, ``threads``, ``total_s``, ``low_s``,
             ``high_s``, ``import_s``, ``compile_s``, ``place_s``, ``call_s``, ``step_s``, ``p99_s`` (of a step),
             ``to_best``, ``verdict``, ``basis``, ``phase``, ``cache``.
@@ -101,6 +103,8 @@ class Recommendation:
     searched_devices: tuple[str, ...] = ()
     carried_from: str = ""
     elsewhere: bool = False
+    optimizer: str = "descent"
+    rows_per_step: int | None = None
 
 
 def recommend(
@@ -114,6 +118,8 @@ def recommend(
     cache: str = "warm",
     phase: Work = "train",
     fresh: bool = False,
+    optimizer: Optimizer | str | None = None,
+    rows_per_step: int | None = None,
     run: str | Path | Run | Sequence[str | Path | Run] | None = None,
     measure: bool = False,
     probe: bool = False,
@@ -123,7 +129,7 @@ def recommend(
     """Return the backend that ends a job first: import + compile + place + ``steps`` steps of training.
 
     Args:
-        network: layer sizes, as a `Network`, ``"3-2-1"`` or ``(3, 2, 1)``.
+        network: a `Network`, ``(3, 2, 1)``, or the text of a network or workload, such as ``"3-2-1/relu/adam"``.
         batch: rows of the batch.
         steps: of gradient descent, or passes forward.
         dtype: ``"float32"`` or ``"float64"``.
@@ -132,6 +138,9 @@ def recommend(
         cache: whether the compile cache is ``"warm"`` (the job ran before) or ``"cold"``.
         phase: ``"train"``, or ``"forward"`` for inference: a pass forward with fresh inputs each time.
         fresh: whether each step of training has a new batch, which is placed first.
+        optimizer: as in `backends.load`, or its text, such as ``"adam"``; by default what the network's text names, or
+            gradient descent.
+        rows_per_step: rows of a mini-batch, if each step takes only those.
         run: the stored run or runs to rest on; by default the latest of this machine that has several backends.
         measure: time exactly this case first, in under 30 s.
         probe: carry the times of another machine's run over to this one, by a few cells measured here in under 20 s.
@@ -142,13 +151,14 @@ def recommend(
         UsageError: no fitting measurement is stored; the message names the command that makes one.
         ValueError: a network, batch or number of steps that cannot be.
     """
-    job = Job(_network(network), batch, steps, threads, device, dtype, cache, phase, fresh)
+    of = _workload(network, optimizer, rows_per_step)
+    job = Job(of.network, batch, steps, threads, device, dtype, cache, phase, fresh, of.optimizer, of.rows_per_step)
     chosen = runs_for(job, run, root)
     if measure:
         from bench.measure.measure_case import measure_case
 
         measured = measure_case(
-            job.network, job.rows, job.dtype, job.device or "cpu", job.threads, root, phases=job.phases
+            job.workload, job.rows, job.dtype, job.device or "cpu", job.threads, root, phases=job.phases
         )
         chosen = joined(measured, chosen)
     if not probe:
@@ -203,11 +213,12 @@ def from_rows(
     if job.threads is not None:
         rows = rows[rows["threads"] == (limit or measured[-1])]
     refuse(_unlike(rows), False, "name runs of like conditions with --run")
-    grid = _grid(job.rows)
-    shapes = [job.shape, *(Shape(str(job.network), count) for count in grid)]
-    every, missing = _usable(costs.costs(rows, shapes, job.cache, job=job))
+    grid = _grid(job.rows, job.rows_per_step or 1)
+    shapes = [job.shape, *(Shape(job.shape.network, count) for count in grid)]
+    here, missing = _usable(costs.costs(rows, shapes, job.cache, job=job))
+    every, unable = _able(here, job)
     if not every:
-        names = ", ".join(missing) or "all failed"
+        names = ", ".join([*missing, *unable]) or "all failed"
         raise UsageError(f"no backend of this run can be used here ({names}); see: python -m bench backends")
     if carried:
         every = [costs.widened(cost, carried.scatter.get(cost.backend, 0.0)) for cost in every]
@@ -237,13 +248,15 @@ def from_rows(
         step_changes=tuple(crossover.step_changes(known)),
         runs=tuple(dict.fromkeys(rows["run"])),
         machine=str(rows["machine"].iloc[0]),
-        notes=(*filter(None, [where]), *_notes(known, rows, missing, job, measured)),
+        notes=(*filter(None, [where]), *unable, *_notes(known, rows, missing, job, measured)),
         phase=job.phase,
         fresh=job.fresh,
         searched_threads=tuple(sorted({cost.threads for cost in every})),
         searched_devices=tuple(sorted({cost.device for cost in every})),
         carried_from=carried.source if carried else "",
         elsewhere=bool(where),
+        optimizer=str(job.optimizer),
+        rows_per_step=job.rows_per_step,
     )
 
 
@@ -253,9 +266,9 @@ def _unlike(rows: pd.DataFrame) -> dict[str, list[str]]:
     return unlike_within(rows) | between
 
 
-def _grid(rows: int) -> list[int]:
-    """Return numbers of rows around those asked for, evenly on a log scale."""
-    low, high = max(1.0, rows / WIDEST), float(rows) * WIDEST
+def _grid(rows: int, least: int) -> list[int]:
+    """Return numbers of rows around those asked for, ``least`` or more, evenly on a log scale."""
+    low, high = max(float(least), rows / WIDEST), float(rows) * WIDEST
     return sorted({rows, *(round(count) for count in np.geomspace(low, high, GRID_POINTS))})
 
 
@@ -277,6 +290,22 @@ def _usable(known: Sequence[Cost]) -> tuple[list[Cost], list[str]]:
     return [cost for cost in known if cost.backend not in absent], sorted(absent)
 
 
+def _able(known: Sequence[Cost], job: Job) -> tuple[list[Cost], list[str]]:
+    """Part costs by whether their backend has the job's workload; of those that do not, a sentence each.
+
+    A backend that only the run names is not imported to ask: it must have been measured on this kind of workload.
+    """
+    catalogued = {entry.name: entry for entry in catalogue()}
+    lacks = {}
+    for cost in known:
+        entry = catalogued.get(cost.backend)
+        if entry and (lack := lacking(entry, [job.workload])):
+            lacks[cost.backend] = f"{cost.backend} {lack}, so it is left out."
+        elif entry is None and cost.basis == ESTIMATED:
+            lacks[cost.backend] = f"{cost.backend} was never measured on such a workload, so it is left out."
+    return [cost for cost in known if cost.backend not in lacks], list(lacks.values())
+
+
 def _is_here(name: str, entry: Entry | None) -> bool:
     """Return whether a backend can be loaded here, as far as can be seen without importing it."""
     if entry:
@@ -288,6 +317,14 @@ def _notes(
     known: Sequence[Cost], rows: pd.DataFrame, missing: Sequence[str], job: Job, measured: Sequence[int]
 ) -> tuple[str, ...]:
     notes = [*_environment(rows)]
+    if any(cost.basis == ESTIMATED for cost in known):
+        kind = job.workload.kind
+        measured_kinds = {kind_of(network) for network in rows["network"].astype(str)}
+        source = "/".join(str(nearest_kind(kind, measured_kinds)).split("/")[1:]) or "tanh, mean squared error, descent"
+        notes.append(
+            f"No such workload was measured: estimated from times of {source} by the work of both. To measure it: "
+            f"--measure, or python -m bench run{flags_of(job.workload)}"
+        )
     if job.threads is not None and job.threads not in measured:
         notes.append(f"Nothing was measured with {job.threads} threads; this is for {measured[-1]}.")
     if job.threads is None and (hint := _one_thread(known, measured)):
@@ -331,7 +368,13 @@ def _environment(rows: pd.DataFrame) -> Iterator[str]:
         yield f"Measured with {then or 'no variables that change speed'}; now there is {now or 'none'}."
 
 
-def _network(network: Network | str | Sequence[int]) -> Network:
-    if isinstance(network, Network):
-        return network
-    return Network.parse(network) if isinstance(network, str) else Network(tuple(network))
+def _workload(
+    network: Network | str | Sequence[int], optimizer: Optimizer | str | None, rows_per_step: int | None
+) -> Workload:
+    """Return the workload of a network, whose text may name all of it, and of what else is given."""
+    if isinstance(network, str):
+        of = Workload.parse(network)
+    else:
+        of = Workload(network if isinstance(network, Network) else Network(tuple(network)))
+    chosen = parse_optimizer(optimizer) if isinstance(optimizer, str) else optimizer
+    return Workload(of.network, chosen or of.optimizer, rows_per_step or of.rows_per_step)

@@ -1,4 +1,4 @@
-"""The time of one phase of one backend for any network and batch, learnt from the cells that were measured.
+"""The time of one phase of one backend for any workload and batch, learnt from the cells that were measured.
 
     log time = log(overhead + work / throughput) + what the measured neighbours say
 
@@ -8,6 +8,9 @@ never measured. The second is a Gaussian process over the logarithms of batch an
 repeats what was measured, between two of them it blends, far from all it vanishes. Its amplitude is the error that the
 first term makes on a network left out of the fit, so that an interval far from all cells is as wide as that.
 
+A model is of one kind of workload: one activation, loss and optimiser, with or without mini-batches. Of a kind that was
+not measured, `as_kind` makes estimates of the cells of another, by the work of both.
+
 No totals here (`bench.advice.ledger`), no files.
 
 Tests: `tests/bench/advice/test_recommendation.py`.
@@ -16,30 +19,30 @@ Tests: `tests/bench/advice/test_recommendation.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from backends import Network
 from bench.advice.nnls import nnls
-from bench.work import product_flop, tanh_count
+from bench.work import product_flop, tanh_count, update_flop
+from bench.workload import Workload
 
 Floats = NDArray[np.float64]
 
 
 class Shape(NamedTuple):
-    """A network as text and the rows of a batch."""
+    """A workload as text and the rows of a batch."""
 
     network: str
     rows: int
 
 
 REACH = np.array([2.0, 1.5, 1.5, 1.0])
-"""How far a measured cell speaks: in natural logs of batch, of products a row and of tanh a row, and in layers."""
+"""How far a measured cell speaks: in natural logs of rows, of products a row and of hidden units, and in layers."""
 
 LEAST_SCATTER, FEW_NETWORKS_SCATTER, MOST_SCATTER = 0.05, 0.35, 1.0
 
@@ -63,33 +66,72 @@ ELSEWHERE = "measured elsewhere"
 CARRIED = "carried over"
 """What a measured time is called on another machine, as it is and scaled to that machine."""
 
+ESTIMATED = "estimated from another workload"
+KIND_SCATTER = 0.35
+"""Log standard deviation of what `as_kind` says of a kind that was never measured: a factor of 1.4."""
+
 
 @lru_cache(maxsize=8192)
 def work_of(shape: Shape) -> tuple[float, ...]:
     """Return the work of one step of a shape, each kind of which costs its own time."""
-    network, batch = Network.parse(shape[0]), shape[1]
+    workload, rows = Workload.parse(shape[0]), shape[1]
+    network, n = workload.network, workload.step_rows(rows)
     return (
         1.0,
         float(len(network.layer_shapes)),
-        float(tanh_count(network, batch)),
-        float(product_flop(network, batch)),
-        float(batch * (network.inputs + network.outputs)),
-        float(batch * sum(network.sizes[1:])),
-        float(network.parameter_count),
+        float(tanh_count(workload, rows)),
+        float(product_flop(workload, rows)),
+        float(n * (network.inputs + network.outputs)),
+        float(n * sum(network.sizes[1:])),
+        update_flop(workload) / 2,
     )
 
 
 @lru_cache(maxsize=8192)
 def place_of(shape: Shape) -> tuple[float, ...]:
-    """Return where a shape lies: logs of batch, products a row and tanh a row, and its layers.
+    """Return where a shape lies: logs of a step's rows, of products a row and of hidden units, and its layers.
 
     Once a step takes long its time grows with the rows and nothing else changes, so rows beyond that count less.
     """
-    network, batch = Network.parse(shape[0]), shape[1]
-    row = (product_flop(network, 1), tanh_count(network, 1))
+    workload = Workload.parse(shape[0])
+    network, n = workload.network, workload.step_rows(shape[1])
     beyond = max(0.0, math.log(usual_s(shape) / LONG_S))
-    rows = math.log(batch) - (1 - BEYOND) * beyond
-    return (rows, math.log(row[0]), math.log(row[1]), float(len(network.layer_shapes)))
+    rows = math.log(n) - (1 - BEYOND) * beyond
+    hidden = sum(network.sizes[1:-1])
+    return (rows, math.log(product_flop(network, 1)), math.log(hidden), float(len(network.layer_shapes)))
+
+
+@lru_cache(maxsize=8192)
+def kind_of(network: str) -> Workload:
+    """Return the kind of a workload; workloads of unlike kinds tell nothing of each other but by their work."""
+    return Workload.parse(network).kind
+
+
+def as_kind(network: str, rows: int, kind: Workload) -> Shape:
+    """Return the shape of another kind that a step of the same sizes on as many rows has.
+
+    A network of one output gets a second one for cross-entropy.
+    """
+    measured = Workload.parse(network)
+    n, sizes = measured.step_rows(rows), measured.network.sizes
+    sizes = (*sizes[:-1], max(sizes[-1], kind.network.outputs))
+    changed = replace(kind.network, sizes=sizes)
+    return Shape(str(replace(kind, network=changed, rows_per_step=n if kind.rows_per_step else None)), n)
+
+
+def nearest_kind(kind: Workload, known: Iterable[Workload]) -> Workload:
+    """Return the one of some kinds that has most in common with another, mini-batches and optimiser first."""
+
+    def unlike(other: Workload) -> tuple[bool, ...]:
+        return (
+            bool(other.rows_per_step) != bool(kind.rows_per_step),
+            other.optimizer.name != kind.optimizer.name,
+            other.network.activation != kind.network.activation,
+            other.network.loss != kind.network.loss,
+            other.optimizer != kind.optimizer,
+        )
+
+    return min(known, key=lambda other: (sum(unlike(other)), unlike(other)))
 
 
 def usual_s(shape: Shape) -> float:
@@ -159,13 +201,13 @@ class TimeModel:
     def basis(self, shape: Shape) -> str:
         """Return what a prediction rests on: measured here, interpolated, extrapolated.
 
-        It is interpolated if batch, products and tanh a row and layers lie between those of measured shapes.
+        It is interpolated if rows, products and hidden units and layers lie between those of measured shapes.
         """
         shape = Shape(*shape)
         if shape in self.shapes:
             return MEASURED
-        places = np.array([(math.log(known.rows), *place_of(known)[1:]) for known in self.shapes])
-        place = np.array((math.log(shape.rows), *place_of(shape)[1:]))
+        places = np.array([(math.log(_step_rows(known)), *place_of(known)[1:]) for known in self.shapes])
+        place = np.array((math.log(_step_rows(shape)), *place_of(shape)[1:]))
         inside = (place >= places.min(axis=0) - 1e-9) & (place <= places.max(axis=0) + 1e-9)
         return INTERPOLATED if inside.all() else EXTRAPOLATED
 
@@ -210,6 +252,19 @@ def _typical(errors: Floats, chosen: NDArray[np.bool_]) -> float:
     """Return the root mean square of the errors chosen, of all if they are few."""
     some = errors[chosen] if chosen.sum() >= 3 else errors
     return min(max(math.sqrt(float(np.mean(some**2))), LEAST_SCATTER), MOST_SCATTER)
+
+
+def _step_rows(shape: Shape) -> int:
+    return Workload.parse(shape[0]).step_rows(shape[1])
+
+
+def apart(shape: Shape, other: Shape) -> float:
+    """Return how far apart two shapes lie; those of unlike kinds lie farther apart than any others."""
+    distance = np.abs(np.array(place_of(shape)) - np.array(place_of(other))).sum()
+    return float(distance) + (0.0 if kind_of(shape[0]) == kind_of(other[0]) else UNLIKE)
+
+
+UNLIKE = 1e3
 
 
 def likeness(some: Sequence[Shape], others: Sequence[Shape]) -> Floats:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import DTYPES, PHASES
-from bench.cli import document, flags
+from bench.cli import document, flags, workloads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     names = ",".join(PHASES)
     parser.add_argument("--phases", type=flags.several(flags.one_of(*PHASES)), metavar="LIST", help=f"{names} (step)")
-    parser.add_argument("--networks", type=flags.several(flags.network), metavar="LIST", help="such as 3-2-1,8-32-1")
+    parser.add_argument("--networks", type=flags.several(workloads.workload), metavar="LIST", help="3-2-1,3-2-1/relu")
+    workloads.add_flags(parser)
     parser.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
     parser.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST")
     parser.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="only these")
@@ -89,13 +90,16 @@ def select(frame: pd.DataFrame, args: argparse.Namespace, phases: Sequence[str] 
 
     usual = ("step",) if (frame["phase"] == "step").any() else tuple(frame["phase"].unique())
     phases = args.phases or phases or usual
-    networks = tuple(map(str, args.networks or ()))
     asked = {
         "phase": phases,
-        "network": networks,
+        "network": tuple(map(str, workloads.asked(args, args.networks or ()))),
         "batch": args.batches,
         "dtype": args.dtypes,
         "backend": args.backends,
+        "activation": args.activation and [args.activation],
+        "loss": args.loss and [args.loss],
+        "optimizer": args.optimizer and [str(args.optimizer)],
+        "rows_per_step": args.rows_per_step and [args.rows_per_step],
     }
     for column, values in asked.items():
         if values:
@@ -113,9 +117,9 @@ def select(frame: pd.DataFrame, args: argparse.Namespace, phases: Sequence[str] 
 
 def limits_of(run_: Run, frame: pd.DataFrame, root: Path | None) -> tuple[LimitOf | None, list[str]]:
     """Return the limits of a run, ``None`` without ceilings, and a line for each that its rows have beaten."""
-    from backends import Network
     from bench.basics.errors import UsageError
     from bench.limits import ceilings, corrections
+    from bench.workload import Workload
 
     measured, beaten = corrections.of_run(run_, frame, root)
     if measured is None:
@@ -123,7 +127,7 @@ def limits_of(run_: Run, frame: pd.DataFrame, root: Path | None) -> tuple[LimitO
 
     def limit_of(network: str, batch: int, dtype: str, phase: str, threads: int, device: str) -> float | None:
         try:
-            return ceilings.limit_s(Network.parse(network), batch, dtype, phase, measured, threads, device).seconds
+            return ceilings.limit_s(Workload.parse(network), batch, dtype, phase, measured, threads, device).seconds
         except UsageError:
             return None
 

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import DEVICES, DTYPES
-from bench.cli import flags, messages
+from bench.cli import flags, messages, workloads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +27,12 @@ WORK = ("train", "forward")
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
     job = parser.add_argument_group("the job")
-    job.add_argument("--network", type=flags.network, required=True, metavar="SIZES", help="layer sizes, as 17-33-3")
+    job.add_argument(
+        "--network", type=workloads.workload, required=True, metavar="SIZES", help="layer sizes, as 17-33-3"
+    )
+    workloads.add_flags(job)
     job.add_argument("--batch", type=flags.positive, required=True, metavar="ROWS", help="rows of the batch")
-    job.add_argument("--steps", type=flags.positive, default=1000, metavar="N", help="of gradient descent (1000)")
+    job.add_argument("--steps", type=flags.positive, default=1000, metavar="N", help="of training (1000)")
     job.add_argument("--dtype", choices=DTYPES, default="float32", help="(float32)")
     job.add_argument("--device", choices=DEVICES, help="default: all that were measured, weighed together")
     job.add_argument("--threads", type=flags.positive, metavar="N", help="default: each backend's best number")
@@ -54,11 +57,15 @@ def run(args: argparse.Namespace) -> int:
     from bench.advice.basis import joined, runs_for
     from bench.advice.job import Job
     from bench.advice.recommendation import from_runs
+    from bench.basics.errors import UsageError
     from bench.cli import document
 
-    job = Job(
-        args.network, args.batch, args.steps, args.threads, args.device, args.dtype, args.cache, args.phase, args.fresh
-    )
+    (of,) = workloads.asked(args, [args.network], "--network")
+    asked = (args.batch, args.steps, args.threads, args.device, args.dtype, args.cache, args.phase, args.fresh)
+    try:
+        job = Job(of.network, *asked, of.optimizer, of.rows_per_step)
+    except ValueError as error:
+        raise UsageError(str(error).replace("rows_per_step", "--rows-per-step")) from None
     chosen = runs_for(job, args.stored, args.results)
     if args.measure:
         chosen = joined(_measured(args, job), chosen)
@@ -82,7 +89,7 @@ def _measured(args: argparse.Namespace, job: Job) -> Run:
     messages.warn_of_environment()
     with terminal.progress("measuring") as bar:
         return measure_case(
-            job.network,
+            job.workload,
             job.rows,
             job.dtype,
             job.device or "cpu",

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import COMPARISON, DEVICES, DTYPES, PHASES
-from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages
+from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS, flags, messages, workloads
 
 if TYPE_CHECKING:
     from bench.measure.outcome import Outcome
@@ -29,7 +29,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
     grid = parser.add_argument_group("what to measure (lists are comma-separated)")
     grid.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="default: all that are here")
-    grid.add_argument("--networks", type=flags.several(flags.network), metavar="LIST", help="such as 3-2-1,784-512-10")
+    grid.add_argument(
+        "--networks", type=flags.several(workloads.workload), metavar="LIST", help="such as 3-2-1,784-512-10/relu"
+    )
+    workloads.add_flags(grid)
     grid.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
     grid.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST", help="float32,float64")
     grid.add_argument("--devices", type=flags.several(flags.one_of(*DEVICES)), metavar="LIST", help="cpu,cuda")
@@ -97,10 +100,17 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     from bench.measure import plan as plans
 
     dtypes, devices = args.dtypes or ("float32",), args.devices or ("cpu",)
-    if args.backends:
-        backends = contenders.named(args.backends, dtypes, devices)
+    left_out: tuple[str, ...] = ()
+    if args.networks:
+        asked = workloads.asked(args, args.networks)
     else:
-        backends, without = contenders.present(dtypes, devices)
+        usual = tuple(map(Network.parse, QUICK_NETWORKS)) if args.quick else plans.NETWORKS
+        networks, unfit = workloads.fitting(args, usual)
+        asked, left_out = workloads.asked(args, networks), tuple(unfit)
+    if args.backends:
+        backends = contenders.named(args.backends, dtypes, devices, asked)
+    else:
+        backends, without = contenders.present(dtypes, devices, asked)
         for name, reason in without:
             messages.note(reason, f"without {name}: ")
     whole = bool(args.batches or args.phases)
@@ -112,13 +122,12 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
     if aa and aa not in backends:
         raise UsageError(f"--aa {aa}: expected one of the backends of this run, {', '.join(backends)}, or none")
     arms = (len(backends) + bool(aa)) * (1 if searching else len(threads))  # searched groups are small
-    networks = args.networks or (tuple(map(Network.parse, QUICK_NETWORKS)) if args.quick else plans.NETWORKS)
-    left_out: tuple[str, ...] = ()
     if args.batches:
-        groups = plans.asked_groups(networks, args.batches, dtypes, devices, arms)
+        groups = plans.asked_groups(asked, args.batches, dtypes, devices, arms)
     else:
         rows, longest_s = (QUICK_ROWS, QUICK_STEP_S) if args.quick else (plans.ROWS, plans.LONGEST_STEP_S)
-        groups, left_out = plans.default_groups(networks, rows, dtypes, devices, arms, longest_s)
+        groups, too_large = plans.default_groups(asked, rows, dtypes, devices, arms, longest_s)
+        left_out += too_large
     budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
     searched = thread_search.searched(groups) if len(threads) > 1 and searching else ()
     plan = plans.Plan(
@@ -231,7 +240,7 @@ def _show_plan(plan: Plan, estimate_s: float) -> None:
     out = terminal.console()
     networks: dict[str, list[int]] = {}
     for group in sorted(plan.groups, key=lambda group: group.rows):
-        networks.setdefault(str(group.network), []).append(group.rows)
+        networks.setdefault(str(group.workload), []).append(group.rows)
     rows = [
         (network, ", ".join(terminal.format_count(count) for count in dict.fromkeys(counts)))
         for network, counts in networks.items()

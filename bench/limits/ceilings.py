@@ -15,6 +15,7 @@ from backends import Network
 from bench.basics.errors import UsageError
 from bench.basics.files import write_text
 from bench.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
+from bench.workload import Workload
 
 if TYPE_CHECKING:
     from bench.results import Run
@@ -133,7 +134,7 @@ class Limit:
 
 
 def limit_s(
-    network: Network,
+    workload: Workload | Network,
     batch: int,
     dtype: str,
     phase: str,
@@ -155,7 +156,7 @@ def limit_s(
     dependent operations) are not in it: small batches stay far above their limit, whatever they are written in.
 
     Args:
-        network: the layer sizes.
+        workload: the network, and how it is trained.
         batch: rows.
         dtype: ``"float32"`` or ``"float64"``.
         phase: as in `bench.work`.
@@ -169,12 +170,12 @@ def limit_s(
     """
     cores = 0 if device != "cpu" else threads if threads is not None else max(ceilings.threads, default=1)
     ceilings = ceilings.of(device)
-    moved = sum(bytes_read_written(network, batch, dtype, phase))
+    moved = sum(bytes_read_written(workload, batch, dtype, phase))
     copies = phase in ("place", "update")
     bandwidth = ceilings.bandwidth(("copy",) if copies else ("read", "copy"), moved, cores)
     bytes_s = moved / bandwidth
-    flop_s = flop(network, batch, phase) / ceilings.product(dtype, cores)
-    tanh_s = tanh_count(network, batch, phase) / ceilings.tanh(dtype, cores)
+    flop_s = flop(workload, batch, phase) / ceilings.product(dtype, cores)
+    tanh_s = tanh_count(workload, batch, phase) / ceilings.tanh(dtype, cores)
     if bytes_s >= flop_s + tanh_s:
         return Limit(bytes_s, "bytes", bytes_s, flop_s, tanh_s)
     return Limit(flop_s + tanh_s, "FLOPs" if flop_s >= tanh_s else "tanh", bytes_s, flop_s, tanh_s)

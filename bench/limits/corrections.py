@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from backends import Network
 from bench import results
 from bench.basics.errors import UsageError
 from bench.basics.formats import counted, format_count, format_ratio
 from bench.limits import ceilings as ceilings_file
 from bench.limits.ceilings import Ceiling, Ceilings, Kind, Limit, limit_s
 from bench.work import bytes_read_written, flop, tanh_count
+from bench.workload import Workload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,15 +116,15 @@ def corrected(ceilings: Ceilings, times: Iterable[Timed]) -> tuple[Ceilings, lis
     """Return ceilings under which no time is below its limit, and what was raised, largest factor first."""
     corrections: list[Correction] = []
     for timed in times:
-        network = Network.parse(timed.network)
+        workload = Workload.parse(timed.network)
         try:
-            limit = limit_s(network, timed.rows, timed.dtype, timed.phase, ceilings, timed.threads, timed.device)
+            limit = limit_s(workload, timed.rows, timed.dtype, timed.phase, ceilings, timed.threads, timed.device)
         except UsageError:
             continue  # nothing was probed for this dtype or number of threads
         if timed.seconds * ROUNDING >= limit.seconds or timed.seconds <= 0:
             continue
         corrections.append(Correction(timed, _too_low(limit), limit.seconds / timed.seconds))
-        ceilings = replace(ceilings, measured=(*ceilings.measured, *_reached(network, timed, limit)))
+        ceilings = replace(ceilings, measured=(*ceilings.measured, *_reached(workload, timed, limit)))
     corrections.sort(key=lambda correction: -correction.factor)
     return ceilings, corrections
 
@@ -136,13 +136,13 @@ def _too_low(limit: Limit) -> Literal["bandwidth", "product", "tanh"]:
     return binding[limit.binds]
 
 
-def _reached(network: Network, timed: Timed, limit: Limit) -> list[Ceiling]:
+def _reached(workload: Workload, timed: Timed, limit: Limit) -> list[Ceiling]:
     """Return the rates that a time proves, for the terms of its limit that exceed it.
 
     Of products and tanh, whose times add up, the one that binds gives way first, the other if that is not enough.
     """
     shape = f"{timed.network}, {timed.rows} rows, {timed.phase}"
-    size = sum(bytes_read_written(network, timed.rows, timed.dtype, timed.phase))
+    size = sum(bytes_read_written(workload, timed.rows, timed.dtype, timed.phase))
 
     def ceiling(kind: Kind, amount: float, seconds: float) -> Ceiling:
         moved, dtype = (size, "") if kind in ("read", "copy") else (0, timed.dtype)
@@ -160,7 +160,7 @@ def _reached(network: Network, timed: Timed, limit: Limit) -> list[Ceiling]:
         elif limit.tanh_s > limit.flop_s and timed.seconds > 2 * limit.flop_s:
             flop_s, tanh_s = limit.flop_s, timed.seconds - limit.flop_s
         if flop_s < limit.flop_s:
-            reached.append(ceiling("product", flop(network, timed.rows, timed.phase), flop_s))
+            reached.append(ceiling("product", flop(workload, timed.rows, timed.phase), flop_s))
         if tanh_s < limit.tanh_s:
-            reached.append(ceiling("tanh", tanh_count(network, timed.rows, timed.phase), tanh_s))
+            reached.append(ceiling("tanh", tanh_count(workload, timed.rows, timed.phase), tanh_s))
     return reached

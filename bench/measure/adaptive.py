@@ -55,7 +55,7 @@ def measures(plan: Plan, arm: str, threads: int, cell: Cell) -> bool:
         return not arm and group in plan.thread_search and cell.phase in SEARCHED_PHASES
     if not (plan.adaptive and arm == AA and "step" in plan.phases):
         return True
-    return cell.phase == "step" and step_s(group.network, group.rows, group.dtype) <= LONGEST_AA_S
+    return cell.phase == "step" and step_s(group.workload, group.rows, group.dtype) <= LONGEST_AA_S
 
 
 def tasks(plan: Plan, lap: Sequence[Process], history: History, rule: StoppingRule | None, left_s: float) -> Tasks:

@@ -101,7 +101,7 @@ def thin(plan: Plan, room_s: float, pace: Pace) -> Plan:
         plan = replace(
             plan,
             groups=tuple(group for group in plan.groups if group != out),
-            left_out=(*plan.left_out, f"{out.network} n={out.rows}: no time in the budget"),
+            left_out=(*plan.left_out, f"{out.workload} n={out.rows}: no time in the budget"),
         )
     if _total_s(plan, pace) > room_s and set(plan.phases) > set(FEWER_PHASES):
         plan = replace(plan, phases=FEWER_PHASES, left_out=(*plan.left_out, "forward, backward, update: no time"))
@@ -124,7 +124,7 @@ def _search_that_fits(plan: Plan, budget_s: float, pace: Pace) -> Plan:
     fewer = ", ".join(map(str, plan.threads[:-1]))
     anchored = replace(plan, thread_search=thread_search.anchors(plan.thread_search))
     if _total_s(anchored, pace) <= SEARCH_SHARE * budget_s:
-        at = ", ".join(f"{group.network} n={group.rows}" for group in anchored.thread_search)
+        at = ", ".join(f"{group.workload} n={group.rows}" for group in anchored.thread_search)
         return replace(anchored, left_out=(*plan.left_out, f"threads {fewer} but at {at}: no time in the budget"))
     left_out = (*plan.left_out, f"threads {fewer}: no time in the budget")
     return replace(plan, thread_search=(), threads=plan.threads[-1:], left_out=left_out)
@@ -139,8 +139,8 @@ def _costliest(plan: Plan, pace: Pace) -> Group | None:
     """Return the costliest group that has fewer and more rows of its network on both sides."""
     rows: dict[object, list[int]] = {}
     for group in plan.groups:
-        rows.setdefault(group.network, []).append(group.rows)
-    inner = [g for g in plan.groups if min(rows[g.network]) < g.rows < max(rows[g.network])]
+        rows.setdefault(group.workload, []).append(group.rows)
+    inner = [g for g in plan.groups if min(rows[g.workload]) < g.rows < max(rows[g.workload])]
     return max(inner, key=lambda group: _group_s(plan, pace, group), default=None)
 
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from backends import BackendUnavailable, Network, available, load
+from backends import BackendUnavailable, available, load
 from backends.conformance import check_cell
 from bench.measure import cases
 from bench.measure.timing import Effort, Schedule, Work, calibrate, timed_round, warm_up
 from bench.memory import check_room
 from bench.problem import make
+from bench.workload import Workload
 
 if TYPE_CHECKING:
     from backends import Backend
@@ -81,10 +82,10 @@ class ByHand:
         """
         option = self._config.getoption
         try:
-            networks = [str(Network.parse(text)) for text in option("--networks").split(",")]
+            networks = [str(Workload.parse(text)) for text in option("--networks").split(",")]
             rows = [int(text) for text in option("--rows").split(",")]
             for text in networks:
-                check_room(Network.parse(text), max(rows), option("--dtype"), option("--device"))
+                check_room(Workload.parse(text), max(rows), option("--dtype"), option("--device"))
         except ValueError as error:
             raise pytest.UsageError(str(error)) from None
         backends = tuple(option("--backends").split(",")) if option("--backends") else available()
@@ -102,7 +103,8 @@ class ByHand:
             backend, problem = proven(*choice[:4], choice.backend)
         except (BackendUnavailable, ValueError) as error:
             pytest.fail(str(error), pytrace=False)
-        work = cases.SINGLE[choice.phase](cases.Subject(backend, problem))
+        rows_per_step = Workload.parse(choice.network).rows_per_step
+        work = cases.SINGLE[choice.phase](cases.Subject(backend, problem, rows_per_step))
         work(1)  # compiles
         return Measurement(work, calibrate(work, warm_up(work, EFFORT.warm_up_s), EFFORT))
 
@@ -115,8 +117,11 @@ def proven(network: str, rows: int, dtype: str, device: str, name: str) -> tuple
         BackendUnavailable: its framework is not here.
         ValueError: it breaks a bound; names the claims.
     """
-    backend, problem = load(name, Network.parse(network), dtype, device), make(Network.parse(network), rows, dtype)
-    inputs, targets = problem.inputs[:CHECKED_ROWS], problem.targets[:CHECKED_ROWS]
+    workload = Workload.parse(network)
+    backend = load(name, workload.network, dtype, device, workload.optimizer)
+    problem = make(workload, rows, dtype)
+    checked = min(CHECKED_ROWS, workload.step_rows(rows))
+    inputs, targets = problem.inputs[:checked], problem.targets[:checked]
     report = check_cell(backend, problem.params, inputs, targets, problem.learning_rate)
     if not report.passed:
         claims = ", ".join(f"{claim.name} ({claim.ratio:.3g} of its bound)" for claim in report.failures)

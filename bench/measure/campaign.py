@@ -280,7 +280,7 @@ class _Campaign:
                 self._keep({**flight.cell_record(cell), "status": status, "reason": where + reason})
         end = {"record": "process", **flight.base, "status": last.get("status", OK), "reason": last.get("reason", "")}
         group = flight.current.group if lost and flight.current else None
-        end["group"] = [str(group.network), *group[1:]] if group else None
+        end["group"] = group.stored() if group else None
         self._keep({**end, "seconds": last.get("seconds", 0.0), "spent_s": last.get("spent_s", {})})
 
     def _cache(self, process: Process) -> CompileCache:
@@ -302,7 +302,7 @@ class _Campaign:
         instructions = Instructions(
             *process,
             assignments=tuple(
-                Assignment(str(cell.group.network), *cell.group[1:], cell.phase, places[cell], timed_s)
+                Assignment(*cell.group.stored(), cell.phase, places[cell], timed_s)
                 for cell, timed_s in flight.cells.items()
             ),
             effort=vars(self.plan.effort),

@@ -9,8 +9,10 @@ Tests: `tests/bench/measure/test_timing.py`, `tests/bench/measure/test_campaign.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import repeat
+from itertools import cycle, repeat
 from typing import Any
+
+import numpy as np
 
 from backends import Backend
 from bench.measure.timing import Work
@@ -23,14 +25,18 @@ class Subject:
     Attributes:
         backend: the backend.
         problem: its problem, on the host.
-        batch: the placed inputs and targets.
+        whole: the placed inputs and targets.
+        batch: what a step takes: all of them, or the first mini-batch.
+        rows_per_step: rows of a mini-batch; ``None`` if each step takes all.
         params: the parameters that the latest case returned, the backend's own.
     """
 
-    def __init__(self, backend: Backend, problem: Problem) -> None:
+    def __init__(self, backend: Backend, problem: Problem, rows_per_step: int | None = None) -> None:
         self.backend = backend
         self.problem = problem
-        self.batch: Any = backend.place_batch(problem.inputs, problem.targets)
+        self.rows_per_step = rows_per_step
+        self.whole: Any = backend.place_batch(problem.inputs, problem.targets)
+        self.batch: Any = self.whole if rows_per_step is None else backend.split(self.whole, rows_per_step)[0]
         backend.synchronize()
         self.params: Any = self.fresh_params()
 
@@ -134,6 +140,29 @@ def train(subject: Subject, steps: int) -> Work:
     return work
 
 
+def train_epochs(subject: Subject, steps: int) -> Work:
+    """A pass over all rows in a new order a call: the rows are reordered on the device, then taken in mini-batches.
+
+    The orders are drawn before, since every backend is given the same.
+    """
+    reorder, call, synchronize = subject.backend.reorder, subject.backend.train, subject.backend.synchronize
+    batch, rate, rows = subject.whole, subject.problem.learning_rate, subject.rows_per_step
+    random = np.random.default_rng(0)
+    orders = cycle([random.permutation(subject.problem.batch) for _ in range(ORDERS)])
+    state = subject.fresh_params()
+
+    def work(calls: int) -> None:
+        nonlocal state
+        params = state
+        for _ in repeat(None, calls):
+            params, _losses = call(params, reorder(batch, next(orders)), rate, steps, rows)
+        synchronize()
+        subject.params = state = params
+
+    return work
+
+
+ORDERS = 3
 SINGLE: dict[str, Callable[[Subject], Work]] = {
     "place": place,
     "forward": forward,

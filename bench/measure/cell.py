@@ -8,29 +8,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from backends import Network
+from backends import Descent, Network, Optimizer
 from bench.basics.formats import counted
+from bench.workload import Workload
 
 
 class Group(NamedTuple):
-    """What is placed and proven once: a network, a number of rows, a dtype, a device."""
+    """What is placed and proven once: a network, a number of rows, a dtype, a device, and how it is trained."""
 
     network: Network
     rows: int
     dtype: str
     device: str
+    optimizer: Optimizer = Descent()
+    rows_per_step: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.network} n={self.rows} {self.dtype} {self.device}"
+        return f"{self.workload} n={self.rows} {self.dtype} {self.device}"
+
+    @property
+    def workload(self) -> Workload:
+        """The network and how it is trained."""
+        return Workload(self.network, self.optimizer, self.rows_per_step)
 
     def columns(self) -> dict[str, Any]:
         """Return the group as columns of a stored row."""
-        return {"network": str(self.network), "batch": self.rows, "dtype": self.dtype, "device": self.device}
+        return {**self.workload.columns(), "batch": self.rows, "dtype": self.dtype, "device": self.device}
+
+    def stored(self) -> tuple[str, int, str, str]:
+        """Return the group for JSON: the text of its workload, rows, dtype, device."""
+        return str(self.workload), self.rows, self.dtype, self.device
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Group:
         """Return the group that a stored row belongs to."""
-        return cls(Network.parse(row["network"]), int(row["batch"]), row["dtype"], row["device"])
+        return cls.make(row["network"], int(row["batch"]), row["dtype"], row["device"])
+
+    @classmethod
+    def make(cls, workload: Workload | Network | str, rows: int, dtype: str, device: str) -> Group:
+        """Return the group of a workload, or of the text that names it."""
+        of = Workload.parse(workload) if isinstance(workload, str) else Workload.of(workload)
+        return cls(of.network, rows, dtype, device, of.optimizer, of.rows_per_step)
 
 
 class Cell(NamedTuple):

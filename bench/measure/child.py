@@ -81,11 +81,16 @@ def start_framework(instructions: Instructions) -> None:
     """
     import numpy as np
 
-    from backends import Layer, Network, load
+    from backends import Layer, Network, find, load
+    from bench.workload import Workload
 
     first = instructions.assignments[0]
-    networks = map(Network.parse, dict.fromkeys(cell.network for cell in instructions.assignments))
+    texts = dict.fromkeys(cell.network for cell in instructions.assignments)
+    networks = [Workload.parse(text).network for text in texts]
     largest = max(networks, key=lambda network: network.parameter_count)
+    kind = find(instructions.backend)
+    if largest.activation not in kind.capabilities.activations or largest.loss not in kind.capabilities.losses:
+        largest = Network(largest.sizes)  # its rows say what the backend lacks
     backend = load(instructions.backend, largest, first.dtype, first.device)
     backend.place_params([Layer(np.zeros((o, i)), np.zeros(o)) for o, i in largest.layer_shapes])
     backend.synchronize()

@@ -13,6 +13,7 @@ import backends
 from backends.installed import is_installed
 from bench.basics.errors import UsageError
 from bench.machine import accelerators, physical_cores
+from bench.workload import Workload
 
 if TYPE_CHECKING:
     from backends.registry import Entry
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 GPU_DEVICE = Path("/dev/nvidia0")
 
 
-def named(names: Sequence[str], dtypes: Sequence[str], devices: Sequence[str]) -> tuple[str, ...]:
-    """Return backends asked for by name, each of which can be imported and has every dtype and device.
+def named(
+    names: Sequence[str], dtypes: Sequence[str], devices: Sequence[str], workloads: Sequence[Workload] = ()
+) -> tuple[str, ...]:
+    """Return backends asked for by name, each of which can be imported and has every dtype, device and workload.
+
+    A ``package.module:Class`` is asked in its own process only.
 
     Raises:
-        UsageError: no such backend, or it lacks a dtype or device; says which it has.
+        UsageError: no such backend, or it lacks a dtype, device or workload; says which it has.
         BackendUnavailable: its framework is not installed; says which command helps.
     """
     check_devices(devices)
@@ -35,7 +40,7 @@ def named(names: Sequence[str], dtypes: Sequence[str], devices: Sequence[str]) -
         if name in known:
             if reason := known[name].missing():
                 raise backends.BackendUnavailable(f"backend {name!r} is unavailable: {reason}; {known[name].remedy}")
-            if lack := _lacks(known[name], dtypes, devices):
+            if lack := _lacks(known[name], dtypes, devices) or lacking(known[name], workloads):
                 raise UsageError(
                     f"backend {name!r} {lack}; measure it in a separate run, or leave it out of --backends"
                 )
@@ -46,8 +51,10 @@ def named(names: Sequence[str], dtypes: Sequence[str], devices: Sequence[str]) -
     return tuple(names)
 
 
-def present(dtypes: Sequence[str], devices: Sequence[str]) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """Return the backends that are here and have every dtype and device, and each other one with the reason.
+def present(
+    dtypes: Sequence[str], devices: Sequence[str], workloads: Sequence[Workload] = ()
+) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
+    """Return the backends that are here and have every dtype, device and workload, and each other with the reason.
 
     Raises:
         UsageError: none has.
@@ -57,13 +64,25 @@ def present(dtypes: Sequence[str], devices: Sequence[str]) -> tuple[tuple[str, .
     for entry in backends.catalogue("best", "plugin"):
         if reason := entry.missing():
             without.append((entry.name, f"{reason}; {entry.remedy}"))
-        elif lack := _lacks(entry, dtypes, devices):
+        elif lack := _lacks(entry, dtypes, devices) or lacking(entry, workloads):
             without.append((entry.name, f"it {lack}"))
         else:
             here.append(entry.name)
     if not here:
         raise UsageError(f"no backend has {', '.join((*dtypes, *devices))}: {'; '.join(map(': '.join, without))}")
     return tuple(here), without
+
+
+def lacking(entry: Entry, workloads: Sequence[Workload]) -> str:
+    """Return what an installed backend does not have of some workloads, '' if it has all.
+
+    Every tuned one of ours has all, and every backend has the usual one, so few are imported to ask.
+    """
+    unusual = [workload for workload in workloads if not workload.is_usual]
+    if not unusual or (entry.role == "best" and entry in backends.BUILT_IN):
+        return ""
+    offered = backends.find(entry.name).capabilities
+    return next(filter(None, (workload.lacking(offered) for workload in unusual)), "")
 
 
 def check_threads(threads: Sequence[int]) -> None:

@@ -14,13 +14,13 @@ from backends.conformance import Report, check_cell
 from bench.basics.names import OK
 from bench.measure import cases
 from bench.measure.cell import Group
+from bench.measure.estimate import MOST_STEPS, epoch_steps
 from bench.measure.failures import classify, told
 from bench.measure.instructions import Instructions
 from bench.measure.timing import Effort, Work, timed_round
 from bench.problem import Problem, make
 from bench.work import flop, least_bytes
 
-MOST_STEPS = 10_000
 ROUND_NUMBERS = sorted({min(digit * tens, MOST_STEPS) for tens in (1, 10, 100, 1000, 10_000) for digit in (1, 2, 5)})
 TRAIN_CALL_S = 2e-3
 SHORT_CALL_S = 1e-3
@@ -80,29 +80,35 @@ class GroupRun:
 
     @property
     def checked_rows(self) -> int:
-        """First rows of the batch that a check of conformance takes, all of them if its time allows."""
+        """First rows that a check of conformance takes: all of the batch, or of a mini-batch, if its time allows."""
         network = self.group.network
         row_s = CHECK_UNIT_S * sum(network.sizes[1:]) + CHECK_PARAMETER_S * network.parameter_count
         check_s = self.effort.recheck_s if self.instructions.lap or self.instructions.arm else self.effort.check_s
-        return min(self.group.rows, max(16, int(check_s / row_s)))
+        return min(self._step_rows, max(16, int(check_s / row_s)))
 
     def checked_shape(self, timed: bool) -> int:
         """Return how many rows the claims on the shape take, once a run and before timing: all if time allows."""
         if timed or self.instructions.lap or self.instructions.arm:
             return 0
-        return min(self.group.rows, max(1, int(MOST_SHAPED_WORK / self.group.network.parameter_count)))
+        return min(self._step_rows, max(1, int(MOST_SHAPED_WORK / self.group.network.parameter_count)))
+
+    @property
+    def _step_rows(self) -> int:
+        return self.group.workload.step_rows(self.group.rows)
 
     def load(self) -> None:
         """Make the problem, load the backend and place the batch, whose time is kept."""
-        name, (network, rows, dtype, device) = self.instructions.backend, self.group
+        name, group = self.instructions.backend, self.group
         offered = find(name).capabilities
-        if dtype not in offered.dtypes:
-            raise BackendUnavailable(f"it has no dtype {dtype!r}, only {', '.join(offered.dtypes)}")
-        self.backend = load(name, network, dtype, device)
-        self.problem = make(network, rows, dtype)
+        if group.dtype not in offered.dtypes:
+            raise BackendUnavailable(f"it has no dtype {group.dtype!r}, only {', '.join(offered.dtypes)}")
+        if lack := group.workload.lacking(offered):
+            raise BackendUnavailable(f"it {lack}")
+        self.backend = load(name, group.network, group.dtype, group.device, group.optimizer)
+        self.problem = make(group.workload, group.rows, group.dtype)
         self.place_compile_s = self._placing_compile_s()
         begun_s = time.perf_counter()
-        self.subject = cases.Subject(self.backend, self.problem)
+        self.subject = cases.Subject(self.backend, self.problem, group.rows_per_step)
         self.place_s = time.perf_counter() - begun_s
 
     def _placing_compile_s(self) -> float:
@@ -127,13 +133,15 @@ class GroupRun:
         """Return the timed loop of a phase, which goes on from where its calls before left off."""
         key = phase, self.steps(phase)
         if key not in self._works:
-            train = phase == "train"
-            self._works[key] = cases.train(self.subject, key[1]) if train else cases.SINGLE[phase](self.subject)
+            train = cases.train_epochs if self.group.rows_per_step else cases.train
+            make = cases.SINGLE.get(phase)
+            self._works[key] = make(self.subject) if make else train(self.subject, key[1])
         return self._works[key]
 
     def long_call_s(self, phase: str) -> float:
         """Return about what a call takes if that is long, as its first calls show; else 0."""
-        call_s = min(self.first_s.get(phase, 0.0), self.step_s)
+        step_s = self.step_s * (self.steps(phase) if self.group.rows_per_step else 1)
+        call_s = min(self.first_s.get(phase, 0.0), step_s)
         return call_s if call_s > LONG_CALL_S else 0.0
 
     def steps(self, phase: str) -> int:
@@ -146,11 +154,11 @@ class GroupRun:
 
     def row(self, phase: str) -> dict[str, Any]:
         """Return the record of one phase."""
-        network, rows, dtype, _ = self.group
+        workload, rows, dtype = self.group.workload, self.group.rows, self.group.dtype
         row: dict[str, Any] = {**self.group.columns(), "phase": phase, "steps": self.steps(phase), "status": OK}
-        row |= {"flop": flop(network, rows, phase), "place_s": self.place_s}
+        row |= {"flop": flop(workload, rows, phase), "place_s": self.place_s}
         row["place_compile_s"] = self.place_compile_s
-        row["bytes_moved"] = least_bytes(network, rows, dtype, phase)
+        row["bytes_moved"] = least_bytes(workload, rows, dtype, phase)
         if self.before:
             row |= {"conformance_ratio": number(self.before.worst.ratio), "conformance_claim": self.before.worst.name}
             row |= {"conformance_claims": ratios(self.before), "conformance_rows": self.checked_rows}
@@ -256,10 +264,15 @@ def fault(report: Report, when: str) -> str:
 def _choose_steps(run: GroupRun) -> None:
     """Set the steps of a `train` call to a round number that takes a few milliseconds, and keep its first call.
 
-    It starts from the time of `step`, and goes up if the loop inside the framework proves much faster. The first
+    With mini-batches, a call is a pass over all rows. Else
+    it starts from the time of `step`, and goes up if the loop inside the framework proves much faster. The first
     call that is kept is one of the final number of steps and what the longest of the first calls took to compile.
     """
     steps = 1
+    if run.group.rows_per_step:
+        run.train_steps = epoch_steps(run.group.workload, run.group.rows)
+        run.first_s["train"] = timed_round(run.work("train"), 1).wall_s
+        return
     if run.step_s < LONG_STEP_S:
         step = run.work("step")
         step(1)

@@ -48,8 +48,7 @@ class History:
     def _learn_process(self, order: int, record: Mapping[str, Any]) -> None:
         self.ended[order] = record["status"]
         if group := record.get("group"):
-            cell = {"network": group[0], "batch": group[1], "dtype": group[2], "device": group[3]}
-            self.lost.setdefault(record["backend"], {})[Group.of(cell)] = record["status"]
+            self.lost.setdefault(record["backend"], {})[Group.make(*group)] = record["status"]
         arm = _arm(record)
         spent_s = sum(self.spent_s.get(arm, {}).get(cell, 0.0) for cell in self.kept.get(order, ()))
         if record["status"] == OK:

@@ -16,7 +16,7 @@ class Assignment:
     """One cell for one process to measure.
 
     Attributes:
-        network: the layer sizes, as text.
+        network: the workload, as text.
         rows: of the batch.
         dtype: of the arrays.
         device: that computes.

@@ -16,6 +16,7 @@ from bench.measure.estimate import step_s
 from bench.measure.pace import Pace
 from bench.measure.plan import Plan, asked_groups
 from bench.results import Run
+from bench.workload import Workload
 
 if TYPE_CHECKING:
     from bench.measure.campaign import Progress
@@ -30,7 +31,7 @@ SHORT_STEP_S = 5e-3
 
 
 def measure_case(
-    network: Network,
+    workload: Workload | Network,
     rows: int,
     dtype: str = "float32",
     device: str = "cpu",
@@ -47,12 +48,12 @@ def measure_case(
     Raises:
         UsageError: the device or the threads are not here, the batch does not fit in memory or not in the time.
     """
-    fitted = plan_of_case(network, rows, dtype, device, threads, campaign.earlier_pace(root), phases)
+    fitted = plan_of_case(workload, rows, dtype, device, threads, campaign.earlier_pace(root), phases)
     return campaign.measure(fitted, CASE, command=command, root=root, report=report)
 
 
 def plan_of_case(
-    network: Network,
+    workload: Workload | Network,
     rows: int,
     dtype: str,
     device: str,
@@ -61,25 +62,26 @@ def plan_of_case(
     phases: Sequence[str] = PHASES,
 ) -> Plan:
     """Return the plan that fits into `BUDGET_S`; arguments and errors as for `measure_case`."""
-    names, _ = contenders.present([dtype], [device])
+    of = Workload.of(workload)
+    names, _ = contenders.present([dtype], [device], [of])
     if threads:
         contenders.check_threads([threads])
-    groups = asked_groups([network], [rows], [dtype], [device], len(names))
-    counts = (threads,) if threads else _threads(network, rows, device)
+    groups = asked_groups([of], [rows], [dtype], [device], len(names))
+    counts = (threads,) if threads else _threads(of, rows, device)
     asked = Plan(groups, tuple(phases), names, threads=counts, own_cache=False)
     fitted = budget.fit(replace(asked, timeout_s=BUDGET_S), BUDGET_S, pace)
     if budget.estimate_s(fitted, pace) > BUDGET_S:
         fitted = budget.fit(fitted, BUDGET_S, pace, processes=1)
     if (needed_s := budget.estimate_s(fitted, pace)) > MOST_ESTIMATE_S:
         raise UsageError(
-            f"timing {network} with {rows:,} rows once on {len(names)} backends should take {needed_s:.0f} s, while "
-            f"this takes {BUDGET_S:.0f} s; in longer: python -m bench run --networks {network} --batches {rows}"
+            f"timing {of} with {rows:,} rows once on {len(names)} backends should take {needed_s:.0f} s, while "
+            f"this takes {BUDGET_S:.0f} s; in longer: python -m bench run --networks {of} --batches {rows}"
         )
     return fitted
 
 
-def _threads(network: Network, rows: int, device: str) -> tuple[int, ...]:
+def _threads(workload: Workload, rows: int, device: str) -> tuple[int, ...]:
     """Return the numbers of threads to try."""
     every = default_threads()
-    short = device == "cpu" and step_s(network, rows) < SHORT_STEP_S
+    short = device == "cpu" and step_s(workload, rows) < SHORT_STEP_S
     return tuple(sorted({1, every})) if short else (every,)

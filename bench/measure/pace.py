@@ -50,7 +50,7 @@ class Pace:
     def cell_s(self, backend: str, cell: Cell, timed_s: float, least_rounds: int, cold: bool) -> float:
         """Return the seconds that one cell should take one process, of which ``timed_s`` go into its rounds."""
         group = cell.group
-        call_s = self.call_s.get((backend, cell)) or phase_s(group.network, group.rows, cell.phase, group.dtype)
+        call_s = self.call_s.get((backend, cell)) or phase_s(group.workload, group.rows, cell.phase, group.dtype)
         state = "cold" if cold else "warm"
         extra_s = self.extra_s.get(state, {}).get((backend, cell))
         if extra_s is None:

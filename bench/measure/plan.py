@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from backends import Network
@@ -22,6 +22,7 @@ from bench.measure.estimate import step_s
 from bench.measure.timing import Effort
 from bench.memory import check_room, room_bytes, shortage
 from bench.work import flop
+from bench.workload import Workload
 
 NETWORKS = tuple(map(Network.parse, ("3-2-1", "8-32-1", "64-64-64-1", "784-512-10")))
 """By default: the tutorial's, a small one, a deep one, a wide one; also what predictions for other networks rest on."""
@@ -97,27 +98,22 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan for JSON."""
-        return asdict(self) | {name: _written(getattr(self, name)) for name in ("groups", "thread_search")}
+        written = {name: [group.stored() for group in getattr(self, name)] for name in ("groups", "thread_search")}
+        return asdict(replace(self, groups=(), thread_search=())) | written
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Plan:
         """Return the plan that `to_dict` stored."""
         fields = {"processes" if key == "blocks" else key: value for key, value in stored.items()}  # of schema 1
         fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-        fields |= {name: _read(stored.get(name, ())) for name in ("groups", "thread_search")}
-        return cls(**{**fields, "effort": Effort(**stored["effort"])})
-
-
-def _written(groups: Sequence[Group]) -> list[list[Any]]:
-    return [[str(group.network), *group[1:]] for group in groups]
-
-
-def _read(groups: Sequence[Sequence[Any]]) -> tuple[Group, ...]:
-    return tuple(Group(Network.parse(network), *rest) for network, *rest in groups)
+        groups = {
+            name: tuple(Group.make(*group) for group in stored.get(name, ())) for name in ("groups", "thread_search")
+        }
+        return cls(**{**fields, **groups, "effort": Effort(**stored["effort"])})
 
 
 def default_groups(
-    networks: Sequence[Network],
+    workloads: Sequence[Workload | Network],
     rows: Sequence[int],
     dtypes: Sequence[str],
     devices: Sequence[str],
@@ -128,7 +124,7 @@ def default_groups(
     """Return the groups of those rows that memory and time allow, and a line for each that they do not.
 
     Args:
-        networks: of the grid.
+        workloads: of the grid: networks, and how they are trained.
         rows: of the batches, in increasing order.
         dtypes: of the grid.
         devices: of the grid.
@@ -141,21 +137,23 @@ def default_groups(
     """
     rooms = {device: room_bytes(device) if room is None else room for device in devices}
     groups, left_out = [], []
-    for device, dtype, network, count in itertools.product(devices, dtypes, networks, rows):
-        if lack := shortage(network, count, dtype, device, arms, rooms[device]):
-            left_out.append(f"{network} n={count}: {lack}")
-        elif step_s(network, count, dtype) > longest_s:
-            left_out.append(f"{network} n={count}: a step is likely to take over {longest_s:g} s")
+    for device, dtype, workload, count in itertools.product(devices, dtypes, map(Workload.of, workloads), rows):
+        if lack := shortage(workload, count, dtype, device, arms, rooms[device]):
+            left_out.append(f"{workload} n={count}: {lack}")
+        elif step_s(workload, count, dtype) > longest_s:
+            left_out.append(f"{workload} n={count}: a step is likely to take over {longest_s:g} s")
+        elif count < (workload.rows_per_step or 1):
+            left_out.append(f"{workload} n={count}: fewer rows than a step takes")
         else:
-            groups.append(Group(network, count, dtype, device))
+            groups.append(Group.make(workload, count, dtype, device))
     if not groups:
-        check_room(networks[0], rows[0], dtypes[0], devices[0], arms, rooms[devices[0]])
+        check_room(workloads[0], rows[0], dtypes[0], devices[0], arms, rooms[devices[0]])
         raise UsageError(f"nothing to measure: {left_out[0]}; ask for rows with --batches")
     return ordered(groups), tuple(left_out)
 
 
 def asked_groups(
-    networks: Sequence[Network],
+    workloads: Sequence[Workload | Network],
     rows: Sequence[int],
     dtypes: Sequence[str],
     devices: Sequence[str],
@@ -165,19 +163,25 @@ def asked_groups(
     """Return every combination of what was asked for; arguments as for `default_groups`.
 
     Raises:
-        UsageError: a batch that would not fit in memory, with the need, the room and what would fit.
+        UsageError: a batch that would not fit in memory, with the need, the room and what would fit; or one of fewer
+            rows than a step takes.
     """
     rooms = {device: room_bytes(device) if room is None else room for device in devices}
     groups = []
-    for device, dtype, network, count in itertools.product(devices, dtypes, networks, rows):
-        check_room(network, count, dtype, device, arms, rooms[device])
-        groups.append(Group(network, count, dtype, device))
+    for device, dtype, workload, count in itertools.product(devices, dtypes, map(Workload.of, workloads), rows):
+        if count < (workload.rows_per_step or 1):
+            raise UsageError(
+                f"--rows-per-step {workload.rows_per_step} is more than the {count} rows of the batch; take {count} or "
+                "fewer, or more rows"
+            )
+        check_room(workload, count, dtype, device, arms, rooms[device])
+        groups.append(Group.make(workload, count, dtype, device))
     return ordered(groups)
 
 
 def ordered(groups: Sequence[Group]) -> tuple[Group, ...]:
     """Return groups by the work of a step, least first."""
-    return tuple(sorted(dict.fromkeys(groups), key=lambda group: flop(group.network, group.rows)))
+    return tuple(sorted(dict.fromkeys(groups), key=lambda group: flop(group.workload, group.rows)))
 
 
 def checked_phases(phases: Sequence[str]) -> tuple[str, ...]:

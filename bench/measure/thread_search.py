@@ -35,9 +35,9 @@ def anchors(groups: Sequence[Group]) -> tuple[Group, ...]:
     middle = math.log(LEAST_STEP_S * MOST_STEP_S) / 2
     nearest: dict[tuple[object, str], Group] = {}
     for group in sorted(groups, key=lambda group: abs(math.log(_step_s(group)) - middle)):
-        nearest.setdefault((group.network, group.dtype), group)
+        nearest.setdefault((group.workload, group.dtype), group)
     return tuple(group for group in groups if group in nearest.values())
 
 
 def _step_s(group: Group) -> float:
-    return step_s(group.network, group.rows, group.dtype)
+    return step_s(group.workload, group.rows, group.dtype)

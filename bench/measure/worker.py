@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from backends import Network
 from bench.machine import fingerprint, start_on
 from bench.measure import receipt
 from bench.measure.cell import Cell, Group
@@ -98,8 +97,7 @@ class WorkerPlugin:
     def __init__(self, instructions: Instructions, channel: Channel, import_s: float) -> None:
         self.instructions = instructions
         self._assigned = {
-            Cell(Group(Network.parse(it.network), it.rows, it.dtype, it.device), it.phase): it
-            for it in instructions.assignments
+            Cell(Group.make(it.network, it.rows, it.dtype, it.device), it.phase): it for it in instructions.assignments
         }
         self._channel = channel
         self._import_s = import_s

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from backends import Network
 from bench.advice import costs, crossover, decision
 from bench.advice.costs import CompileTimes, Cost
 from bench.advice.crossover import Change
@@ -24,6 +23,7 @@ from bench.basics.formats import counted, format_count, format_seconds, interval
 from bench.basics.names import MARGIN
 from bench.results import timed
 from bench.terminal.palette import look_of
+from bench.workload import Workload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +117,7 @@ class Card:
     def about(self) -> str:
         """Size of the network in words."""
         try:
-            network = Network.parse(self.network)
+            network = Workload.parse(self.network).network
         except ValueError:
             return self.dtype
         hidden = len(network.sizes) - 2

@@ -116,9 +116,9 @@ def limits(cells: pd.DataFrame, ceilings: Mapping[str, Ceilings]) -> pd.DataFram
     """
     import pandas as pd
 
-    from backends import Network
     from bench.basics.errors import UsageError
     from bench.limits.ceilings import limit_s
+    from bench.workload import Workload
 
     rows: list[dict[str, Any]] = []
     for known in cells[[*CASE, "machine"]].drop_duplicates().to_dict("records"):
@@ -127,7 +127,7 @@ def limits(cells: pd.DataFrame, ceilings: Mapping[str, Ceilings]) -> pd.DataFram
             continue
         case = (known["batch"], known["dtype"], known["phase"])
         try:
-            limit = limit_s(Network.parse(known["network"]), *case, machine, known["threads"], known["device"])
+            limit = limit_s(Workload.parse(known["network"]), *case, machine, known["threads"], known["device"])
         except (UsageError, ValueError):
             continue
         rows.append({**known, "limit_s": limit.seconds, "binds": limit.binds})

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.basics.errors import UsageError
 from bench.basics.names import CASE, CERTIFICATE, COMPARISON, LIMITS, OK, VALIDATION
 from bench.results.journal import Fault, read
+from bench.workload import Workload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,11 @@ COLUMNS = (
     Column("order", "int64", "", "position of the process in the campaign, from 0"),
     Column("backend", "str", "", "name as asked for"),
     Column("arm", "str", "", "'A/A' for the second copy of one backend, else ''"),
-    Column("network", "str", "", "layer sizes, as 3-2-1"),
+    Column("network", "str", "", "layer sizes, as 3-2-1, and behind them what of the next four is not the default"),
+    Column("activation", "str", "", "of the hidden layers: tanh, relu, sigmoid or identity"),
+    Column("loss", "str", "", "mse or cross-entropy"),
+    Column("optimizer", "str", "", "descent, momentum or adam, with the parameters that are not the default"),
+    Column("rows_per_step", "int64", "rows", "rows of a mini-batch; 0 if each step takes the whole batch"),
     Column("batch", "int64", "rows", "rows of one batch"),
     Column("dtype", "str", "", "float32 or float64"),
     Column("device", "str", "", "cpu or cuda"),
@@ -106,7 +111,10 @@ OF_A_CELL: dict[str, type] = {
 }  # fmt: skip
 TIMES = ("median_s", "lower_quartile_s", "minimum_s")
 OF_THE_RUN, OF_A_FAILURE = ("run", "machine", "created"), ("reason",)
-ALWAYS = tuple(column.name for column in COLUMNS if column.name not in (*OF_THE_RUN, *OF_A_FAILURE))
+OF_THE_WORKLOAD = ("activation", "loss", "optimizer", "rows_per_step")
+"""Read from the network if a row lacks them, as those of earlier versions do."""
+
+ALWAYS = tuple(column.name for column in COLUMNS if column.name not in (*OF_THE_RUN, *OF_A_FAILURE, *OF_THE_WORKLOAD))
 """What a stored row with a time always has."""
 
 
@@ -251,7 +259,10 @@ def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
         kept = list(cells(run, faults))
         if unknown := undeclared(dict.fromkeys(name for row in kept for name in row)):
             logger.warning("run %s has columns that this version does not know: %s", run.id, ", ".join(unknown))
-        rows += [{**row, "run": run.id, "machine": run.machine, "created": run.created} for row in kept]
+        rows += [
+            {**_workload(row["network"]), **row, "run": run.id, "machine": run.machine, "created": run.created}
+            for row in kept
+        ]
     for fault in faults:
         logger.warning("passed over %s", fault)
     frame = table(rows)
@@ -291,6 +302,11 @@ def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, 
         yield number, record
 
 
+def _workload(network: str) -> dict[str, Any]:
+    """Return the columns of the workload that a network's text names."""
+    return Workload.parse(network).columns()
+
+
 def _fault(record: Mapping[str, Any]) -> str:
     """Return what makes a record no row of ours, '' if nothing does."""
     kind = record.get("record")
@@ -302,8 +318,12 @@ def _fault(record: Mapping[str, Any]) -> str:
             return f"{name} is {record.get(name)!r}, expected {type_.__name__}"
     if kind == "process":
         return ""
-    if record["batch"] < 1 or not re.fullmatch(r"\d+(-\d+){2,}(/[a-z-]+)*", record["network"]):
+    if record["batch"] < 1 or not re.fullmatch(r"\d+(-\d+){2,}(/[a-z0-9_=.+-]+)*", record["network"]):
         return f"no shape: network {record['network']!r}, batch {record['batch']}"
+    try:
+        Workload.parse(record["network"])
+    except ValueError as error:
+        return str(error)
     for name in TIMES if record["status"] == OK else ():
         value = record.get(name, 1.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:

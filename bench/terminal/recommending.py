@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from backends import Network
 from bench.advice.crossover import Change
 from bench.advice.time_model import CARRIED
 from bench.basics.formats import TIME_UNITS, counted, format_count, format_number, format_seconds, interval_s
@@ -59,9 +60,18 @@ def headline(advice: Recommendation) -> str:
     where = f"{advice.dtype}, {advice.device}, threads {advice.threads}"
     lines = [textwrap.fill(said, WIDTH), textwrap.fill(f"{_job(advice)}, {where}", WIDTH)]
     if len(advice.searched_threads) > 1:
-        network = f"Network({tuple(map(int, advice.network.split('-')))})" if "-" in advice.network else "network"
-        lines.append(f"Set it: backends.load({advice.backend!r}, {network}, threads={advice.threads})")
+        lines.append(textwrap.fill(f"Set it: {_load(advice)}", WIDTH, subsequent_indent="  "))
     return "\n".join(lines)
+
+
+def _load(advice: Recommendation) -> str:
+    """Return the call that loads the answer."""
+    network = Network.parse(advice.network)
+    words = [f"Network({network.sizes}"]
+    words += [f"activation={network.activation!r}"] if network.activation != "tanh" else []
+    words += [f"loss={network.loss!r}"] if network.loss != "mse" else []
+    optimizer = "" if advice.optimizer == "descent" else f", optimizer=parse_optimizer({advice.optimizer!r})"
+    return f"backends.load({advice.backend!r}, {', '.join(words)}){optimizer}, threads={advice.threads})"
 
 
 def chosen_conditions(advice: Recommendation) -> Iterator[str]:
@@ -78,7 +88,9 @@ def _job(advice: Recommendation) -> str:
     if advice.phase == "forward":
         return f"{advice.network}, {rows}, {_passes(advice.steps)} with fresh inputs"
     fresh = " with a new batch each" if advice.fresh else ""
-    return f"{advice.network}, {rows}, {_steps(advice.steps)}{fresh}"
+    how = "" if advice.optimizer == "descent" else f", {advice.optimizer}"
+    some = f" of {counted(advice.rows_per_step, 'row')}" if advice.rows_per_step else ""
+    return f"{advice.network}{how}, {rows}, {_steps(advice.steps)}{some}{fresh}"
 
 
 def ledger_table(advice: Recommendation) -> Table:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends import Network
+from backends import Adam, Network
 from bench.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
+from bench.workload import Workload
 
 CASES = [("3-2-1", 1000), ("32-64-1", 512), ("64-64-64-1", 256), ("784-512-10", 128), ("7-5-4-3", 17)]
 
@@ -122,3 +123,21 @@ def test_unknown_phase_is_refused() -> None:
     """A phase that is none of the six raises an error that lists them."""
     with pytest.raises(ValueError, match="no phase 'warm'; one of place, forward"):
         flop(Network((3, 2, 1)), 3, "warm")
+
+
+def test_work_of_a_workload_counts_activation_loss_optimiser_and_mini_batches() -> None:
+    """Relu takes no tanh, Adam moves its moments, cross-entropy has more to do, and a step has the rows of its part."""
+    usual, rows = Network((5, 4, 3)), 60
+    relu, adam = Network((5, 4, 3), "relu"), Workload(usual, Adam())
+    assert tanh_count(relu, rows) == 0
+    assert tanh_count(Network((5, 4, 3), "sigmoid"), rows) == tanh_count(usual, rows) == 4 * rows
+    assert flop(relu, rows) == flop(usual, rows) - 4 * rows * (3 - 1 - 1)
+    assert flop(Network((5, 4, 3), loss="cross-entropy"), rows) == flop(usual, rows) + 4 * rows * 3
+    assert flop(adam, rows) == flop(usual, rows) + 11 * usual.parameter_count
+    assert flop(adam, rows, "forward") == flop(usual, rows, "forward")
+    assert least_bytes(adam, rows) == least_bytes(usual, rows) + 4 * usual.parameter_count * 4
+    few = Workload(usual, rows_per_step=7)
+    for phase in ("forward", "backward", "update", "step", "train"):
+        assert flop(few, rows, phase) == flop(usual, 7, phase)
+        assert least_bytes(few, rows, "float32", phase) == least_bytes(usual, 7, "float32", phase)
+    assert least_bytes(few, rows, "float32", "place") == least_bytes(usual, rows, "float32", "place")

@@ -27,7 +27,7 @@ def load(rows, monkeypatch):
     """Return a group of the slow backend, loaded."""
     SlowFirstPlace.placed_rows.clear()
     monkeypatch.setattr("bench.measure.group.find", lambda _: SlowFirstPlace)
-    monkeypatch.setattr("bench.measure.group.load", lambda _, network, dtype, device: SlowFirstPlace(network, dtype))
+    monkeypatch.setattr("bench.measure.group.load", lambda _, network, dtype, *__: SlowFirstPlace(network, dtype))
     group = GroupRun(
         Instructions(0, 0, "slow", "", 1, (), {}, (0,), frozenset(), {}, "m", "c", False, "", ""),
         Group(Network((1, 1, 1)), rows, "float64", "cpu"),
