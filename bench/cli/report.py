@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING
 from bench.cli import flags
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.report.vega import Vega
     from bench.results import Run
+
+MOST_EARLIER = 12
+"""Stored runs that the chart over time looks back on: each takes a part of a second."""
 
 NEEDED = ("altair", "jinja2", "vl_convert")
 
@@ -69,7 +74,8 @@ def _write_report(args: argparse.Namespace, chosen: list[Run], vega: Vega) -> in
     }
     commands = {stored.id: command_of(stored.manifest.get("command")) for stored in chosen}
     labels = {stored.id: stored.label for stored in chosen}
-    document = page(bench.results.load(*chosen), limits, commands, labels)
+    frame = bench.results.load(*chosen)
+    document = page(frame, limits, commands, labels, _levels(chosen, args.results))
     text = html.rendered(document, vega.result())
     write_text(args.out, text)
     written = figures.write(document, args.figures) if args.figures else []
@@ -81,6 +87,20 @@ def _write_report(args: argparse.Namespace, chosen: list[Run], vega: Vega) -> in
     if args.open:
         webbrowser.open(args.out.resolve().as_uri())
     return 0
+
+
+def _levels(chosen: list[Run], root: Path | None) -> pd.DataFrame | None:
+    """Return the levels of the cells in the chosen runs and those before them on the same machines, if any."""
+    import bench.results
+    from bench.verdicts import history
+
+    machines, newest = {run.machine for run in chosen}, max(run.created for run in chosen)
+    stored = [run for run in bench.results.runs(root) if run.machine in machines and run.created <= newest]
+    runs = {run.id: run for run in [*stored[-MOST_EARLIER:], *chosen]}
+    if len(runs) < 2:
+        return None
+    frame = bench.results.load(*runs.values(), root=root)
+    return history.levels(frame) if (frame["status"] == "ok").any() else None
 
 
 def command_of(stored: object) -> str:

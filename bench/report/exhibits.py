@@ -7,6 +7,7 @@ Tests: `tests/bench/report/test_html.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -362,9 +363,10 @@ def trust(theme: Theme, rows: dict[str, pd.DataFrame], conformance_lead: str, re
     )
 
 
-def runs(rows: dict[str, pd.DataFrame]) -> Part:
-    """What was measured where, and what differs."""
+def runs(rows: dict[str, pd.DataFrame], over_time: Sequence[Exhibit] = ()) -> Part:
+    """What was measured where, what changed ``over_time``, and what differs."""
     exhibits = [
+        *over_time,
         Exhibit(
             id="run-list",
             title="Runs",
@@ -378,7 +380,7 @@ def runs(rows: dict[str, pd.DataFrame]) -> Part:
                 Column("processes", "processes", "count"),
                 Column("command", "command"),
             ),
-        )
+        ),
     ]
     if len(rows["unlike"]):
         differing = Exhibit(
@@ -398,6 +400,6 @@ def runs(rows: dict[str, pd.DataFrame]) -> Part:
     return Part(
         id="runs",
         title="Runs",
-        lead="Runs stand side by side and are never blended.",
+        lead="Runs are shown side by side and are never blended.",
         exhibits=tuple(exhibits),
     )

@@ -14,7 +14,7 @@ from bench.basics.errors import UsageError
 from bench.basics.formats import format_percent
 from bench.basics.names import FASTER, MARGIN, SLOWER
 from bench.limits.peers import short_name
-from bench.report import answers, exhibits, rows
+from bench.report import answers, exhibits, over_time, rows
 from bench.report.answers import CHANGE, LINE, Card, Outlook
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
@@ -34,6 +34,7 @@ def page(
     ceilings: Mapping[str, Ceilings],
     commands: Mapping[str, str],
     labels: Mapping[str, str] | None = None,
+    levels: pd.DataFrame | None = None,
 ) -> Page:
     """Return the page of some runs.
 
@@ -42,6 +43,7 @@ def page(
         ceilings: measured limits, by machine.
         commands: what measured each run, by run.
         labels: what the author calls each run, by run.
+        levels: of `bench.verdicts.history.levels`: these and earlier runs of the same machines.
 
     Raises:
         UsageError: nothing was timed.
@@ -55,12 +57,13 @@ def page(
     tables = tables_of(frame, slim, outlooks, ceilings)
     tables["runs"] = run_rows(frame, commands)
     theme = Theme(tuple(in_order(frame["backend"].drop_duplicates())))
+    earlier = over_time.rows(levels, slim) if levels is not None and len(levels) else None
     with unchecked():
         parts = (
             exhibits.speed(theme, tables),
             exhibits.cost(theme, tables),
             exhibits.trust(theme, tables, proof(rows.without_claims(frame)), chance(tables["repeats"])),
-            exhibits.runs(tables),
+            exhibits.runs(tables, [over_time.exhibit(theme, earlier)] if earlier and len(earlier["main"]) else []),
         )
     return Page(
         runs=run_lines(frame, labels or {}),

@@ -51,10 +51,13 @@ class Step(NamedTuple):
 
 
 def levels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the estimate of each cell in each run: `CELL`, ``run``, ``created``, ``commit``, ``seconds``, ``log_s``.
+    """Return the estimate of each cell in each run, the oldest first.
 
     Args:
         frame: rows of several runs, as `bench.results.load` gives them.
+
+    Returns:
+        `CELL`, ``run``, ``machine``, ``created``, ``commit``, ``seconds``, ``low_s``, ``high_s`` (95 %), ``log_s``.
     """
     import pandas as pd
 
@@ -62,8 +65,9 @@ def levels(frame: pd.DataFrame) -> pd.DataFrame:
     for run, rows in frame.groupby("run", sort=False):
         estimates = statistics.cell_estimates(rows)
         commit = next((text for text in rows.get("receipt_commit", ()) if isinstance(text, str) and text), "")
-        facts = {"run": run, "created": rows["created"].iloc[0], "commit": commit}
-        tables.append(estimates.loc[estimates["arm"] == "", [*CELL, "seconds", "log_s"]].assign(**facts))
+        facts = {name: rows[name].iloc[0] for name in ("machine", "created")} | {"run": run, "commit": commit}
+        kept = [*CELL, "seconds", "low_s", "high_s", "log_s"]
+        tables.append(estimates.loc[estimates["arm"] == "", kept].assign(**facts))
     return pd.concat(tables, ignore_index=True).sort_values("created", kind="stable")
 
 

@@ -250,3 +250,21 @@ def _receipt(run: str, process: int) -> dict[str, Any]:
         "receipt_cpu_model": "Made-up CPU",
         "receipt_cpu_features": "avx512f avx2",
     }
+
+
+def over_time(backend: str = "numba", at: int = 3, factor: float = 1.5, count: int = 6) -> pd.DataFrame:
+    """Return the rows of some runs, a day apart; from run ``at`` on a backend takes ``factor`` times as long."""
+    frames = []
+    for number in range(count):
+        rows = frame(networks=("3-2-1",), batches=(256,), phases=("step",), run=f"run-{number}", seed=number)
+        slow = (rows["backend"] == backend) & (number >= at)
+        for name in ("median_s", "lower_quartile_s", "minimum_s"):
+            rows.loc[slow, name] *= factor
+        for name in ("round_s", "turn_s"):
+            rows[name] = [
+                [factor * s for s in seconds] if is_slow else seconds
+                for seconds, is_slow in zip(rows[name], slow, strict=True)
+            ]
+        created = rows["created"] + np.timedelta64(number, "D")
+        frames.append(rows.assign(created=created, receipt_commit=f"commit{number}", conformance_claims=""))
+    return pd.concat(frames, ignore_index=True)

@@ -6,9 +6,13 @@ import io
 import numpy as np
 import pytest
 
+from bench.report import html, page, vega
 from bench.report import rows as tables
 from bench.report.page import without_receipts
+from bench.verdicts import history
+from tests.bench import synthetic
 from tests.bench.report import made_up
+from tests.browser.conftest import tab
 
 pytestmark = pytest.mark.browser
 
@@ -235,3 +239,21 @@ def test_copied_address_shows_the_same(opened, report_file):
     opened.tab.goto(address.replace("phase=step", "phase=<b>"))
     opened.tab.wait_for_selector("body[data-state=ready]")
     assert opened.tab.evaluate("[report.chosen.network, report.chosen.phase]") == ["32-64-1", "step"]
+
+
+def test_time_over_runs_shows_every_run_and_its_step(chromium, tmp_path):
+    """The picture over time has a point for each stored run of the cell, and the planted step with its label."""
+    frame = synthetic.over_time()
+    made = page.page(frame[frame["run"] == "run-5"], {}, {}, levels=history.levels(frame))
+    path = tmp_path / "report.html"
+    path.write_text(html.rendered(made, vega.scripts()), encoding="utf-8")
+    for opened in tab(chromium, path, {}):
+        rows = opened.rows("over-time")
+        assert rows[rows["backend"] == "numba"]["measured"].tolist() == [f"run-{number}" for number in range(6)]
+        points = [label for label in opened.labels("over-time") if "numba" in label]
+        assert len(points) == 6
+        assert sum("step: 1.5" in label for label in points) == 1
+        texts = opened.tab.locator("#over-time svg text").all_text_contents()
+        assert [text for text in texts if text.endswith("\u00d7") and text.startswith("1.5")]
+        assert opened.tab.evaluate(CUT_OFF) == []
+        assert opened.messages == []

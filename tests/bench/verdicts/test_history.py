@@ -44,22 +44,7 @@ def test_too_few_runs_have_no_step(count):
 
 def test_stored_runs_give_the_step_of_the_slower_backend_alone():
     """Of six runs, the last three with numba at 1.5 times its time: numba's cells step at the fourth, no other does."""
-    frames = []
-    for number in range(6):
-        rows = synthetic.frame(networks=("3-2-1",), batches=(256,), phases=("step",), run=f"run-{number}", seed=number)
-        if number >= 3:
-            slow = rows["backend"] == "numba"
-            for name in ("median_s", "lower_quartile_s", "minimum_s"):
-                rows.loc[slow, name] *= 1.5
-            for name in ("round_s", "turn_s"):
-                rows[name] = [
-                    [1.5 * s for s in ss] if is_slow else ss for ss, is_slow in zip(rows[name], slow, strict=True)
-                ]
-        frames.append(
-            rows.assign(created=rows["created"] + np.timedelta64(number, "D"), receipt_commit=f"commit{number}")
-        )
-    import pandas as pd
-
-    steps = list(history.steps(history.levels(pd.concat(frames, ignore_index=True))))
+    steps = list(history.steps(history.levels(synthetic.over_time())))
     assert [(step.cell[-1], step.run, step.commit) for step in steps] == [("numba", "run-3", "commit3")]
+    assert steps[0].commit_before == "commit2"
     assert steps[0].ratio == pytest.approx(1.5, rel=0.1)
