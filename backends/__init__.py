@@ -27,6 +27,7 @@ from backends.base import (
 )
 from backends.ranks import join
 from backends.registry import BUILT_IN, Entry, available, catalogue, find, load
+from backends.shares import Shares
 
 __all__ = [
     "ACTIVATIONS",
@@ -46,6 +47,7 @@ __all__ = [
     "Network",
     "Optimizer",
     "Params",
+    "Shares",
     "State",
     "TrainingDiverged",
     "available",

@@ -40,6 +40,7 @@ class Capabilities:
         optimizers: names out of `OPTIMIZERS`.
         minibatches: whether it has ``rows_per_step`` in `train`, `split` and `reorder`.
         threads: whether the number of threads can be chosen when a backend is loaded.
+        shares: whether `place_batch` takes ``of``; `backends.Shares` does without.
     """
 
     dtypes: tuple[str, ...] = DTYPES
@@ -52,6 +53,7 @@ class Capabilities:
     optimizers: tuple[str, ...] = ("descent",)
     minibatches: bool = False
     threads: bool = False
+    shares: bool = False
 
     def require(
         self,
@@ -145,6 +147,10 @@ class Backend(ABC):
 
         Targets of cross-entropy are class probabilities, or class numbers: integers ``[n]`` or ``[n, 1]``.
 
+        With ``shares`` in its capabilities it takes ``of: int | None = None`` too, the rows of the batch that these are
+        a share of, by default these: loss and gradients are then their part of those of the batch, divided by its
+        number of rows from the start, so that the parts of all shares add up. A share may have no rows.
+
         Raises:
             ValueError: no rows, shapes that do not fit the network, or targets that do not fit its loss.
             TypeError: values that are not real numbers.
@@ -185,10 +191,38 @@ class Backend(ABC):
             raise NotImplementedError(f"backend {self.name!r} offers {self.optimizer.name!r} without fetch_state")
         return State(0, {})
 
+    def message(self, params: Any, batch: Any) -> Array:
+        """Return gradients and loss of a batch or a share as one new host vector ``[gradients..., loss]``.
+
+        Messages of the shares of a batch add up to that of the batch. The order of the gradients is the backend's own.
+        """
+        loss, gradients = self.backward(params, batch, self.forward(params, batch))
+        flat = [array.ravel() for layer in self.fetch(gradients) for array in layer]
+        return np.concatenate([*flat, [float(loss)]], dtype=self.dtype)
+
+    def from_message(self, message: Array) -> tuple[Any, Any]:
+        """Return the loss, and the gradients for `update`, of a message, whose memory they may share.
+
+        By default params are placed, since gradients have their form. A backend whose params hold an optimiser's state
+        as well, and its gradients do not, writes this method.
+        """
+        return message[-1], self.place_params(host.layers_of(message, self.network))
+
+    def gradients(self, params: Any, batch: Any) -> tuple[Any, Any]:
+        """Return loss and gradients of a batch or a share, as `backward` does, without a tape."""
+        return self.from_message(self.message(params, batch))
+
+    def cut(self, batch: Any, start: int, stop: int, of: int | None = None) -> Any:
+        """Return rows ``start`` to ``stop`` as a share of a batch of ``of`` rows, by default as a batch.
+
+        It may share the memory of ``batch``. Mini-batches of shares need it.
+        """
+        raise NotImplementedError(f"backend {self.name!r} offers shares and mini-batches without cut")
+
     def split(self, batch: Any, rows_per_step: int) -> Sequence[Any]:
         """Return the batch as consecutive batches of ``rows_per_step`` rows; the last may be shorter.
 
-        They may share its memory. `checked_rows` raises the errors.
+        They may share its memory. `checked_rows` raises the errors. Those of a share are batches by themselves.
 
         Raises:
             ValueError: ``rows_per_step`` is below one or more than the rows; or no mini-batches here.
@@ -264,17 +298,20 @@ class Backend(ABC):
         """
         return host.host_state(state, self.optimizer, self.network, self.dtype)
 
-    def host_batch(self, inputs: ArrayLike, targets: ArrayLike) -> tuple[Array, Array]:
+    def host_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> tuple[Array, Array]:
         """Return row-major ``inputs`` and ``targets`` ``[n, outputs]`` in this backend's dtype.
+
+        With ``of``, the rows of the batch that these are a share of, there may be no rows.
 
         Views of the caller's memory if it fits already, so copy before keeping and never write. Class numbers come
         as probabilities, and probabilities divided by their sum.
 
         Raises:
-            ValueError: no rows, shapes that do not fit the network, or targets that do not fit its loss.
+            ValueError: no rows, shapes that do not fit the network, targets that do not fit its loss, or ``of`` below
+                the number of rows.
             TypeError: values that are not real numbers.
         """
-        return host.host_batch(inputs, targets, self.network, self.dtype)
+        return host.host_batch(inputs, targets, self.network, self.dtype, of)
 
     def checked_steps(self, steps: int) -> int:
         """Return ``steps``, or raise `ValueError` if it is negative."""

@@ -49,6 +49,16 @@ def host_params(params: Sequence[Layer], network: Network, dtype: str, what: str
     )
 
 
+def layers_of(vector: Array, network: Network) -> Params:
+    """Return views of a vector that holds, layer by layer, weights ``[out, in]`` and then biases."""
+    layers, at = [], 0
+    for o, i in network.layer_shapes:
+        split = at + o * i
+        layers.append(Layer(vector[at:split].reshape(o, i), vector[split : split + o]))
+        at = split + o
+    return tuple(layers)
+
+
 def host_state(state: State | None, optimizer: Optimizer, network: Network, dtype: str) -> State:
     """Return a fresh copy of an optimiser's state, or the state it starts from.
 
@@ -69,20 +79,34 @@ def host_state(state: State | None, optimizer: Optimizer, network: Network, dtyp
     return State(int(state.updates), moments)
 
 
-def host_batch(inputs: ArrayLike, targets: ArrayLike, network: Network, dtype: str) -> tuple[Array, Array]:
+def host_batch(
+    inputs: ArrayLike, targets: ArrayLike, network: Network, dtype: str, of: int | None = None
+) -> tuple[Array, Array]:
     """Return row-major ``inputs [n, inputs]`` and ``targets [n, outputs]``, views of the caller's memory if it fits.
 
+    ``of`` is how many rows the batch has that these are a share of, if it is not these; a share may have no rows.
+
     Raises:
-        ValueError: no rows, shapes that do not fit the network, or targets that do not fit its loss.
+        ValueError: no rows, shapes that do not fit the network, targets that do not fit its loss, or fewer rows in the
+            batch than in its share.
         TypeError: values that are not real numbers.
     """
     rows = np.shape(inputs)[0] if np.ndim(inputs) else 0
-    if np.ndim(inputs) == 2 and rows == 0:
+    if of is not None:
+        checked_of(of, rows)
+    elif np.ndim(inputs) == 2 and rows == 0:
         raise ValueError("a batch needs at least one row, got inputs of 0 rows")
     x = host_array("inputs", inputs, (rows, network.inputs), network, dtype)
     if LOSSES[network.loss].targets == "probabilities":
         return x, host_probabilities(targets, rows, network, dtype)
     return x, host_array("targets", targets, (rows, network.outputs), network, dtype)
+
+
+def checked_of(of: int, rows: int) -> int:
+    """Return ``of``, the rows of a whole batch, or raise `ValueError` if ``rows`` of them cannot be a share of it."""
+    if of < max(rows, 1):
+        raise ValueError(f"a share of {rows} rows is part of a batch of {max(rows, 1)} rows or more, got of={of}")
+    return of
 
 
 def host_probabilities(targets: ArrayLike, rows: int, network: Network, dtype: str) -> Array:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from backends import jax_narrow, jax_wide
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
+from backends.host import layers_of
 from backends.jax_kernels import kernels, update_of
 from backends.jax_optimizers import OPTIMIZERS, Trained, parameters
 from backends.jax_rules import ACTIVATIONS, LOSSES
@@ -64,6 +65,7 @@ class JaxBackend(Backend):
         losses=tuple(LOSSES),
         optimizers=tuple(OPTIMIZERS),
         minibatches=True,
+        shares=True,
     )
 
     def __init__(
@@ -109,27 +111,33 @@ class JaxBackend(Backend):
             kept = tuple(self._placed(moment) for moment in moments.values())
             return self._start(Trained(placed, kept, jax.device_put(np.int32(updates), self._device, may_alias=False)))
 
-    def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Any:
-        x, y = self.host_batch(inputs, targets)
+    def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Any:
+        x, y = self.host_batch(inputs, targets, of)
         copied = _copied if self._features_axis else _transposed
         with self._scope():
             placed = (jax.device_put(copied(array), self._device) for array in (x, y))
-            return self._start(self._form(len(x))(*placed))
+            return self._start(self._share(len(x), of, *placed))
 
     def split(self, batch: Any, rows_per_step: int) -> list[Any]:
         n = self._rows(batch)
         rows = self.checked_rows(rows_per_step, n)
         with self._scope():
             parts = [(k, min(rows, n - k)) for k in range(0, n, rows)]
-            return [self._start(self._form(m)(*_cut(tuple(batch), k, m, 1 - self._features_axis))) for k, m in parts]
+            return [self._start(self._share(m, None, *self._rows_of(batch, k, m))) for k, m in parts]
+
+    def cut(self, batch: Any, start: int, stop: int, of: int | None = None) -> Any:
+        with self._scope():
+            return self._start(self._share(stop - start, of, *self._rows_of(batch, start, stop - start)))
 
     def reorder(self, batch: Any, order: ArrayLike) -> Any:
         rows, axis = self.checked_order(order, self._rows(batch)), 1 - self._features_axis
         with self._scope():
             if self.device == "cpu":  # numpy's copies of rows take half as long as XLA's
-                placed = (jax.device_put(_taken(np.asarray(array), rows, axis), self._device) for array in batch)
-                return self._start(type(batch)(*placed))
-            return self._start(type(batch)(*(_reordered(array, rows, axis) for array in batch)))
+                taken = [_taken(np.asarray(array), rows, axis) for array in (batch.x, batch.y)]
+                x, y = (jax.device_put(array, self._device) for array in taken)
+            else:
+                x, y = (_reordered(array, rows, axis) for array in (batch.x, batch.y))
+            return self._start(batch._replace(x=x, y=y))
 
     def forward(self, params: Any, batch: Any) -> Any:
         with self._scope():
@@ -138,6 +146,17 @@ class JaxBackend(Backend):
     def backward(self, params: Any, batch: Any, tape: Any) -> tuple[jax.Array, Any]:
         with self._scope():
             return self._start(self._kernels[type(batch)]["backward"](params, batch, tape))
+
+    def message(self, params: Any, batch: Any) -> Array:
+        with self._scope():
+            loss, gradients = self._kernels[type(batch)]["gradients"](params, batch)
+        flat = [np.asarray(part).ravel() for part in (*jax.tree.leaves(gradients), loss)]
+        return np.concatenate(flat)
+
+    def from_message(self, message: Array) -> tuple[Any, Any]:
+        if self.network.parameter_count > ONE_VECTOR_PARAMETERS:
+            return message[-1], tuple(map(tuple, layers_of(message, self.network)))
+        return message[-1], message[:-1]
 
     def update(self, params: Any, gradients: Any, learning_rate: float) -> Any:
         with self._scope():
@@ -158,7 +177,7 @@ class JaxBackend(Backend):
     ) -> tuple[Any, Array]:
         if rows_per_step is not None:
             rows = self.checked_rows(rows_per_step, self._rows(batch))
-            batch = self._form(rows)(*batch)
+            batch = self._form(rows)(batch.x, batch.y)
         room = 1 << max(self.checked_steps(steps) - 1, 0).bit_length()  # a power of two: few lengths to compile for
         with self._scope():
             rate = self._placed_rate(learning_rate)
@@ -173,18 +192,14 @@ class JaxBackend(Backend):
         rest = [np.asarray(h).T for h in tape.rest or ()]
         if blocks and rest:
             return tuple(np.concatenate(pair) for pair in zip(blocks, rest, strict=True))
+        if not (blocks or rest):  # a share of no rows
+            return tuple(np.empty((0, size), self.dtype) for size in self.network.sizes[1:])
         return tuple(np.array(h, order="C") for h in blocks or rest)
 
     def fetch(self, params: Any) -> Params:
-        arrays, layers, at = parameters(params), [], 0
-        if isinstance(arrays, tuple):
-            return tuple(Layer(np.array(w), np.array(b)) for w, b in arrays)
-        host = np.array(arrays)
-        for o, i in self.network.layer_shapes:
-            split = at + o * i
-            layers.append(Layer(host[at:split].reshape(o, i).copy(), host[split : split + o].copy()))
-            at = split + o
-        return tuple(layers)
+        arrays = parameters(params)
+        layers = arrays if isinstance(arrays, tuple) else layers_of(np.asarray(arrays), self.network)
+        return tuple(Layer(np.array(w), np.array(b)) for w, b in layers)
 
     def fetch_state(self, params: Any) -> State:
         if not self.optimizer.moments:
@@ -206,6 +221,18 @@ class JaxBackend(Backend):
         """Return the form of a batch of this many rows."""
         narrow = self._narrow and rows >= NARROW_ROWS * self.network.parameter_count
         return jax_narrow.Batch if narrow else jax_wide.Batch
+
+    def _share(self, rows: int, of: int | None, x: jax.Array, y: jax.Array) -> Any:
+        """Return a batch, or a share of one of ``of`` rows."""
+        form = self._form(rows)
+        if of in (None, rows):
+            return form(x, y)
+        kernel = jax_narrow.Narrow if form is jax_narrow.Batch else jax_wide.Wide
+        parts = map(np.dtype(self.dtype).type, kernel.scale(self.network.loss_terms(of)))
+        return form(x, y, jax_wide.Scale(*(jax.device_put(part, self._device) for part in parts)))
+
+    def _rows_of(self, batch: Any, start: int, rows: int) -> tuple[jax.Array, ...]:
+        return _cut((batch.x, batch.y), start, rows, 1 - self._features_axis)
 
     def _rows(self, batch: Any) -> int:
         return int(batch.x.shape[1 - self._features_axis])

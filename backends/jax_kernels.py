@@ -57,7 +57,7 @@ def update_of(optimizer: Optimizer) -> Callable[..., Any]:
 def _jitted(
     form: jax_narrow.Narrow | jax_wide.Wide, optimizer: Optimizer, options: dict[str, Any] | None = None
 ) -> Kernels:
-    """Return forward, backward, step and train of one form."""
+    """Return forward, backward, gradients, step and train of one form."""
     loss_and_gradients = jax.jit(form.gradients)  # traced once for step and train
 
     def forward(params: Any, batch: Any) -> Any:
@@ -65,6 +65,9 @@ def _jitted(
 
     def backward(params: Any, batch: Any, tape: Any) -> tuple[jax.Array, jax.Array]:
         return form.gradients(parameters(params), batch, tape)
+
+    def gradients(params: Any, batch: Any) -> tuple[jax.Array, Any]:
+        return loss_and_gradients(parameters(params), batch)
 
     def step(params: Any, batch: Any, learning_rate: jax.Array) -> tuple[Any, jax.Array]:
         loss, gradients = loss_and_gradients(parameters(params), batch)
@@ -99,6 +102,7 @@ def _jitted(
     return {
         "forward": jax.jit(forward, compiler_options=options),
         "backward": jax.jit(backward, compiler_options=options),
+        "gradients": jax.jit(gradients, compiler_options=options),
         "step": jax.jit(step, donate_argnums=0, compiler_options=options),
         "train": jax.jit(train, donate_argnums=0, static_argnums=(4, 5), compiler_options=options),
     }

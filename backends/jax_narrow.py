@@ -21,6 +21,7 @@ from jax import lax
 
 from backends.base import Network
 from backends.jax_rules import ACTIVATIONS, Activation, Features, loss_of_rows
+from backends.jax_wide import Scale
 from backends.layout import equal_blocks
 
 Vectors = tuple[jax.Array, ...]
@@ -28,10 +29,11 @@ Layers = list[tuple[tuple[Vectors, ...], Vectors]]
 
 
 class Batch(NamedTuple):
-    """Inputs ``[i, n]`` and targets ``[o, n]``, feature-major."""
+    """Inputs ``[i, n]`` and targets ``[o, n]``, feature-major; of a share, the scale of its batch."""
 
     x: jax.Array
     y: jax.Array
+    scale: Scale | None = None
 
 
 Tape = tuple[Vectors, ...]
@@ -100,38 +102,45 @@ class Narrow:
         blocks, block_rows = equal_blocks(n, self._block_rows)
         whole = blocks * block_rows
         # Of 1 / N the power of two is taken row by row, which rounds nothing, and the rest once at the end.
-        mantissa, exponent = math.frexp(self._network.loss_terms(n))
+        scale = batch.scale or self.scale(self._network.loss_terms(n))
         sums: list[Vectors] = []
         for start, count, rows in ((0, blocks, block_rows), (whole, 1, n - whole)):
             if rows:
                 known = tape and tuple(tuple(_cut(h, start, count, rows) for h in layer) for layer in tape)
                 x, y = _vectors(batch.x, start, count, rows), _vectors(batch.y, start, count, rows)
-                sums.append(self._sums(params, x, y, known, 2.0**-exponent))
+                sums.append(self._sums(params, x, y, known, scale.power))
         *gradients, loss = (
             sums[0] if len(sums) == 1 else (lax.concatenate(parts, 0) for parts in zip(*sums, strict=True))
         )
         stacked = lax.concatenate([lax.reshape(part, (1, part.size)) for part in gradients], 0)
-        return lax.div(lax.reduce_sum(loss, (0,)), mantissa), lax.div(lax.reduce_sum(stacked, (1,)), mantissa)
+        return lax.div(lax.reduce_sum(loss, (0,)), scale.rest), lax.div(lax.reduce_sum(stacked, (1,)), scale.rest)
+
+    @staticmethod
+    def scale(terms: int) -> Scale:
+        """Return ``1 / terms`` for `gradients`, the rest as its divisor."""
+        mantissa, exponent = math.frexp(terms)
+        return Scale(2.0**-exponent, mantissa)
 
     def rows(self, batch: Batch, start: Any, rows: int) -> Batch:
         """Return ``rows`` rows from ``start`` on."""
-        return Batch(*(lax.dynamic_slice_in_dim(array, start, rows, 1) for array in batch))
+        x, y = (lax.dynamic_slice_in_dim(array, start, rows, 1) for array in (batch.x, batch.y))
+        return Batch(x, y)
 
-    def _sums(self, params: jax.Array, x: Vectors, y: Vectors, known: Tape | None, scale: float) -> Vectors:
+    def _sums(self, params: jax.Array, x: Vectors, y: Vectors, known: Tape | None, power: Any) -> Vectors:
         """Return each gradient, and the loss, summed over each block, ``[blocks]``."""
         layers = self._layers(params, x[0].shape)
-        (_, loss), gradients = jax.value_and_grad(self._loss, has_aux=True)(layers, x, y, known, scale)
+        (_, loss), gradients = jax.value_and_grad(self._loss, has_aux=True)(layers, x, y, known, power)
         parts = (*jax.tree.leaves(gradients), loss)
         zeros = tuple(lax.full((), 0, params.dtype) for _ in parts)
         sums: Vectors = lax.reduce(parts, zeros, lambda a, b: tuple(map(lax.add, a, b)), (1,))
         return sums
 
     def _loss(
-        self, layers: Layers, x: Vectors, y: Vectors, known: Tape | None, scale: float
+        self, layers: Layers, x: Vectors, y: Vectors, known: Tape | None, power: Any
     ) -> tuple[jax.Array, jax.Array]:
-        """Return the sum of the loss of some rows, scaled, and that of each."""
+        """Return the sum of the loss of some rows, times the power of two of the scale, and that of each."""
         predicted = self._outputs(layers, x, known)[-1]
-        of_rows = lax.mul(self._loss_of_rows(predicted, y), scale)
+        of_rows = lax.mul(self._loss_of_rows(predicted, y), power)
         return lax.reduce_sum(of_rows, (0, 1)), of_rows
 
     def _outputs(self, layers: Layers, x: Vectors, known: Tape | None) -> Tape:

@@ -28,10 +28,21 @@ Layers = Sequence[tuple[jax.Array, jax.Array]]
 
 
 class Batch(NamedTuple):
-    """Inputs and targets, both ``[features, n]`` or both ``[n, features]``."""
+    """Inputs and targets, both ``[features, n]`` or both ``[n, features]``; of a share, the scale of its batch."""
 
     x: jax.Array
     y: jax.Array
+    scale: Scale | None = None
+
+
+class Scale(NamedTuple):
+    """``1 / N`` in two factors: a power of two, which rounds nothing, and the rest.
+
+    Numbers are constants to XLA; of a share they are arrays, so that no total is compiled for.
+    """
+
+    power: Any
+    rest: Any
 
 
 class Tape(NamedTuple):
@@ -124,41 +135,47 @@ class Wide:
     def gradients(self, params: Any, batch: Batch, tape: Tape | None = None) -> tuple[jax.Array, Any]:
         """Return the loss and its gradients, in the form of the parameters; from a tape if there is one."""
         blocks, rows, rest = self._cut(batch)
-        layers, terms = self._layers(params), self._network.loss_terms(batch.y.shape[self.rows_axis])
+        layers = self._layers(params)
+        scale = batch.scale or self.scale(self._network.loss_terms(batch.y.shape[self.rows_axis]))
         total: Any = jax.tree.map(lambda part: lax.full_like(part, 0), (lax.full((), 0, batch.x.dtype), layers))
         if rest:
             known = tape.rest if tape else None
-            total = self._gradients(layers, terms, *self._rest(batch, rest), known)
+            last = self._rest(batch, rest)
+            total = self._gradients(layers, scale.power, last.x, last.y, known)
         if blocks:
             tapes = (tape.blocks if tape else None) or []
 
             def add(k: Any, total: Any) -> Any:
                 known = [lax.dynamic_index_in_dim(h, k, 0, keepdims=False) for h in tapes]
-                return jax.tree.map(
-                    lax.add, total, self._gradients(layers, terms, *self.rows(batch, k * rows, rows), known)
-                )
+                block = self.rows(batch, k * rows, rows)
+                return jax.tree.map(lax.add, total, self._gradients(layers, scale.power, block.x, block.y, known))
 
             total = lax.fori_loop(0, blocks, add, total)
         # Of 1 / N the power of two is taken row by row, which rounds nothing, and the rest once at the end: XLA fuses
         # the factor into the sums over rows, where a factor that rounds would keep errors that cancel from cancelling.
-        rest_of_scale = 1 / (terms * power_of_two(terms))
-        if rest_of_scale != 1:
-            total = jax.tree.map(lambda part: lax.mul(part, rest_of_scale), total)
+        if not (isinstance(scale.rest, float) and scale.rest == 1):
+            total = jax.tree.map(lambda part: lax.mul(part, scale.rest), total)
         return total if isinstance(params, tuple) else (total[0], _vector(total[1]))
 
+    @staticmethod
+    def scale(terms: int) -> Scale:
+        """Return ``1 / terms`` for `gradients`."""
+        power = power_of_two(terms)
+        return Scale(power, 1 / (terms * power))
+
     def _gradients(
-        self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
+        self, layers: Layers, power: Any, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
     ) -> tuple[jax.Array, Layers]:
-        """Return a block's part of loss and gradients."""
-        return jax.value_and_grad(self._loss)(layers, terms, x, y, known)
+        """Return a block's part of loss and gradients, times the power of two of the scale."""
+        return jax.value_and_grad(self._loss)(layers, power, x, y, known)
 
     def _loss(
-        self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
+        self, layers: Layers, power: Any, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
     ) -> jax.Array:
-        """Return a block's part of the loss, but for what a power of two leaves of ``1 / N``."""
+        """Return a block's part of the loss, times the power of two of the scale."""
         predicted = self._outputs(layers, x, known)[-1]
         y = lax.transpose(y, (1, 0)) if self.rows_axis == 0 else y
-        return lax.mul(lax.reduce_sum(self._loss_of_rows(predicted, y), (0,)), power_of_two(terms))
+        return lax.mul(lax.reduce_sum(self._loss_of_rows(predicted, y), (0,)), power)
 
     def _outputs(self, layers: Layers, x: jax.Array, known: Sequence[jax.Array] | None = None) -> list[jax.Array]:
         """Return every layer's output, ``[size, rows]``; those of a tape if there is one."""
@@ -175,14 +192,16 @@ class Wide:
 
     def rows(self, batch: Batch, start: Any, rows: int) -> Batch:
         """Return ``rows`` rows from ``start`` on."""
-        return Batch(*(lax.dynamic_slice_in_dim(array, start, rows, self.rows_axis) for array in batch))
+        x, y = (lax.dynamic_slice_in_dim(array, start, rows, self.rows_axis) for array in (batch.x, batch.y))
+        return Batch(x, y)
 
     def _rest(self, batch: Batch, rows: int) -> Batch:
         """Return the last rows."""
         n = batch.x.shape[self.rows_axis]
         if rows == n:
             return batch
-        return Batch(*(lax.slice_in_dim(array, n - rows, n, axis=self.rows_axis) for array in batch))
+        x, y = (lax.slice_in_dim(array, n - rows, n, axis=self.rows_axis) for array in (batch.x, batch.y))
+        return Batch(x, y)
 
     def _layers(self, params: Any) -> Layers:
         """Return weights and biases of each layer, cut from the vector of all if params are one."""

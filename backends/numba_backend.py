@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from backends.base import Array, Backend, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.blas import Blas
+from backends.host import layers_of
 from backends.layout import aligned_empty, copy_blocks
 from backends.numba_activations import ACTIVATIONS
 from backends.numba_blocking import blocking, room_length
@@ -29,12 +30,13 @@ from backends.numba_rows import FEW_ROWS
 
 @dataclass(slots=True)
 class Batch:
-    """A batch of ``n`` rows.
+    """A batch of ``n`` rows, or a share of one of ``of``.
 
     Attributes:
         xy: inputs and then targets: feature-major ``[blocks, i + o, pitch]``, or row-major ``[1, n, i + o]`` for
             networks whose products are the BLAS's.
-        task: number of chunks, numbers from the first row of a step to that of the next, pitch, ``n``, rows of a step.
+        task: number of chunks, numbers from the first row of a step to that of the next, pitch, ``n``, rows of a step,
+            ``of``.
         tiny: whether `numba_registers` trains on it in one pass.
         few: whether its rows are so few that they are taken one by one.
         parallel: whether its chunks run on threads.
@@ -43,6 +45,7 @@ class Batch:
 
     xy: Array
     n: int
+    of: int
     task: Array
     tiny: bool
     few: bool
@@ -80,6 +83,7 @@ class NumbaBackend(Backend):
         optimizers=OPTIMIZERS,
         minibatches=True,
         threads=True,
+        shares=True,
     )
 
     def __init__(
@@ -121,20 +125,24 @@ class NumbaBackend(Backend):
         flat = np.concatenate([array.ravel() for layers in vectors for layer in layers for array in layer])
         return Trained(flat, np.array([updates]))
 
-    def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
-        return self._place(*self.host_batch(inputs, targets))
+    def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Batch:
+        return self._place(*self.host_batch(inputs, targets, of), of)
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         rows = self.checked_rows(rows_per_step, batch.n)
         x, y = self._host(batch)
         return [self._place(x[k : k + rows], y[k : k + rows]) for k in range(0, batch.n, rows)]
 
+    def cut(self, batch: Batch, start: int, stop: int, of: int | None = None) -> Batch:
+        x, y = self._host(batch)
+        return self._place(x[start:stop], y[start:stop], of)
+
     def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
         rows = self.checked_order(order, batch.n)
         if self._rows_major:
             return replace(batch, xy=batch.xy.take(rows, axis=1))
         x, y = self._host(batch)
-        return self._place(x[rows], y[rows])
+        return self._place(x[rows], y[rows], batch.of)
 
     def forward(self, params: Trained, batch: Batch) -> Tape:
         pitch = batch.room[1]
@@ -145,7 +153,17 @@ class NumbaBackend(Backend):
     def backward(self, params: Trained, batch: Batch, tape: Tape) -> tuple[Any, Array]:
         room = self._run(BACKWARD, params, batch, tape.h)
         total = room[:, : self.network.parameter_count + 1].sum(axis=0)
-        return total[-1] / self._real(self.network.loss_terms(batch.n)), total[:-1]
+        return total[-1] / self._real(self.network.loss_terms(batch.of)), total[:-1]
+
+    def message(self, params: Trained, batch: Batch) -> Array:
+        message = np.empty(self.network.parameter_count + 1, self.dtype)
+        write, kernel = loops(self._real, batch.parallel).message, self._chunk(batch)()
+        with self._blas.held_to_one_thread() if self._blas else nullcontext():
+            write(kernel, self._plan, batch.task, params.flat, batch.xy, self._room(batch), message)
+        return message
+
+    def from_message(self, message: Array) -> tuple[Any, Array]:
+        return message[-1], message[:-1]
 
     def update(self, params: Trained, gradients: Array, learning_rate: float) -> Trained:
         kernel = update_of(self._real, self.optimizer.name)
@@ -197,17 +215,12 @@ class NumbaBackend(Backend):
 
     def _layers(self, flat: Array) -> Params:
         """Return copies of weights and biases at the start of a vector."""
-        layers, at = [], 0
-        for o, i in self.network.layer_shapes:
-            split = at + o * i
-            layers.append(Layer(flat[at:split].reshape(o, i).copy(), flat[split : split + o].copy()))
-            at = split + o
-        return tuple(layers)
+        return tuple(Layer(w.copy(), b.copy()) for w, b in layers_of(flat, self.network))
 
-    def _place(self, x: Array, y: Array) -> Batch:
-        """Return a batch, of which a step takes all rows."""
+    def _place(self, x: Array, y: Array, of: int | None = None) -> Batch:
+        """Return a batch, or a share of one of ``of`` rows, of which a step takes all rows."""
         n = len(x)
-        pitch = self._blocking.cut(n)
+        pitch = self._blocking.cut(max(n, 1))
         blocks = -(-n // pitch)
         features = self.network.inputs + self.network.outputs
         if self._rows_major:
@@ -216,13 +229,13 @@ class NumbaBackend(Backend):
             xy = np.empty((blocks, features, pitch), self.dtype)
             copy_blocks(x, xy[:, : self.network.inputs])
             copy_blocks(y, xy[:, self.network.inputs :])
-        return self._task(xy, n, n, pitch)
+        return self._task(xy, n, n, pitch, n if of is None else of)
 
     def _in_parts(self, batch: Batch, rows: int) -> Batch:
         """Return the batch such that a step takes the next ``rows``; if feature-major, each step's in whole blocks."""
         pitch = self._blocking.cut(rows)
         if self._rows_major:
-            return self._task(batch.xy, batch.n, rows, pitch)
+            return self._task(batch.xy, batch.n, rows, pitch, batch.n)
         x, y = self._host(batch)
         blocks = -(-rows // pitch)
         parts = -(-batch.n // rows)
@@ -231,18 +244,18 @@ class NumbaBackend(Backend):
             to, of_part = slice(part * blocks, (part + 1) * blocks), slice(part * rows, (part + 1) * rows)
             copy_blocks(x[of_part], xy[to, : x.shape[1]])
             copy_blocks(y[of_part], xy[to, x.shape[1] :])
-        return self._task(xy, batch.n, rows, pitch)
+        return self._task(xy, batch.n, rows, pitch, batch.n)
 
-    def _task(self, xy: Array, n: int, rows: int, pitch: int) -> Batch:
+    def _task(self, xy: Array, n: int, rows: int, pitch: int, of: int) -> Batch:
         """Return a batch of which a step takes ``rows``, in blocks of ``pitch``."""
-        blocks = -(-rows // pitch)
+        blocks = max(1, -(-rows // pitch))
         chunks = min(self._blocking.chunks, blocks)
         features = self.network.inputs + self.network.outputs
         stride = features * (rows if self._rows_major else blocks * pitch)
-        task = np.array([chunks, stride, pitch, n, rows], np.int64)
-        tiny = self._train is not None and blocks == 1 and rows == n
+        task = np.array([chunks, stride, pitch, n, rows, of], np.int64)
+        tiny = self._train is not None and blocks == 1 and rows == n == of
         parallel = chunks > 1 and self.threads != 1 and numba.get_num_threads() > 1
-        return Batch(xy, n, task, tiny, rows <= FEW_ROWS, parallel, (chunks, pitch))
+        return Batch(xy, n, of, task, tiny, rows <= FEW_ROWS, parallel, (chunks, pitch))
 
     def _host(self, batch: Batch) -> tuple[Array, Array]:
         """Return views of inputs and targets of all rows, ``[n, i]`` and ``[n, o]``."""

@@ -173,7 +173,7 @@ def backward_block(
 def chunk_kernel(real, activation, loss, products):
     """Return the function of one chunk; `numba_chunks.chunk_signature` says what it is told."""
 
-    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, tape, room, length):
+    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, of, tape, room, length):
         parameters, features = plan[PARAMETERS], plan[FEATURES]
         inputs, outputs = plan[SIZES], plan[SIZES + plan[LAYERS]]
         gradients = offset(room, c * length)
@@ -181,7 +181,7 @@ def chunk_kernel(real, activation, loss, products):
         errors = offset(scratch, features * pitch)
         column = offset(errors, 2 * plan[WIDEST] * pitch)
         blocks = (rows + pitch - 1) // pitch
-        scale = real(2.0 / (rows * outputs)) if loss == "mse" else real(rows)
+        scale = real(2.0 / (of * outputs)) if loss == "mse" else real(of)
         total = real(0)
         if phases & BACKWARD:
             clear(gradients, parameters)

@@ -51,35 +51,56 @@ def call(context, function, arguments):
 
 def chunk_signature(real):
     """Return what a chunk's kernel is told: its number and that of all chunks, the phases; plan, params, the batch,
-    its pitch and rows; tape, room and the length of one chunk's.
+    its pitch and rows, and of how many these are a share; tape, room and the length of one chunk's.
     """
     integer, integers, numbers = types.intp, types.CPointer(types.int64), types.CPointer(numba.from_dtype(real))
     return types.void(
-        *(integer, integer, integer, integers, numbers, numbers, integer, integer, numbers, numbers, integer)
+        *(integer, integer, integer, integers, numbers, numbers, integer, integer, integer, numbers, numbers, integer)
     )
 
 
 def run(kernel, phases, plan, task, params, xy, tape, room):
     """Run some phases of all chunks of a batch."""
-    chunks, _, pitch, n, _ = task[0], task[1], task[2], task[3], task[4]
+    chunks, pitch, n, of = task[0], task[2], task[3], task[5]
     for c in prange(chunks):
-        of_batch = address(plan, 0), address(params, 0), address(xy, 0), pitch, n
+        of_batch = address(plan, 0), address(params, 0), address(xy, 0), pitch, n, of
         call(kernel, (np.int64(c), chunks, phases, *of_batch, address(tape, 0), address(room, 0), room.shape[1]))
+
+
+def message(kernel, plan, task, params, xy, room, message):
+    """Write the gradients of a batch or a share, and its loss last, added up over its chunks as `finish` does."""
+    chunks, pitch, n, of = task[0], task[2], task[3], task[5]
+    for c in prange(chunks):
+        of_batch = address(plan, 0), address(params, 0), address(xy, 0), pitch, n, of
+        work = address(room, 0), address(room, 0), room.shape[1]
+        call(kernel, (np.int64(c), chunks, BOTH, *of_batch, *work))
+    parameters = plan[PARAMETERS]
+    total = room[0]
+    for first in range(0, parameters + 1, PART):
+        last = min(first + PART, parameters + 1)
+        for c in range(1, chunks):
+            source = room[c]
+            for k in range(first, last):
+                total[k] += source[k]
+        for k in range(first, last):
+            message[k] = total[k]
+    message[parameters] /= of * plan[TERMS]
 
 
 def train(kernel, finish, plan, task, params, updates, settings, xy, learning_rate, losses, room):
     """Run ``len(losses)`` steps, each on the next part of the rows: all its chunks, then the update."""
-    chunks, stride, pitch, n, rows_per_step = task[0], task[1], task[2], task[3], task[4]
+    chunks, stride, pitch, n, rows_per_step, of = task[0], task[1], task[2], task[3], task[4], task[5]
     part = 0
     for s in range(losses.shape[0]):
         rows = n - part * rows_per_step
         rows = rows_per_step if rows_per_step < rows else rows
+        whole = rows if rows < n else of
         for c in prange(chunks):
-            of_batch = address(plan, 0), address(params, 0), address(xy, part * stride), pitch, rows
+            of_batch = address(plan, 0), address(params, 0), address(xy, part * stride), pitch, rows, whole
             work = address(room, 0), address(room, 0), room.shape[1]
             call(kernel, (np.int64(c), chunks, BOTH, *of_batch, *work))
         of_step = address(plan, 0), address(params, 0), address(updates, 0), address(settings, 0)
-        of_chunks = chunks, address(room, 0), room.shape[1], rows
+        of_chunks = chunks, address(room, 0), room.shape[1], whole
         call(finish, (*of_step, *of_chunks, learning_rate, address(losses, s)))
         part += 1
         if part * rows_per_step >= n:
@@ -88,7 +109,7 @@ def train(kernel, finish, plan, task, params, updates, settings, xy, learning_ra
 
 def finish_signature(real):
     """Return what the end of a step is told: plan, params, number of updates, settings; chunks, room and the length of
-    one; rows; rate; where the loss goes.
+    one; rows of the whole batch; rate; where the loss goes.
     """
     integer, integers, numbers = types.intp, types.CPointer(types.int64), types.CPointer(numba.from_dtype(real))
     return types.void(
@@ -142,6 +163,7 @@ class Loops(NamedTuple):
 
     run: Any
     train: Any
+    message: Any
 
 
 @lru_cache
@@ -149,7 +171,7 @@ def loops(real, parallel):
     """Return the loops on one thread or on all; ``real`` is the dtype's scalar type."""
     name = f"{real.__name__}_parallel" if parallel else real.__name__
     options = {"error_model": "numpy", "parallel": parallel}
-    return Loops(compile_as(run, name, **options), compile_as(train, name, **options))
+    return Loops(*(compile_as(loop, name, **options) for loop in (run, train, message)))
 
 
 @lru_cache

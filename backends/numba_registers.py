@@ -122,10 +122,10 @@ def bind(sizes, real, activation):
         load(count, w, p)
         return loss
 
-    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, tape, room, length):
+    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, of, tape, room, length):
         gradients = offset(room, c * length)
         blocks = (rows + pitch - 1) // pitch
-        scale, zero = real(2.0 / (rows * no)), real(0)
+        scale, zero = real(2.0 / (of * no)), real(0)
         squares = zero
         w, dw = stack_array(count, params), stack_array(count, params)
         h, g = stack_array(nh, params), stack_array(no, params)

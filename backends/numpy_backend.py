@@ -36,11 +36,13 @@ MANY_ROWS = 1024
 class Batch(NamedTuple):
     """Inputs ``[i + 1, rows]``, the last row ones, and targets ``[o, rows]``, a pair for each block of ``n`` rows.
 
-    ``whole`` is the same of all rows if the blocks are views of it; its inputs are row-major memory, transposed.
+    They are a share of ``of`` rows. ``whole`` is the same of all rows if the blocks are views of it; its inputs are
+    row-major memory, transposed.
     """
 
     blocks: list[tuple[Array, Array]]
     n: int
+    of: int
     whole: tuple[Array, Array] | None = None
 
 
@@ -99,6 +101,7 @@ class NumpyBackend(Backend):
         optimizers=tuple(OPTIMIZERS),
         minibatches=True,
         threads=True,
+        shares=True,
     )
 
     def __init__(
@@ -137,31 +140,36 @@ class NumpyBackend(Backend):
         placed = self._placed_vector(self.host_params(params))
         return Trained(*placed, [self._placed_vector(moment).flat for moment in moments.values()], [updates])
 
-    def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
-        x, y = self.host_batch(inputs, targets)
+    def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Batch:
+        x, y = self.host_batch(inputs, targets, of)
         n, features = x.shape
+        of = n if of is None else of
         if features >= WIDE_INPUTS:
             rows_major = np.empty((n, features + 1), self.dtype)
             rows_major[:, :-1] = x
             rows_major[:, -1] = 1
             feature_major = np.empty((y.shape[1], n), self.dtype)
             copy_feature_major(y, feature_major)
-            return self._cut(rows_major.T, feature_major)
+            return self._blocks(rows_major.T, feature_major, of)
         # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
         room = np.empty((features + 1) * n, self.dtype), np.empty(y.size, self.dtype)
-        return Batch([_place_block(x, y, block, *room) for block in self._slices(n)], n)
+        return Batch([_place_block(x, y, block, *room) for block in self._slices(n)], n, of)
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         rows = self.checked_rows(rows_per_step, batch.n)
         x, y = _whole(batch)
-        return [self._cut(x[:, k : k + rows], y[:, k : k + rows]) for k in range(0, batch.n, rows)]
+        return [self._blocks(x[:, k : k + rows], y[:, k : k + rows]) for k in range(0, batch.n, rows)]
+
+    def cut(self, batch: Batch, start: int, stop: int, of: int | None = None) -> Batch:
+        x, y = _whole(batch)
+        return self._blocks(x[:, start:stop], y[:, start:stop], of)
 
     def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
         rows = self.checked_order(order, batch.n)
         x, y = _whole(batch)
         if batch.whole:
-            return self._cut(x.T.take(rows, axis=0).T, y.take(rows, axis=1))
-        return self._cut(x.take(rows, axis=1), y.take(rows, axis=1))
+            return self._blocks(x.T.take(rows, axis=0).T, y.take(rows, axis=1), batch.of)
+        return self._blocks(x.take(rows, axis=1), y.take(rows, axis=1), batch.of)
 
     def forward(self, params: Trained, batch: Batch) -> Tape:
         def run(blocks: range) -> Tape:
@@ -176,6 +184,16 @@ class NumpyBackend(Backend):
     def backward(self, params: Trained, batch: Batch, tape: Tape) -> tuple[float, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
         return loss, self._vector(gradients.flat.copy())
+
+    def message(self, params: Trained, batch: Batch) -> Array:
+        loss, gradients = self._gradients(params, batch, None)
+        message = np.empty(gradients.flat.size + 1, self.dtype)
+        message[:-1] = gradients.flat
+        message[-1] = loss
+        return message
+
+    def from_message(self, message: Array) -> tuple[Any, Vector]:
+        return message[-1], self._vector(message[:-1])
 
     def update(self, params: Trained, gradients: Vector, learning_rate: float) -> Trained:
         rate = self._real(learning_rate)
@@ -217,7 +235,7 @@ class NumpyBackend(Backend):
 
     def _gradients(self, params: Trained, batch: Batch, tape: Tape | None) -> tuple[float, Vector]:
         """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
-        terms = self._real(self.network.loss_terms(batch.n))
+        terms = self._real(self.network.loss_terms(batch.of))
 
         def run(blocks: range) -> tuple[Any, Any]:
             total = self._total(blocks.start)
@@ -282,16 +300,17 @@ class NumpyBackend(Backend):
 
     def _slices(self, n: int) -> list[slice]:
         """Return the rows of each block."""
-        rows = n if n <= self.block_rows else even_rows(n, self.block_rows, self._threads.threads)
-        return [slice(k, min(k + rows, n)) for k in range(0, n, rows)]
+        rows = max(n, 1) if n <= self.block_rows else even_rows(n, self.block_rows, self._threads.threads)
+        return [slice(k, min(k + rows, n)) for k in range(0, n, rows)] or [slice(0, 0)]
 
-    def _cut(self, x: Array, y: Array) -> Batch:
-        """Return a batch of inputs ``[i + 1, n]``, with their ones, and targets ``[o, n]``."""
+    def _blocks(self, x: Array, y: Array, of: int | None = None) -> Batch:
+        """Return a batch of inputs ``[i + 1, n]``, with ones, and targets ``[o, n]``, or a share of ``of`` rows."""
         n = x.shape[1]
+        of = n if of is None else of
         if self.network.inputs >= WIDE_INPUTS:
-            return Batch([(x[:, rows], y[:, rows]) for rows in self._slices(n)], n, (x, y))
+            return Batch([(x[:, rows], y[:, rows]) for rows in self._slices(n)], n, of, (x, y))
         copy = np.ascontiguousarray
-        return Batch([(copy(x[:, rows]), copy(y[:, rows])) for rows in self._slices(n)], n)
+        return Batch([(copy(x[:, rows]), copy(y[:, rows])) for rows in self._slices(n)], n, of)
 
     def _vector(self, flat: Array) -> Vector:
         layers, at = [], 0

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from backends.base import Backend, BackendUnavailable, Descent, Network, Optimizer
 from backends.installed import install_command, is_installed
+from backends.ranks import Ranks
+from backends.shares import Shares
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -130,6 +132,7 @@ def load(
     device: str = "cpu",
     optimizer: Optimizer | None = None,
     threads: int | None = None,
+    ranks: Ranks | None = None,
 ) -> Backend:
     """Return a backend for one network.
 
@@ -140,11 +143,14 @@ def load(
         device: ``"cpu"`` or ``"cuda"``.
         optimizer: what `update`, `step` and `train` do with the gradients; gradient descent by default.
         threads: how many threads it uses, the framework's own choice by default; see `Backend` for its reach.
+        ranks: processes that each hold a share of one batch, what ``backends.join()`` returns; see `Shares`. With one
+            rank alone it is as without.
 
     Raises:
         BackendUnavailable: the framework is not installed or the device is not there; says which command helps.
         ValueError: an unknown name, or something that the backend does not have; says what it offers.
         TypeError: the name leads to something that is not a `Backend`.
+        RanksError: ranks ask for different things.
     """
     kind = find(name)
     kind.capabilities.require(getattr(kind, "name", name), network, dtype, device, optimizer, threads)
@@ -154,7 +160,8 @@ def load(
         chosen["optimizer"] = optimizer
     if threads is not None:
         chosen["threads"] = threads
-    return kind(network, dtype, device, **chosen)
+    backend = kind(network, dtype, device, **chosen)
+    return backend if ranks is None or ranks.size == 1 else Shares(backend, ranks)
 
 
 def _entry_elsewhere(name: str) -> Entry:

@@ -54,13 +54,14 @@ class Block(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Blocks of ``n`` rows in all, the number of terms of the loss and its inverse as a tensor.
+    """Blocks of ``n`` rows in all, a share of ``of``; the number of terms of their loss and its inverse as a tensor.
 
     ``whole`` has the inputs ``[n, i + 1]`` and targets ``[o, n]`` of all rows if the blocks' inputs are views of it.
     """
 
     blocks: list[Block]
     n: int
+    of: int
     terms: int
     one_term: Tensor
     whole: tuple[Tensor, Tensor] | None = None
@@ -124,6 +125,7 @@ class TorchBackend(Backend):
         optimizers=tuple(OPTIMIZERS),
         minibatches=True,
         threads=True,
+        shares=True,
     )
 
     def __init__(
@@ -162,26 +164,31 @@ class TorchBackend(Backend):
         count = torch.full((), updates, dtype=torch.float32, device=self.device)  # as the fused optimisers want it
         return Trained(*placed, [self._placed_vector(moment).flat for moment in moments.values()], count)
 
-    def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
-        x, y = self.host_batch(inputs, targets)
+    def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Batch:
+        x, y = self.host_batch(inputs, targets, of)
         n, features = x.shape
         if features >= WIDE_INPUTS:
             rows_major = torch.empty(n, features + 1, **self._kind)
             rows_major[:, :-1] = torch.from_numpy(x) if x.flags.writeable else torch.tensor(x)
             rows_major[:, -1] = 1
-            return self._cut(rows_major, self._feature_major(y, ones=0))
-        pairs = ((x[k : k + self.block_rows], y[k : k + self.block_rows]) for k in range(0, n, self.block_rows))
-        return self._batch([_block(self._feature_major(a, ones=1), self._feature_major(b, ones=0)) for a, b in pairs])
+            return self._blocks(rows_major, self._feature_major(y, ones=0), of)
+        pairs = ((x[k : k + self.block_rows], y[k : k + self.block_rows]) for k in self._starts(n))
+        blocks = [_block(self._feature_major(a, ones=1), self._feature_major(b, ones=0)) for a, b in pairs]
+        return self._batch(blocks, of)
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         rows = self.checked_rows(rows_per_step, batch.n)
         x, y = _whole(batch)
-        return [self._cut(x[k : k + rows], y[:, k : k + rows]) for k in range(0, batch.n, rows)]
+        return [self._blocks(x[k : k + rows], y[:, k : k + rows]) for k in range(0, batch.n, rows)]
+
+    def cut(self, batch: Batch, start: int, stop: int, of: int | None = None) -> Batch:
+        x, y = _whole(batch)
+        return self._blocks(x[start:stop], y[:, start:stop], of)
 
     def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
         rows = torch.from_numpy(self.checked_order(order, batch.n)).to(self.device)
         x, y = _whole(batch)
-        return self._cut(x.index_select(0, rows), y.index_select(1, rows))
+        return self._blocks(x.index_select(0, rows), y.index_select(1, rows), batch.of)
 
     @full_precision
     def forward(self, params: Trained, batch: Batch) -> list[Outputs]:
@@ -193,6 +200,15 @@ class TorchBackend(Backend):
     def backward(self, params: Trained, batch: Batch, tape: list[Outputs]) -> tuple[Tensor, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
         return loss, self._vector(gradients.flat.clone())
+
+    def message(self, params: Trained, batch: Batch) -> Array:
+        loss, gradients = self._gradients(params, batch, None)
+        message: Array = torch.cat((gradients.flat, loss.view(1))).cpu().numpy()
+        return message
+
+    def from_message(self, message: Array) -> tuple[Tensor, Vector]:
+        placed = torch.from_numpy(message).to(self.device)
+        return placed[-1], self._vector(placed[:-1])
 
     def update(self, params: Trained, gradients: Vector, learning_rate: float) -> Trained:
         rate = float(self._real(learning_rate))  # torch refuses what lies beyond the dtype: there it is infinite
@@ -315,20 +331,25 @@ class TorchBackend(Backend):
         placed[features:] = 1
         return torch.from_numpy(placed).to(self.device)
 
-    def _cut(self, x: Tensor, y: Tensor) -> Batch:
-        """Return a batch of inputs ``[n, i + 1]``, with their ones, and targets ``[o, n]``."""
+    def _starts(self, n: int) -> range:
+        """Return the first row of each block."""
+        return range(0, max(n, 1), self.block_rows)
+
+    def _blocks(self, x: Tensor, y: Tensor, of: int | None = None) -> Batch:
+        """Return a batch of inputs ``[n, i + 1]``, with ones, and targets ``[o, n]``, or a share of ``of`` rows."""
         wide = self.network.inputs >= WIDE_INPUTS
         blocks = []
-        for k in range(0, len(x), self.block_rows):
+        for k in self._starts(len(x)):
             of_block = x[k : k + self.block_rows].T
             targets = y[:, k : k + self.block_rows].contiguous()
             blocks.append(_block(of_block if wide else of_block.contiguous(), targets))
-        return self._batch(blocks, (x, y) if wide else None)
+        return self._batch(blocks, of, (x, y) if wide else None)
 
-    def _batch(self, blocks: list[Block], whole: tuple[Tensor, Tensor] | None = None) -> Batch:
+    def _batch(self, blocks: list[Block], of: int | None, whole: tuple[Tensor, Tensor] | None = None) -> Batch:
         n = sum(block.x.shape[1] for block in blocks)
-        terms = self.network.loss_terms(n)
-        return Batch(blocks, n, terms, torch.full((), 1 / terms, **self._kind), whole)
+        of = n if of is None else of
+        terms = self.network.loss_terms(of)
+        return Batch(blocks, n, of, terms, torch.full((), 1 / terms, **self._kind), whole)
 
     def _placed_vector(self, params: Params) -> Vector:
         vector = self._empty_vector()

@@ -34,7 +34,7 @@ from backends.conformance.composed import BallLayer
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params
-from backends.conformance.subject import SMALLEST, Problem, Subject, precision_of
+from backends.conformance.subject import SMALLEST, Problem, Subject, kind_of, precision_of
 
 CLAIM = "exact sums"
 SATURATING = {"tanh": 1024.0, "relu": 1.0, "identity": 1.0}
@@ -77,7 +77,7 @@ def applies(backend: Backend) -> bool:
         return False
     if backend.network.loss != "mse":
         return False
-    probe = type(backend)(SMALLEST, backend.dtype, backend.device)
+    probe = kind_of(backend)(SMALLEST, backend.dtype, backend.device)
     large = np.array([[SATURATING["tanh"]], [-SATURATING["tanh"]]], backend.dtype)
     weight, bias = np.ones((1, 1), backend.dtype), np.zeros(1, backend.dtype)
     tape = probe.forward(

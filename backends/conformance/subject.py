@@ -18,6 +18,7 @@ from backends.conformance.bounds import Precision
 from backends.conformance.oracle import arithmetic_for
 from backends.conformance.report import Finding
 from backends.registry import find
+from backends.shares import Shares
 
 PRODUCT_UNITS = {"ieee": 0.0, "tf32": 2.0**-11, "bf16": 2.0**-8}
 SMALLEST = Network((1, 1, 1))
@@ -113,6 +114,11 @@ class Subject:
         return max(declared, key=PRODUCT_UNITS.__getitem__, default="ieee")
 
 
+def kind_of(backend: Backend) -> type[Backend]:
+    """Return the class that computes, of which a small instance shows what its arithmetic does."""
+    return type(backend.inner if isinstance(backend, Shares) else backend)
+
+
 def precision_of(backend: Backend, work: int) -> Precision:
     """Return what is known of the arithmetic of ``backend``: declared, or observed by computing.
 
@@ -121,7 +127,7 @@ def precision_of(backend: Backend, work: int) -> Precision:
         work: rows times parameters, which decides how finely the oracle calculates.
     """
     limits = np.finfo(backend.dtype)
-    flushes = flushes_subnormals(type(backend), backend.dtype, backend.device)
+    flushes = flushes_subnormals(kind_of(backend), backend.dtype, backend.device)
     return Precision(
         dtype=backend.dtype,
         unit=float(limits.eps) / 2,

@@ -12,26 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import jax
 from jax import lax
 
 from backends.jax_backend import JaxBackend
-from backends.jax_wide import Layers, Wide, power_of_two, product
+from backends.jax_wide import Layers, Wide, product
 
 
 class ByHand(Wide):
     """The gradient of `backends.base`, line by line."""
 
     def _gradients(
-        self, layers: Layers, terms: int, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
+        self, layers: Layers, power: Any, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
     ) -> tuple[jax.Array, Layers]:
         tape = known or self._outputs(layers, x)
         features_axis = 1 - self.rows_axis
         error = lax.sub(tape[-1], lax.transpose(y, (1, 0)) if features_axis else y)
-        scale = power_of_two(terms)  # `gradients` multiplies by the rest of 1 / N
-        loss = lax.mul(lax.reduce_sum(lax.mul(error, error), (0, 1)), scale)
-        g = lax.mul(error, 2 * scale)
+        loss = lax.mul(lax.reduce_sum(lax.mul(error, error), (0, 1)), power)
+        g = lax.mul(error, 2 * power)  # `gradients` multiplies by the rest of 1 / N
         gradients: tuple[tuple[jax.Array, jax.Array], ...] = ()
         for k in range(len(layers) - 1, -1, -1):
             dw = product(g, tape[k - 1], over=(1, 1)) if k else product(g, x, over=(1, 1 - features_axis))

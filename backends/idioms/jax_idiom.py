@@ -27,6 +27,7 @@ from backends.base import (
     Params,
     State,
 )
+from backends.host import layers_of
 from backends.idioms.numpy_idiom import Batch
 
 
@@ -193,6 +194,10 @@ class JaxIdiom(Backend):
         with self._scope():  # goes forward once more: the idiom keeps no tape
             self._latest = value_and_grad(self.network, params.layers, batch.x, batch.y)
         return self._latest
+
+    def from_message(self, message: Array) -> Any:
+        with self._scope(), jax.default_device(self._device):
+            return message[-1], placed(layers_of(message, self.network))
 
     def update(self, params: Trained, gradients: Any, learning_rate: float) -> Any:
         with self._scope():

@@ -6,12 +6,13 @@ Tests: `tests/backends/idioms/test_idioms.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.base import ACTIVATIONS, LOSSES, OPTIMIZERS, Array, Backend, Capabilities, Layer, Params, State
+from backends.host import layers_of
 
 
 class Batch(NamedTuple):
@@ -93,6 +94,9 @@ class NumpyIdiom(Backend):
             if k:
                 g = g.dot(params.layers[k].weights) * self.activation_deriv(tape.z[k - 1])
         return loss, tuple(reversed(gradients))
+
+    def from_message(self, message: Array) -> tuple[Any, Params]:
+        return message[-1], layers_of(message, self.network)
 
     def update(self, params: Trained, gradients: Params, learning_rate: float) -> Trained:
         eta = float(np.dtype(self.dtype).type(learning_rate))

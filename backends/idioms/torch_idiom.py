@@ -25,6 +25,7 @@ from backends.base import (
     Params,
     State,
 )
+from backends.host import layers_of
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -162,6 +163,10 @@ class TorchIdiom(Backend):
         tensors = [tensor for layer in params.tensors for tensor in layer]
         gradients = torch.autograd.grad(loss, tensors, retain_graph=True)
         return loss.detach(), tuple(zip(gradients[::2], gradients[1::2], strict=True))
+
+    def from_message(self, message: Array) -> tuple[Any, Any]:
+        layers = layers_of(message, self.network)
+        return message[-1], tuple(tuple(torch.tensor(array, device=self.device) for array in pair) for pair in layers)
 
     def update(self, params: Training, gradients: Any, learning_rate: float) -> Training:
         for layer, (dw, db) in zip(params.layers, gradients, strict=True):
