@@ -8,9 +8,7 @@ Tests: `tests/backends/test_shares.py`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -240,6 +238,8 @@ class Shares(Backend):
 
 def rows_due(rows: Sequence[int], first: int) -> tuple[int, ...]:
     """Return how many of each rank's ``rows`` are among the ``first`` that are due; see `Shares.split`."""
+    from fractions import Fraction
+
     of, ranks = sum(rows), len(rows)
     # Row k of n is due before t if k < n t - 1/2. At t = (first - ranks / 2) / of no more than `first` are.
     counts = [max(0, -((of - n * (2 * first - ranks)) // (2 * of))) for n in rows]
@@ -250,6 +250,8 @@ def rows_due(rows: Sequence[int], first: int) -> tuple[int, ...]:
 
 
 def _digest(params: Params) -> str:
+    import hashlib
+
     hashed = hashlib.sha256()
     for layer in params:
         for array in layer:
