@@ -69,22 +69,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cases(args: argparse.Namespace) -> tuple[LimitCase, ...]:
-    from backends import Network
     from bench.basics.errors import UsageError
-    from bench.limits.standings import CASES, CUDA_CASES, CUDA_QUICK, QUICK, LimitCase
+    from bench.limits.standings import CASES, CUDA_CASES, CUDA_QUICK, QUICK, WORKLOADS, LimitCase
+    from bench.workload import Workload
 
     if not args.case:
         whole, quick = (CASES, QUICK) if args.device == "cpu" else (CUDA_CASES, CUDA_QUICK)
-        return quick if args.quick and not args.stored else whole
+        if args.quick and not args.stored:
+            return quick
+        return (*whole, *WORKLOADS) if args.targets and args.device == "cpu" else whole
     cases = []
     for text in args.case:
         network, _, rest = text.partition(":")
         batch, _, phase = rest.partition(":")
         try:
-            cases.append(LimitCase(str(Network.parse(network)), int(batch.replace(",", "")), phase or "step"))
+            cases.append(LimitCase(str(Workload.parse(network)), int(batch.replace(",", "")), phase or "step"))
         except ValueError:
             raise UsageError(
-                f"--case {text}: expected NETWORK:ROWS or NETWORK:ROWS:train, such as 3-2-1:16384"
+                f"--case {text}: expected NETWORK:ROWS or NETWORK:ROWS:train, such as 3-2-1/relu:16384"
             ) from None
         if cases[-1].batch < 1 or cases[-1].phase not in ("step", "train"):
             raise UsageError(f"--case {text}: rows are 1 or more, and the phase is step or train")
@@ -120,6 +122,8 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     count = plan.processes * len(plan.arms)
     pace = campaign.earlier_pace(args.results)
     expected = terminal.format_seconds(estimate_s(plan, pace))
+    for line in plan.left_out:
+        messages.note(line, "left out: ")
     err.print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")
     run_ = campaign.create(plan, LIMITS, sys.argv, root=args.results)
     with terminal.progress("limits") as bar:

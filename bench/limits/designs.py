@@ -21,6 +21,7 @@ from typing import Any
 import backends
 from backends import Network
 from bench.problem import make
+from bench.workload import Workload
 
 NEVER = 1 << 62
 LAP_S = 2e-3
@@ -174,12 +175,13 @@ def _exchange(where: str, value: Any) -> Any:
 def compare(trial: Trial, laps: int = 20) -> Iterator[Result]:
     """Yield the results of each case: every design takes its step in each lap, one after another."""
     for text, rows in trial.cases:
-        problem = make(Network.parse(text), rows)
+        workload = Workload.parse(text)
+        problem = make(workload, rows)
         arms: list[_Arm] = []
         for value in (trial.values[0], *trial.values):  # the arm placed first is a little slower: it does not count
             settings = {**trial.also, trial.constant: value}
             with constants(settings):
-                backend = backends.load(trial.backend, problem.network)
+                backend = backends.load(trial.backend, problem.network, optimizer=workload.optimizer)
                 batch = backend.place_batch(problem.inputs, problem.targets)
                 arms.append(_Arm(settings, backend, batch, backend.place_params(problem.params)))
         least = [float("inf")] * len(arms)

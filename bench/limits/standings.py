@@ -9,12 +9,12 @@ Tests: `tests/bench/limits/test_limits.py`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import backends
-from backends import Network
 from bench import machine
 from bench.basics.errors import UsageError
 from bench.limits import peers
@@ -23,7 +23,8 @@ from bench.limits.corrections import Correction, Timed, corrected
 from bench.measure.cell import Group
 from bench.measure.plan import Plan, ordered
 from bench.measure.timing import Effort
-from bench.memory import check_room
+from bench.memory import check_room, room_bytes, shortage
+from bench.workload import Workload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ SHORTEST_LIMIT_S = 1e-6
 
 
 class LimitCase(NamedTuple):
-    """A network, rows of a batch and a phase."""
+    """A workload as text, rows of a batch and a phase."""
 
     network: str
     batch: int
@@ -49,6 +50,14 @@ CASES = (
     LimitCase("64-64-64-1", 16_384),
     LimitCase("784-512-10", 4_096),
 )
+WORKLOADS = (
+    LimitCase("4-32-16-4/adam", 10_000),
+    LimitCase("28-300-300-300-300-300-1/momentum/rows_per_step=100", 2_000, "train"),
+    LimitCase("784-128-10/relu/cross-entropy/adam/rows_per_step=128", 60_000, "train"),
+    LimitCase("32-64-64-1/relu", 65_536),
+)
+"""Beyond descent on tanh and squared errors: published benchmarks, and what people train; for the targets alone."""
+
 QUICK = (LimitCase("3-2-1", 3), LimitCase("3-2-1", 1_048_576), LimitCase("784-512-10", 4_096))
 CUDA_CASES = (
     LimitCase("3-2-1", 3, "train"),
@@ -77,6 +86,7 @@ class Standing:
         limit: what this machine allows; ``None`` if its ceilings are not known.
         idiom_s: seconds of the same framework's idiom.
         peer: the fastest peer, with its seconds.
+        cores: that it kept busy.
         device: that all of the case ran on.
     """
 
@@ -89,6 +99,7 @@ class Standing:
     limit: Limit | None = None
     idiom_s: float | None = None
     peer: tuple[str, float] | None = None
+    cores: float | None = None
     device: str = "cpu"
 
     @property
@@ -97,6 +108,11 @@ class Standing:
         if self.seconds is None or self.limit is None or self.limit.seconds < SHORTEST_LIMIT_S:
             return None
         return self.limit.seconds / self.seconds
+
+    @property
+    def core_seconds(self) -> float | None:
+        """Seconds of a call, all cores together."""
+        return None if self.seconds is None or self.cores is None else self.seconds * self.cores
 
     @property
     def times_idiom(self) -> float | None:
@@ -130,16 +146,21 @@ def make_plan(
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        UsageError: a batch that does not fit in memory.
+        UsageError: a batch that does not fit in memory; of `WORKLOADS`, one that does not is left out.
     """
-    for case in cases:
-        for dtype in dtypes:
-            check_room(Network.parse(case.network), case.batch, dtype, device, arms=len(names))
-    groups = ordered(
-        [Group(Network.parse(case.network), case.batch, dtype, device) for dtype in dtypes for case in cases]
-    )
+    groups: list[Group] = []
+    left_out: list[str] = []
+    room = room_bytes(device)
+    for dtype, case in itertools.product(dtypes, cases):
+        group = Group.make(case.network, case.batch, dtype, device)
+        lack = shortage(group.workload, case.batch, dtype, device, len(names), room)
+        if lack and case in WORKLOADS:
+            left_out.append(f"{case.network} n={case.batch}: {lack}")
+            continue
+        check_room(group.workload, case.batch, dtype, device, len(names), room)
+        groups.append(group)
     return Plan(
-        groups=groups,
+        groups=ordered(groups),
         phases=tuple(phase for phase in ("step", "train") if any(case.phase == phase for case in cases)),
         backends=tuple(names),
         threads=(machine.default_threads(),),
@@ -147,6 +168,7 @@ def make_plan(
         effort=Effort(timed_s=timed_s, warm_up_s=timed_s),
         timeout_s=timeout_s,
         own_cache=False,
+        left_out=tuple(left_out),
     )
 
 
@@ -221,7 +243,7 @@ def _standings(contest: _Contest, ceilings: Ceilings | None, roles: dict[str, st
     limit = None
     if ceilings is not None:
         try:
-            limit = limit_s(Network.parse(case.network), case.batch, dtype, case.phase, ceilings, threads, device)
+            limit = limit_s(Workload.parse(case.network), case.batch, dtype, case.phase, ceilings, threads, device)
         except UsageError:
             limit = None  # no ceiling of this device was measured
     rivals = {name: seconds[name] for name in seconds if name in peers.BUILT_IN_PEERS or peers.short_name(name) != name}
@@ -230,8 +252,9 @@ def _standings(contest: _Contest, ceilings: Ceilings | None, roles: dict[str, st
     for name, of_backend in rows.groupby("backend", sort=False):
         failed = of_backend[of_backend["status"] != "ok"]
         role = roles.get(str(name), "plugin" if peers.short_name(str(name)) == name else "peer")
-        if role == "peer" and set(failed["status"]) == {"unavailable"}:
-            continue  # one that does not have this dtype is no rival in it
+        if role != "best" and set(failed["status"]) == {"unavailable"}:
+            continue  # one that does not have this dtype or workload is no rival in it
+        busy = of_backend.loc[of_backend["status"] == "ok", "cpu_per_wall"].median()
         ranked.append(
             Standing(
                 case=case,
@@ -243,6 +266,7 @@ def _standings(contest: _Contest, ceilings: Ceilings | None, roles: dict[str, st
                 limit=limit,
                 idiom_s=seconds.get(f"{name}-idiom"),
                 peer=(peers.short_name(fastest), rivals[fastest]) if fastest else None,
+                cores=float(busy) if busy > 0 else None,
                 device=device,
             )
         )

@@ -1,4 +1,4 @@
-"""flax nnx with optax's SGD, as its documentation trains a model: `nnx.jit` of a step on model and optimizer.
+"""flax nnx with an optimizer of optax, as its documentation trains a model: `nnx.jit` of a step on model and optimizer.
 
 Tests: `tests/bench/limits/test_peers.py`.
 """
@@ -20,25 +20,34 @@ import numpy as np
 import optax
 from flax import nnx
 
-from backends import Layer, Params
+from backends import Adam, Layer, Momentum, Network, Optimizer, Params
 from backends.base import Array, Capabilities, State
-from bench.limits.peers.peer import Batch, Peer
+from bench.limits.peers.peer import ACTIVATIONS, LOSSES, OPTIMIZERS, Batch, Peer
+
+FUNCTIONS = {"tanh": nnx.tanh, "relu": nnx.relu, "sigmoid": nnx.sigmoid, "identity": lambda z: z}
 
 
 class Model(nnx.Module):  # type: ignore[misc]
-    """Dense layers, tanh on all but the last."""
+    """Dense layers, the activation on all but the last."""
 
-    def __init__(self, sizes: tuple[int, ...], dtype: str) -> None:
+    def __init__(self, network: Network, dtype: str) -> None:
         rngs = nnx.Rngs(0)
+        self.activation, self.loss = FUNCTIONS[network.activation], network.loss
         self.layers = nnx.List(
-            [nnx.Linear(i, o, dtype=dtype, param_dtype=dtype, rngs=rngs) for i, o in pairwise(sizes)]
+            [nnx.Linear(i, o, dtype=dtype, param_dtype=dtype, rngs=rngs) for i, o in pairwise(network.sizes)]
         )
 
     def __call__(self, x: Any) -> Any:
         """Return what is predicted."""
         for layer in self.layers[:-1]:
-            x = nnx.tanh(layer(x))
+            x = self.activation(layer(x))
         return self.layers[-1](x)
+
+    def error(self, x: Any, y: Any) -> Any:
+        """Return the loss."""
+        if self.loss == "cross-entropy":
+            return jnp.mean(optax.softmax_cross_entropy(self(x), y))
+        return jnp.mean((self(x) - y) ** 2)
 
 
 @dataclass
@@ -53,21 +62,30 @@ class Training:
 @nnx.jit  # type: ignore[untyped-decorator]
 def train_step(model: Model, optimizer: Any, x: Any, y: Any) -> Any:
     """Make one step; return the loss before it."""
-    loss, gradients = nnx.value_and_grad(lambda model: jnp.mean((model(x) - y) ** 2))(model)
+    loss, gradients = nnx.value_and_grad(lambda model: model.error(x, y))(model)
     optimizer.update(model, gradients)
     return loss
+
+
+def _optax(rule: Optimizer, learning_rate: float) -> Any:
+    """Return the optimiser of optax."""
+    if isinstance(rule, Adam):
+        return optax.adamw(learning_rate, rule.beta1, rule.beta2, rule.epsilon, weight_decay=rule.weight_decay)
+    return optax.sgd(learning_rate, momentum=rule.momentum if isinstance(rule, Momentum) else None)
 
 
 class FlaxPeer(Peer):
     """flax nnx."""
 
     name = "flax"
-    capabilities = Capabilities(compiles=True)
+    capabilities = Capabilities(
+        compiles=True, activations=ACTIVATIONS, losses=LOSSES, optimizers=OPTIMIZERS, minibatches=True
+    )
     _latest: Any = None
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Training:
         with self._scope():
-            model = Model(self.network.sizes, self.dtype)
+            model = Model(self.network, self.dtype)
             for layer, (w, b) in zip(model.layers, self.host_params(params), strict=True):
                 layer.kernel[...], layer.bias[...] = jnp.array(w.T), jnp.array(b)
         return Training(model)
@@ -79,7 +97,8 @@ class FlaxPeer(Peer):
     def step(self, params: Training, batch: Batch, learning_rate: float) -> tuple[Training, Any]:
         with self._scope():
             if params.learning_rate != learning_rate:
-                params.optimizer = nnx.Optimizer(params.model, optax.sgd(learning_rate), wrt=nnx.Param)
+                rule = _optax(self.optimizer, learning_rate)
+                params.optimizer = nnx.Optimizer(params.model, rule, wrt=nnx.Param)
                 params.learning_rate = learning_rate
             self._latest = train_step(params.model, params.optimizer, batch.x, batch.y)
         return params, self._latest

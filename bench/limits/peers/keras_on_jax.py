@@ -12,6 +12,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # where the peer says that it computes, als
 
 from backends.base import Capabilities
 from bench.limits.peers.keras_peer import KerasPeer
+from bench.limits.peers.peer import ACTIVATIONS, LOSSES, OPTIMIZERS
 
 
 class KerasOnJax(KerasPeer):
@@ -19,4 +20,11 @@ class KerasOnJax(KerasPeer):
 
     name = "keras-jax"
     # In float64 its losses are off by 5e-8: something inside it goes through float32.
-    capabilities = Capabilities(dtypes=("float32",), compiles=True)
+    capabilities = Capabilities(
+        dtypes=("float32",),
+        compiles=True,
+        activations=ACTIVATIONS,
+        losses=LOSSES,
+        optimizers=OPTIMIZERS,
+        minibatches=True,
+    )

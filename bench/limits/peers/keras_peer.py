@@ -1,4 +1,4 @@
-"""Keras: a `Sequential` of `Dense`, compiled with `SGD` and the mean squared error, one `train_on_batch` a step.
+"""Keras: a `Sequential` of `Dense`, compiled with its optimizer and loss, one `train_on_batch` a step.
 
 Keras computes on another framework, which it chooses when it is first imported: import this module through
 `bench.limits.peers.keras_on_jax` or `bench.limits.peers.keras_on_tensorflow`.
@@ -15,11 +15,14 @@ from typing import Any
 
 import keras
 
-from backends import Layer, Params
+from backends import Adam, Layer, Momentum, Params
 from backends.base import Array, Capabilities, State
-from bench.limits.peers.peer import Batch, Peer
+from bench.limits.peers.peer import ACTIVATIONS, LOSSES, OPTIMIZERS, Batch, Peer
 
 logging.getLogger("tensorflow").setLevel("ERROR")  # it warns of each new shape
+
+
+FUNCTIONS = {"tanh": "tanh", "relu": "relu", "sigmoid": "sigmoid", "identity": "linear"}
 
 
 @dataclass
@@ -34,19 +37,35 @@ class KerasPeer(Peer):
     """Keras, whatever it computes on."""
 
     name = "keras"
-    capabilities = Capabilities(compiles=True)
+    capabilities = Capabilities(
+        compiles=True, activations=ACTIVATIONS, losses=LOSSES, optimizers=OPTIMIZERS, minibatches=True
+    )
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Training:
         host = self.host_params(params)
         keras.backend.set_floatx(self.dtype)  # of the loss and the inputs; the layers' own dtype is not enough
         layers: list[Any] = [keras.layers.Input((self.network.inputs,), dtype=self.dtype)]
         for k, (_, b) in enumerate(host, start=1):
-            activation = "tanh" if k < len(host) else None
+            activation = FUNCTIONS[self.network.activation] if k < len(host) else None
             layers.append(keras.layers.Dense(len(b), activation=activation, dtype=self.dtype))
         model = keras.Sequential(layers)
         model.set_weights([array for w, b in host for array in (w.T, b)])
-        model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mean_squared_error")
+        model.compile(optimizer=self._optimizer(), loss=self._loss())
         return Training(model)
+
+    def _optimizer(self) -> Any:
+        rule = self.optimizer
+        if isinstance(rule, Adam):
+            return keras.optimizers.AdamW(0.0, rule.weight_decay, rule.beta1, rule.beta2, rule.epsilon)
+        return keras.optimizers.SGD(0.0, momentum=rule.momentum if isinstance(rule, Momentum) else 0.0)
+
+    def _loss(self) -> Any:
+        if self.network.loss == "cross-entropy":
+            return keras.losses.CategoricalCrossentropy(from_logits=True)
+        return "mean_squared_error"
+
+    def rows_of(self, array: Any, rows: Any) -> Any:
+        return array[rows] if isinstance(rows, slice) else keras.ops.take(array, rows, axis=0)
 
     def place_arrays(self, x: Array, y: Array) -> tuple[Any, Any]:
         return keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)

@@ -20,25 +20,35 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 import numpy as np
 
-from backends import Layer, Params
+from backends import Adam, Layer, Momentum, Network, Optimizer, Params
 from backends.base import Array, Capabilities, State
-from bench.limits.peers.peer import Batch, Peer
+from bench.limits.peers.peer import ACTIVATIONS, LOSSES, OPTIMIZERS, Batch, Peer
 
 COMPILER = "g++"
 
 
-class Model(nn.Module):  # type: ignore[misc]
-    """Dense layers, tanh on all but the last."""
+FUNCTIONS = {"tanh": mx.tanh, "relu": nn.relu, "sigmoid": mx.sigmoid, "identity": lambda z: z}
 
-    def __init__(self, sizes: tuple[int, ...]) -> None:
+
+class Model(nn.Module):  # type: ignore[misc]
+    """Dense layers, the activation on all but the last."""
+
+    def __init__(self, network: Network) -> None:
         super().__init__()
-        self.layers = [nn.Linear(i, o) for i, o in pairwise(sizes)]
+        self._activation, self._loss = FUNCTIONS[network.activation], network.loss
+        self.layers = [nn.Linear(i, o) for i, o in pairwise(network.sizes)]
 
     def __call__(self, x: Any) -> Any:
         """Return what is predicted."""
         for layer in self.layers[:-1]:
-            x = mx.tanh(layer(x))
+            x = self._activation(layer(x))
         return self.layers[-1](x)
+
+    def error(self, x: Any, y: Any) -> Any:
+        """Return the loss."""
+        if self._loss == "cross-entropy":
+            return nn.losses.cross_entropy(self(x), y, reduction="mean")
+        return mx.mean((self(x) - y) ** 2)
 
 
 @dataclass
@@ -53,14 +63,16 @@ class MlxPeer(Peer):
     """MLX."""
 
     name = "mlx"
-    capabilities = Capabilities(compiles=True)
+    capabilities = Capabilities(
+        compiles=True, activations=ACTIVATIONS, losses=LOSSES, optimizers=OPTIMIZERS, minibatches=True
+    )
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         mx.set_default_device(mx.cpu)
         super().__init__(*arguments, **settings)
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Training:
-        model = Model(self.network.sizes)
+        model = Model(self.network)
         for layer, (w, b) in zip(model.layers, self.host_params(params), strict=True):
             layer.weight, layer.bias = self._array(w), self._array(b)
         mx.eval(model.state)
@@ -71,9 +83,12 @@ class MlxPeer(Peer):
         mx.eval(*arrays)
         return arrays
 
+    def rows_of(self, array: Any, rows: Any) -> Any:
+        return array[rows if isinstance(rows, slice) else mx.array(rows)]
+
     def step(self, params: Training, batch: Batch, learning_rate: float) -> tuple[Training, Any]:
         if learning_rate not in params.steps:
-            params.steps = {learning_rate: _train_step(params.model, learning_rate)}
+            params.steps = {learning_rate: _train_step(params.model, self.optimizer, learning_rate)}
         loss = params.steps[learning_rate](batch.x, batch.y)
         mx.eval(loss, params.model.state)  # MLX computes when asked: here, so that no step is put off
         return params, loss
@@ -88,10 +103,19 @@ class MlxPeer(Peer):
         return mx.array(host, dtype=mx.float64 if self.dtype == "float64" else mx.float32)
 
 
-def _train_step(model: Model, learning_rate: float) -> Callable[[Any, Any], Any]:
+def _optimizer(rule: Optimizer, learning_rate: float) -> Any:
+    """Return the optimiser of MLX."""
+    if isinstance(rule, Adam):
+        betas, decay = [rule.beta1, rule.beta2], rule.weight_decay
+        return optim.AdamW(learning_rate, betas, rule.epsilon, decay, bias_correction=True)
+    return optim.SGD(learning_rate, rule.momentum if isinstance(rule, Momentum) else 0.0)
+
+
+def _train_step(model: Model, rule: Optimizer, learning_rate: float) -> Callable[[Any, Any], Any]:
     """Return a step of a model at one rate: takes X and Y, returns the loss before it."""
-    optimizer = optim.SGD(learning_rate=learning_rate)
-    loss_and_gradients = nn.value_and_grad(model, lambda model, x, y: mx.mean((model(x) - y) ** 2))
+    optimizer = _optimizer(rule, learning_rate)
+    optimizer.init(model.trainable_parameters())
+    loss_and_gradients = nn.value_and_grad(model, lambda model, x, y: model.error(x, y))
 
     def step(x: Any, y: Any) -> Any:
         loss, gradients = loss_and_gradients(model, x, y)

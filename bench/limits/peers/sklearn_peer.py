@@ -1,7 +1,9 @@
-"""scikit-learn's `MLPRegressor`, one `partial_fit` a step.
+"""scikit-learn's `MLPRegressor` and `MLPClassifier`, one `partial_fit` a step.
 
-Its loss is half the squared error, and its gradient the mean over rows: a rate of ``2 / outputs`` times ours, and twice
-its loss, make it the same work.
+Its squared loss is half the squared error, and its gradient the mean over rows: a rate of ``2 / outputs`` times ours,
+and twice its loss, make it the same work; Adam, whose step does not depend on the scale of the gradients, keeps its
+rate. Its Adam adds epsilon before the correction of the second moment, which changes the digits behind epsilon alone.
+It learns classes by their numbers, and two of them by one output, which is another network than ours.
 
 Tests: `tests/bench/limits/test_peers.py`.
 """
@@ -13,49 +15,86 @@ from typing import Any
 
 import numpy as np
 import sklearn
-from sklearn.neural_network import MLPRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from backends import Layer, Params
-from backends.base import Array, State
-from bench.limits.peers.peer import Batch, Peer
+from backends import Adam, BackendUnavailable, Layer, Momentum, Params
+from backends.base import Array, Capabilities, State
+from bench.limits.peers.peer import ACTIVATIONS, LOSSES, OPTIMIZERS, Batch, Peer
+
+FUNCTIONS = {"tanh": "tanh", "relu": "relu", "sigmoid": "logistic", "identity": "identity"}
 
 
 class SklearnPeer(Peer):
     """scikit-learn."""
 
     name = "scikit-learn"
+    capabilities = Capabilities(activations=ACTIVATIONS, losses=LOSSES, optimizers=OPTIMIZERS, minibatches=True)
 
-    def place_params(self, params: Sequence[Layer], state: State | None = None) -> MLPRegressor:
-        model = MLPRegressor(
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._classes = self.network.loss == "cross-entropy"
+        if self._classes and self.network.outputs == 2:
+            raise BackendUnavailable("scikit-learn learns two classes by one output, not by two")
+        if isinstance(self.optimizer, Adam) and self.optimizer.weight_decay:
+            raise BackendUnavailable("scikit-learn has no decoupled weight decay")
+
+    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:
+        rule = self.optimizer
+        momentum = rule.momentum if isinstance(rule, Momentum) else 0.0
+        model = (MLPClassifier if self._classes else MLPRegressor)(
             hidden_layer_sizes=self.network.sizes[1:-1],
-            activation="tanh",
-            solver="sgd",
+            activation=FUNCTIONS[self.network.activation],
+            solver="adam" if isinstance(rule, Adam) else "sgd",
             alpha=0.0,
-            momentum=0.0,
+            momentum=momentum,
             nesterovs_momentum=False,
             learning_rate="constant",
             learning_rate_init=1e-3,
             shuffle=False,
+            **({"beta_1": rule.beta1, "beta_2": rule.beta2, "epsilon": rule.epsilon} if isinstance(rule, Adam) else {}),
         )
-        x, y = np.zeros((1, self.network.inputs), self.dtype), np.zeros((1, self.network.outputs), self.dtype)
-        model.partial_fit(x, y if self.network.outputs > 1 else y[:, 0])
+        x = np.zeros((1, self.network.inputs), self.dtype)
+        self._fit(model, x, self.place_arrays(x, np.eye(1, self.network.outputs, dtype=self.dtype))[1])
+        self._start_afresh(model)
         host = self.host_params(params)
         model.coefs_[:] = [np.ascontiguousarray(w.T) for w, _ in host]
         model.intercepts_[:] = [b for _, b in host]
         return model
 
     def place_arrays(self, x: Array, y: Array) -> tuple[Any, Any]:
-        return x, y if self.network.outputs > 1 else y[:, 0]
+        if self._classes:
+            return x.copy(), y.argmax(axis=1)
+        return x.copy(), y.copy() if self.network.outputs > 1 else y[:, 0].copy()
 
-    def step(self, params: MLPRegressor, batch: Batch, learning_rate: float) -> tuple[MLPRegressor, float]:
+    def host_targets(self, y: Any) -> Array:
+        return np.array(y) if self._classes else np.array(y).reshape(len(y), -1)
+
+    def step(self, params: Any, batch: Batch, learning_rate: float) -> tuple[Any, float]:
         params.batch_size = len(batch.x)
-        params.learning_rate_init = params._optimizer.learning_rate = learning_rate * 2 / self.network.outputs
+        scale = 1.0 if self._classes or isinstance(self.optimizer, Adam) else 2 / self.network.outputs
+        params.learning_rate_init = params._optimizer.learning_rate = learning_rate * scale
         params._optimizer.learning_rate_init = params.learning_rate_init
-        params.partial_fit(batch.x, batch.y)
-        return params, 2 * params.loss_
+        self._fit(params, batch.x, batch.y)
+        return params, params.loss_ if self._classes else 2 * params.loss_
 
-    def fetch_layers(self, params: MLPRegressor) -> Params:
+    def fetch_layers(self, params: Any) -> Params:
         return tuple(Layer(w.T.copy(), b.copy()) for w, b in zip(params.coefs_, params.intercepts_, strict=True))
 
     def describe(self) -> dict[str, str | int]:
         return {**super().describe(), "framework": f"scikit-learn {sklearn.__version__}"}
+
+    def _fit(self, model: Any, x: Array, y: Array) -> None:
+        """Make a step; a classifier is told of all its classes the first time."""
+        if self._classes and not hasattr(model, "classes_"):
+            model.partial_fit(x, y, classes=np.arange(self.network.outputs))
+        else:
+            model.partial_fit(x, y)
+
+    def _start_afresh(self, model: Any) -> None:
+        """Take back the step that made the arrays: what the optimiser has kept of it."""
+        optimizer = model._optimizer
+        for name in ("velocities", "ms", "vs"):
+            for array in getattr(optimizer, name, ()):
+                array[...] = 0
+        if isinstance(self.optimizer, Adam):
+            optimizer.t = 0

@@ -18,7 +18,7 @@ from bench.limits import peers
 from bench.limits import standings as limits
 from bench.limits.ceilings import Ceiling, Ceilings
 from bench.limits.peers import PEERS
-from bench.limits.standings import CASES, CUDA_CASES, LimitCase, Standing, make_plan, standings
+from bench.limits.standings import CASES, CUDA_CASES, WORKLOADS, LimitCase, Standing, make_plan, standings
 from bench.limits.targets import TARGETS, judge
 from bench.terminal import standings as report
 from bench.terminal.terminal import console
@@ -128,8 +128,23 @@ def test_targets_are_judged_case_by_case() -> None:
         ">= 50.0 % of limit": "not measured",
         ">= 2.40x idiom": "yes",
     }
-    assert {target.case for target in TARGETS if target.device == "cpu"} == set(CASES)
+    assert {target.case for target in TARGETS if target.device == "cpu"} == {*CASES, *WORKLOADS}
     assert {target.case for target in TARGETS if target.device == "cuda"} <= set(CUDA_CASES)
+
+
+def test_a_workload_is_held_against_the_time_of_all_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 us on both cores are 600 core-us, beyond 400; a backend without the workload is no failure and no rival."""
+    case = WORKLOADS[0]
+    rows = frame({"numba": 300e-6, "torch-idiom": 1.5e-3, "jax-by-hand": 1.0}, case).assign(cpu_per_wall=2.0)
+    rows.loc[rows["backend"] == "jax-by-hand", ["status", "reason"]] = "unavailable", "it has no optimizer"
+    judged = standings(rows, WORKLOADS, None)[0]
+    assert [standing.backend for standing in judged] == ["numba", "torch-idiom"]
+    verdicts = {verdict.goal: (verdict.reached, verdict.verdict) for verdict in judge(judged)}
+    assert verdicts == {"<= 400 us of all cores": ("600 us", "no"), ">= 4.00x best peer": ("5.00x", "yes")}
+    monkeypatch.setattr("bench.limits.standings.room_bytes", lambda _: 4 << 30)
+    plan = make_plan([*CASES[:1], *WORKLOADS], ["float32"], ["numba"] * 8, 1, 0.1, 10.0)
+    assert str(plan.groups[0].workload) == "3-2-1"
+    assert any(line.startswith("784-128-10/relu/cross-entropy/adam") for line in plan.left_out)
 
 
 def test_a_gpu_is_held_against_its_own_ceilings_and_targets() -> None:

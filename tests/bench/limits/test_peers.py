@@ -16,6 +16,7 @@ from backends.conformance import check_cell
 from bench.limits.peers import PEERS
 from bench.limits.peers.peer import Batch, Peer
 from bench.problem import make
+from bench.workload import Workload
 
 # What TensorFlow, Keras and flax warn of on import is theirs to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -67,6 +68,29 @@ def test_peer_takes_the_rate_of_each_call(name: str) -> None:
         states.append(backend.fetch(params)[0].weights)
     far, near = np.abs(np.diff(states, axis=0)).sum(axis=(1, 2))
     assert 3.5 < far / near < 4.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["4-5-3/adam", "4-5-3/momentum", "4-5-3/relu/cross-entropy/adam", "4-5-1/sigmoid/momentum/momentum=0.5"],
+)
+@pytest.mark.parametrize("name", PEERS)
+def test_peer_trains_any_workload_with_the_same_losses(name: str, text: str) -> None:
+    """Two passes of mini-batches, reordered on the way, have the losses and parameters of the network's definition."""
+    module, target = PEERS[name]
+    pytest.importorskip(module)
+    workload = Workload.parse(text)
+    problem = make(workload, 23)
+    order = np.random.default_rng(0).permutation(23)
+    got = []
+    for one in (target, "numpy-idiom"):
+        backend = backends.load(one, workload.network, "float32", optimizer=workload.optimizer)
+        batch = backend.reorder(backend.place_batch(problem.inputs, problem.targets), order)
+        params, losses = backend.train(backend.place_params(problem.params), batch, 0.01, 6, rows_per_step=8)
+        got.append([losses, *(array for layer in backend.fetch(params) for array in layer)])
+    for peer, reference in zip(*got, strict=True):
+        # scikit-learn's epsilon differs by a factor of 1 / sqrt(1 - beta2^t): 3e-7 of a gradient of a thousandth.
+        np.testing.assert_allclose(peer, reference, rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", PEERS)
