@@ -8,8 +8,8 @@ PHASES = ("place", "forward", "backward", "update", "step", "train")
 DTYPES, DEVICES = ("float32", "float64"), ("cpu", "cuda")
 """What `backends` offers; here as well, since importing that takes a while."""
 
-OK = "ok"
-STATUSES = (OK, "failed", "crashed", "timeout", "out of memory", "unavailable", "nonconformant")
+OK, TIMEOUT = "ok", "timeout"
+STATUSES = (OK, "failed", "crashed", TIMEOUT, "out of memory", "unavailable", "nonconformant")
 """How the measurement of a cell ended."""
 
 FASTEST, FASTER, SLOWER, TIE, UNDECIDED = "fastest", "faster", "slower", "tie", "undecided"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, results
-from bench.basics.names import OK
+from bench.basics.names import OK, TIMEOUT
 from bench.machine.environment import as_text, speed_variables
 from bench.measure import adaptive, budget
 from bench.measure.adaptive import StoppingRule
@@ -71,6 +72,7 @@ def measure(
     command: Sequence[str] = (),
     root: Path | None = None,
     report: Report = silent,
+    most_s: float = math.inf,
 ) -> Run:
     """Measure a plan and return the run that keeps it.
 
@@ -83,11 +85,12 @@ def measure(
         command: the program's arguments, to be kept.
         root: folder of all runs.
         report: is told how far things are.
+        most_s: seconds after which all processes are ended, whatever they have not measured yet.
     """
     pace = earlier_pace(root)
     fitted = budget.fit(plan, budget_s, pace, processes) if budget_s else plan
     run = create(fitted, purpose, command, label, root)
-    carry_out(run, fitted, pace, report=report)
+    carry_out(run, fitted, pace, report=report, most_s=most_s)
     return run
 
 
@@ -99,6 +102,7 @@ def carry_out(
     report: Report = silent,
     after_lap: Callable[[int], None] = lambda _: None,
     codes: Mapping[str, BaseCode] | None = None,
+    most_s: float = math.inf,
 ) -> Outcome:
     """Run every process of a run that has not ended yet; return what it came to.
 
@@ -113,6 +117,7 @@ def carry_out(
         report: is told how far things are.
         after_lap: called with the number of each lap when it has ended, to measure the machine in the same minutes.
         codes: by arm: the code that it runs, if it is not the code here.
+        most_s: seconds after which all processes are ended, whatever they have not measured yet.
 
     Raises:
         UsageError: another process is measuring this run.
@@ -121,6 +126,7 @@ def carry_out(
     """
     with held(run), Journal(run.path / ROWS) as journal, announced(f"run {run.id}") as neighbours:
         campaign = _Campaign(run, plan or stored_plan(run), pace or Pace(), rule, journal, report, neighbours, codes)
+        campaign.deadline_s = campaign.begun_s + most_s
         return campaign.carry_out(after_lap)
 
 
@@ -163,7 +169,7 @@ class _Campaign:
         self.run, self.plan, self.pace, self.rule, self.codes = run, plan, pace, rule, codes or {}
         self.journal, self.report, self.neighbours = journal, report, neighbours
         self.beside: set[str] = set()
-        self.begun_s = time.monotonic()
+        self.begun_s, self.deadline_s = time.monotonic(), math.inf
         self._own_caches = folder_of_caches(run.id) if plan.own_cache else None
         self._caches = self._own_caches or folder_of_caches(run.machine)
         self.history = History()
@@ -176,7 +182,7 @@ class _Campaign:
         for lap in self.plan.laps():
             if self._is_past(lap):
                 continue
-            tasks = adaptive.tasks(self.plan, lap, self.history, self.rule, self._left_s())
+            tasks = self._without_hung(adaptive.tasks(self.plan, lap, self.history, self.rule, self._left_s()))
             left = [process for process in tasks if process.order not in self.history.ended]
             if left and (stopped := self._must_stop(lap)):
                 break
@@ -192,6 +198,14 @@ class _Campaign:
         write_manifest(self.run.path, self.run.manifest)
         total_s = time.monotonic() - self.begun_s
         return Outcome(self.run, len(self.history.ended), failures(self.run), stopped, total_s)
+
+    def _without_hung(self, tasks: adaptive.Tasks) -> adaptive.Tasks:
+        """Return tasks without the backends that hung in an earlier lap, unless there is time for another hang."""
+        hung = {backend for backend, groups in self.history.lost.items() if TIMEOUT in groups.values()}
+        others = {process: cells for process, cells in tasks.items() if process.backend not in hung}
+        cells_s = sum(adaptive.cell_s(self.history, [process], cell) for process in others for cell in others[process])
+        needed_s = adaptive.start_s(self.history, list(others)) + cells_s + len(hung) * self.plan.timeout_s
+        return tasks if needed_s <= self._left_s() else others
 
     def _is_past(self, lap: Sequence[Process]) -> bool:
         """Return whether a later lap was begun already, so that this one is over, whoever took part."""
@@ -237,7 +251,7 @@ class _Campaign:
             else:
                 self._end(flight, {"event": "end"})
         launches = [self._launch(flight) for flight in flights]
-        with closing(run_lap(launches, self.plan.timeout_s)) as events:
+        with closing(run_lap(launches, self.plan.timeout_s, self.deadline_s)) as events:
             for position, event in events:
                 self._take(flights[position], event, flights)
 

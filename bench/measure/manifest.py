@@ -70,7 +70,7 @@ def create(plan: Plan, purpose: str, command: Sequence[str] = (), label: str = "
         "complete": False,
         "plan": plan.to_dict(),
         "fingerprint": machine.fingerprint(),
-        "speed": speed.here().to_dict(),
+        "speed": speed.fresh().to_dict(),
     }
     write_manifest(path, manifest)
     return open_run(path)

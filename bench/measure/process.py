@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -20,6 +21,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.basics.names import TIMEOUT
 from bench.measure.base_code import BaseCode
 from bench.measure.failures import classify_exit
 from bench.measure.instructions import Instructions
@@ -93,7 +95,9 @@ class Launch(NamedTuple):
     code: BaseCode | None = None
 
 
-def run_lap(launches: Sequence[Launch], timeout_s: float) -> Generator[tuple[int, Event], None, None]:
+def run_lap(
+    launches: Sequence[Launch], timeout_s: float, deadline_s: float = math.inf
+) -> Generator[tuple[int, Event], None, None]:
     """Run some fresh processes side by side, of which one at a time works; yield what they tell.
 
     A process works until it asks to wait for its turn (`Channel.wait`), and the turn goes to the one that is furthest
@@ -105,6 +109,7 @@ def run_lap(launches: Sequence[Launch], timeout_s: float) -> Generator[tuple[int
     Args:
         launches: the processes, in the order in which they start.
         timeout_s: seconds of work without a word after which a process is ended; waiting does not count.
+        deadline_s: reading of `time.monotonic` at which all that are left are ended.
 
     Yields:
         The position of a launch and an event: ``begin`` (a cell is about to be measured), ``row`` (a cell's record),
@@ -114,7 +119,7 @@ def run_lap(launches: Sequence[Launch], timeout_s: float) -> Generator[tuple[int
     children: list[_Child] = []
     try:
         for position, launch in enumerate(launches):
-            children.append(_Child(position, launch, timeout_s))
+            children.append(_Child(position, launch, timeout_s, deadline_s))
             yield from children[-1].work()
         while waiting := [child for child in children if child.waits_for]:
             child = min(waiting, key=_Child.behind)
@@ -128,9 +133,10 @@ def run_lap(launches: Sequence[Launch], timeout_s: float) -> Generator[tuple[int
 class _Child:
     """One process."""
 
-    def __init__(self, position: int, launch: Launch, timeout_s: float) -> None:
+    def __init__(self, position: int, launch: Launch, timeout_s: float, deadline_s: float) -> None:
         self.waits_for: tuple[int, int, int] | None = None
-        self._position, self._log_path, self._timeout_s = position, launch.log_path, timeout_s
+        self._position, self._log_path = position, launch.log_path
+        self._timeout_s, self._deadline_s = timeout_s, deadline_s
         self._worked_s = 0.0
         self._pending = b""
         self._socket, theirs = socket.socketpair()
@@ -176,7 +182,7 @@ class _Child:
                 self.close()  # whatever it still has to tidy up is of no use
                 return
             yield self._position, event
-        status, reason = self._watch.verdict(self._timeout_s)
+        status, reason = self._watch.verdict()
         reason += _last_words(self._log_path)
         yield self._position, {"event": "lost", "status": status, "reason": reason, "seconds": self._worked_s}
         self.close()
@@ -197,13 +203,17 @@ class _Child:
             *whole, self._pending = self._pending.split(b"\n")
             yield from whole
             begun_s = time.monotonic()
+            if begun_s > self._deadline_s:
+                self._watch.time_out("the time for all of them was over")
+                return
             ready = select.select([self._socket], [], [], POLL_S)[0]
             passed_s = min(time.monotonic() - begun_s, 2 * POLL_S)
             self._worked_s += passed_s
             silent_s += passed_s
             if not ready:
                 if silent_s >= self._timeout_s:
-                    self._watch.time_out()
+                    silence = f"the process took over {self._timeout_s:g} s without a word"
+                    self._watch.time_out(f"{silence}; allow more with --timeout")
                     return
                 self._watch.look()
                 continue
@@ -223,7 +233,7 @@ class _Watch:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self._peak_share = 0.0
-        self._timed_out = False
+        self._timed_out = ""
 
     def look(self) -> None:
         """Note the memory in use."""
@@ -232,9 +242,9 @@ class _Watch:
         with contextlib.suppress(psutil.Error):
             self._peak_share = max(self._peak_share, psutil.Process(self._process.pid).memory_percent() / 100)
 
-    def time_out(self) -> None:
+    def time_out(self, reason: str) -> None:
         """End the process because its time is up."""
-        self._timed_out = self._process.poll() is None
+        self._timed_out = reason if self._process.poll() is None else ""
         self.kill()
 
     def signal(self, number: int) -> None:
@@ -273,10 +283,10 @@ class _Watch:
         except psutil.Error:
             return []
 
-    def verdict(self, timeout_s: float) -> tuple[str, str]:
+    def verdict(self) -> tuple[str, str]:
         """Return status and reason of a process that closed its pipe without a farewell."""
         if self._timed_out:
-            return "timeout", f"the process took over {timeout_s:g} s without a word; allow more with --timeout"
+            return TIMEOUT, self._timed_out
         try:
             returncode = self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:

@@ -32,6 +32,7 @@ MARKERS = re.compile(
     re.IGNORECASE,
 )
 COMMENT = re.compile(r"(#|//|%|!)\s*\S.*")
+HEXADECIMAL = re.compile(r"[+-]?0[xXoObB][\da-fA-F]+")
 MINUS = "\N{MINUS SIGN}"
 AFFIX = re.compile(
     rf"(?P<before>[^\w\s.,+()#{MINUS}-]{{1,3}}|[A-Z]{{2,3}})?\s?"
@@ -162,6 +163,8 @@ class NumberText:
             return Kind("comment lines", f"--comment {shlex.quote(comment[1])}")
         if (match := AFFIX.fullmatch(word)) and (match["before"] or match["after"]):
             affix = (match["before"] or match["after"]).strip()
+            if HEXADECIMAL.fullmatch(word):
+                return None  # without the x it would be another number
             if affix and not (match["before"] and match["after"]) and not re.search(r"[:/\d()#-]|^[dD][+]?$", affix):
                 name = "percent signs" if affix == "%" else f"{affix!r} around numbers"
                 return Kind(name, f"--strip {shlex.quote(affix)}")

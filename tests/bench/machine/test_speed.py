@@ -10,6 +10,7 @@ import pytest
 from bench.machine import speed
 from bench.machine.speed import Speed
 
+FRESH = speed.fresh  # tests get what is kept, see `conftest`
 RATES = {
     "1": {"product": 1e11, "tanh": 2e9, "bandwidth": 3e10, "calls": 1e6},
     "2": {"product": 2e11, "bandwidth": 5e10},
@@ -114,3 +115,17 @@ def test_a_probe_that_cannot_run_says_nothing(monkeypatch):
     monkeypatch.setattr(subprocess, "run", fails)
     assert speed.measured().rates == {}
     assert speed.difference_here(scaled(1.0)) == ""
+
+
+def test_a_run_keeps_a_speed_of_its_own(monkeypatch):
+    """A run keeps no day-old speed; a busy moment is measured again, and answers take the new speed."""
+    monkeypatch.setattr(speed, "measured", lambda: scaled(1.0))
+    speed.here()
+    moments = [scaled(1.1)]
+    monkeypatch.setattr(speed, "measured", lambda: moments.pop(0))
+    assert FRESH() == scaled(1.1)
+    assert speed.here() == scaled(1.1)
+    moments[:] = [scaled(0.5), scaled(0.7)]
+    assert FRESH() == scaled(0.7)
+    moments[:] = [Speed()]
+    assert FRESH() == scaled(0.7)

@@ -3,13 +3,16 @@
 import errno
 import itertools
 import json
+import math
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -217,6 +220,32 @@ def test_a_group_that_was_lost_is_not_tried_again(tmp_path):
     assert rows[(1, 9)] == ("ok", "")
 
 
+def test_a_backend_that_hung_is_tried_again_only_if_there_is_time(tmp_path):
+    """A hang costs one timeout of a budget without room for another; the other backends go on."""
+    plan = Plan(groups(7, 9), ("step",), ("specimens:Exact", "specimens:Hangs"), processes=3, effort=QUICK)
+    plan = replace(plan, timeout_s=5.0, budget_s=60.0)
+    tried = {}
+    for budget_s in (9.0, 600.0):
+        run = campaign.create(replace(plan, budget_s=budget_s), CASE, root=tmp_path)
+        outcome = campaign.carry_out(run)
+        ended = [record for _, record in results.records(run) if record["record"] == "process"]
+        tried[budget_s] = [record["process"] for record in ended if record["backend"] == "specimens:Hangs"]
+        assert any("took over 5 s without a word" in line for line in outcome.failures)
+    assert tried == {9.0: [0], 600.0: [0, 1, 2]}
+
+
+def test_a_campaign_ends_when_its_time_is_over(tmp_path):
+    """Whatever a backend does, all processes end at the deadline, and what was measured is kept."""
+    begun_s = time.monotonic()
+    plan = Plan(groups(1, 7), ("step",), ("specimens:Exact", "specimens:Hangs"), processes=1, effort=QUICK)
+    run = campaign.measure(plan, CASE, root=tmp_path, most_s=15.0)
+    assert time.monotonic() - begun_s < 25.0
+    frame = results.load(run)
+    assert set(frame["status"]) == {"ok", "timeout"}
+    assert frame[frame["status"] == "timeout"]["reason"].str.contains("the time for all of them was over").all()
+    assert run.manifest["complete"] or results.open_run(run.path).manifest["complete"]
+
+
 def test_what_a_backend_says_of_itself_costs_no_row(tmp_path):
     """A `describe` that raises, or returns numbers of numpy, leaves every row there; the receipt tells the fault."""
     outcome, frame = measure(tmp_path, "CannotDescribe", "DescribesInNumpy")
@@ -261,6 +290,7 @@ def test_time_in_which_the_campaign_was_suspended_is_no_ones_work(monkeypatch):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         suspended._socket, suspended._pending, suspended._worked_s, suspended._timeout_s = ours, b"", 0.0, 60.0
+        suspended._deadline_s = math.inf
         theirs.sendall(b'{"event": "begin"}\n')
         assert next(suspended._lines()) == b'{"event": "begin"}'
     assert suspended._worked_s < 2.0

@@ -34,6 +34,14 @@ def read(path: Path, **form: Any) -> list[list[float]]:
     return read_numbers(file, file.names).values.tolist()
 
 
+def test_hexadecimal_numbers_are_text(tmp_path):
+    """The letter in 0x1f is no unit that could be stripped: the remedy is to go without the column."""
+    path = write(tmp_path, PLAIN.replace("7.78", "0xa").replace("3.04", "0x1F"))
+    with pytest.raises(UsageError, match=r"'b' has text or dates in 2 of 4 rows.*--ignore b") as refused:
+        read(path)
+    assert "--strip" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "text",
     [
