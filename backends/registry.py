@@ -185,11 +185,16 @@ def _from_entry_point(point: EntryPoint) -> Entry:
 
 def _import(entry: Entry) -> object:
     module_name, _, class_name = entry.target.partition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise ValueError(f"no backend {entry.name!r}: {module_name!r} is no module; expected package.module:Class")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
         remedy = entry.remedy if entry.extra else f"install the package that provides {module_name!r}"
         raise BackendUnavailable(f"backend {entry.name!r} is unavailable: {error}; {remedy}") from error
+    except (Exception, SystemExit) as error:  # what a module does when it is imported is its own affair
+        reason = f"importing {module_name!r} raised {type(error).__name__}: {error}"
+        raise BackendUnavailable(f"backend {entry.name!r} is unavailable: {reason}; mend that module") from error
     try:
         target: object = getattr(module, class_name)
     except AttributeError:

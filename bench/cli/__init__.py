@@ -71,6 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from bench.cli import interrupts, streams
 
     streams.prepare()
+    try:
+        os.getcwd()
+    except OSError:
+        from bench.cli import messages
+
+        messages.error("the current folder was removed; change to one that is there, such as: cd ~")
+        return WRONG_USAGE
     _search_here_last()
     try:
         with interrupts.ended_like_ctrl_c():
@@ -153,6 +160,9 @@ def _run(args: argparse.Namespace) -> int:
     except (UsageError, BackendUnavailable) as error:
         messages.error(error)
         return WRONG_USAGE
+    except SystemExit as error:  # no command raises it: a backend did, and must not make this look well
+        messages.error(f"a backend ended this command (SystemExit: {error.code}); see: python -m bench check --backend")
+        return CHECK_FAILED
     except JournalFull as error:
         messages.error(f"{error.strerror}; what was measured is kept: make room and try again")
         return CHECK_FAILED

@@ -1,4 +1,6 @@
-"""``validate``: draw cases at random, recommend a backend for each, measure them, and print the regret.
+"""``validate``: recommend a backend for cases whose true times are known, and print how often it was the best.
+
+The cases are drawn at random and measured, or they are those of a stored run to which another one is carried over.
 
 Tests: `tests/bench/cli/test_decision_commands.py`.
 """
@@ -18,6 +20,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", dest="stored", action="append", metavar="RUN", help="that recommendations rest on")
     parser.add_argument("--truth", metavar="RUN", help="a stored run of the same cases, instead of measuring them")
     parser.add_argument(
+        "--transfer",
+        metavar="RUN",
+        help="carry this run over to the machine of --truth (latest) by its anchors, and judge all its other shapes",
+    )
+    parser.add_argument(
         "--budget",
         type=flags.seconds,
         default=600.0,
@@ -29,7 +36,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Validate; return 1 if fewer than 95 in 100 recommendations were within 10 % of the best."""
+    """Validate; return 1 if fewer than 95 in 100 recommendations were within 10 % of the best.
+
+    Of recommendations carried over, 85 in 100 must be within 15 %.
+    """
     from backends import Network
     from bench import results
     from bench.advice import basis, validate
@@ -38,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     from bench.terminal import terminal, validating
     from bench.verdicts import conditions
 
+    if args.transfer:
+        return _transferred(args)
     known = basis.runs_for(Job(Network((1, 1, 1)), 1, device="cpu"), args.stored, args.results)
     if not known:
         results.latest(args.results)
@@ -67,4 +79,28 @@ def run(args: argparse.Namespace) -> int:
         if warning := conditions.busy(frame):
             out.print(warning)
         out.print(f"known: {', '.join(one.id for one in known)}; truth: {truth.id}", style="dim")
+    return SUCCESS if good else CHECK_FAILED
+
+
+def _transferred(args: argparse.Namespace) -> int:
+    """Judge the answers of one stored run, carried over to the machine of another."""
+    from bench import results
+    from bench.advice import held_out_transfer
+    from bench.basics.errors import UsageError
+    from bench.terminal import terminal, validating
+
+    there, here = (results.resolve(text, args.results) for text in (args.transfer, args.truth or "latest"))
+    if there.id == here.id:
+        raise UsageError(f"--transfer and --truth are both run {here.id}; name the run to judge by: --truth RUN")
+    cases = held_out_transfer.losses(there, here)
+    share = held_out_transfer.share_good(cases)
+    good = share >= held_out_transfer.LEAST_SHARE
+    if args.json:
+        document.show({"passed": good, "share": share, "known": [there.id], "truth": here.id, "rows": cases})
+    else:
+        out = terminal.console()
+        for part in validating.transferred(cases, good):
+            out.print(part)
+        for what, run_ in (("carried over from", there), ("to", here)):
+            out.print(f"{what} run {run_.id}, {run_.machine}", style="dim")
     return SUCCESS if good else CHECK_FAILED

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.advice import validate
+from bench.advice import held_out_transfer, validate
 from bench.basics.formats import format_count, format_percent, format_seconds
 from bench.terminal.terminal import Column, table
 
@@ -46,5 +46,33 @@ def account(cases: pd.DataFrame, good: bool) -> Iterator[Table | str]:
             format_percent(row.regret),
         )
         for row in cases.sort_values("regret", ascending=False).itertuples()
+    ]
+    yield table(columns, rows)
+
+
+def transferred(cases: pd.DataFrame, good: bool) -> Iterator[Table | str]:
+    """Yield the share of good answers that were carried over, then every case, the worst first."""
+    share, before = (held_out_transfer.share_good(cases, column) for column in ("loss", "as_it_was"))
+    most = 100 * held_out_transfer.MOST_LOSS
+    yield (
+        f"{'passed' if good else 'FAILED'}: {format_percent(share)} of {len(cases)} answers carried over within "
+        f"{most:.0f} % of the best (wanted: {100 * held_out_transfer.LEAST_SHARE:.0f} %)."
+    )
+    yield f"With the times as they were measured there: {format_percent(before)}."
+    yield ""
+    columns: list[Column] = ["network", ("batch", "right"), ("steps", "right"), "recommended", "best"]
+    columns += [("true", "right"), ("best", "right"), ("loss", "right")]
+    rows = [
+        (
+            row.network,
+            format_count(row.batch),
+            format_count(row.steps),
+            row.recommended,
+            row.best,
+            format_seconds(row.true_s),
+            format_seconds(row.best_s),
+            format_percent(row.loss),
+        )
+        for row in cases.sort_values("loss", ascending=False).itertuples()
     ]
     yield table(columns, rows)

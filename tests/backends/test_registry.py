@@ -120,3 +120,21 @@ def test_numpy_needs_numpy_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True 1.0 0.25"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("1 / 0", "ZeroDivisionError"), ("raise SystemExit(0)", "SystemExit: 0"), ("def x(", "SyntaxE")],
+)
+def test_a_module_that_fails_when_imported_is_unavailable(tmp_path, monkeypatch, source, said):
+    """Whatever a backend's module raises is the reason, named, and never ends the program."""
+    (tmp_path / "failing_backend.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(backends.BackendUnavailable, match=f"importing 'failing_backend' raised {said}"):
+        backends.find("failing_backend:Any")
+
+
+def test_a_path_is_no_module():
+    """Before anything is imported, what is no name of a module is refused with what was expected."""
+    with pytest.raises(ValueError, match=r"'../../x' is no module; expected package.module:Class"):
+        backends.find("../../x:Y")

@@ -111,3 +111,25 @@ def test_a_mistake_in_the_arguments_names_the_commands_own_help(capsys, argument
         cli.main(arguments)
     assert exited.value.code == 2
     assert capsys.readouterr().err.splitlines() == [says, "       see: python -m bench run --help"]
+
+
+def test_a_folder_that_was_removed_is_named(tmp_path, monkeypatch, capsys):
+    """In a current folder that is gone a command says so, with status 2 and no traceback."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert cli.main(["backends"]) == 2
+    assert "the current folder was removed" in capsys.readouterr().err
+
+
+def test_a_backend_cannot_end_a_command_as_if_it_were_well(monkeypatch, capsys):
+    """SystemExit(0) out of a backend while a command runs is status 1 and a sentence."""
+    from bench.cli import tutorial
+
+    def ends(_):
+        raise SystemExit(0)
+
+    monkeypatch.setattr(tutorial, "run", ends)
+    assert cli.main(["tutorial"]) == 1
+    assert "a backend ended this command (SystemExit: 0)" in capsys.readouterr().err
