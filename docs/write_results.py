@@ -23,6 +23,8 @@ sys.path.insert(0, str(ROOT))
 from bench import results  # noqa: E402 - from this checkout
 from bench.basics.formats import format_count, format_ratio, format_seconds  # noqa: E402
 from bench.cli import main  # noqa: E402
+from bench.terminal import gate_trials as gate_text  # noqa: E402
+from bench.verdicts import gate_trials  # noqa: E402
 
 RUNS = {"map": "20261127-225833-6aaf", "limits": "20261125-150045-1461", "limits64": "20261125-151242-de74"}
 """The stored runs that the documents show."""
@@ -177,6 +179,39 @@ def judged_targets(run: str) -> str:
     return f"```\n{text.strip()}\n```\n\n`python -m bench limits --run {run} --targets`, on {machine(stored)}."
 
 
+def gate() -> str:
+    """What real gates of the same code, and of planted slow-downs, came to, by condition and machine."""
+    every = []
+    for condition, words in gate_trials.CONDITIONS.items():
+        for path in sorted((ROOT / "results").glob(f"*/{gate_trials.FOLDER}/{condition}.jsonl")):
+            for suffix, cells in (("", "three cells"), (", all cells", "nine cells")):
+                rates = gate_trials.rates(condition, gate_trials.outcomes(path), suffix)
+                every.append([f"{condition}, {cells}", *gate_text.line(rates)[1:], words])
+    if not every:
+        return "No gate was tried yet: `python -m bench certify --gates 200`."
+    heads = [head if isinstance(head, str) else head[0] for head in gate_text.COLUMNS]
+    rows = ", ".join(f"{rows:,}" for rows in gate_trials.ROWS)
+    what = (
+        f"One gate: a backend (numpy) and a copy of its code, {gate_trials.PROCESSES} fresh processes of each side in "
+        f"turns, {1e3 * gate_trials.TIMED_S:.0f} ms of rounds a cell, {rows} rows of one network; with nine cells, of "
+        f"{', '.join(map(str, gate_trials.NETWORKS))} together. Planted: lines at the end of the source file that let "
+        "every step take so much longer. A false alarm is a gate that fails on the same code. +-: half an interval of "
+        "a ratio; load: of the machine; both medians. `python -m bench certify --gates 200`, with `--condition`."
+    )
+    return f"{table([*heads, 'what is going on'], every)}\n\n{what}"
+
+
+def gate_commits() -> str:
+    """Real commits, each gated against its parent."""
+    found = sorted((ROOT / "results").glob(f"*/{gate_trials.FOLDER}/commits.jsonl"))
+    kept = [it for path in found for it in gate_trials.outcomes(path)]
+    if not kept:
+        return "No commit was gated yet: `python -m bench certify --commits 10`."
+    heads = [head if isinstance(head, str) else head[0] for head in gate_text.COMMIT_COLUMNS]
+    lines = [[part.replace("|", "\\|") for part in gate_text.commit_line(it)] for it in kept]
+    return f"{table(heads, lines)}\n\n`python -m bench certify --commits {len(kept)}`."
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     "answer": answer,
     "map": fastest_map,
@@ -184,6 +219,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     "train": train,
     "targets": targets,
     "targets64": targets64,
+    "gate": gate,
+    "gate-commits": gate_commits,
 }
 
 

@@ -25,7 +25,7 @@ def top_of(root: Path) -> Path:
     Raises:
         UsageError: there is no git, or no repository that git would read.
     """
-    instead = "give a folder or ==VERSION instead of a revision"
+    instead = "give a folder or ==VERSION instead of a revision, or pip install -e the package from its repository"
     if shutil.which("git") is None:
         raise UsageError(f"a git revision needs git, which is not on the path; {instead}")
     asked = ["git", "-C", str(root), "rev-parse", "--show-toplevel"]

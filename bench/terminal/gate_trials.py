@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 COLUMNS: list[Column] = ["condition", ("gates", "right"), ("false alarms", "right"), ("10 % found", "right")]
-COLUMNS += [("5 % found", "right"), ("5 % called faster", "right"), ("+-", "right")]
+COLUMNS += [("5 % found", "right"), ("5 % called faster", "right"), ("+-", "right"), ("load", "right")]
 
 
 def line(rates: Rates) -> tuple[str, ...]:
@@ -30,6 +30,7 @@ def line(rates: Rates) -> tuple[str, ...]:
         share(rates.failed[FIVE], rates.counts[FIVE]),
         share(rates.faster[FIVE], rates.counts[FIVE]),
         format_percent(rates.half_width) if rates.counts[SAME] else "-",
+        f"{rates.load:.1f}" if rates.counts[SAME] else "-",
     )
 
 
@@ -43,8 +44,10 @@ def trials(every: Sequence[Rates]) -> Iterator[Table | str]:
     kept = all(rates.passed for rates in every)
     gates = sum(sum(rates.counts.values()) for rates in every)
     yield f"{'passed' if kept else 'FAILED'}: {gates} gates of three cells each."
-    wanted = ("wanted", "", f"<= {100 * MOST_FALSE:.0f} %", f">= {100 * LEAST_FOUND:.0f} %", "", "0", "")
-    yield table(COLUMNS, [*map(line, every), wanted], caption="+-: half an interval of a ratio, median")
+    wanted = ("wanted", "", f"<= {100 * MOST_FALSE:.0f} %", f">= {100 * LEAST_FOUND:.0f} %", "", "0", "", "")
+    yield table(
+        COLUMNS, [*map(line, every), wanted], caption="+-: half an interval of a ratio; load: of the machine; medians"
+    )
     for rates in every:
         yield wrap(f"{rates.condition}: {CONDITIONS[rates.condition]}.")
 

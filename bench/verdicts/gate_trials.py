@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -225,6 +226,7 @@ class Rates:
         failed: gates that failed, by kind.
         faster: gates in which a cell was called faster, by kind.
         half_width: half an interval of a ratio, the median over the cells of the same code.
+        load: of the machine while they were made, the median.
     """
 
     condition: str
@@ -232,6 +234,7 @@ class Rates:
     failed: Mapping[str, int]
     faster: Mapping[str, int]
     half_width: float
+    load: float
 
     @property
     def passed(self) -> bool:
@@ -250,8 +253,9 @@ def rates(condition: str, kept: Sequence[Outcome], suffix: str = "") -> Rates:
         {kind: len(of_kind) for kind, of_kind in kinds.items()},
         {kind: sum(it["failed"] for it in of_kind) for kind, of_kind in kinds.items()},
         {
-            kind: sum(any(c["verdict"] == FASTER for c in it["cells"]) for it in of_kind)
+            kind: sum(any(cell["verdict"] == FASTER for cell in it["cells"]) for it in of_kind)
             for kind, of_kind in kinds.items()
         },
-        sorted(widths)[len(widths) // 2] if widths else math.nan,
+        statistics.median(widths) if widths else math.nan,
+        statistics.median(it["load"] for it in kinds[SAME]) if kinds[SAME] else math.nan,
     )

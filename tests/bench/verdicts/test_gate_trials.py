@@ -20,7 +20,7 @@ CONFIDENT = {"network": "3-2-1", "batch": 1, "ratio": 1.0, "low": 0.98, "high": 
 def outcome(kind, failed=False, verdict="tie", network="3-2-1"):
     """Return the record of one gate of one cell."""
     cells = [{**CONFIDENT, "verdict": verdict}]
-    return {"record": "gate", "kind": kind, "network": network, "failed": failed, "cells": cells}
+    return {"record": "gate", "kind": kind, "network": network, "failed": failed, "cells": cells, "load": 1.0}
 
 
 def test_rates_count_gates_by_kind():
