@@ -104,12 +104,13 @@ def run(args: argparse.Namespace) -> int:
     if len(parts.held_x):
         held = score_standardised(prepared.backend, trained.params, parts.targets, parts.held_x, parts.held_y)
     facts = _facts(args, prepared, trained, seen, held)
-    if save_to:
-        _save(save_to, args.dtype, prepared, trained, facts)
+    kept = not save_to or _save(save_to, args.dtype, prepared, trained, facts)
     if args.json:
         show(facts | {"saved": args.save} | _losses(trained))
     else:
-        _conclude(out, prepared, trained, stopped_by, seen, held, save_to)
+        _conclude(out, prepared, trained, stopped_by, seen, held, save_to if kept else None, bool(save_to))
+    if not kept:
+        return CHECK_FAILED
     return SUCCESS if trained.complete else INTERRUPTED
 
 
@@ -187,14 +188,25 @@ def _train(prepared: Prepared, seed: int) -> tuple[Training, str]:
         return prepared.train(seed, notice), stop.by
 
 
-def _save(path: Path, dtype: str, prepared: Prepared, trained: Training, facts: dict[str, Any]) -> None:
-    from bench.training.trained_model import TrainedModel, save_model
+def _save(path: Path, dtype: str, prepared: Prepared, trained: Training, facts: dict[str, Any]) -> bool:
+    """Save the parameters, elsewhere if the disk of ``path`` is full or fails; return whether they are where asked."""
+    from bench.basics.formats import printable
+    from bench.cli import messages
+    from bench.training.trained_model import TrainedModel, save_elsewhere, save_model
 
     column = prepared.classes.column if prepared.classes else None
     model = TrainedModel(
         prepared.network, dtype, trained.params, prepared.parts.inputs, prepared.parts.targets, facts, column
     )
-    save_model(model, path)
+    try:
+        save_model(model, path)
+    except OSError as error:
+        if (elsewhere := save_elsewhere(model)) is None:
+            raise
+        shown = shlex.quote(printable(str(elsewhere)))
+        messages.error(f"{path}: {error.strerror}; the parameters are kept in {shown}: move them from there")
+        return False
+    return True
 
 
 def _conclude(
@@ -205,6 +217,7 @@ def _conclude(
     seen: Score | ClassScore,
     held: Score | ClassScore | None,
     save_to: Path | None,
+    asked_to_save: bool,
 ) -> None:
     """Show the curve, the scores, what to try next and where the parameters are."""
     from bench.basics.formats import printable
@@ -245,7 +258,7 @@ def _conclude(
     if save_to:
         out.print("Saved parameters, columns and scaling. Predict from a table with these inputs:")
         print(f"  python -m bench predict --params {shlex.quote(printable(str(save_to)))} --data FILE")
-    elif not trained.complete:
+    elif not (trained.complete or asked_to_save):
         out.print("Nothing was saved: ask for it with --save params.safetensors.")
 
 

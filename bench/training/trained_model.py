@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,21 @@ def save_model(model: TrainedModel, path: Path) -> None:
         "training": json.dumps(json_ready(model.training)),
     } | ({"class_column": model.class_column} if model.class_column is not None else {})
     write_bytes(path, save(tensors, metadata))
+
+
+def save_elsewhere(model: TrainedModel) -> Path | None:
+    """Write ``model`` into a new folder where there is room: here, for temporary files, or at home; ``None`` if nowhere."""
+    for folder in (Path.cwd(), Path(tempfile.gettempdir()), Path(os.path.expanduser("~")), Path("/dev/shm")):
+        try:
+            path = Path(tempfile.mkdtemp(prefix="backprop-bench-", dir=folder)) / "params.safetensors"
+            try:
+                save_model(model, path)
+                return path
+            except OSError:
+                path.parent.rmdir()
+        except OSError:
+            continue
+    return None
 
 
 def load_model(path: str | Path) -> TrainedModel:

@@ -194,13 +194,19 @@ def test_train_does_not_write_over_its_table(houses: Path, capsys: pytest.Captur
     assert houses.read_bytes() == before
 
 
-def test_a_full_disk_is_told_in_one_line(houses: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where parameters or predictions cannot be written for want of room, the status is 1 and the file is named."""
+def test_a_full_disk_loses_no_parameters(
+    houses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If there is no room for parameters, they are kept elsewhere and the place is named; status 1, as for predict."""
     saved = houses.with_name("p.safetensors")
+    monkeypatch.chdir(tmp_path)
     assert train("--data", houses, "--target", "price", "--save", "/dev/full") == cli.CHECK_FAILED
-    assert capsys.readouterr().err == (
-        "error: /dev/full: No space left on device; make room, or choose another place\n"
+    said = " ".join(capsys.readouterr().err.split())
+    kept = re.fullmatch(
+        r".*error: /dev/full: No space left on device; the parameters are kept in (\S+): move them from there", said
     )
+    assert kept
+    assert load_model(kept[1]).network.outputs == 1
     assert train("--data", houses, "--target", "price", "--save", saved) == cli.SUCCESS
     assert predict("--params", saved, "--data", houses, "--out", "/dev/full") == cli.CHECK_FAILED
     assert "/dev/full: No space left" in capsys.readouterr().err
