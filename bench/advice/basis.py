@@ -65,7 +65,7 @@ def _alike(stored: Run, measured: Run) -> bool:
 
 def _covers(run: Run, job: Job, device: str) -> bool:
     """Return whether a run compares several backends over some grid that tells of a job on a device."""
-    if not run.rows_path.exists() or run.purpose != COMPARISON:
+    if not run.rows_path.is_file() or run.purpose != COMPARISON:
         return False
     plan = run.manifest.get("plan")
     if not isinstance(plan, dict):

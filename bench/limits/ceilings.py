@@ -225,5 +225,5 @@ def _read(path: Path) -> Ceilings | None:
         return Ceilings(stored["machine"], stored["created"], stored["fingerprint"], measured)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} does not hold ceilings: {error!r}; measure them again with: {MEASURE}") from None

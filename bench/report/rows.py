@@ -221,7 +221,7 @@ def conformance(frame: pd.DataFrame) -> pd.DataFrame:
     claim_rows = [
         (*key, claim, ratio)
         for *key, claims, worst, most in proofs.itertuples(index=False)
-        for claim, ratio in (json.loads(claims) if claims else {worst: most}).items()
+        for claim, ratio in (_ratios(claims) or {worst: most}).items()
     ]
     before = pd.DataFrame(claim_rows, columns=[*keys, "claim", "ratio"]).astype({"ratio": float})
     after = known[known["final_ratio"].notna()].rename(columns={"final_ratio": "ratio"})[[*keys, "ratio"]]
@@ -236,6 +236,16 @@ def conformance(frame: pd.DataFrame) -> pd.DataFrame:
         .sort_values(["place", "backend"], kind="stable")
         .drop(columns="place")
     )
+
+
+def _ratios(claims: str) -> dict[str, float | None]:
+    """Return the ratio of each claim, as a row keeps them; none if it keeps none that can be read."""
+    try:
+        ratios = json.loads(claims or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    known = ratios.items() if isinstance(ratios, dict) else ()
+    return {claim: ratio for claim, ratio in known if ratio is None or isinstance(ratio, int | float)}
 
 
 def without_claims(frame: pd.DataFrame) -> list[str]:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.basics.errors import UsageError
+from bench.basics.formats import shortened
 from bench.basics.names import CASE, CERTIFICATE, COMPARISON, LIMITS, OK, VALIDATION
 from bench.results.journal import Fault, read
 from bench.workload import Workload
@@ -109,6 +110,7 @@ OF_A_PROCESS: dict[str, type] = {"order": int, "process": int, "backend": str, "
 OF_A_CELL: dict[str, type] = {
     **OF_A_PROCESS, "network": str, "batch": int, "dtype": str, "device": str, "phase": str,
 }  # fmt: skip
+MOST_SHOWN = 60
 TIMES = ("median_s", "lower_quartile_s", "minimum_s")
 OF_THE_RUN, OF_A_FAILURE = ("run", "machine", "created"), ("reason",)
 OF_THE_WORKLOAD = ("activation", "loss", "optimizer", "rows_per_step")
@@ -164,15 +166,20 @@ def open_run(path: Path) -> Run:
         UsageError: the folder holds no run, or one of an unknown schema.
     """
     try:
+        if (path / MANIFEST).exists() and not (path / MANIFEST).is_file():  # a pipe would be waited for
+            raise UsageError(f"{path / MANIFEST} is not a file; remove it")
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         schema = manifest["schema"]
         if isinstance(schema, int) and schema <= SCHEMA:
             return _run(path, manifest)
     except OSError as error:
         raise UsageError(f"no run at {path}: {error.strerror}; list folders with 'ls {results_root()}/*'") from None
+    except UsageError:
+        raise
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path / MANIFEST} is not the manifest of a run: {error!r}") from None
-    raise UsageError(f"{path / MANIFEST} has schema {schema}, this version reads up to {SCHEMA}; update it")
+    shown = shortened(repr(schema), MOST_SHOWN)
+    raise UsageError(f"{path / MANIFEST} has schema {shown}, this version reads up to {SCHEMA}; update it")
 
 
 def _run(path: Path, manifest: dict[str, Any]) -> Run:
@@ -212,7 +219,7 @@ def latest(root: Path | None = None) -> Run:
         UsageError: there is none.
     """
     for run in reversed(runs(root)):
-        if run.rows_path.exists() and run.rows_path.stat().st_size:
+        if run.rows_path.is_file() and run.rows_path.stat().st_size:
             return run
     raise UsageError(f"no stored run in {root or results_root()}; measure one with: python -m bench run --quick")
 
@@ -286,7 +293,9 @@ def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, 
 
     Schema 1 called a process a block, and so its rows and the records of their ends; its peers were in another package.
     """
-    if not run.rows_path.exists():
+    if not run.rows_path.is_file():  # a pipe would be waited for
+        if run.rows_path.exists() and faults is not None:
+            faults.append(Fault(run.rows_path, 0, "not a file"))
         return
     for number, record in read(run.rows_path, faults):
         if "block" in record:
@@ -328,7 +337,32 @@ def _fault(record: Mapping[str, Any]) -> str:
         value = record.get(name, 1.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             return f"{name} is {value!r}, expected seconds above 0"
-    return ""
+    return next(filter(None, (_unfit(column, record.get(column.name)) for column in COLUMNS)), "")
+
+
+def _unfit(column: Column, value: Any) -> str:
+    """Return what makes a value none of a column, '' if nothing does; one that is missing says nothing."""
+    if value is None or column.name in OF_THE_RUN:
+        return ""
+    if column.dtype == "str":
+        fits, expected = isinstance(value, str), "text"
+    elif column.dtype == "object":
+        fits, expected = isinstance(value, list) and all(map(_is_time, value)), "a list of seconds above 0"
+    else:
+        whole = column.dtype == "int64"
+        fits, expected = _is_number(value, whole), "a whole number" if whole else "a number"
+    return "" if fits else f"{column.name} is {shortened(repr(value), MOST_SHOWN)}, expected {expected}"
+
+
+def _is_time(value: Any) -> bool:
+    return value is None or (_is_number(value, False) and value > 0)
+
+
+def _is_number(value: Any, whole: bool) -> bool:
+    """Return whether a value is a number that a column can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1 << 63 and value == int(value) if whole else isinstance(value, float) or abs(value) < 1 << 1023
 
 
 def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

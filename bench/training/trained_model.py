@@ -69,7 +69,7 @@ def save_model(model: TrainedModel, path: Path) -> None:
 
 
 def save_elsewhere(model: TrainedModel) -> Path | None:
-    """Write ``model`` into a new folder where there is room: here, for temporary files, or at home; ``None`` if nowhere."""
+    """Write ``model`` into a new folder where there is room, here first; return its path, ``None`` if nowhere."""
     for folder in (Path.cwd(), Path(tempfile.gettempdir()), Path(os.path.expanduser("~")), Path("/dev/shm")):
         try:
             path = Path(tempfile.mkdtemp(prefix="backprop-bench-", dir=folder)) / "params.safetensors"
@@ -102,7 +102,7 @@ def load_model(path: str | Path) -> TrainedModel:
         raise UsageError(_refused(path, f"its format is {metadata.get('format')!r}, expected {FORMAT!r}"))
     try:
         return _checked(metadata, tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
         raise UsageError(_refused(path, reason)) from error
 

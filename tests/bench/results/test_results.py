@@ -103,6 +103,46 @@ def test_truncated_and_foreign_lines_are_named_and_the_rest_is_read(tmp_path, ca
     assert f"{rows}:7: cut short" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch", 10**400),
+        ("threads", "two"),
+        ("steps", 1.5),
+        ("rounds", True),
+        ("arm", ["A/A"]),
+        ("turn_s", [None, "a"]),
+        ("turn_s", [-1.0]),
+        ("round_s", {"0": 1.0}),
+        ("import_s", "0.1"),
+        ("compile_s", 10**400),
+        ("median_s", -1.0),
+        ("cache", 5),
+    ],
+)
+def test_a_value_that_no_column_can_hold_is_named_and_its_row_passed_over(tmp_path, name, value):
+    """One hostile value costs its own row: the rest is read, and the fault names column and value, shortly."""
+    path = make_run(tmp_path, rows=[cell(median_s=1.0), cell(phase="train", median_s=2.0) | {name: value}])
+    frame = results.load(path)
+    assert frame.median_s.tolist() == [1.0]
+    (fault,) = frame.attrs["faults"]
+    assert f"rows.jsonl:3: {name} is " in fault or f"rows.jsonl:2: {name} is " in fault or "no shape" in fault
+    assert len(fault) < len(str(path)) + 160
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "run.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_passed_over(tmp_path, name, make):
+    """A pipe or a folder in the place of rows or manifest costs that run alone, and is not waited for."""
+    good = make_run(tmp_path, rows=[cell(median_s=1.0)])
+    bad = make_run(tmp_path, "bad", rows=[cell(median_s=2.0)])
+    (bad / name).unlink()
+    make(bad / name)
+    runs = results.runs(tmp_path)
+    assert results.latest(tmp_path).path == good
+    assert [row["median_s"] for run in runs for row in results.cells(run)] == [1.0]
+
+
 def test_journal_closes_a_line_cut_short_before_it_appends(tmp_path):
     """A record appended after a crash in mid-line is read; only the broken line is lost."""
     path = tmp_path / "rows.jsonl"
