@@ -25,7 +25,7 @@ from backends.base import (
     TrainingDiverged,
     parse_optimizer,
 )
-from backends.ranks import join
+from backends.ranks import RanksError, join
 from backends.registry import BUILT_IN, Entry, available, catalogue, find, load
 from backends.shares import Shares
 
@@ -47,6 +47,7 @@ __all__ = [
     "Network",
     "Optimizer",
     "Params",
+    "RanksError",
     "Shares",
     "State",
     "TrainingDiverged",

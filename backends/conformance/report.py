@@ -80,6 +80,8 @@ class Report:
         products: the precision of matrix products that the backend declares, and its bounds allow: ``"ieee"`` (that of
             the dtype), ``"tf32"`` or ``"bf16"``.
         seed: of the drawn cases, with which they are drawn again; ``None`` if none are.
+        ranks: number of processes that it was judged on together.
+        engine: what they were joined by, if there are several.
     """
 
     backend: str
@@ -88,11 +90,19 @@ class Report:
     claims: tuple[Claim, ...]
     products: str = "ieee"
     seed: int | None = None
+    ranks: int = 1
+    engine: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether no claim failed."""
         return all(claim.status != "fail" for claim in self.claims)
+
+    @property
+    def label(self) -> str:
+        """Backend and dtype, and the ranks if there are several, for people."""
+        ranks = f" on {self.ranks} ranks by {self.engine}" if self.ranks > 1 else ""
+        return f"{self.backend} {self.dtype}{ranks}"
 
     @property
     def worst(self) -> Claim:
@@ -121,6 +131,8 @@ class Report:
             "device": self.device,
             "products": self.products,
             "seed": self.seed,
+            "ranks": self.ranks,
+            "engine": self.engine,
             "passed": self.passed,
             "claims": claims,
         }

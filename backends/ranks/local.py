@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.errors import RanksError
-from backends.installed import install_command
+from backends.installed import install_command, is_installed
 from backends.ranks.addresses import free_port
-from backends.ranks.launch import launched
+from backends.ranks.joining import default_engine, find_engine
+from backends.ranks.launch import Launch, launched
 
 LOOKS_S = 0.02
 GRACE_S = 2.0
@@ -43,20 +44,41 @@ class Ended:
     seconds: float
     stopped: bool
 
+    def reason(self, limit_s: float) -> str:
+        """Return why ranks failed, for people: the last sentence of a rank, or the last line of any."""
+        if self.stopped and self.seconds >= limit_s:
+            return f"the ranks did not end within {limit_s:g} s"
+        lines = [line for line in self.text.splitlines() if line.strip()]
+        said = [line for line in lines if line.startswith("rank ")]
+        return (said or lines or [f"the ranks ended with status {self.statuses}"])[-1]
+
 
 def mpiexec() -> str | None:
     """Return the mpiexec next to this interpreter, else the one on the path."""
     return shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
 
 
+def engine_here() -> str:
+    """Return the engine for ranks of this host: MPI if there is an mpiexec, else torch, else JAX.
+
+    Raises:
+        RanksError: none is installed.
+    """
+    by_mpi = is_installed("mpi4py") and mpiexec() is not None
+    return default_engine(Launch("the starter of local ranks", size=2, mpi=by_mpi))
+
+
 def commands(arguments: Sequence[str], size: int, engine: str) -> list[tuple[list[str], dict[str, str]]]:
     """Return the commands that start ranks of an engine, each with the variables to add to its environment.
 
     Raises:
-        RanksError: MPI without an mpiexec, or called by a process that is itself one of several ranks.
+        RanksError: an engine that is not here, MPI without an mpiexec, or called by one of several ranks.
     """
     if launched().size > 1:
         raise RanksError("this process is one of several ranks already: it cannot start others; start it alone")
+    if size == 1:
+        return [(list(arguments), {})]
+    find_engine(engine)
     if engine == "mpi":
         launcher = mpiexec()
         if launcher is None:

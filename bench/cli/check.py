@@ -43,6 +43,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="stop a backend that gives no sign of life for so long: it has failed (default: 120s)",
     )
+    parser.add_argument(
+        "--ranks", type=flags.several(flags.positive), metavar="P", help="judge training on this many ranks, e.g. 2,3"
+    )
+    parser.add_argument(
+        "--engine",
+        type=names,
+        metavar="NAME",
+        help="what ranks join by: mpi, torch, jax (default: the first of them here)",
+    )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="JUnit XML, a test case for each claim")
     flags.add_json(parser)
 
@@ -61,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.deep and args.quick:
         raise UsageError("--deep and --quick are opposites: leave one out")
+    if args.engine and not args.ranks:
+        raise UsageError("--engine is for ranks: add --ranks 2")
     if args.junit:
         check_output(args.junit, "--junit")
     begun_s = time.monotonic()
@@ -68,7 +79,10 @@ def run(args: argparse.Namespace) -> int:
     named = tuple(dict.fromkeys(name for group in args.backend or () for name in group))
     skipped = {entry.name: entry.missing() or "" for entry in catalogue("best", "plugin") if entry.missing()}
     say = partial(print, end="", file=sys.stderr)
-    reports = _judge_all(named or available(), args, {} if named else skipped, say)
+    if args.ranks:
+        reports = _judge_ranks(named or available(), args)
+    else:
+        reports = _judge_all(named or available(), args, {} if named else skipped, say)
     passed = bool(reports) and all(report.passed for report in reports)
     seconds = time.monotonic() - begun_s
     if args.junit:
@@ -106,6 +120,40 @@ def _judge_all(
     tasks = [Task(name, first, settings) for name in names]
     with progress("check") as shown:
         return judge_all(tasks, args.timeout, shown.update, show, None if args.backend else skipped)
+
+
+def _judge_ranks(names: tuple[str, ...], args: argparse.Namespace) -> list[Report]:
+    """Return a report for each number of ranks, engine, backend and dtype; all backends are judged in one launch."""
+    from backends import RanksError, find
+    from backends.conformance.launched import check_on_ranks
+    from backends.ranks import local
+    from bench.basics.errors import UsageError
+    from bench.terminal.terminal import progress
+
+    for flag in ("case", "claim", "network", "quick", "deep", "draws", "seed"):
+        if getattr(args, flag):
+            raise UsageError(f"--{flag} is not for ranks, which have claims and cases of their own: leave it out")
+    if 1 in args.ranks:
+        raise UsageError("--ranks takes numbers of 2 or more: one rank is what check judges without it")
+    tasks = []
+    for name in names:
+        _refuse_unknown(name)
+        offered = find(name).capabilities.dtypes
+        for dtype in args.dtype or offered:
+            if dtype not in offered:
+                raise UsageError(f"backend {name!r} has no dtype {dtype!r}; it offers {', '.join(offered)}")
+            tasks.append((name, dtype, args.device))
+    launches = [(size, engine) for size in args.ranks for engine in args.engine or (None,)]
+    reports = []
+    try:
+        with progress("check") as shown:
+            for k, (size, asked) in enumerate(launches):
+                engine = asked or local.engine_here()
+                shown.update(k / len(launches), f"{size} ranks by {engine}")
+                reports += check_on_ranks(tasks, size, engine)
+    except RanksError as error:
+        raise UsageError(str(error)) from None
+    return reports
 
 
 def _refuse_unknown(name: str) -> None:

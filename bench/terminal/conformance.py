@@ -30,10 +30,14 @@ def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: 
         dtypes = list(dict.fromkeys(report.dtype for report in reports))
         yield f"Worst error / proven bound, {' then '.join(dtypes)}: at most 1 is right."
         yield ""
-        yield _claims_table(reports, dtypes)
-        yield ""
+        for launch in dict.fromkeys((report.ranks, report.engine) for report in reports):
+            if launch[0] > 1:
+                yield f"{launch[0]} ranks by {launch[1]}:"
+            yield _claims_table([report for report in reports if (report.ranks, report.engine) == launch], dtypes)
+            yield ""
         yield "ok: equal bit for bit, or refused as documented.  -: nothing to judge."
-        yield "The case closest to its bound; --case NAME judges one again:"
+        again = "" if reports[0].ranks > 1 else "; --case NAME judges one again"
+        yield f"The case closest to its bound{again}:"
         yield ""
         yield _worst_table(reports)
         yield ""
@@ -61,9 +65,12 @@ def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: 
 def command_for(report: Report, claim: Claim) -> str:
     """Return the command that judges this claim again, on the case alone if it has a name."""
     device = "" if report.device == "cpu" else f" --device {report.device}"
+    backend = shlex.quote(report.backend)
+    if report.ranks > 1:
+        launch = f"--ranks {report.ranks} --engine {report.engine}"
+        return f"python -m bench check --backend {backend} --dtype {report.dtype}{device} {launch}"
     by_name = not RULES[claim.name].own_cases and "/n=" in claim.case
     what = f"--case {shlex.quote(claim.case)}" if by_name else f"--claim {claim.name!r}"
-    backend = shlex.quote(report.backend)
     return f"python -m bench check --backend {backend} --dtype {report.dtype}{device} {what}"
 
 
@@ -73,7 +80,7 @@ def junit(reports: Sequence[Report], skipped: dict[str, str]) -> str:
     for report in map(_printable, reports):
         counts = {"tests": len(report.claims), "failures": len(report.failures)}
         counts["skipped"] = sum(claim.status == "skip" for claim in report.claims)
-        name = f"{report.backend} {report.dtype} {report.device}"
+        name = f"{report.label} {report.device}"
         suite = ElementTree.SubElement(root, "testsuite", {"name": name} | {key: str(n) for key, n in counts.items()})
         for claim in report.claims:
             case = ElementTree.SubElement(suite, "testcase", {"classname": name, "name": claim.name})
@@ -130,7 +137,7 @@ def _cell(claim: Claim | None) -> str:
         text = "FAIL"
     elif claim.status == "warn":
         text = "warn"
-    elif RULES[claim.name].exact:
+    elif claim.name not in RULES or RULES[claim.name].exact:
         text = "ok"
     else:
         text = f"{claim.ratio:.3f}"
@@ -142,7 +149,8 @@ def _worst_table(reports: Sequence[Report]) -> RenderableType:
     for report in reports:
         worst = report.worst
         ratio = "FAIL" if worst.status == "fail" else f"{worst.ratio:.3f}"
-        rows.append([f"{_short(report.backend)} {report.dtype}", ratio, worst.name, worst.case])
+        label = replace(report, backend=_short(report.backend)).label
+        rows.append([label, ratio, worst.name, worst.case])
     columns = [("backend", "left"), ("worst", "right"), ("claim", "left"), ("case", "left")]
     return table(columns, rows)
 
@@ -154,11 +162,11 @@ def _failures_table(report: Report) -> RenderableType:
         for claim in report.failures
     ]
     columns = [("claim", "left"), ("error/bound", "right"), ("worst case", "left"), ("where", "left")]
-    return table(columns, rows, title=f"FAIL: {report.backend} {report.dtype}")
+    return table(columns, rows, title=f"FAIL: {report.label}")
 
 
 def _verdict(reports: Sequence[Report], seconds: float) -> str:
-    failed = [f"{report.backend} {report.dtype}" for report in reports if not report.passed]
+    failed = [report.label for report in reports if not report.passed]
     took = f"({format_seconds(seconds)})"
     if not reports:
         return f"No backend to judge {took}."

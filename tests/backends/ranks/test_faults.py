@@ -61,7 +61,7 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-# Every fault on the engine that starts in a moment; on the others those that their frameworks have ways of their own for.
+# Every fault on the engine that starts in a moment; on the others those that their frameworks treat in their own way.
 @pytest.mark.parametrize(
     ("engine", "fault"),
     [("mpi", fault) for fault in SENTENCES]
