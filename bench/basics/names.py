@@ -26,7 +26,8 @@ BASE = "base"
 """The arm that runs the code which a change is held against."""
 
 COMPARISON, CASE, GATE, CERTIFICATE, VALIDATION, LIMITS = "comparison", "case", "gate", "certify", "validate", "limits"
-PURPOSES = (COMPARISON, CASE, GATE, CERTIFICATE, VALIDATION, LIMITS)
+SCALING = "scale"
+PURPOSES = (COMPARISON, CASE, GATE, CERTIFICATE, VALIDATION, LIMITS, SCALING)
 """Why a run was made: to compare backends over a grid, to time one case for an answer, to hold a change against its
-base, or to try the instrument.
+base, to try the instrument, or to compare numbers of ranks.
 """

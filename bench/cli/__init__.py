@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "train a network on a CSV or Parquet file",
     "predict": "apply trained parameters to a CSV or Parquet file",
     "run": "time backends in isolated processes, kept under results/",
+    "scale": "time training on numbers of ranks, here or under a launcher",
     "compare": "backends side by side, or one run against another",
     "recommend": "the backend for a network, a batch and a number of steps",
     "gate": "fail on a proven slow-down of a change against its base",

@@ -43,6 +43,15 @@ def positive(text: str) -> int:
     return value
 
 
+def rows(text: str) -> int:
+    """Read a number of rows, also as ``1e6``."""
+    match = re.fullmatch(r"[0-9]+(_[0-9]+)*|[0-9]+(\.[0-9]+)?[eE]\+?[0-9]{1,2}", text.strip())
+    value = float(text) if match else 0.0
+    if value < 1 or value != int(value):
+        raise argparse.ArgumentTypeError(f"expected a number of rows such as 4096 or 1e6, got {text!r}")
+    return int(value)
+
+
 def count(text: str) -> int:
     """Read a whole number of 0 or more."""
     if not re.fullmatch(r"[0-9]+(_[0-9]+)*", text.strip()):

@@ -72,7 +72,10 @@ COLUMNS = (
     Column("dtype", "str", "", "float32 or float64"),
     Column("device", "str", "", "cpu or cuda"),
     Column("threads", "int64", "threads", "threads asked for"),
-    Column("phase", "str", "", "place, forward, backward, update, step or train"),
+    Column("ranks", "int64", "processes", "processes that shared the batch; 1 in runs that did not ask"),
+    Column("engine", "str", "", "what the ranks were joined by, '' for one rank"),
+    Column("hosts", "int64", "hosts", "host names among the ranks; 1 in runs that did not ask"),
+    Column("phase", "str", "", "place, forward, backward, update, step or train; all-reduce between ranks"),
     Column("steps", "int64", "steps", "steps in one call of train, else 1"),
     Column("status", "str", "", "ok, failed, crashed, timeout, out of memory, unavailable or nonconformant"),
     Column("reason", "str", "", "why the status is not ok"),
@@ -372,6 +375,7 @@ def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(list(rows))
     receipt = sorted(str(name) for name in frame.columns if str(name).startswith("receipt_"))
     frame = frame.reindex(columns=[column.name for column in COLUMNS] + receipt)
+    frame[["ranks", "hosts"]] = frame[["ranks", "hosts"]].astype(float).fillna(1)
     for column in COLUMNS:
         frame[column.name] = _typed(frame[column.name], column.dtype)
     return frame
