@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import DEVICES, DTYPES
-from bench.cli import flags, messages, workloads
+from bench.cli import flags, messages, sharing, workloads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +39,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--cache", choices=("warm", "cold"), default="warm", help="of compiled code (warm)")
     job.add_argument("--phase", choices=WORK, default="train", help="forward: inference, with fresh inputs (train)")
     job.add_argument("--fresh", action="store_true", help="a new batch for each step: placing it counts each time")
+    sharing.add_flags(parser.add_argument_group("what a batch may be shared out among"))
     rest = parser.add_argument_group("what the answer rests on")
     rest.add_argument(
         "--run", dest="stored", action="append", metavar="RUN", help="folder, id or 'latest'; may be given again"
@@ -66,18 +67,27 @@ def run(args: argparse.Namespace) -> int:
         job = Job(of.network, *asked, of.optimizer, of.rows_per_step)
     except ValueError as error:
         raise UsageError(str(error).replace("rows_per_step", "--rows-per-step")) from None
+    how = sharing.asked(args)
     chosen = runs_for(job, args.stored, args.results)
     if args.measure:
         chosen = joined(_measured(args, job), chosen)
     recommendation = from_runs(chosen, job, args.margin, args.results, _carry if args.probe else None)
+    shared = sharing.answered(args, how, job, chosen) if how else None
+    faster = "" if job.places else sharing.measured_ranks(job, args.results, args.margin)
     if args.json:
-        document.show(_document(recommendation))
+        more = {"sharing": shared} if shared else {}
+        document.show(_document(recommendation) | more | ({"ranks": faster} if faster else {}))
     else:
         from bench.terminal import recommending, terminal
+        from bench.terminal.wrapping import wrap
 
         out = terminal.console()
         for part in recommending.answer(recommendation, measured=args.measure):
             out.print(part)
+        for part in sharing.text(shared, job) if shared else ():
+            out.print(part)
+        if faster:
+            out.print(wrap(faster, "Ranks on this machine: "))
     return 0
 
 
