@@ -8,7 +8,8 @@ arrays; those of a large network are an array each. What was measured, and how t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from backends.jax_optimizers import OPTIMIZERS, Trained, parameters
 from backends.jax_rules import ACTIVATIONS, LOSSES
 from backends.jax_wide import Wide
 from backends.layout import aligned_empty, copy_feature_major
+from backends.threads import SHARED_BYTES, BlockThreads
 
 NARROW_PARAMETERS = 128
 """Up to this many parameters a network runs as one loop over the rows, on a CPU; with more it compiles too long."""
@@ -266,15 +268,33 @@ def _start_compiler() -> None:
 def _copied(rows_major: Array) -> Array:
     """Return a copy that JAX takes over as it is."""
     copy = aligned_empty(rows_major.shape, rows_major.dtype)
-    copy[...] = rows_major
+
+    def copy_rows(rows: slice) -> None:
+        copy[rows] = rows_major[rows]
+
+    _for_all(copy_rows, rows_major)
     return copy
 
 
 def _transposed(rows_major: Array) -> Array:
     """Return a copy of ``[n, f]`` as ``[f, n]``, which JAX takes over as it is."""
     feature_major = aligned_empty(rows_major.shape[::-1], rows_major.dtype)
-    copy_feature_major(rows_major, feature_major)
+    _for_all(lambda rows: copy_feature_major(rows_major[rows], feature_major[:, rows]), rows_major)
     return feature_major
+
+
+def _for_all(copy: Callable[[slice], object], rows_major: Array) -> None:
+    """Call ``copy`` on all rows, on as many threads as XLA has if there is enough to do."""
+    if rows_major.nbytes >= SHARED_BYTES:
+        _threads().copy(copy, len(rows_major))
+    else:
+        copy(slice(len(rows_major)))
+
+
+@lru_cache
+def _threads() -> BlockThreads:
+    """Return the threads that place batches."""
+    return BlockThreads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def _taken(array: Array, order: Array, axis: int) -> Array:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numba
@@ -26,6 +27,7 @@ from backends.numba_blocking import blocking, room_length
 from backends.numba_chunks import BACKWARD, FORWARD, finish_of, loops, plan_of, update_of
 from backends.numba_optimizers import OPTIMIZERS, settings_of
 from backends.numba_rows import FEW_ROWS
+from backends.threads import SHARED_BYTES, BlockThreads
 
 
 @dataclass(slots=True)
@@ -118,6 +120,11 @@ class NumbaBackend(Backend):
         self._programs: dict[tuple[bool, bool], tuple[Any, int, int]] = {}
         self._rooms: dict[tuple[int, int], Array] = {}
         self._loss = np.empty(1, self.dtype)
+
+    @cached_property
+    def _threads(self) -> BlockThreads:
+        """The threads that place a batch."""
+        return BlockThreads(1 if self.threads == 1 else numba.get_num_threads())
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
         updates, moments = self.host_state(state)
@@ -223,12 +230,23 @@ class NumbaBackend(Backend):
         pitch = self._blocking.cut(max(n, 1))
         blocks = -(-n // pitch)
         features = self.network.inputs + self.network.outputs
-        if self._rows_major:
-            xy = np.concatenate((x, y), axis=1)[None]
+        shape = (1, n, features) if self._rows_major else (blocks, features, pitch)
+        xy = np.empty(shape, self.dtype)
+
+        def copy(part: slice) -> None:
+            """Copy these rows, or these blocks."""
+            if self._rows_major:
+                np.concatenate((x[part], y[part]), axis=1, out=xy[0, part])
+                return
+            rows = slice(part.start * pitch, part.stop * pitch)
+            copy_blocks(x[rows], xy[part, : self.network.inputs])
+            copy_blocks(y[rows], xy[part, self.network.inputs :])
+
+        parts = n if self._rows_major else blocks
+        if xy.nbytes >= SHARED_BYTES:
+            self._threads.copy(copy, parts)
         else:
-            xy = np.empty((blocks, features, pitch), self.dtype)
-            copy_blocks(x, xy[:, : self.network.inputs])
-            copy_blocks(y, xy[:, self.network.inputs :])
+            copy(slice(0, parts))
         return self._task(xy, n, n, pitch, n if of is None else of)
 
     def _in_parts(self, batch: Batch, rows: int) -> Batch:

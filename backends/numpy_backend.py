@@ -22,9 +22,9 @@ from backends.base import Array, Backend, Capabilities, Layer, Network, Optimize
 from backends.blas import Blas
 from backends.layout import copy_feature_major
 from backends.numpy_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS
-from backends.threads import BlockThreads, even_rows, rows_of_a_block
+from backends.threads import SHARED_BYTES, BlockThreads, even_rows, rows_of_a_block
 
-WIDE_INPUTS = 128
+WIDE_INPUTS = 32
 """From this many inputs on a batch stays row-major: placing, splitting and reordering it are then copies of whole rows.
 Products of fewer features are faster from feature-major blocks.
 """
@@ -145,15 +145,27 @@ class NumpyBackend(Backend):
         n, features = x.shape
         of = n if of is None else of
         if features >= WIDE_INPUTS:
-            rows_major = np.empty((n, features + 1), self.dtype)
-            rows_major[:, :-1] = x
-            rows_major[:, -1] = 1
-            feature_major = np.empty((y.shape[1], n), self.dtype)
-            copy_feature_major(y, feature_major)
+            rows_major, feature_major = np.empty((n, features + 1), self.dtype), np.empty((y.shape[1], n), self.dtype)
+
+            def copy(rows: slice) -> None:
+                rows_major[rows, :-1] = x[rows]
+                rows_major[rows, -1] = 1
+                copy_feature_major(y[rows], feature_major[:, rows])
+
+            if rows_major.nbytes >= SHARED_BYTES:
+                self._threads.copy(copy, n)
+            else:
+                copy(slice(n))
             return self._blocks(rows_major.T, feature_major, of)
         # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
-        room = np.empty((features + 1) * n, self.dtype), np.empty(y.size, self.dtype)
-        return Batch([_place_block(x, y, block, *room) for block in self._slices(n)], n, of)
+        room, slices = (np.empty((features + 1) * n, self.dtype), np.empty(y.size, self.dtype)), self._slices(n)
+
+        def place(blocks: range) -> list[tuple[Array, Array]]:
+            return [_place_block(x, y, slices[k], *room) for k in blocks]
+
+        if len(slices) <= 1:
+            return Batch(place(range(len(slices))), n, of)
+        return Batch([block for run in self._threads.map(place, len(slices)) for block in run], n, of)
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         rows = self.checked_rows(rows_per_step, batch.n)

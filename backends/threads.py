@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import Context, copy_context
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
 from backends.layout import rows_each
@@ -11,20 +11,29 @@ from backends.layout import rows_each
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+P = TypeVar("P")
 T = TypeVar("T")
 
 NEAR_BYTES, FAR_BYTES = 1 << 20, 1 << 21
 """A block's scratch stays in a thread's own cache of 1 MiB if that leaves it `MINIMUM_ROWS`. Networks too wide for that
 gain more from long products, and their blocks of 2 MiB stay in the last cache.
 """
+LONG_ROWS, LONG_BYTES = 1 << 16, 1 << 22
+"""A block has this many rows all the same if their scratch takes no more than these bytes: in the short calls of a
+narrow network threads meet at the interpreter lock, and wait there for longer than the cache gains.
+"""
 MINIMUM_ROWS = 2048
 """Fewer rows in a block, and wide layers' products leave the BLAS slower than the work between them gains."""
+SHARED_BYTES = 1 << 20
+"""From this many bytes on a copy is shared among threads: it takes some 100 us, of which they cost 20."""
 RUNS = 16
 """Runs of blocks whose gradients are added up together; fixed, so that sums do not depend on the number of threads."""
 
 
 def rows_of_a_block(scratch_bytes: int) -> int:
     """Return how many rows make a block if each needs this many bytes of scratch."""
+    if LONG_ROWS * scratch_bytes <= LONG_BYTES:
+        return LONG_ROWS
     near = NEAR_BYTES // scratch_bytes // 16 * 16
     return near if near >= MINIMUM_ROWS else max(MINIMUM_ROWS, FAR_BYTES // scratch_bytes // 16 * 16)
 
@@ -42,7 +51,7 @@ def even_rows(n: int, most: int, threads: int) -> int:
 
 
 class BlockThreads:
-    """A pool that starts its threads when it first has more than one block to work on.
+    """The calling thread and a pool of others, which start when there is first something for them to do.
 
     Args:
         threads: number of threads; 1 runs everything in the calling thread.
@@ -53,17 +62,37 @@ class BlockThreads:
         self._pool: ThreadPoolExecutor | None = None
 
     def map(self, work: Callable[[range], T], blocks: int) -> list[T]:
-        """Call ``work`` on runs of consecutive blocks that cover ``range(blocks)``; return its results in order.
-
-        Each runs in a copy of the caller's context, so that what `numpy.errstate` says holds there too.
-        """
+        """Call ``work`` on runs of consecutive blocks that cover ``range(blocks)``; return its results in order."""
         runs = min(RUNS, blocks)
-        ranges = [range(k * blocks // runs, (k + 1) * blocks // runs) for k in range(runs)]
-        if runs == 1 or self.threads == 1:
-            return [work(run) for run in ranges]
+        return self._shared(work, [range(k * blocks // runs, (k + 1) * blocks // runs) for k in range(runs)])
+
+    def copy(self, work: Callable[[slice], object], n: int) -> None:
+        """Call ``work``, which copies rows, on slices that cover ``n`` rows, one for each thread."""
+        rows = rows_each(n, self.threads)
+        self._shared(work, [slice(k, min(k + rows, n)) for k in range(0, n, rows)])
+
+    def _shared(self, work: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+        """Call ``work`` on each part; return its results in order.
+
+        A thread takes the next part when it is done with its last. Each works in a copy of the caller's context, so
+        that what `numpy.errstate` says holds there too.
+        """
+        if len(parts) == 1 or self.threads == 1:
+            return [work(part) for part in parts]
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor
 
-            self._pool = ThreadPoolExecutor(self.threads, "blocks")
-        contexts = [copy_context() for _ in ranges]
-        return list(self._pool.map(Context.run, contexts, [work] * len(ranges), ranges))
+            self._pool = ThreadPoolExecutor(self.threads - 1, "blocks")
+        numbers, results = iter(range(len(parts))), dict[int, T]()
+
+        def take() -> None:
+            while (k := next(numbers, None)) is not None:
+                results[k] = work(parts[k])
+
+        others = [self._pool.submit(copy_context().run, take) for _ in range(min(self.threads, len(parts)) - 1)]
+        try:
+            take()
+        finally:
+            for other in others:
+                other.result()
+        return [results[k] for k in range(len(parts))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.layout import copy_feature_major
+from backends.threads import SHARED_BYTES, BlockThreads
 from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation
 from backends.torch_precision import full_precision
 
@@ -36,7 +37,7 @@ ONEDNN_TANH = 1 << 16
 ONEDNN_PRODUCT = 1 << 23
 """From this many tanh or sigmoids, or multiplications of two numbers, oneDNN repays the 20 us that its call costs."""
 
-WIDE_INPUTS = 128
+WIDE_INPUTS = 32
 """From this many inputs on a batch stays row-major: placing, splitting and reordering it are then copies of whole rows.
 Products of fewer features are faster from feature-major blocks.
 """
@@ -158,6 +159,11 @@ class TorchBackend(Backend):
             self.captured_steps = CAPTURED_STEPS
         self._total = self._empty_vector()
 
+    @cached_property
+    def _threads(self) -> BlockThreads:
+        """The threads that place a batch by numpy's copies: torch's take twice as long or more."""
+        return BlockThreads(torch.get_num_threads())
+
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
         updates, moments = self.host_state(state)
         placed = self._placed_vector(self.host_params(params))
@@ -168,13 +174,26 @@ class TorchBackend(Backend):
         x, y = self.host_batch(inputs, targets, of)
         n, features = x.shape
         if features >= WIDE_INPUTS:
-            rows_major = torch.empty(n, features + 1, **self._kind)
-            rows_major[:, :-1] = torch.from_numpy(x) if x.flags.writeable else torch.tensor(x)
-            rows_major[:, -1] = 1
-            return self._blocks(rows_major, self._feature_major(y, ones=0), of)
-        pairs = ((x[k : k + self.block_rows], y[k : k + self.block_rows]) for k in self._starts(n))
-        blocks = [_block(self._feature_major(a, ones=1), self._feature_major(b, ones=0)) for a, b in pairs]
-        return self._batch(blocks, of)
+            rows_major = np.empty((n, features + 1), self.dtype)
+
+            def copy(rows: slice) -> None:
+                rows_major[rows, :-1] = x[rows]
+                rows_major[rows, -1] = 1
+
+            if rows_major.nbytes >= SHARED_BYTES:
+                self._threads.copy(copy, n)
+            else:
+                copy(slice(n))
+            return self._blocks(torch.from_numpy(rows_major).to(self.device), self._feature_major(y, ones=0), of)
+        slices = [slice(k, k + self.block_rows) for k in self._starts(n)]
+
+        def place(blocks: range) -> list[Block]:
+            rows = [slices[k] for k in blocks]
+            return [_block(self._feature_major(x[k], ones=1), self._feature_major(y[k], ones=0)) for k in rows]
+
+        if len(slices) <= 1:
+            return self._batch(place(range(len(slices))), of)
+        return self._batch([block for run in self._threads.map(place, len(slices)) for block in run], of)
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         rows = self.checked_rows(rows_per_step, batch.n)
