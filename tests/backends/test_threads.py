@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
-from backends.threads import even_rows
+from backends.threads import LONG_ROWS, MINIMUM_ROWS, NEAR_BYTES, RUNS, BlockThreads, even_rows, rows_of_a_block
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 16])
@@ -19,3 +22,60 @@ def test_threads_get_as_many_blocks_of_like_length(n: int, threads: int) -> None
     if blocks > 1:
         assert blocks % threads == 0 or rows < 32 * blocks
         assert blocks * rows - n <= 32 * blocks
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("blocks", [1, 2, 15, 40])
+def test_blocks_are_worked_on_once_each_and_results_keep_their_order(threads: int, blocks: int) -> None:
+    """The runs of all results, one after the other, are all blocks, however long each takes and whoever takes it."""
+
+    def work(run: range) -> range:
+        time.sleep(1e-3 * (run.start % 3))
+        return run
+
+    runs = BlockThreads(threads).map(work, blocks)
+    assert [block for run in runs for block in run] == list(range(blocks))
+    assert len(runs) == min(RUNS, blocks)
+
+
+def test_the_caller_and_the_pool_share_the_work() -> None:
+    """Two parts that wait for each other are done, by two threads of which one is the caller."""
+    both, names = threading.Barrier(2, timeout=10), set()
+
+    def work(run: range) -> None:
+        both.wait()
+        names.add(threading.get_ident())
+
+    BlockThreads(2).map(work, 2)
+    assert len(names) == 2
+    assert threading.get_ident() in names
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_an_error_of_any_part_reaches_the_caller(at: int) -> None:
+    """Whichever thread meets it."""
+
+    def work(run: range) -> None:
+        if at in run:
+            raise FloatingPointError(str(at))
+
+    with pytest.raises(FloatingPointError, match=str(at)):
+        BlockThreads(2).map(work, 4)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("n", [1, 16, 17, 100])
+def test_copies_cover_all_rows(threads: int, n: int) -> None:
+    """Each row is copied once, by at most as many calls as there are threads."""
+    calls: list[slice] = []
+    BlockThreads(threads).copy(calls.append, n)
+    assert sorted(row for rows in calls for row in range(n)[rows]) == list(range(n))
+    assert len(calls) <= threads
+
+
+@pytest.mark.parametrize(
+    ("scratch_bytes", "rows"), [(36, LONG_ROWS), (64, LONG_ROWS), (128, NEAR_BYTES // 128), (1 << 10, MINIMUM_ROWS)]
+)
+def test_rows_of_a_block_follow_what_a_row_needs(scratch_bytes: int, rows: int) -> None:
+    """Long blocks of narrow networks, then what stays in the cache, then the least rows that products need."""
+    assert rows_of_a_block(scratch_bytes) == rows
