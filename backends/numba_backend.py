@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numba
 import numpy as np
@@ -26,7 +26,7 @@ from backends.numba_activations import ACTIVATIONS
 from backends.numba_blocking import blocking, room_length
 from backends.numba_chunks import BACKWARD, FORWARD, finish_of, loops, plan_of, update_of
 from backends.numba_optimizers import OPTIMIZERS, settings_of
-from backends.numba_rows import FEW_ROWS
+from backends.numba_rows import FEW_ROWS, SHORT_ROWS
 from backends.threads import SHARED_BYTES, BlockThreads
 
 
@@ -40,7 +40,8 @@ class Batch:
         task: number of chunks, numbers from the first row of a step to that of the next, pitch, ``n``, rows of a step,
             ``of``.
         tiny: whether `numba_registers` trains on it in one pass.
-        few: whether its rows are so few that they are taken one by one.
+        products: by ``tiles``; of few rows by ``short`` ones; of fewer row by row, by ``rows``; or by
+            the ``blas``.
         parallel: whether its chunks run on threads.
         room: number of chunks and pitch, by which its scratch is known.
     """
@@ -50,7 +51,7 @@ class Batch:
     of: int
     task: Array
     tiny: bool
-    few: bool
+    products: Literal["rows", "short", "tiles", "blas"]
     parallel: bool
     room: tuple[int, int]
 
@@ -117,7 +118,7 @@ class NumbaBackend(Backend):
             self._train = _registers(network, self._real)[0]
         self._settings: Array = settings_of(self.optimizer)  # type: ignore[no-untyped-call]
         self._plan: Array = plan_of(network, self._gemm)  # type: ignore[no-untyped-call]
-        self._programs: dict[tuple[bool, bool], tuple[Any, int, int]] = {}
+        self._programs: dict[tuple[bool, str], tuple[Any, int, int]] = {}
         self._rooms: dict[tuple[int, int], Array] = {}
         self._loss = np.empty(1, self.dtype)
 
@@ -273,7 +274,13 @@ class NumbaBackend(Backend):
         task = np.array([chunks, stride, pitch, n, rows, of], np.int64)
         tiny = self._train is not None and blocks == 1 and rows == n == of
         parallel = chunks > 1 and self.threads != 1 and numba.get_num_threads() > 1
-        return Batch(xy, n, of, task, tiny, rows <= FEW_ROWS, parallel, (chunks, pitch))
+        return Batch(xy, n, of, task, tiny, self._products(rows), parallel, (chunks, pitch))
+
+    def _products(self, rows: int) -> Literal["rows", "short", "tiles", "blas"]:
+        """Return how products of this many rows are made."""
+        if self._rows_major:
+            return "blas"
+        return "rows" if rows <= FEW_ROWS else "short" if rows <= SHORT_ROWS else "tiles"
 
     def _host(self, batch: Batch) -> tuple[Array, Array]:
         """Return views of inputs and targets of all rows, ``[n, i]`` and ``[n, o]``."""
@@ -294,7 +301,7 @@ class NumbaBackend(Backend):
 
         So it is for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
         """
-        key = batch.parallel, batch.few
+        key = batch.parallel, batch.products
         if key not in self._programs:
             addresses = self._chunk(batch)(), finish_of(self._real, self.optimizer.name)()
             self._programs[key] = loops(self._real, batch.parallel).train, *addresses
@@ -311,8 +318,7 @@ class NumbaBackend(Backend):
         network = self.network
         if self._blocking.family == "registers":
             return _registers(network, self._real)[1]
-        products = "blas" if self._rows_major else "rows" if batch.few else "tiles"
-        return _numba_blocks().chunk(self._real, network.activation, network.loss, products)
+        return _numba_blocks().chunk(self._real, network.activation, network.loss, batch.products)
 
     def _room(self, batch: Batch) -> Array:
         """Return scratch for each chunk, that of the last batch if it had the same shape: fresh pages are slow."""

@@ -34,7 +34,7 @@ from backends.numba_chunks import (
 from backends.numba_compile import compile_c
 from backends.numba_lanes import offset
 from backends.numba_rows import add_products_by_rows, multiply_rows, multiply_rows_turned
-from backends.numba_tiles import add_products, multiply, row_sum, whole_tiles
+from backends.numba_tiles import STEP_ROWS, add_products, lanes, multiply, multiply_short, rounded_up, row_sum
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _SUM = _INNER | {"fastmath": {"reassoc", "contract", "nsz"}}
@@ -111,6 +111,8 @@ def forward_block(activation, products, plan, params, x, n, live, pitch, tape, c
             gemm(plan[BLAS], rows_major, 0, n, o, i, h, i + sizes[layers] if rows_major else pitch, w, i, 0, z, pitch)
         elif products == "rows":
             multiply_rows(w, h, z, o, i, pitch, n, column)
+        elif products == "short":
+            multiply_short(w, i, np.intp(1), h, z, o, i, pitch, live)
         else:
             multiply(w, i, np.intp(1), h, z, o, i, pitch, live)
         if layer < layers:
@@ -161,6 +163,8 @@ def backward_block(
                 gemm(plan[BLAS], 0, 1, n, i, o, g, pitch, w, i, 0, below, pitch)
             elif products == "rows":
                 multiply_rows_turned(w, g, below, o, i, pitch, n, column)
+            elif products == "short":
+                multiply_short(w, np.intp(1), i, g, below, i, o, pitch, live)
             else:
                 multiply(w, np.intp(1), i, g, below, i, o, pitch, live)
             for j in range(i):
@@ -177,7 +181,7 @@ def chunk_kernel(real, activation, loss, products):
         parameters, features = plan[PARAMETERS], plan[FEATURES]
         inputs, outputs = plan[SIZES], plan[SIZES + plan[LAYERS]]
         gradients = offset(room, c * length)
-        scratch = offset(gradients, whole_tiles(parameters + 1))
+        scratch = offset(gradients, rounded_up(parameters + 1, STEP_ROWS))
         errors = offset(scratch, features * pitch)
         column = offset(errors, 2 * plan[WIDEST] * pitch)
         blocks = (rows + pitch - 1) // pitch
@@ -187,7 +191,7 @@ def chunk_kernel(real, activation, loss, products):
             clear(gradients, parameters)
         for k in range(c * blocks // chunks, (c + 1) * blocks // chunks):
             n = pitch if k < blocks - 1 else rows - k * pitch
-            live = whole_tiles(n)
+            live = rounded_up(n, lanes(params) if products == "short" else STEP_ROWS)
             x = offset(xy, k * (inputs + outputs) * pitch)
             y = offset(x, inputs if products == "blas" else inputs * pitch)
             z = scratch if phases == BOTH else offset(tape, k * features * pitch)
@@ -204,6 +208,6 @@ def chunk_kernel(real, activation, loss, products):
 
 @lru_cache
 def chunk(real, activation, loss, products):
-    """Return what compiles the kernel of a chunk and returns its address; products are by tiles, rows or blas."""
+    """Return what compiles the kernel of a chunk and returns its address; ``products`` as a batch of it says."""
     name = f"{real.__name__}_{activation}_{loss.replace('-', '_')}_{products}"
     return compile_c(chunk_kernel(real, activation, loss, products), name, chunk_signature(real), error_model="numpy")

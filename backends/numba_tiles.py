@@ -1,7 +1,7 @@
 """Products of small matrices by tiles of sums that stay in vector registers.
 
-Matrices are feature-major, ``[features, pitch]``, of whose ``pitch`` numbers a feature the first ``live`` count, a
-multiple of `STEP_ROWS`; weights are ``[o, i]``. In `multiply` each sum is a number of the result and a vector runs over
+Matrices are feature-major, ``[features, pitch]``, of whose ``pitch`` numbers a feature the first ``live`` count, whole
+tiles; weights are ``[o, i]``. In `multiply` each sum is a number of the result and a vector runs over
 rows. In `add_products` each lane of a sum adds up other rows, and the lanes are added at the end.
 ``docs/tuning.md`` compares them with the BLAS.
 
@@ -16,9 +16,12 @@ from numba.extending import intrinsic
 from backends.numba_lanes import CONTRACT, INT32, lanes_of, load, offset, splat, store
 
 VECTORS = 2
-"""Vectors of rows of one tile; with 8 rows of weights, 16 sums: enough to hide the latency of two FMA units."""
+"""Vectors of rows of one tile; with 8 rows of weights, 16 sums: enough to hide the latency of two FMA units. Batches of
+so few rows that half of it would be empty have short tiles of one.
+"""
 STEP_ROWS = VECTORS * 16
-"""Rows come in multiples of this, a tile of the widest vectors and the smallest numbers."""
+"""Rows come in multiples of this, a tile of the widest vectors and the smallest numbers; with short tiles, of a vector.
+"""
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "fastmath": {"contract"}}
 
@@ -38,36 +41,36 @@ def _add_product(builder, total, a, b):
 
 
 @intrinsic
-def multiply_tile(context, outputs, w, across, along, h, pitch, i, z):
-    """Write rows ``[0, outputs)`` of ``w h`` to ``z`` for `VECTORS` vectors of rows; the weight of output ``o`` and
-    input ``k`` is ``w[o * across + k * along]``.
+def multiply_tile(context, outputs, vectors, w, across, along, h, pitch, i, z):
+    """Write rows ``[0, outputs)`` of ``w h`` to ``z`` for some vectors of rows; the weight of output ``o`` and input
+    ``k`` is ``w[o * across + k * along]``.
     """
-    if not isinstance(outputs, types.IntegerLiteral):
+    if not isinstance(outputs, types.IntegerLiteral) or not isinstance(vectors, types.IntegerLiteral):
         return None
-    tile = outputs.literal_value
+    tile, wide = outputs.literal_value, vectors.literal_value
 
     def codegen(target, builder, signature, arguments):
-        _, w, across, along, h, pitch, i, z = arguments
+        _, _, w, across, along, h, pitch, i, z = arguments
         real, integer = w.type.pointee, i.type
         lanes = lanes_of(real)
-        sums = _sums(builder, real, tile * VECTORS)
+        sums = _sums(builder, real, tile * wide)
         weights = [builder.gep(w, [builder.mul(across, integer(o))]) for o in range(tile)]
         with cgutils.for_range(builder, i) as loop:
             inputs = builder.gep(h, [builder.mul(loop.index, pitch)])
-            rows = [load(builder, builder.gep(inputs, [integer(v * lanes)]), lanes) for v in range(VECTORS)]
+            rows = [load(builder, builder.gep(inputs, [integer(v * lanes)]), lanes) for v in range(wide)]
             at = builder.mul(loop.index, along)
             for o in range(tile):
                 weight = splat(builder, builder.load(builder.gep(weights[o], [at])), lanes)
-                for v in range(VECTORS):
-                    _add_product(builder, sums[o * VECTORS + v], weight, rows[v])
+                for v in range(wide):
+                    _add_product(builder, sums[o * wide + v], weight, rows[v])
         for o in range(tile):
-            for v in range(VECTORS):
+            for v in range(wide):
                 at = builder.gep(z, [builder.add(builder.mul(pitch, integer(o)), integer(v * lanes))])
-                store(builder, builder.load(sums[o * VECTORS + v]), at)
+                store(builder, builder.load(sums[o * wide + v]), at)
         return target.get_dummy_value()
 
     integer = types.intp
-    return types.void(outputs, w, integer, integer, w, integer, integer, w), codegen
+    return types.void(outputs, vectors, w, integer, integer, w, integer, integer, w), codegen
 
 
 @intrinsic
@@ -137,27 +140,45 @@ def _add_lanes(builder, vectors):
 
 
 @njit(inline="always")
-def whole_tiles(rows):
-    """Return ``rows`` rounded up to a multiple of `STEP_ROWS`."""
-    return (rows + STEP_ROWS - 1) // STEP_ROWS * STEP_ROWS
+def rounded_up(rows, step):
+    """Return ``rows`` rounded up to a multiple of ``step``."""
+    return (rows + step - 1) // step * step
 
 
-@njit(**_INNER)
-def multiply(w, across, along, h, z, o, i, pitch, live):
-    """Write ``z = w h`` for the first ``live`` of ``pitch`` rows, ``h [i, pitch]`` and ``z [o, pitch]``."""
-    step = tile_rows(w)
-    for r in range(0, live, step):
-        j = 0
-        rows = offset(h, r)
-        while j + 8 <= o:
-            multiply_tile(8, offset(w, j * across), across, along, rows, pitch, i, offset(z, j * pitch + r))
-            j += 8
-        if j + 4 <= o:
-            multiply_tile(4, offset(w, j * across), across, along, rows, pitch, i, offset(z, j * pitch + r))
-            j += 4
-        while j < o:
-            multiply_tile(1, offset(w, j * across), across, along, rows, pitch, i, offset(z, j * pitch + r))
-            j += 1
+@intrinsic
+def lanes(context, pointer):
+    """Return how many numbers fill a vector."""
+    return types.intp(pointer), lambda target, builder, signature, arguments: ir.IntType(64)(
+        lanes_of(arguments[0].type.pointee)
+    )
+
+
+def _multiply_by(vectors):
+    """Return `multiply` by tiles of this many vectors of rows."""
+
+    @njit(**_INNER)
+    def multiply(w, across, along, h, z, o, i, pitch, live):
+        """Write ``z = w h`` for the first ``live`` of ``pitch`` rows, ``h [i, pitch]`` and ``z [o, pitch]``."""
+        for r in range(0, live, vectors * lanes(w)):
+            j = 0
+            rows = offset(h, r)
+            while j + 8 <= o:
+                to = offset(z, j * pitch + r)
+                multiply_tile(8, vectors, offset(w, j * across), across, along, rows, pitch, i, to)
+                j += 8
+            if j + 4 <= o:
+                to = offset(z, j * pitch + r)
+                multiply_tile(4, vectors, offset(w, j * across), across, along, rows, pitch, i, to)
+                j += 4
+            while j < o:
+                to = offset(z, j * pitch + r)
+                multiply_tile(1, vectors, offset(w, j * across), across, along, rows, pitch, i, to)
+                j += 1
+
+    return multiply
+
+
+multiply, multiply_short = _multiply_by(VECTORS), _multiply_by(1)
 
 
 @njit(**_INNER)
@@ -182,11 +203,3 @@ def add_products(g, h, dw, o, i, pitch, live):
                 gradient_tile(1, 1, offset(g, j * pitch), offset(h, k * pitch), pitch, live, to, i)
                 k += 1
         j += rows
-
-
-@intrinsic
-def tile_rows(context, pointer):
-    """Return the rows that one tile of `multiply` covers."""
-    return types.intp(pointer), lambda target, builder, signature, arguments: ir.IntType(64)(
-        VECTORS * lanes_of(arguments[0].type.pointee)
-    )
