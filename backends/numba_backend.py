@@ -23,10 +23,9 @@ from backends.blas import Blas
 from backends.host import layers_of
 from backends.layout import aligned_empty, copy_blocks
 from backends.numba_activations import ACTIVATIONS
-from backends.numba_blocking import blocking, room_length
+from backends.numba_blocking import FEW_ROWS, SHORT_ROWS, blocking, room_length
 from backends.numba_chunks import BACKWARD, FORWARD, finish_of, loops, plan_of, update_of
 from backends.numba_optimizers import OPTIMIZERS, settings_of
-from backends.numba_rows import FEW_ROWS, SHORT_ROWS
 from backends.threads import SHARED_BYTES, BlockThreads
 
 

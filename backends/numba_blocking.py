@@ -22,6 +22,8 @@ TILED_WEIGHTS = 15_625
 """Layers of at most this many weights are multiplied by tiles, larger ones by the BLAS, which packs them."""
 TILE_ROWS = 32
 """Blocks have whole tiles of rows (`numba_tiles.STEP_ROWS`)."""
+FEW_ROWS, SHORT_ROWS = 4, 16
+"""Up to so many rows products are made row by row, or by tiles of half as many rows: most of a tile would be empty."""
 LEAST_ROWS, MOST_ROWS = 64, 480
 """Rows of a block of such layers, as many as a part of the second cache holds; at 512, a power of two, the rows of a
 feature-major block share cache sets.

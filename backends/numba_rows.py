@@ -9,11 +9,6 @@ from numba import njit
 
 from backends.numba_lanes import offset
 
-FEW_ROWS = 4
-"""Up to this many rows these are faster than tiles."""
-SHORT_ROWS = 16
-"""Up to this many rows half a tile or more would be empty, and they are made by short ones."""
-
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _LOOP = _INNER | {"fastmath": {"contract"}}
 _SUM = _INNER | {"fastmath": {"reassoc", "contract", "nsz"}}

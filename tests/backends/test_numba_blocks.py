@@ -13,10 +13,19 @@ import pytest
 import backends
 from backends import Layer, Network
 from backends.caches import USUAL_BYTES, second_cache_bytes
-from backends.conformance import check
+from backends.conformance import check, check_cell
 from backends.conformance.cases import Case
 from backends.conformance.determinism import THREAD_VARIABLES
-from backends.numba_blocking import LEAST_CHUNKS, MOST_WIDE_ROWS, ROOM_BYTES, TILE_ROWS, blocking, room_length
+from backends.numba_blocking import (
+    FEW_ROWS,
+    LEAST_CHUNKS,
+    MOST_WIDE_ROWS,
+    ROOM_BYTES,
+    SHORT_ROWS,
+    TILE_ROWS,
+    blocking,
+    room_length,
+)
 
 pytest.importorskip("numba", reason="numba is not installed: pip install -e '.[numba]'")
 
@@ -72,6 +81,19 @@ def test_blocks_are_even_and_hold_every_row(network: str, n: int) -> None:
     assert (blocks > 1) == (n >= cut.split_from or n > cut.rows)
     assert rows % TILE_ROWS == 0
     assert blocks * rows - n < TILE_ROWS * blocks
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1, 8, 9, SHORT_ROWS, SHORT_ROWS + 1])
+def test_few_rows_are_right(rows: int, dtype: str) -> None:
+    """Whether products are made row by row, by short tiles or by tiles, and whether they fill a vector or not."""
+    problem = Case.parse(f"17-13-9-3/n={rows}/normal").problem(dtype)
+    backend = backends.load("numba", problem.network, dtype)
+    assert backend.place_batch(problem.inputs, problem.targets).products == (
+        "rows" if rows <= FEW_ROWS else "short" if rows <= SHORT_ROWS else "tiles"
+    )
+    report = check_cell(backend, problem.params, problem.inputs, problem.targets, problem.learning_rate)
+    assert report.passed, report.worst
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

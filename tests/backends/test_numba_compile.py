@@ -48,7 +48,7 @@ first = compiled("17-33-3", 50)
 assert len(set(first)) == len(first), first
 assert not any("parallel" in name for name, _ in first), first
 assert not compiled("20-40-4", 70)
-assert not compiled("8-16-16-2", 9)
+assert not compiled("8-16-16-2", 17)
 assert compiled("8-16-16-2", 20_000), "several blocks run on threads"
 assert compiled("3-2-1", 5)
 assert not compiled("3-2-1", 7, np.float32(0.01))
