@@ -1,5 +1,6 @@
 """`action.yml` and the workflows of docs/ci.md: its steps are run as a runner would, the examples name what exists."""
 
+import json
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from xml.etree import ElementTree
 
 import pytest
@@ -120,6 +122,44 @@ def test_steps_check_and_gate_a_third_partys_backend(action, installed, tmp_path
     refused = run_steps(action, installed, folder, summary, ["Install"], against="nosuch", **gate)
     assert refused.returncode == 2
     assert "no such revision" in refused.stderr
+
+
+def test_other_version_under_another_interpreter_is_a_base(installed, project, tmp_path, monkeypatch):
+    """``==0.1.0`` of the backend's distribution, run by ``--python-base``, is a base; a version that is nowhere is not."""
+    folder = theirs.fast_and_now(tmp_path, monkeypatch)
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    info = "gated_package-0.1.0.dist-info"
+    files = {
+        "gated_package/__init__.py": "",
+        "gated_package/mine.py": theirs.BACKEND.format(wait_s=100e-6),
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: gated-package\nVersion: 0.1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
+    with zipfile.ZipFile(shelf / "gated_package-0.1.0-py3-none-any.whl", "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+    python = installed / "environment" / "bin" / "python"
+    done = {}
+    for version in ("0.1.0", "0.2.0"):
+        sides = ["--against", f"=={version}", "--python-base", str(python), "--backend", theirs.NAME]
+        done[version] = subprocess.run(
+            [sys.executable, "-m", "bench", "gate", *sides, *SMALL.split(), "--budget", "2s", "--json",
+             "--results", str(tmp_path / "kept")],
+            env={**os.environ, **PIP, "PIP_FIND_LINKS": str(shelf), "PYTHONPATH": str(project)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+    assert done["0.1.0"].returncode in (0, 1), done["0.1.0"].stderr
+    document = json.loads(done["0.1.0"].stdout)
+    assert document["against"] == "==0.1.0"
+    assert [cell["backend"] for cell in document["cells"]] == [theirs.NAME]
+    assert done["0.2.0"].returncode == 2
+    said = " ".join(done["0.2.0"].stderr.split())
+    assert "--against ==0.2.0: ERROR: No matching distribution found for gated_package==0.2.0" in said
+    assert theirs.left_over(folder) == []
 
 
 def fenced(project, language):

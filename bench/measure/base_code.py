@@ -88,7 +88,10 @@ def base_code(
             dirty = _has_changes(top, inside)
             differing = tuple(differing_dependencies(_declared_at(revision, top), _declared(top / "pyproject.toml")))
         if not (folder / package).exists() and not (folder / f"{package}.py").exists():
-            raise UsageError(f"{flag} {spec}: there is no package {package!r}, which brings {', '.join(backends)}")
+            raise UsageError(
+                f"{flag} {spec}: there is no package {package!r}, which brings {', '.join(backends)}; give a revision "
+                "or folder that has it"
+            )
         yield BaseCode(spec, revision, folder, interpreter, differing, dirty)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -162,7 +165,10 @@ def _install(spec: str, package: str, folder: Path, python: str, flag: str) -> N
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         errors = [line for line in done.stderr.strip().splitlines() if "[notice]" not in line] or ["pip failed"]
-        raise UsageError(f"{flag} {spec}: {errors[-1]}; give another version, a git revision or a folder")
+        remedy = "give another version, a git revision or a folder"
+        if "No module named pip" in errors[-1]:
+            remedy = f"get it: {shlex.quote(python)} -m ensurepip, or {remedy}"
+        raise UsageError(f"{flag} {spec}: {errors[-1]}; {remedy}")
     shutil.rmtree(folder / "bench", ignore_errors=True)  # the instrument stays the one that runs
 
 

@@ -35,6 +35,7 @@ def markdown(judged: Gate, sides: str, repeat: str, notes: Sequence[str] = ()) -
     lines = [f"### {headline(judged)}", "", plain(sides), ""]
     lines += table(changed) if len(changed) else [f"No cell changed by more than {margin}, as far as was proven."]
     lines += [f"- lost: {plain(line)}" for line in judged.lost]
+    lines += [f"- not compared, the base could not be timed: {plain(line)}" for line in judged.without_base]
     counts = cells["verdict"].value_counts()
     lines += [
         "",
@@ -98,17 +99,25 @@ def junit(judged: Gate, sides: str) -> str:
             ElementTree.SubElement(case, "system-out").text = f"{row.verdict}: {said}"
     for line in judged.lost:
         failures += 1
-        name, _, why = line.partition(": ")
-        case = ElementTree.SubElement(
-            suite, "testcase", {"classname": _xml(name.partition(",")[0]), "name": _xml(name)}
-        )
+        case, why = _untimed(suite, line)
         ElementTree.SubElement(case, "failure", {"message": _xml(f"lost: {why}")})
-    suite.set("tests", str(len(judged.cells) + len(judged.lost)))
+    for line in judged.without_base:
+        case, why = _untimed(suite, line)
+        ElementTree.SubElement(case, "skipped", {"message": _xml(f"the base could not be timed: {why}")})
+    suite.set("tests", str(len(judged.cells) + len(judged.lost) + len(judged.without_base)))
     suite.set("failures", str(failures))
+    suite.set("skipped", str(len(judged.without_base)))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _untimed(suite: ElementTree.Element, line: str) -> tuple[ElementTree.Element, str]:
+    """Add the test case of a cell that one side could not time; return it and why."""
+    name, _, why = line.partition(": ")
+    names = {"classname": _xml(name.partition(",")[0]), "name": _xml(name)}
+    return ElementTree.SubElement(suite, "testcase", names), why
 
 
 def _cell(row: Any) -> str:

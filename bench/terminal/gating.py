@@ -38,8 +38,10 @@ def judgement(judged: Gate) -> Iterator[Table | str]:
             yield f"and {len(judged.slower) - MOST_LINES} more; all of them with --json"
     for line in judged.lost[:MOST_LINES]:
         yield f"LOST {line}"
+    for line in judged.without_base[:MOST_LINES]:
+        yield f"NOT COMPARED, the base could not be timed: {line}"
     if judged.undecided:
         half = float(np.median(np.sqrt(judged.cells["high"] / judged.cells["low"]))) - 1
         yield f"Half the intervals are wider than +-{100 * half:.2g} %; more --processes or a quieter machine help."
-    if note := shift_note(judged.cells, judged.margin):
+    if len(judged.cells) and (note := shift_note(judged.cells, judged.margin)):
         yield note

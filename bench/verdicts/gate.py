@@ -44,6 +44,7 @@ class Gate:
         undecided: how many could not be decided.
         margin: ratios within it are no slow-down.
         failing: verdicts that fail.
+        without_base: one line for each cell that only the change timed, and why; they do not fail.
     """
 
     cells: pd.DataFrame
@@ -52,6 +53,7 @@ class Gate:
     undecided: int
     margin: float
     failing: tuple[str, ...] = (SLOWER,)
+    without_base: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -130,7 +132,7 @@ def judge(
             "the two runs have no timed cell in common; give the candidate the baseline's networks, batches, dtypes "
             "and threads: python -m bench run --networks ... --batches ..."
         )
-    return _gate(cells, _lost(baseline, candidate), margin, failing)
+    return _gate(cells, (baseline, candidate), margin, failing)
 
 
 def judge_arms(
@@ -146,20 +148,21 @@ def judge_arms(
     if cells.empty and not (sides[base]["status"] == OK).any():
         why = next(iter(compare.failures(sides[base])), "it has no rows")
         raise UsageError(f"the base could not be measured: {why}; give another with --against or --python-base")
-    return _gate(cells, _lost(sides[base], sides[change]), margin, failing)
+    return _gate(cells, (sides[base], sides[change]), margin, failing)
 
 
-def _gate(cells: pd.DataFrame, lost: tuple[str, ...], margin: float, failing: tuple[str, ...]) -> Gate:
+def _gate(
+    cells: pd.DataFrame, sides: tuple[pd.DataFrame, pd.DataFrame], margin: float, failing: tuple[str, ...]
+) -> Gate:
+    before, after = sides
     slower = cells[cells["verdict"] == SLOWER].sort_values("ratio", ascending=False)
     undecided = int((cells["verdict"] == UNDECIDED).sum())
-    return Gate(cells, slower, lost, undecided, margin, failing)
+    return Gate(cells, slower, _lost(before, after), undecided, margin, failing, _lost(after, before))
 
 
-def _lost(baseline: pd.DataFrame, candidate: pd.DataFrame) -> tuple[str, ...]:
-    """Return the cells that the baseline timed, and the candidate tried in vain."""
+def _lost(timing: pd.DataFrame, other: pd.DataFrame) -> tuple[str, ...]:
+    """Return the cells that one side timed, and the other tried in vain."""
     keys = [*CASE, "backend"]
-    timed, again = (
-        set(side.loc[side["status"] == "ok", keys].itertuples(index=False)) for side in (baseline, candidate)
-    )
-    broken = candidate[[cell in timed - again for cell in candidate[keys].itertuples(index=False)]]
+    timed, again = (set(side.loc[side["status"] == "ok", keys].itertuples(index=False)) for side in (timing, other))
+    broken = other[[cell in timed - again for cell in other[keys].itertuples(index=False)]]
     return compare.failures(broken)

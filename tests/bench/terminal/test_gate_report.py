@@ -41,6 +41,23 @@ def test_junit_says_lost_cells(failed):
     assert 'message="lost: crashed: a reason"' in text
 
 
+def test_cells_without_a_base_are_skipped_and_said():
+    """A cell that the base could not time is no failure: skipped in JUnit, with its reason there and in the comment."""
+    grid = {"networks": ("3-2-1",), "batches": (1, 256), "phases": ("step",), "rounds": 12}
+    before, after = (synthetic.frame(seed=seed, run=f"run-{seed}", **grid) for seed in (1, 2))
+    gone = (before["backend"] == "torch") & (before["batch"] == 256)
+    before.loc[gone, ["status", "reason"]] = ["unavailable", "it has no dtype"]
+    judged = gate.judge(before, after)
+    assert judged.passed
+    assert judged.without_base == ("torch, 3-2-1 n=256 float32 step: unavailable: it has no dtype",)
+    suite = ElementTree.fromstring(gate_report.junit(judged, SIDES)).find("testsuite")
+    (skipped,) = suite.iter("skipped")
+    assert skipped.get("message") == "the base could not be timed: unavailable: it has no dtype"
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
+    comment = gate_report.markdown(judged, SIDES, "again")
+    assert "not compared, the base could not be timed: torch, 3-2-1 n=256" in comment
+
+
 def test_comment_starts_with_the_verdict_and_escapes_names(failed):
     """The first line is the verdict; names of HTML, Markdown or control letters are escaped; cells are folded."""
     text = gate_report.markdown(failed, SIDES, "python -m bench gate --against main")
