@@ -13,7 +13,19 @@ from functools import partial
 import numpy as np
 
 from backends.base import Backend, Network
-from backends.conformance import arrays, determinism, exact, laws, rates, refusals, sign, spikes, state, trajectory
+from backends.conformance import (
+    arrays,
+    determinism,
+    exact,
+    laws,
+    rates,
+    refusals,
+    shares,
+    sign,
+    spikes,
+    state,
+    trajectory,
+)
 from backends.conformance.cases import Case, fixed, fixed_for, large_of
 from backends.conformance.drawn import DRAWS, DRAWS_THAT_COMPILE, drawn
 from backends.conformance.report import Claim, Finding, Report, summarise
@@ -81,6 +93,7 @@ RULES: dict[str, Rule] = {
     "rates": Rule(rates.check_rates, own_cases=True),
     "layouts": Rule(arrays.check_layouts, own_cases=True),
     "values": Rule(arrays.check_values, own_cases=True),
+    shares.CLAIM: Rule(shares.check_shares, own_cases=True),
     "state": Rule(state.check_state, own_cases=True),
     "determinism": Rule(determinism.check_determinism, exact=True, own_cases=True),
     "laws": Rule(laws.check_laws, exact=True, own_cases=True),

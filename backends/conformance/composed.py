@@ -45,10 +45,15 @@ def exact_state(problem: Problem, p: Precision) -> BallState:
     return BallState(params, exact, problem.state.updates)
 
 
-def ball_of_gradients(problem: Problem, params: list[BallLayer], p: Precision) -> tuple[list[BallLayer], Ball]:
-    """Return the gradients and the loss, from the inputs alone, every error carried along."""
+def ball_of_gradients(
+    problem: Problem, params: list[BallLayer], p: Precision, more: int = 0
+) -> tuple[list[BallLayer], Ball]:
+    """Return the gradients and the loss, from the inputs alone, every error carried along.
+
+    ``more`` is how many roundings of each term are allowed besides those of its sum.
+    """
     with np.errstate(all="ignore"):
-        total = Totals(problem, params, p)
+        total = Totals(problem, params, p, more)
         for _, x, y in blocks(problem, p):
             total.add(*balls_of_outputs(x, params, p, hidden_of(problem)), y)
         return total.gradients, total.loss
@@ -97,8 +102,8 @@ def balls_of_steps(problem: Problem, steps: int, p: Precision) -> Trajectory:
 class Totals:
     """Loss and gradients, summed over blocks of rows; rows whose error terms are exactly zero may be left out."""
 
-    def __init__(self, problem: Problem, params: list[BallLayer], p: Precision) -> None:
-        self._params, self._p = params, p
+    def __init__(self, problem: Problem, params: list[BallLayer], p: Precision, more: int = 0) -> None:
+        self._params, self._p, self._more = params, p, more
         entries = CONTRACT_LOSSES[problem.loss].mean_over == "entries"
         self._entries = problem.targets.size if entries else len(problem.inputs)
         self._rule = LOSSES[problem.loss]
@@ -122,14 +127,17 @@ class Totals:
     def loss(self) -> Ball:
         """The loss of all rows."""
         assert self._loss is not None
-        return self._loss.ball(self._p.gamma(self._loss.terms + self._rule.roundings))
+        return self._loss.ball(self._p.gamma(self._loss.terms + self._rule.roundings + self._more))
 
     @property
     def gradients(self) -> list[BallLayer]:
         """The gradients of all rows."""
         gamma = self._p.gamma_of_products
         return [
-            (sums[0].ball(gamma(sums[0].terms)), sums[1].ball(gamma(np.maximum(sums[1].terms - 1, 0))))
+            (
+                sums[0].ball(gamma(sums[0].terms + self._more)),
+                sums[1].ball(gamma(np.maximum(sums[1].terms - 1, 0) + self._more)),
+            )
             for sums in self._gradients
             if sums is not None
         ]

@@ -122,9 +122,13 @@ def judge_exact(backend: Backend, rows: int, name: str) -> Tally:
     return tally
 
 
-def balls(exact: Exact, p: Precision) -> tuple[list[BallLayer], Ball, list[BallLayer]]:
-    """Return the gradients, the loss and the new parameters, with radius zero where there is one right answer."""
-    relative = 0.0 if exact.whole else float(p.gamma(ROUNDINGS))
+def balls(exact: Exact, p: Precision, more: int = 0) -> tuple[list[BallLayer], Ball, list[BallLayer]]:
+    """Return the gradients, the loss and the new parameters, with radius zero where there is one right answer.
+
+    ``more`` is how many roundings are allowed besides those of the factor ``2 / N``.
+    """
+    one_answer = exact.whole and not more
+    relative = 0.0 if one_answer else float(p.gamma(ROUNDINGS + more))
     rounded = 0.0 if exact.whole else p.unit
     rate = exact.problem.learning_rate
 
@@ -139,7 +143,7 @@ def balls(exact: Exact, p: Precision) -> tuple[list[BallLayer], Ball, list[BallL
             value = old.astype(np.float64) - rate * g.exact
             pair.append(Ball(value, 2 * rate * g.radius + rounded * np.abs(value)))
         new.append((pair[0], pair[1]))
-    loss = Ball(np.asarray(exact.loss), np.asarray(0.0 if exact.whole else p.gamma(exact.terms + 5) * exact.loss))
+    loss = Ball(np.asarray(exact.loss), np.asarray(0.0 if one_answer else p.gamma(exact.terms + 5 + more) * exact.loss))
     return gradients, loss, new
 
 

@@ -7,7 +7,17 @@ A kit that cannot fail proves nothing. `MUTANTS` names, for each fault, the clai
 
 from __future__ import annotations
 
-from backends.conformance.mutants import identity, mathematics, memory, promises, shapes, training, values, width
+from backends.conformance.mutants import (
+    identity,
+    mathematics,
+    memory,
+    promises,
+    shapes,
+    shares,
+    training,
+    values,
+    width,
+)
 from backends.conformance.plain import Plain
 
 MUTANTS: dict[type[Plain], str] = {
@@ -19,6 +29,7 @@ MUTANTS: dict[type[Plain], str] = {
     **width.MUTANTS,
     **values.MUTANTS,
     **shapes.MUTANTS,
+    **shares.MUTANTS,
 }
 """Each fault, and the claim that must reject it. A new family is a module with such a table, and a line here."""
 

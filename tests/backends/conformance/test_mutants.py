@@ -5,6 +5,7 @@ import pytest
 from backends.conformance import check
 from backends.conformance.checks import plan_of
 from backends.conformance.mutants import MUTANTS, shapes, width
+from backends.conformance.mutants.shares import PlainShares
 from backends.conformance.plain import Plain
 from backends.conformance.subject import Subject
 
@@ -48,3 +49,8 @@ def test_plain_backend_that_mutants_derive_from_passes_every_claim(dtype: str) -
     """Without a fault nothing is rejected."""
     report = check(name_of(Plain), dtype=dtype, draws=2, seed=1)
     assert [(claim.name, claim.where) for claim in report.claims if claim.status != "pass"] == []
+
+
+def test_plain_backend_that_places_shares_passes_the_claim_on_them(dtype: str) -> None:
+    """Without a fault no share is rejected."""
+    assert check(name_of(PlainShares), dtype=dtype, claims=("shares",)).passed
