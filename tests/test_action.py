@@ -125,7 +125,7 @@ def test_steps_check_and_gate_a_third_partys_backend(action, installed, tmp_path
 
 
 def test_other_version_under_another_interpreter_is_a_base(installed, project, tmp_path, monkeypatch):
-    """``==0.1.0`` of the backend's distribution, run by ``--python-base``, is a base; a version that is nowhere is not."""
+    """``==0.1.0``, run by ``--python-base``, is a base; a version that is nowhere is wrong usage."""
     folder = theirs.fast_and_now(tmp_path, monkeypatch)
     shelf = tmp_path / "shelf"
     shelf.mkdir()

@@ -119,7 +119,11 @@ OF_THE_RUN, OF_A_FAILURE = ("run", "machine", "created"), ("reason",)
 OF_THE_WORKLOAD = ("activation", "loss", "optimizer", "rows_per_step")
 """Read from the network if a row lacks them, as those of earlier versions do."""
 
-ALWAYS = tuple(column.name for column in COLUMNS if column.name not in (*OF_THE_RUN, *OF_A_FAILURE, *OF_THE_WORKLOAD))
+OF_THE_RANKS = ("ranks", "engine", "hosts")
+"""What a row of one rank lacks."""
+
+MAY_LACK = (*OF_THE_RUN, *OF_A_FAILURE, *OF_THE_WORKLOAD, *OF_THE_RANKS)
+ALWAYS = tuple(column.name for column in COLUMNS if column.name not in MAY_LACK)
 """What a stored row with a time always has."""
 
 
