@@ -7,6 +7,7 @@ on this machine is logged as a warning and kept in the rows.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import math
@@ -174,7 +175,8 @@ class _Campaign:
         self._caches = self._own_caches or folder_of_caches(run.machine)
         self.history = History()
         for _, record in results.records(run):
-            self.history.learn(record)
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # a record of another program
+                self.history.learn(record)
 
     def carry_out(self, after_lap: Callable[[int], None]) -> Outcome:
         self._look_around()

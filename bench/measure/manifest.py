@@ -81,7 +81,7 @@ def _later_than_all(root: Path | None) -> datetime:
     now = datetime.now(UTC).replace(microsecond=0)
     moments = [datetime.fromisoformat(run.created) for run in runs(root)]
     latest = max((moment.replace(tzinfo=moment.tzinfo or UTC) for moment in moments), default=now)
-    if latest <= now:
+    if latest <= now or latest.year == datetime.max.year:  # nothing comes after the end of the calendar
         return now
     logger.warning(
         "the clock says %s, before the latest run; this run is dated after that one", f"{now:%Y-%m-%d %H:%M}"

@@ -5,6 +5,7 @@ Tests: `tests/bench/measure/test_budget.py`.
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -64,28 +65,45 @@ def rounds_s(call_s: float, timed_s: float) -> float:
 
 
 def learn(records: Iterable[Mapping[str, Any]]) -> Pace:
-    """Return the pace that the records of a run show; records without ``spent_s`` are of an earlier version."""
-    start_s: dict[str, list[float]] = {}
-    extra_s: dict[str, dict[Known, float]] = {"cold": {}, "warm": {}}
-    call_s: dict[Known, float] = {}
-    spent_s: dict[int, float] = {}
-    threads: dict[Known, int] = {}
+    """Return the pace that the records of a run show.
+
+    Records without ``spent_s`` are of an earlier version. One that lacks what is needed, since another program wrote
+    it, teaches nothing.
+    """
+    lesson = _Lesson()
     for record in records:
-        if record.get("status") != OK:
-            continue
-        if record.get("record") == "process" and record.get("order") in spent_s:
-            beyond_s = float(record["seconds"]) - spent_s[record["order"]]
-            start_s.setdefault(record["backend"], []).append(max(beyond_s, 0.0))
+        with contextlib.suppress(KeyError, TypeError, ValueError, ArithmeticError):
+            if record.get("status") == OK:
+                lesson.learn(record)
+    start_s = {name: statistics.median(values) for name, values in lesson.start_s.items()}
+    return Pace(start_s, lesson.extra_s, lesson.call_s)
+
+
+class _Lesson:
+    """What the records of a run have shown so far."""
+
+    def __init__(self) -> None:
+        self.start_s: dict[str, list[float]] = {}
+        self.extra_s: dict[str, dict[Known, float]] = {"cold": {}, "warm": {}}
+        self.call_s: dict[Known, float] = {}
+        self._spent_s: dict[int, float] = {}
+        self._threads: dict[Known, int] = {}
+
+    def learn(self, record: Mapping[str, Any]) -> None:
+        """Take from a record what counts."""
+        if record.get("record") == "process" and record.get("order") in self._spent_s:
+            beyond_s = float(record["seconds"]) - self._spent_s[record["order"]]
+            self.start_s.setdefault(record["backend"], []).append(max(beyond_s, 0.0))
         elif record.get("spent_s"):
-            spent_s[record["order"]] = spent_s.get(record["order"], 0.0) + record["spent_s"]
+            self._spent_s[record["order"]] = self._spent_s.get(record["order"], 0.0) + record["spent_s"]
             known = record["backend"], Cell.of(record)
-            threads[known] = max(threads.get(known, 0), record.get("threads", 0))
+            self._threads[known] = max(self._threads.get(known, 0), record.get("threads", 0))
             # The second copy may find compiled what the first had to compile; one thread tells nothing of all.
-            if record["arm"] != AA and record.get("threads", 0) == threads[known]:
-                call_s[known] = record["median_s"] * record["steps"]
-                timed_s = (record["rounds"] + record["set_aside"]) * record["iterations"] * call_s[known]
-                extra_s[record["cache"]][known] = max(record["spent_s"] - rounds_s(call_s[known], timed_s), 0.0)
-    return Pace({name: statistics.median(values) for name, values in start_s.items()}, extra_s, call_s)
+            if record["arm"] != AA and record.get("threads", 0) == self._threads[known]:
+                call_s = record["median_s"] * record["steps"]
+                timed_s = (record["rounds"] + record["set_aside"]) * record["iterations"] * call_s
+                self.extra_s[record["cache"]][known] = max(record["spent_s"] - rounds_s(call_s, timed_s), 0.0)
+                self.call_s[known] = call_s
 
 
 def joined(earlier: Pace, later: Pace) -> Pace:

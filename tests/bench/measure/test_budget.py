@@ -91,3 +91,21 @@ def test_the_pace_is_learned_from_earlier_processes():
     assert budget.estimate_s(plan, learnt) == pytest.approx(36.0)
     lost = [{**record, "status": "crashed"} for record in records("warm", 900.0)]
     assert pace.learn(lost) == Pace({}, {"cold": {}, "warm": {}}, {})
+
+
+WHOLE = {
+    "record": "cell", "order": 1, "process": 0, "backend": "a", "arm": "", "status": "ok", "network": "3-2-1",
+    "batch": 1, "dtype": "float32", "device": "cpu", "threads": 2, "phase": "step", "median_s": 1e-6, "steps": 1,
+    "rounds": 3, "set_aside": 0, "iterations": 1, "cache": "warm", "spent_s": 0.1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in WHOLE if name not in ("record", "process", "status")])
+@pytest.mark.parametrize("value", [None, "x", [], -1, "nothing"])
+def test_a_record_of_another_program_does_not_block_a_new_run(name, value):
+    """Whatever a stored record holds or lacks, the others teach the pace."""
+    odd = {key: value if key == name else known for key, known in WHOLE.items() if (key, value) != (name, "nothing")}
+    end = {"record": "process", "order": 2, "process": 0, "backend": "b", "arm": "", "status": "ok", "seconds": 1.0}
+    others = {**end, "order": 1, "backend": "a", "seconds": value}
+    learnt = pace.learn([odd, others, WHOLE | {"order": 2, "backend": "b"}, end])
+    assert learnt.start_s["b"] == pytest.approx(0.9)

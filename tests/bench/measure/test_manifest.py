@@ -1,5 +1,6 @@
 """What a manifest keeps of the command that made a run."""
 
+import argparse
 import json
 import os
 import shlex
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from backends import Network
-from bench.basics.names import CASE
+from bench import cli, results
+from bench.basics.names import CASE, COMPARISON
+from bench.cli import run as cli_run
 from bench.measure import campaign, manifest
 from bench.measure.cell import Group
 from bench.measure.plan import Plan
@@ -60,3 +63,26 @@ def test_a_run_stored_without_a_command_can_be_resumed(tmp_path):
     run = campaign.create(plan, CASE, root=tmp_path)
     campaign.check_resumable(run)
     assert campaign.carry_out(run).processes == 1
+
+
+@pytest.mark.parametrize(
+    "created", ["2100-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+23:59"]
+)
+def test_a_run_dated_otherwise_does_not_block_a_new_one(tmp_path, created):
+    """After a clock step back the new run is dated after the one before and is the latest; no date ends the command."""
+    plan = Plan((Group(Network((1, 1, 1)), 1, "float64", "cpu"),), ("step",), ("numpy",))
+    earlier = campaign.create(plan, COMPARISON, root=tmp_path)
+    manifest.write_manifest(earlier.path, {**earlier.manifest, "created": created})
+    later = campaign.create(plan, COMPARISON, root=tmp_path)
+    (later.path / "rows.jsonl").write_text("{}\n")
+    (earlier.path / "rows.jsonl").write_text("{}\n")
+    assert results.latest(tmp_path).id == (earlier.id if created.startswith("9999") else later.id)
+
+
+def test_resume_goes_on_with_a_comparison_and_no_case(tmp_path, capsys):
+    """An interrupted ``recommend --measure`` is not what ``run --resume`` goes on with."""
+    plan = Plan((Group(Network((1, 1, 1)), 1, "float64", "cpu"),), ("step",), ("numpy",), processes=1)
+    run = campaign.create(plan, COMPARISON, root=tmp_path)
+    campaign.create(plan, CASE, root=tmp_path)
+    assert cli.main(["run", "--resume", "--dry-run", "--json", "--results", str(tmp_path)]) == 0
+    assert cli_run._to_resume(argparse.Namespace(resume="latest", results=tmp_path)).id == run.id
