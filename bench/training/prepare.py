@@ -190,7 +190,9 @@ def prepare(request: Request) -> Prepared:
         backend = load_backend(request.backend, network, request.dtype, request.device, optimizer, few)
         why = "as asked for"
     else:
-        backend, why = choose_backend(network, rows, steps, request.dtype, request.device, optimizer, few)
+        backend, why = choose_backend(
+            network, rows, steps, request.dtype, request.device, optimizer, request.rows_per_step
+        )
     rate = request.learning_rate or default_learning_rate(network, optimizer, few)
     return Prepared(
         parts=parts,

@@ -16,7 +16,6 @@ from backends import (
     Adam,
     Backend,
     BackendUnavailable,
-    Descent,
     Momentum,
     Network,
     Optimizer,
@@ -129,25 +128,23 @@ def choose_backend(
     dtype: str,
     device: str,
     optimizer: Optimizer | None = None,
-    minibatches: bool = False,
+    rows_per_step: int | None = None,
 ) -> tuple[Backend, str]:
     """Return the backend to train on when none was asked for, and why that one: measured where there is a measurement.
 
     Raises:
         BackendUnavailable: none can do it; says why for each.
     """
-    usual = Network(network.sizes) == network and optimizer in (None, Descent()) and not minibatches
-    if not usual:
-        backend = first_available(network, dtype, device, optimizer, minibatches)
-        return backend, "the first that has all of this; measurements are of plain descent"
+    minibatches = rows_per_step is not None
     try:
-        advice = bench.recommend(network, batch, steps, dtype, device)
+        advice = bench.recommend(network, batch, steps, dtype, device, optimizer=optimizer, rows_per_step=rows_per_step)
         if ":" in advice.backend:  # the name of a stored run may lead to any package
             raise BackendUnavailable(f"{advice.backend} is the fastest measured; to train with it, name it: --backend")
         threads = advice.threads if len(advice.searched_threads) > 1 else None
-        backend = backends.load(advice.backend, network, dtype, device, threads=threads)
+        backend = backends.load(advice.backend, network, dtype, device, optimizer, threads=threads)
+        backend.capabilities.require(advice.backend, network, minibatches=minibatches)
     except (BackendUnavailable, ValueError) as error:
-        backend = first_available(network, dtype, device)
+        backend = first_available(network, dtype, device, optimizer, minibatches)
         return backend, "nothing was measured here" if isinstance(error, UsageError) else str(error)
     return backend, f"recommended: {advice.outcome}, {advice.basis}"
 

@@ -13,7 +13,7 @@ import pytest
 
 import backends
 import bench
-from backends import Backend, BackendUnavailable, Layer, Network, TrainingDiverged
+from backends import Adam, Backend, BackendUnavailable, Layer, Network, TrainingDiverged
 from backends.conformance import check_cell
 from bench.basics.errors import UsageError
 from bench.training import training
@@ -157,22 +157,23 @@ def test_default_backend_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) ->
     """Where there is a measurement, its recommendation for this very job is taken, and the reason says so."""
     asked = []
 
-    def recommend(*job: object) -> SimpleNamespace:
-        asked.append(job)
+    def recommend(*job: object, **how: object) -> SimpleNamespace:
+        asked.append((job, how))
         return SimpleNamespace(
             backend="numpy", outcome="tie", basis="measured here", threads=1, searched_threads=(1, 2)
         )
 
     monkeypatch.setattr(bench, "recommend", recommend, raising=False)
-    backend, why = choose_backend(NETWORK, 100, 10, "float64", "cpu")
+    backend, why = choose_backend(NETWORK, 100, 10, "float64", "cpu", Adam(), 7)
     assert (backend.name, why) == ("numpy", "recommended: tie, measured here")
-    assert asked == [(NETWORK, 100, 10, "float64", "cpu")]
+    assert backend.optimizer == Adam()
+    assert asked == [((NETWORK, 100, 10, "float64", "cpu"), {"optimizer": Adam(), "rows_per_step": 7})]
 
 
 def test_a_package_that_only_a_stored_run_names_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A recommended ``package.module:Class`` is not loaded; the reason says how to ask for it."""
     advice = SimpleNamespace(backend="antigravity:Backend", outcome="tie", basis="measured here", searched_threads=(1,))
-    monkeypatch.setattr(bench, "recommend", lambda *_: advice, raising=False)
+    monkeypatch.setattr(bench, "recommend", lambda *_, **__: advice, raising=False)
     backend, why = choose_backend(NETWORK, 100, 10, "float64", "cpu")
     assert ":" not in backend.name
     assert "antigravity:Backend is the fastest measured; to train with it, name it: --backend" in why
@@ -185,7 +186,7 @@ def test_default_backend_without_a_measurement_is_one_that_works(
 ) -> None:
     """Without a usable measurement the choice is an installed backend with the dtype and device asked for."""
 
-    def recommend(*_: object) -> None:
+    def recommend(*_: object, **__: object) -> None:
         raise fault
 
     monkeypatch.setattr(bench, "recommend", recommend, raising=False)
