@@ -18,6 +18,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def port_is_free(port: int) -> bool:
+    """Return whether this process could listen on a port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was closed a moment ago is free
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
 def address_towards(address: str) -> str | None:
     """Return this host's address on the way to another, ``None`` if there is no way."""
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from backends.errors import RanksError
 from backends.installed import is_installed
-from backends.ranks.addresses import free_port, own_address
+from backends.ranks.addresses import free_port, own_address, port_is_free
 from backends.ranks.launch import Launch
 
 LOOPBACK = "127.0.0.1"
@@ -27,6 +27,11 @@ def meeting(launch: Launch, *, own_port: bool = False) -> tuple[str, int]:
         RanksError: the launcher names none, and nothing here can carry them.
     """
     if launch.address and launch.port and not (own_port and launch.launcher == "torchrun"):
+        if launch.rank == 0 and launch.launcher != "torchrun" and not port_is_free(launch.port):
+            raise RanksError(
+                f"port {launch.port} is in use on this host: export another MASTER_PORT to every rank, or leave the "
+                "choice to torchrun or mpiexec"
+            )
         return launch.address, launch.port
     if launch.mpi and is_installed("mpi4py"):
         return _by_mpi(launch)

@@ -42,17 +42,22 @@ class MpiRanks(Engine):
             if vector.nbytes > MOST_YIELDING_BYTES:
                 self._world.Allreduce(MPI.IN_PLACE, vector)
             else:
-                request = self._world.Iallreduce(MPI.IN_PLACE, vector)
-                while not request.Test():
-                    os.sched_yield()
+                _wait(self._world.Iallreduce(MPI.IN_PLACE, vector))
         return vector
 
     def gather(self, text: str) -> list[str]:
         """Return every rank's text, by rank."""
         with self.lost("an agreement"):
+            _wait(self._world.Ibarrier())
             return self._world.allgather(text)
 
     def end(self) -> NoReturn:
         """End all ranks: their launcher stops them when one aborts."""
         self._world.Abort(1)
         raise SystemExit(1)  # Abort does not return
+
+
+def _wait(request: MPI.Request) -> None:
+    """Wait for a request, and let others have the processor meanwhile."""
+    while not request.Test():
+        os.sched_yield()

@@ -16,11 +16,17 @@ from bench.cli import flags
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from backends import Params
     from bench.training.prediction import ClassScore, Score
-    from bench.training.prepare import Prepared
-    from bench.training.training import Training
+    from bench.training.prepare import Prepared, Request
+    from bench.training.training import Keep, Training
+
+    Outcome = tuple[Prepared, Training, str]
 
 JSON_LOSSES = 1000
+KEPT_EVERY_S = 5.0
+"""Between two savings while several ranks train."""
+
 ASKED = (
     *("data", "drop_missing", "holdout", "network", "activation", "loss", "optimizer", "learning_rate", "steps"),
     *("rows_per_step", "epochs", "patience", "seed", "backend", "dtype", "device"),
@@ -71,47 +77,127 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, split, train, score, save; return the exit status."""
-    from backends import TrainingDiverged
+    """Read, split, train, score, save; return the exit status. Under a launcher, its ranks share the rows."""
+    from backends import RanksError
+    from backends.ranks import launched
+    from bench.basics.errors import UsageError
     from bench.basics.files import check_output
-    from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS
-    from bench.cli.document import show
-    from bench.cli.streams import going_on
-    from bench.terminal.terminal import console
-    from bench.training.prediction import score_standardised
     from bench.training.prepare import Request, prepare
-    from bench.training.training import default_learning_rate
 
     save_to = check_output(args.save, "--save", {"--data": args.data}) if args.save else None
     chosen = {name: getattr(args, name) for name in ASKED}
-    prepared = prepare(
-        Request(targets=tuple(args.target), ignore=tuple(args.ignore), form=flags.table_form(args), **chosen)
-    )
-    out = console()
-    if not args.json:
+    request = Request(targets=tuple(args.target), ignore=tuple(args.ignore), form=flags.table_form(args), **chosen)
+    try:
+        outcome = _on_ranks(args, request, save_to) if launched().size > 1 else _trained(args, prepare(request))
+    except RanksError as error:
+        raise UsageError(str(error)) from None
+    return outcome if isinstance(outcome, int) else _finish(args, save_to, *outcome)
+
+
+def _on_ranks(args: argparse.Namespace, request: Request, save_to: Path | None) -> int | Outcome:
+    """Train on the ranks that a launcher started; only rank 0 has something to say, to score and to save."""
+    from backends import BackendUnavailable, join
+    from bench.basics.errors import UsageError
+    from bench.cli import SUCCESS, WRONG_USAGE, messages
+    from bench.training.over_ranks import divided
+    from bench.training.prepare import prepare
+
+    with join() as ranks:
+        prepared, problem = None, ""
+        try:
+            if args.rows_per_step:
+                raise UsageError("--rows-per-step reads the table in one process: leave it out, or start one rank")
+            prepared = prepare(request)
+        except (UsageError, BackendUnavailable) as error:
+            problem = str(error)
+        problems = ranks.gather(problem)
+        if any(problems) or prepared is None:
+            if ranks.rank == 0:
+                first = next(rank for rank, text in enumerate(problems) if text)
+                messages.error(problems[first] if all(problems) else f"rank {first}: {problems[first]}")
+            return WRONG_USAGE
+        prepared = divided(prepared, ranks)
+        outcome = _trained(args, prepared, _Keeper(args, prepared, save_to) if save_to else None, ranks.rank > 0)
+    if ranks.rank > 0:
+        return outcome if isinstance(outcome, int) else SUCCESS
+    return outcome
+
+
+def _trained(
+    args: argparse.Namespace, prepared: Prepared, keep: Keep | None = None, silent: bool = False
+) -> int | Outcome:
+    """Train and say so; return what came of it, or the exit status if it diverged."""
+    from backends import TrainingDiverged
+    from bench.cli import CHECK_FAILED
+    from bench.cli.streams import going_on
+    from bench.terminal.terminal import console
+    from bench.training.training import default_learning_rate
+
+    if not (args.json or silent):
         with going_on():
             _introduce(args, prepared)
     try:
-        trained, stopped_by = _train(prepared, args.seed)
+        if silent:
+            return prepared, prepared.train(args.seed, lambda done, loss: True), ""
+        return prepared, *_train(prepared, args.seed, keep)
     except TrainingDiverged as error:
         usual = default_learning_rate(prepared.network, prepared.backend.optimizer, prepared.rows_per_step is not None)
         lower = f"{min(prepared.learning_rate / 4, usual):.2g}"
-        console(stderr=True).print(f"error: {error}.\nTry again with --learning-rate {lower}. Nothing was saved.")
+        if not silent:
+            console(stderr=True).print(f"error: {error}.\nTry again with --learning-rate {lower}. Nothing was saved.")
         return CHECK_FAILED
-    parts = prepared.parts
-    seen = score_standardised(prepared.backend, trained.params, parts.targets, parts.x, parts.y)
+
+
+def _finish(
+    args: argparse.Namespace, save_to: Path | None, prepared: Prepared, trained: Training, stopped_by: str
+) -> int:
+    """Score, save, show; return the exit status."""
+    from bench.cli import CHECK_FAILED, INTERRUPTED, SUCCESS
+    from bench.cli.document import show
+    from bench.terminal.terminal import console
+    from bench.training.over_ranks import alone
+    from bench.training.prediction import score_standardised
+
+    parts, backend = prepared.parts, alone(prepared.backend)
+    seen = score_standardised(backend, trained.params, parts.targets, parts.x, parts.y)
     held = None
     if len(parts.held_x):
-        held = score_standardised(prepared.backend, trained.params, parts.targets, parts.held_x, parts.held_y)
+        held = score_standardised(backend, trained.params, parts.targets, parts.held_x, parts.held_y)
     facts = _facts(args, prepared, trained, seen, held)
     kept = not save_to or _save(save_to, args.dtype, prepared, trained, facts)
     if args.json:
         show(facts | {"saved": args.save} | _losses(trained))
     else:
-        _conclude(out, prepared, trained, stopped_by, seen, held, save_to if kept else None, bool(save_to))
+        _conclude(console(), prepared, trained, stopped_by, seen, held, save_to if kept else None, bool(save_to))
     if not kept:
         return CHECK_FAILED
     return SUCCESS if trained.complete else INTERRUPTED
+
+
+class _Keeper:
+    """Saves the parameters now and then while several ranks train: one that is lost may end this one at any moment."""
+
+    def __init__(self, args: argparse.Namespace, prepared: Prepared, path: Path) -> None:
+        self.args, self.prepared, self.path = args, prepared, path
+        self.saved_s = 0.0
+
+    def __call__(self, done: int, params: Params) -> None:
+        """Save what was reached, if the last time is long enough ago."""
+        import time
+
+        from bench.training.trained_model import TrainedModel, save_model
+
+        if time.monotonic() - self.saved_s < KEPT_EVERY_S:
+            return
+        prepared, args = self.prepared, self.args
+        facts = {"data": args.data, "network": str(prepared.network), "seed": args.seed, "steps": done}
+        facts |= {"backend": prepared.backend.name, "dtype": args.dtype, "complete": False}
+        column = prepared.classes.column if prepared.classes else None
+        parts = prepared.parts
+        save_model(
+            TrainedModel(prepared.network, args.dtype, params, parts.inputs, parts.targets, facts, column), self.path
+        )
+        self.saved_s = time.monotonic()
 
 
 def _introduce(args: argparse.Namespace, prepared: Prepared) -> None:
@@ -138,12 +224,18 @@ def _introduce(args: argparse.Namespace, prepared: Prepared) -> None:
             f"{network}: {format_count(network.parameter_count)} parameters, {network.activation} hidden units, "
             f"{args.dtype}",
         ),
-        ("backend", f"{prepared.backend.name} on {args.device} ({prepared.why})"),
+        ("backend", f"{prepared.backend.name} on {args.device} ({prepared.why}){_ranks(prepared)}"),
         ("training", _course(prepared)),
     ]
     if parts.inputs.constant:
         lines.insert(4, ("constant", f"{', '.join(parts.inputs.constant)}: the same in every row, so without effect"))
     print(facts(lines))
+
+
+def _ranks(prepared: Prepared) -> str:
+    """Return what shares the rows, '' if nothing does."""
+    facts = prepared.backend.describe()
+    return f", on {facts['ranks']} ranks by {facts['engine']}" if facts.get("ranks", 1) != 1 else ""
 
 
 def _target(args: argparse.Namespace, prepared: Prepared) -> tuple[str, str]:
@@ -174,7 +266,7 @@ def _course(prepared: Prepared) -> str:
     return f"{format_count(prepared.steps)} {kind} of {prepared.backend.optimizer}, at {rate}{stop}"
 
 
-def _train(prepared: Prepared, seed: int) -> tuple[Training, str]:
+def _train(prepared: Prepared, seed: int, keep: Keep | None = None) -> tuple[Training, str]:
     """Train with progress on stderr; Ctrl-C ends it after the current chunk of steps. Return as well what ended it."""
     from bench.cli.interrupts import ask_before_stopping
     from bench.terminal.terminal import format_number, progress
@@ -185,7 +277,7 @@ def _train(prepared: Prepared, seed: int) -> tuple[Training, str]:
             shown.update(done / prepared.steps, f"loss {format_number(loss)}")
             return not stop.asked
 
-        return prepared.train(seed, notice), stop.by
+        return prepared.train(seed, notice, keep), stop.by
 
 
 def _save(path: Path, dtype: str, prepared: Prepared, trained: Training, facts: dict[str, Any]) -> bool:

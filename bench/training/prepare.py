@@ -26,6 +26,7 @@ from bench.training.training import (
     DEFAULT_EPOCHS,
     DEFAULT_STEPS,
     HIDDEN_UNITS,
+    Keep,
     Notice,
     Training,
     choose_backend,
@@ -122,8 +123,8 @@ class Prepared:
         """Layer sizes, activation and loss."""
         return self.backend.network
 
-    def train(self, seed: int, notice: Notice) -> Training:
-        """Train from the parameters of a seed, with a word to ``notice`` now and then.
+    def train(self, seed: int, notice: Notice, keep: Keep | None = None) -> Training:
+        """Train from the parameters of a seed, with a word to ``notice`` now and then; ``keep`` as `train` has it.
 
         Raises:
             TrainingDiverged: a loss or a parameter is not finite.
@@ -134,7 +135,7 @@ class Prepared:
             return train_epochs(
                 self.backend, start, self.stream, self.learning_rate, self.steps, self.rows_per_step, notice, watch
             )
-        return train(self.backend, start, parts.x, parts.y, self.learning_rate, self.steps, notice, watch)
+        return train(self.backend, start, parts.x, parts.y, self.learning_rate, self.steps, notice, watch, keep)
 
 
 def prepare(request: Request) -> Prepared:

@@ -25,6 +25,7 @@ from backends import (
 from backends.base import Array
 from bench.basics.errors import UsageError
 from bench.problem import initial_params
+from bench.training.over_ranks import alone, said_by_first
 from bench.training.standardise import Floats
 from bench.training.watch import Watch
 
@@ -43,6 +44,9 @@ FIRST_CHUNK = 8
 # Where nothing was measured, those first that start at once: compiling for a new network takes seconds, which the
 # few thousand steps of an ordinary table do not win back. A measurement knows better, and `recommend` has it.
 PREFERRED = {"cpu": ("numpy", "torch", "numba", "jax"), "cuda": ("torch", "jax")}
+
+Keep = Callable[[int, Params], None]
+"""Given the steps done and the parameters reached after each chunk."""
 
 Notice = Callable[[int, float], bool]
 """Told the steps done and the latest loss after each chunk; returns whether to go on."""
@@ -176,8 +180,12 @@ def train(
     steps: int,
     notice: Notice,
     watch: Watch | None = None,
+    keep: Keep | None = None,
 ) -> Training:
     """Train on all rows at each step, in pieces of about `CHUNK_S`, with a word to ``notice`` after each.
+
+    ``keep`` is then given the steps done and the parameters as they are. On several ranks, rank 0 decides how long a
+    piece is and whether to go on.
 
     Raises:
         TrainingDiverged: counted from the first step of all, with every loss; losses not reached are NaN.
@@ -192,13 +200,16 @@ def train(
         chunk_begun_s = time.monotonic()
         placed = _run(backend, placed, batch, learning_rate, losses, done, count, None)
         done += count
+        seconds = said_by_first(backend, time.monotonic() - chunk_begun_s)
         if chunk == compiled:  # a length's first run may compile, and says nothing of the next
-            chunk = _next_chunk(chunk, time.monotonic() - chunk_begun_s)
+            chunk = _next_chunk(chunk, seconds)
         else:
             compiled = chunk
         if watch and (done % between == 0 or done == steps):
-            hope = watch.goes_on(backend, placed, done)
-        go_on = notice(done, float(losses[done - 1]))
+            hope = bool(said_by_first(backend, watch.goes_on(alone(backend), placed, done)))
+        go_on = bool(said_by_first(backend, notice(done, float(losses[done - 1]))))
+        if keep:
+            keep(done, backend.fetch(placed))
     return _training(backend, placed, losses[:done], done == steps or not hope, begun_s, watch)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import backends
 from backends.ranks import Alone, Launch, Ranks, RanksError, join, local
 from backends.ranks.joining import default_engine, find_engine
+from backends.ranks.meeting import meeting
 
 ENGINES = ("mpi", "torch", "jax")
 LIMIT_S = 120.0
@@ -90,6 +92,17 @@ def test_mpi_refuses_a_launcher_that_it_cannot_join_by(program: Path) -> None:
     assert all(ended.statuses)
     assert "variables started 2 ranks, and MPI sees 1" in ended.text
     assert "start with: mpiexec -n 2 python" in ended.text
+
+
+def test_a_port_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank 0 is told of a port that something else listens on, before an engine waits for it or crashes."""
+    with socket.socket() as listening:
+        listening.bind(("", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        with pytest.raises(RanksError, match=f"port {port} is in use on this host: export another MASTER_PORT"):
+            meeting(Launch("variables", 0, 2, address="127.0.0.1", port=port))
+        assert meeting(Launch("variables", 1, 2, address="127.0.0.1", port=port)) == ("127.0.0.1", port)
 
 
 def test_a_program_that_nobody_launched_is_alone() -> None:
