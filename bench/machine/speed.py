@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.basics.files import user_caches
 from bench.basics.formats import format_ratio
 from bench.machine import environment, system
 from bench.machine.identity import machine_id
@@ -179,8 +180,7 @@ def cache_path() -> Path:
     """Return where this machine's speed is kept; machines that share a home folder have a file each."""
     identity = (machine_id(), system.read(system.PROC / "sys/kernel/random/boot_id"), sys.version, sys.prefix)
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
-    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(folder) / "backprop-bench" / f"speed-{digest}.json"
+    return user_caches() / "backprop-bench" / f"speed-{digest}.json"
 
 
 def _kept() -> Speed:

@@ -15,10 +15,11 @@ import os
 import platform
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+from bench.basics.files import user_caches
 
 STAMP = "stamp.json"
 PROGRAM = "backprop-bench"
@@ -63,24 +64,14 @@ def folder_of_caches(name: str) -> Path:
 
     It is below the user's cache folder; below the one for temporary files if that cannot be written to.
     """
-    folder = user_caches() / PROGRAM / "compiled" / name
     try:
+        folder = user_caches() / PROGRAM / "compiled" / name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
     except OSError as error:
         logger.info("%s", error)
     return Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-"))
-
-
-def user_caches() -> Path:
-    """Return where programs of this user keep what they can make again, by the custom of the system."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA") or tempfile.gettempdir())
-    asked = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(asked) if os.path.isabs(asked) else Path(os.path.expanduser("~/.cache"))
 
 
 def file_name(text: str) -> str:

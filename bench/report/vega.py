@@ -7,14 +7,15 @@ folder keeps them for the next report. If that cannot be written, they are bundl
 from __future__ import annotations
 
 import contextlib
-import os
+import hashlib
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.basics.files import write_text
+from bench.basics.files import user_caches, write_text
 
+DIGEST = "\n// sha256 "
 BUNDLE = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle())"
 
 
@@ -22,8 +23,7 @@ class Vega:
     """The scripts, begun as soon as this is made; a context that ends what nobody waited for."""
 
     def __init__(self) -> None:
-        self._path = kept_at()
-        self._text = _read(self._path)
+        self._text = _read()
         self._process: subprocess.Popen[str] | None = None
         if not self._text:
             command = [sys.executable, "-c", BUNDLE]
@@ -48,7 +48,7 @@ class Vega:
             if self._process.returncode or not text:
                 raise RuntimeError("vl_convert could not bundle the scripts that draw; see its message above")
             self._text = inert(text)
-            _keep(self._path, self._text)
+            _keep(self._text)
         return self._text
 
 
@@ -64,20 +64,30 @@ def inert(script: str) -> str:
 
 
 def kept_at() -> Path:
-    """Return where the scripts of the installed version are kept."""
-    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(folder, "backprop-bench", f"vega-{version('vl-convert-python')}.js")
+    """Return where the scripts of the installed version are kept.
+
+    Raises:
+        OSError: this user has no folder for them.
+    """
+    return user_caches() / "backprop-bench" / f"vega-{version('vl-convert-python')}.js"
 
 
-def _read(path: Path) -> str:
+def _read() -> str:
+    """Return the scripts that are kept, '' if there are none or a part of them was lost."""
     try:
-        return path.read_text(encoding="utf-8")
+        text, _, digest = kept_at().read_bytes().decode().rpartition(DIGEST)
     except (OSError, ValueError):
         return ""
+    return text if digest == _digest(text) else ""
 
 
-def _keep(path: Path, text: str) -> None:
-    """Write a file whole or not at all; a folder that cannot be written is no reason to stop."""
+def _keep(text: str) -> None:
+    """Write the scripts and their hash; a folder that cannot be written is no reason to stop."""
     with contextlib.suppress(OSError):
+        path = kept_at()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
+        write_text(path, f"{text}{DIGEST}{_digest(text)}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

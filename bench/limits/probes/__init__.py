@@ -6,10 +6,10 @@ library is the ceiling. What a probe does is in the module of its library; how i
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -25,6 +25,7 @@ from bench.basics.names import DTYPES
 from bench.limits.ceilings import Ceiling, Ceilings, load_of, save_of
 from bench.limits.probes.child import CUDA
 from bench.machine import cpus_for, default_threads, fingerprint, machine_id, physical_cores
+from bench.measure.compile_cache import folder_of_caches
 from bench.measure.manifest import stored_plan
 from bench.measure.process import environment
 from bench.results import Run
@@ -165,7 +166,12 @@ def _child(
     return [Ceiling(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
+@functools.cache
+def _cache() -> Path:
+    """Return where the probes keep what they compile."""
+    return folder_of_caches("probes")
+
+
 def _environment(threads: int) -> dict[str, str]:
     """Return a process's environment for a number of threads, where kernels are compiled once a machine."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backprop-bench"
-    return environment(threads, cache)
+    return environment(threads, _cache())

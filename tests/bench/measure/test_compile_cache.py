@@ -5,8 +5,11 @@ import stat
 
 import pytest
 
+from bench.limits import probes
+from bench.machine import speed
 from bench.measure import compile_cache
 from bench.measure.compile_cache import CompileCache, file_name, folder_of_caches
+from bench.report import vega
 
 
 def test_caches_lie_below_the_users_own_folder(tmp_path, monkeypatch):
@@ -18,6 +21,24 @@ def test_caches_lie_below_the_users_own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert compile_cache.user_caches() == tmp_path / "home" / ".cache"
+
+
+def test_a_user_without_a_home_folder_gets_a_temporary_one(tmp_path, monkeypatch):
+    """A number without a name, as in a container, has no home: no folder called ~ is made where the command runs."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no home folder"):
+        compile_cache.user_caches()
+    folder = folder_of_caches("run-1")
+    assert os.access(folder, os.W_OK)
+    assert speed._kept() == speed.Speed()
+    speed._keep(speed.Speed("", "", {"1": {"tanh": 1.0}}))
+    assert probes._environment(1)["NUMBA_CACHE_DIR"]
+    assert vega._read() == ""
+    vega._keep("x")
+    assert list(tmp_path.iterdir()) == []
+    folder.rmdir()
 
 
 def test_without_a_folder_to_write_to_caches_are_temporary(tmp_path, monkeypatch):

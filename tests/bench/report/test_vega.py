@@ -49,3 +49,14 @@ def test_scripts_that_nobody_awaits_end_with_their_context():
     with vega.Vega() as begun:
         process = begun._process
     assert process.returncode is not None
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda text: "", lambda text: text + "x"])
+def test_scripts_that_lost_a_part_are_made_again(tmp_path, monkeypatch, damage):
+    """What is kept is used only if it is whole: half a script would draw nothing, without a word."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    vega._keep("draw();")
+    assert vega._read() == "draw();"
+    path = vega.kept_at()
+    path.write_text(damage(path.read_text()))
+    assert vega._read() == ""
