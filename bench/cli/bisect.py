@@ -18,12 +18,11 @@ import json
 import math
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -115,13 +114,15 @@ def run(args: argparse.Namespace, known: tuple[str, str] | None) -> int:
 
 def _searched(args: argparse.Namespace, search: Search, bad: str, top: Path, folder: Path) -> int:
     """Prove the slow-down, bisect, and say what was found."""
+    from bench.measure import repository
+
     whole = gated(search, bad, search.good)
     _tell(args, f"{bad[:9]} against {search.good[:9]}: {_words(whole)}")
     if whole.verdict != "slower":
         _tell(args, f"A slow-down of more than {100 * args.margin:.3g} % is not proven, so there is nothing to find.")
         return _ended(args, None, whole, None, [], CHECK_FAILED)
     search = Search(search.gate, search.folder, search.good, math.sqrt(whole.ratio), search.steps)
-    with worktree(top, bad, folder / "tree") as tree:
+    with repository.worktree(top, bad, folder / "tree") as tree:
         printed = _bisect(search, bad, tree, folder)
     steps = [Seen(**json.loads(line)) for line in Path(search.steps).read_text().splitlines()]
     for step in steps:
@@ -135,20 +136,6 @@ def _searched(args: argparse.Namespace, search: Search, bad: str, top: Path, fol
     _tell(args, f"First slow commit: {_subject(top, first)}")
     _tell(args, f"Against its parent: {_words(against_parent)}")
     return _ended(args, first, whole, against_parent, steps, SUCCESS)
-
-
-@contextlib.contextmanager
-def worktree(top: Path, commit: str, folder: Path) -> Iterator[Path]:
-    """Give a worktree of a repository at a commit; it is removed on every way out."""
-    done = _run(["git", "-C", str(top), "worktree", "add", "--quiet", "--detach", str(folder), commit])
-    try:
-        if done.returncode:
-            raise UsageError(f"git worktree add failed: {_last_line(done.stderr)}; git worktree prune may help")
-        yield folder
-    finally:
-        for command in (["worktree", "remove", "--force", "--force", str(folder)], ["worktree", "prune"]):
-            subprocess.run(["git", "-C", str(top), *command], capture_output=True, check=False)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def gated(search: Search, commit: str, against: str) -> Seen:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -80,13 +81,26 @@ def commits(top: Path, count: int) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def gated(top: Path, commit: str, names: Sequence[str], budget_s: float) -> dict[str, Any]:
-    """Return what a gate says of a commit against its parent: counts, the cells that changed, or why there is none."""
+    """Return what a gate says of a commit against its parent: counts, the cells that changed, or why there is none.
+
+    As in continuous integration the commit is checked out, into a worktree, and its own instrument is used.
+    """
     from bench.measure import repository
 
     with tempfile.TemporaryDirectory(prefix="backprop-bench-commits-") as folder:
-        sides = ["--against", f"{commit}~1", "--change", commit, "--backends", ",".join(names)]
-        command = [*GATE, *sides, "--budget", f"{budget_s:g}s", "--json", "--results", folder]
-        done = subprocess.run(command, cwd=top, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        sides = ["--against", f"{commit}~1", "--backends", ",".join(names)]
+        command = [*GATE, *sides, "--budget", f"{budget_s:g}s", "--json", "--results", f"{folder}/runs"]
+        with repository.worktree(top, commit, Path(folder) / "tree") as tree:
+            environment = {**os.environ, "PYTHONPATH": str(tree)}
+            done = subprocess.run(
+                command,
+                cwd=tree,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
     if done.returncode == INTERRUPTED:
         raise KeyboardInterrupt
     subject, date = repository.git(top, "show", "-s", "--format=%s%x00%cs", commit).strip().split("\0")
@@ -118,5 +132,5 @@ def gated(top: Path, commit: str, names: Sequence[str], budget_s: float) -> dict
         "lost": said["lost"],
         **kinds,
         "changed": changed,
-        "notes": said["notes"],
+        "notes": said.get("notes", []),
     }

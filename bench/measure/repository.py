@@ -1,13 +1,15 @@
-"""What git says of a repository: its top, the commit of a revision, or why there is none.
+"""What git says of a repository: its top, the commit of a revision or why there is none; a commit in a worktree.
 
 Tests: `tests/bench/measure/test_base_code.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.basics.errors import UsageError
@@ -65,3 +67,24 @@ def is_ancestor(earlier: str, later: str, top: Path) -> bool:
         return False
     asked = ["git", "-C", str(top), "merge-base", "--is-ancestor", earlier, later]
     return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def worktree(top: Path, commit: str, folder: Path) -> Iterator[Path]:
+    """Give a worktree of a repository at a commit; it is removed on every way out.
+
+    Raises:
+        UsageError: git cannot make it.
+    """
+    command = ["git", "-C", str(top), "worktree"]
+    added = [*command, "add", "--quiet", "--detach", str(folder), commit]
+    try:
+        done = subprocess.run(added, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = next(iter(done.stderr.strip().splitlines()[::-1]), "git failed")
+            raise UsageError(f"no worktree of {commit[:9]}: {last}; git worktree prune may help")
+        yield folder
+    finally:
+        for words in (["remove", "--force", "--force", str(folder)], ["prune"]):
+            subprocess.run([*command, *words], capture_output=True, check=False)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -13,8 +13,8 @@ from tests.bench.theirs import git
 STUB = '''
 """A gate that says what it was asked, and fails for the commit that says so."""
 import json, subprocess, sys
-options = {flag: sys.argv[sys.argv.index(flag) + 1] for flag in ("--against", "--change", "--backends")}
-if "unimportable" in subprocess.run(["git", "show", "-s", options["--change"]], capture_output=True, text=True).stdout:
+options = {flag: sys.argv[sys.argv.index(flag) + 1] for flag in ("--against", "--backends")}
+if "unimportable" in subprocess.run(["git", "show", "-s", "HEAD"], capture_output=True, text=True).stdout:
     sys.exit("error: the base could not be measured")
 cell = dict(backend=options["--backends"], network="3-2-1", batch=1, ratio=1.5, low=1.4, high=1.6, verdict="slower")
 print(json.dumps(dict(passed=False, cells=[cell, {**cell, "verdict": "tie", "ratio": 1.0}], lost=[], notes=[])))
@@ -58,6 +58,7 @@ def test_outcomes_are_kept_and_only_the_missing_are_gated(repository, tmp_path, 
     jax, numba = json.loads(capsys.readouterr().out)["commits"]
     assert (jax["backends"], jax["slower"], jax["tie"], jax["changed"][0]["ratio"]) == (["jax"], 1, 1, 1.5)
     assert numba["fault"] == "error: the base could not be measured"
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
     monkeypatch.setattr(certify_commits, "GATE", ("false",))
     main(command)
     assert json.loads(capsys.readouterr().out)["commits"] == [jax, numba]
