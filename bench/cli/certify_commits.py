@@ -83,26 +83,18 @@ def commits(top: Path, count: int) -> Iterator[tuple[str, tuple[str, ...]]]:
 def gated(top: Path, commit: str, names: Sequence[str], budget_s: float) -> dict[str, Any]:
     """Return what a gate says of a commit against its parent: counts, the cells that changed, or why there is none.
 
-    As in continuous integration the commit is checked out, into a worktree, and its own instrument is used.
+    The present instrument is used. If it cannot measure code so old, the commit's own is, as in continuous integration.
     """
     from bench.measure import repository
 
     with tempfile.TemporaryDirectory(prefix="backprop-bench-commits-") as folder:
         sides = ["--against", f"{commit}~1", "--backends", ",".join(names)]
         command = [*GATE, *sides, "--budget", f"{budget_s:g}s", "--json", "--results", f"{folder}/runs"]
-        with repository.worktree(top, commit, Path(folder) / "tree") as tree:
-            environment = {**os.environ, "PYTHONPATH": str(tree)}
-            done = subprocess.run(
-                command,
-                cwd=tree,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-    if done.returncode == INTERRUPTED:
-        raise KeyboardInterrupt
+        done = _run([*command, "--change", commit], top)
+        if not _document(done):
+            with repository.worktree(top, commit, Path(folder) / "tree") as tree:
+                own = _run(command, tree)
+            done = own if _document(own) else done
     subject, date = repository.git(top, "show", "-s", "--format=%s%x00%cs", commit).strip().split("\0")
     outcome: dict[str, Any] = {
         "record": "commit",
@@ -114,9 +106,8 @@ def gated(top: Path, commit: str, names: Sequence[str], budget_s: float) -> dict
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fault": "",
     }
-    try:
-        said = json.loads(done.stdout)
-    except ValueError:
+    said = _document(done)
+    if said is None:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "the gate said nothing")
         return {**outcome, "fault": last.strip()}
     cells = said["cells"]
@@ -134,3 +125,27 @@ def gated(top: Path, commit: str, names: Sequence[str], budget_s: float) -> dict
         "changed": changed,
         "notes": said.get("notes", []),
     }
+
+
+def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a gate with the instrument of a folder.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode == INTERRUPTED:
+        raise KeyboardInterrupt
+    return done
+
+
+def _document(done: subprocess.CompletedProcess[str]) -> dict[str, Any] | None:
+    """Return what a gate said, ``None`` if it compared nothing."""
+    try:
+        said: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        return None
+    return said if said["cells"] else None

@@ -10,11 +10,14 @@ from bench.measure import base_code
 from bench.verdicts import gate_trials
 from tests.bench.theirs import git
 
+NOTES = {"backends/numba_tanh.py": " (unimportable)", "backends/jax_wide.py": " (too old)"}
 STUB = '''
-"""A gate that says what it was asked, and fails for the commit that says so."""
+"""A gate that fails for a commit that says so, and for one that is too old unless it is checked out."""
 import json, subprocess, sys
 options = {flag: sys.argv[sys.argv.index(flag) + 1] for flag in ("--against", "--backends")}
-if "unimportable" in subprocess.run(["git", "show", "-s", "HEAD"], capture_output=True, text=True).stdout:
+change = sys.argv[sys.argv.index("--change") + 1] if "--change" in sys.argv else "HEAD"
+said = subprocess.run(["git", "show", "-s", change], capture_output=True, text=True).stdout
+if "unimportable" in said or ("too old" in said and change != "HEAD"):
     sys.exit("error: the base could not be measured")
 cell = dict(backend=options["--backends"], network="3-2-1", batch=1, ratio=1.5, low=1.4, high=1.6, verdict="slower")
 print(json.dumps(dict(passed=False, cells=[cell, {**cell, "verdict": "tie", "ratio": 1.0}], lost=[], notes=[])))
@@ -37,7 +40,7 @@ def repository(tmp_path, monkeypatch):
     for place, file in enumerate(files):
         (folder / file).write_text(str(place))
         git(folder, "add", ".")
-        git(folder, "commit", "-q", "-m", f"change {file}{' (unimportable)' * (file == 'backends/numba_tanh.py')}")
+        git(folder, "commit", "-q", "-m", f"change {file}{NOTES.get(file, '')}")
     stub = tmp_path / "gate.py"
     stub.write_text(STUB)
     monkeypatch.setattr(certify_commits, "GATE", (sys.executable, str(stub)))
