@@ -113,6 +113,11 @@ class Precision:
         """Relative error of a tanh."""
         return 2 * TANH_ULP * self.whole_unit
 
+    @property
+    def vanishing(self) -> float:
+        """Twice the smallest normal number: what is computed by exponentials may be zero below it."""
+        return 8 / self.largest
+
     def gamma(self, m: Any) -> Any:
         """Return ``gamma_m`` of a number of roundings, or of an array of them."""
         proven = np.expm1(-np.log1p(-self.whole_unit) * np.asarray(m, np.float64))

@@ -15,16 +15,17 @@ Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/t
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, Layer, Params, TrainingDiverged
-from backends.conformance.composed import Trajectory, ball_of_step, balls_of_steps, exact_params
+from backends.base import Array, Backend, Layer, Params, State, TrainingDiverged
+from backends.conformance.composed import Trajectory, ball_of_next, balls_of_steps, exact_state
 from backends.conformance.judge import Tally
-from backends.conformance.stages import judge_params, train_to_the_end
+from backends.conformance.stages import judge_params, judge_state, train_to_the_end
 from backends.conformance.subject import Problem, precision_of
+from backends.conformance.updates import BallState
 
 NEAR = tuple(range(18))
 FAR = (31, 32, 33, 63, 64, 65, 100, 101, 127, 128, 300, 301, 1000, 1024)
@@ -34,68 +35,91 @@ HIDDEN_BIAS = 800.0
 """tanh of it is one, and its slope zero, to the last bit in every dtype and by every formula."""
 
 
-def judge_chain(backend: Backend, problem: Problem, steps: tuple[int, ...]) -> Tally:
-    """Judge every loss and the params of `train` for each number of ``steps``."""
+@dataclass(frozen=True)
+class Point:
+    """Where training is: parameters, and the optimiser's state if it keeps one, as fetched."""
+
+    params: Params
+    state: State | None
+
+    def of(self, problem: Problem) -> Problem:
+        """Return the problem from here on."""
+        return replace(problem, params=self.params, state=self.state)
+
+
+def fetched(backend: Backend, params: Any) -> Point:
+    """Return where placed params are."""
+    return Point(backend.fetch(params), backend.fetch_state(params) if backend.optimizer.moments else None)
+
+
+def judge_chain(backend: Backend, problem: Problem, steps: tuple[int, ...], claim: str = "train") -> Tally:
+    """Judge every loss, the params and the optimiser's state of `train` for each number of ``steps``."""
     p = precision_of(backend, problem.work)
     tally = Tally(f"{problem.name}, {steps[-1]} steps", p, backend.dtype)
     batch = backend.place_batch(problem.inputs, problem.targets)
-    states, losses = _chain(tally, backend, problem, batch, steps)
+    points, losses = _chain(tally, backend, problem, batch, steps)
     for k in steps:
-        if k + 1 in states:
-            here = replace(problem, params=states[k])
-            state, loss = ball_of_step(here, exact_params(here, p), p)
-            tally.judge("train", f"loss of step {k}", losses[k], loss)
-            judge_params(tally, "train", states[k + 1], state)
+        if k + 1 in points:
+            here = points[k].of(problem)
+            state, loss = ball_of_next(here, exact_state(here, p), p)
+            tally.judge(claim, f"loss of step {k}", losses[k], loss)
+            judge_point(tally, claim, problem, points[k + 1], state)
     trajectory: Trajectory = []
     may_differ = "process" not in backend.capabilities.deterministic
-    before: tuple[Params, Array] = (problem.params, losses[:0])
+    before = points[0], losses[:0]
     for k in steps:
         got, losses_at_once = _trained(tally, backend, problem, batch, k)
-        if tally.require("train", f"losses of {k} steps", losses_at_once, (k,)):
-            if _same((got, losses_at_once), (states[k], losses[:k])):
-                tally.confirm("train")
+        if tally.require(claim, f"losses of {k} steps", losses_at_once, (k,)):
+            if same(got, points[k]) and np.array_equal(losses_at_once, losses[:k], equal_nan=True):
+                tally.confirm(claim)
             elif k <= COMPOSED:
                 may_differ = True
                 trajectory = trajectory or balls_of_steps(problem, COMPOSED, p)
-                _judge_whole(tally, k, got, losses_at_once, trajectory)
+                _judge_whole(tally, claim, problem, k, got, losses_at_once, trajectory)
             elif not (may_differ or k >= (backend.captured_steps or k + 1)):
-                tally.refute(
-                    "train", f"{k} steps at once and one by one give other bits, and {COMPOSED} or fewer do not"
-                )
+                tally.refute(claim, f"{k} steps at once and one by one give other bits, and {COMPOSED} or fewer do not")
             elif len(before[1]) == k - 1 and np.array_equal(before[1], losses_at_once[:-1]):
-                here = replace(problem, params=before[0])
-                state, loss = ball_of_step(here, exact_params(here, p), p)
-                tally.judge("train", f"loss of step {k - 1} of {k}", losses_at_once[-1], loss)
-                judge_params(tally, "train", got, state)
+                here = before[0].of(problem)
+                state, loss = ball_of_next(here, exact_state(here, p), p)
+                tally.judge(claim, f"loss of step {k - 1} of {k}", losses_at_once[-1], loss)
+                judge_point(tally, claim, problem, got, state)
         before = got, losses_at_once
     return tally
 
 
 def _chain(
     tally: Tally, backend: Backend, problem: Problem, batch: Any, steps: tuple[int, ...]
-) -> tuple[dict[int, Params], Array]:
-    """Return the params after each number of ``steps``, trained one at a time, and every loss."""
-    params, losses = backend.place_params(problem.params), np.empty(steps[-1], backend.dtype)
-    states = {0: problem.params}
+) -> tuple[dict[int, Point], Array]:
+    """Return where training is after each number of ``steps``, trained one at a time, and every loss."""
+    params, losses = problem.placed_on(backend), np.empty(steps[-1], backend.dtype)
+    points = {0: fetched(backend, params)}
     for k in range(steps[-1]):
         params, (losses[k],) = train_to_the_end(tally, backend, problem, params, batch, 1)
         if k + 1 in steps:
-            states[k + 1] = backend.fetch(params)
-    return states, losses
+            points[k + 1] = fetched(backend, params)
+    return points, losses
 
 
-def _trained(tally: Tally, backend: Backend, problem: Problem, batch: Any, k: int) -> tuple[Params, Array]:
-    placed = backend.place_params(problem.params)
-    params, losses = train_to_the_end(tally, backend, problem, placed, batch, k)
-    return backend.fetch(params), losses
+def _trained(tally: Tally, backend: Backend, problem: Problem, batch: Any, k: int) -> tuple[Point, Array]:
+    params, losses = train_to_the_end(tally, backend, problem, problem.placed_on(backend), batch, k)
+    return fetched(backend, params), losses
 
 
-def _judge_whole(tally: Tally, k: int, params: Params, losses: Array, trajectory: Trajectory) -> None:
+def judge_point(tally: Tally, claim: str, problem: Problem, got: Point, expected: BallState) -> None:
+    """Judge parameters and the optimiser's state."""
+    judge_params(tally, claim, got.params, expected.params)
+    if got.state is not None:
+        judge_state(tally, claim, problem, got.state, expected)
+
+
+def _judge_whole(
+    tally: Tally, claim: str, problem: Problem, k: int, got: Point, losses: Array, trajectory: Trajectory
+) -> None:
     """Judge training for ``k`` steps from the start alone."""
     for j in range(k):
-        tally.judge("train", f"loss of step {j} of {k}", losses[j], trajectory[j][1])
+        tally.judge(claim, f"loss of step {j} of {k}", losses[j], trajectory[j][1])
     if k:
-        judge_params(tally, "train", params, trajectory[k - 1][0].params)
+        judge_point(tally, claim, problem, got, trajectory[k - 1][0])
 
 
 def judge_exact(backend: Backend, turning: bool) -> Tally:
@@ -128,7 +152,7 @@ def judge_exact(backend: Backend, turning: bool) -> Tally:
         if tally.require("train", f"losses of {k} exact steps", losses, (k,)):
             if wrong := np.flatnonzero(losses != expected).tolist():
                 tally.refute("train", f"loss of exact step {wrong[0]} of {k}")
-            _judge_bits(tally, k, got, state(factor**k))
+            _judge_bits(tally, k, got.params, state(factor**k))
     return tally
 
 
@@ -185,6 +209,16 @@ def judge_divergence(backend: Backend, problem: Problem) -> list[Tally]:
     ]
 
 
-def _same(left: tuple[Params, Array], right: tuple[Params, Array]) -> bool:
-    flat = [[*(array for layer in params for array in layer), losses] for params, losses in (left, right)]
+def same(left: Point, right: Point) -> bool:
+    """Return whether all bits are equal, of the parameters and of the state."""
+    if (left.state and left.state.updates) != (right.state and right.state.updates):
+        return False
+    flat = [
+        [array for params in (point.params, *_moments(point)) for layer in params for array in layer]
+        for point in (left, right)
+    ]
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*flat, strict=True))
+
+
+def _moments(point: Point) -> list[Params]:
+    return list(point.state.moments.values()) if point.state else []

@@ -80,7 +80,17 @@ def balls_of_outputs(
 def ball_of_next(problem: Problem, state: BallState, p: Precision) -> tuple[BallState, Ball]:
     """Return the state after one step of the problem's optimiser, and the loss before it, every error carried along."""
     gradients, loss = ball_of_gradients(problem, state.params, p)
-    return updated(problem.optimizer, state, gradients, round_to(problem.learning_rate, p.dtype), p), loss
+    new = updated(problem.optimizer, state, gradients, round_to(problem.learning_rate, p.dtype), p)
+    params, *moments = ([(_known(w), _known(b)) for w, b in layers] for layers in (new.params, *new.moments))
+    return BallState(params, tuple(moments), new.updates), _known(loss)
+
+
+def _known(ball: Ball) -> Ball:
+    """Return the ball, whose radius is infinite where it has grown beyond all numbers on the way."""
+    lost = np.isnan(ball.radius)
+    if not np.any(lost):
+        return ball
+    return Ball(ball.exact, np.where(lost & np.isfinite(ball.magnitude), np.inf, ball.radius), ball.reach)
 
 
 def ball_of_step(problem: Problem, params: list[BallLayer], p: Precision) -> tuple[list[BallLayer], Ball]:

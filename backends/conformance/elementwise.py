@@ -124,13 +124,16 @@ def ball_of_relu_slope(h: Ball, p: Precision, z: Array | None = None) -> Ball:
 
 
 def ball_of_sigmoid(z: Ball, p: Precision) -> Ball:
-    """Return ``1 / (1 + exp(-z))``: its slope is largest nearest to zero; then comes its own relative error."""
+    """Return ``1 / (1 + exp(-z))``: its slope is largest nearest to zero; then comes its own relative error.
+
+    Below twice the smallest normal number it may be zero: there, or soon after, libraries let ``exp(-z)`` overflow.
+    """
     exp, unity = p.arithmetic.exp, p.arithmetic.array(1.0)
     small = exp(-np.abs(z.exact))
     h = np.where(z.exact < 0, small, unity) / (unity + small)
     nearest = np.exp(-np.clip(z.magnitude - z.radius, 0.0, 700.0))
     steepest = nearest / (1 + nearest) ** 2
-    return Ball(h, steepest * z.radius * (1 + p.tanh) + p.tanh * magnitude(h) + 2 * p.floor, z.reach)
+    return Ball(h, steepest * z.radius * (1 + p.tanh) + p.tanh * magnitude(h) + p.vanishing + 2 * p.floor, z.reach)
 
 
 def ball_of_sigmoid_slope(h: Ball, p: Precision, z: Array | None = None) -> Ball:
@@ -156,8 +159,9 @@ class Softmax:
     Attributes:
         values: ``s = exp(P - max) / sum``.
         log: its logarithm.
-        relative: error of ``s`` divided by ``s``: of the exponential ``(|P - max| + T) u``, of the sum of ``o`` of them
-            their mean and ``gamma_o``, of the quotient; and ``exp(2 dP) - 1`` of the predictions.
+        relative: error of ``s`` divided by ``s``: of the exponential ``T``, of the sum of ``o`` of them their mean and
+            ``gamma_o``, of the quotient; ``u`` of each difference below an exponential; and ``exp(2 dP) - 1`` of the
+            predictions. ``s`` is ``exp(P - max) / sum``, ``exp(P - max - log sum)`` or ``exp(P - (max + log sum))``.
         absolute: error of the logarithm: the same of the sum, and ``u`` of each difference and of what goes into it.
     """
 
@@ -174,10 +178,13 @@ def softmax(predicted: Ball, p: Precision) -> Softmax:
     total = exponentials.sum(axis=1, keepdims=True)
     log = below - p.arithmetic.log(total)
     moved = np.broadcast_to(predicted.radius, below.shape).max(axis=1, keepdims=True)
+    logarithm = p.tanh * (1 + magnitude(p.arithmetic.log(total)))
+    largest = predicted.size.max(axis=1, keepdims=True)
     single = magnitude(below) * p.whole_unit + p.tanh
     whole = (magnitude(exponentials) * single).sum(axis=1, keepdims=True) / magnitude(total) + p.gamma(below.shape[1])
-    relative = np.expm1(2 * moved) + single + whole + p.gamma(3)
-    absolute = 2 * moved + whole + p.tanh + p.gamma(2) * (2 * predicted.size + 2 * magnitude(log) + 1)
+    differences = (largest + magnitude(log) + magnitude(below)) * p.whole_unit
+    relative = np.expm1(2 * moved) + np.expm1(p.tanh + differences + whole + logarithm + p.gamma(3))
+    absolute = 2 * moved + whole + logarithm + p.gamma(2) * (2 * predicted.size + 2 * magnitude(log) + 1)
     return Softmax(exponentials / total, log, relative, absolute)
 
 
@@ -197,7 +204,7 @@ def ball_of_cross_entropy_error_term(predicted: Ball, y: Array, entries: int, p:
     s = softmax(predicted, p)
     g = (s.values - y) / entries
     moved = s.relative * magnitude(s.values) / entries
-    return Ball(g, np.asarray(p.gamma(3) * (magnitude(g) + moved) + moved + 4 * p.floor), predicted.reach)
+    return Ball(g, np.asarray(p.gamma(3) * (magnitude(g) + moved) + moved + p.vanishing + 4 * p.floor), predicted.reach)
 
 
 ACTIVATIONS = {

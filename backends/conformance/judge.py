@@ -68,7 +68,7 @@ class Tally:
         at = (worst[0] + first_row, *worst[1:]) if worst else worst
         index = f"[{', '.join(map(str, at))}]" if at else ""
         sharp_ratio = max((float(np.nanmax(ratios(got, sharp, self.precision))) for sharp in tiers[1:]), default=0.0)
-        self._keep(Finding(claim, self.case, float(all_ratios[worst]), f"{label}{index}", sharp_ratio))
+        self.keep(Finding(claim, self.case, float(all_ratios[worst]), f"{label}{index}", sharp_ratio))
 
     def require(self, claim: str, what: str, got: Any, shape: tuple[int, ...]) -> bool:
         """Record a failure, and return false, unless ``got`` is a row-major array of this dtype and ``shape``."""
@@ -83,11 +83,11 @@ class Tally:
 
     def refute(self, claim: str, why: str) -> None:
         """Record a failure that has no ratio."""
-        self._keep(Finding(claim, self.case, math.inf, why))
+        self.keep(Finding(claim, self.case, math.inf, why))
 
     def confirm(self, claim: str) -> None:
         """Record that a claim of equality held."""
-        self._keep(Finding(claim, self.case, 0.0))
+        self.keep(Finding(claim, self.case, 0.0))
 
     @property
     def findings(self) -> list[Finding]:
@@ -98,9 +98,10 @@ class Tally:
         """Take over what other tallies found, of each claim the best: each of them is one way to be right."""
         for claim in dict.fromkeys(finding.claim for reading in readings for finding in reading.findings):
             candidates = [finding for reading in readings for finding in reading.findings if finding.claim == claim]
-            self._keep(min(candidates, key=lambda finding: finding.badness))
+            self.keep(min(candidates, key=lambda finding: finding.badness))
 
-    def _keep(self, finding: Finding) -> None:
+    def keep(self, finding: Finding) -> None:
+        """Record a finding, unless a worse one of its claim is known."""
         known = self._worst.get(finding.claim)
         if known is not None:
             sharp_ratio = max(known.sharp_ratio, finding.sharp_ratio)

@@ -42,6 +42,10 @@ class Plain(Backend):
         """Return tanh' from the stored output."""
         return np.asarray(1 - h * h)
 
+    def loss_of(self, predicted: Array, y: Array) -> float:
+        """Return the mean squared error."""
+        return float(((predicted - y) ** 2).mean())
+
     def error_term(self, predicted: Array, y: Array) -> Array:
         """Return ``g`` of the output layer."""
         return np.asarray((predicted - y) * predicted.dtype.type(2 / y.size))
@@ -57,7 +61,7 @@ class Plain(Backend):
     def backward(self, params: Params, batch: Batch, tape: list[Array]) -> tuple[float, Params]:
         """Return loss and gradients."""
         x, y = batch
-        loss = float(((tape[-1] - y) ** 2).mean())
+        loss = self.loss_of(tape[-1], y)
         g = self.error_term(tape[-1], y)
         gradients = []
         for k in range(len(params) - 1, -1, -1):

@@ -67,7 +67,7 @@ def judge_stages(backend: Backend, problem: Problem, given: Problem | None = Non
         _judge_outputs(tally, problem, outputs, p)
         _judge_backward(tally, problem, outputs, got_loss, got_gradients, p)
         few = precision_of(backend, problem.network.parameter_count)
-        _judge_update(tally, problem, got_gradients, got_new, got_state, few)
+        judge_update(tally, problem, got_gradients, got_new, got_state, few)
     return tally
 
 
@@ -199,17 +199,25 @@ def _judge_loss_and_gradients(tally: Tally, got_loss: Array, got: Any, *tiers: t
                 tally.judge(f"{name} gradients", label, got[k][part], *expected)
 
 
-def _judge_update(tally: Tally, problem: Problem, own_gradients: Any, new: Any, new_state: State, p: Precision) -> None:
-    """The update from the backend's own gradients."""
+def judge_update(
+    tally: Tally,
+    problem: Problem,
+    own_gradients: Any,
+    new: Any,
+    new_state: State,
+    p: Precision,
+    claim: str = "update",
+) -> None:
+    """Judge an update from the backend's own gradients, and the state that it leaves."""
     state = exact_state(problem, p)
     gradients = [(Ball(p.arithmetic.array(dw)), Ball(p.arithmetic.array(db))) for dw, db in own_gradients]
     shapes = [[(w.exact.shape, b.exact.shape) for w, b in layers] for layers in (state.params, gradients)]
     if shapes[0] != shapes[1]:
-        tally.refute("update", "the gradients do not have the shapes of the parameters")
+        tally.refute(claim, "the gradients do not have the shapes of the parameters")
         return
     expected = updated(problem.optimizer, state, gradients, round_to(problem.learning_rate, p.dtype), p)
-    judge_params(tally, "update", new, expected.params)
-    judge_state(tally, "update", problem, new_state, expected)
+    judge_params(tally, claim, new, expected.params)
+    judge_state(tally, claim, problem, new_state, expected)
 
 
 def _tiers(problem: Problem, p: Precision) -> tuple[Precision, ...]:

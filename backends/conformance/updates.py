@@ -117,10 +117,9 @@ def _first_moment(beta: float, m: Ball, g: Ball, p: Precision) -> Ball:
     """
     array = p.arithmetic.array
     exact = array(beta) * m.exact + (array(1.0) - array(beta)) * g.exact
-    radius = p.gamma(4) * (m.size + g.size) * ((m.size != 0) | (g.size != 0))
-    return Ball(
-        exact, np.asarray(radius + beta * m.radius + (1 - beta) * g.radius + 5 * p.floor), m.largest + g.largest
-    )
+    radius = p.gamma(4) * (m.size + g.size) + beta * m.radius + (1 - beta) * g.radius
+    radius = radius + 5 * p.floor * ((m.size != 0) | (g.size != 0))
+    return Ball(exact, np.asarray(radius), m.largest + g.largest)
 
 
 def _second_moment(beta: float, v: Ball, g: Ball, p: Precision) -> Ball:
@@ -134,7 +133,11 @@ def _second_moment(beta: float, v: Ball, g: Ball, p: Precision) -> Ball:
     square = g.size * g.size
     moved = beta * v.radius + (1 - beta) * g.radius * (g.magnitude + g.size)
     radius = p.gamma(5) * (max(beta, 1 - beta) * v.size + (1 - beta) * square) + p.gamma(1) * square + moved
-    return Ball(exact, np.asarray(radius + p.floor * (3 * g.size + 5)), v.largest + g.largest * g.largest)
+    return Ball(
+        exact,
+        np.asarray(radius + p.floor * (3 * g.size + 5) * ((v.size != 0) | (square != 0))),
+        v.largest + g.largest * g.largest,
+    )
 
 
 def correction_error(beta: float, t: int, p: Precision) -> float:
@@ -169,7 +172,8 @@ def _direction(rule: Adam, m: Ball, v: Ball, g: Ball, before: Moments, t: int, p
         room = 1 + p.gamma(2 * ADAM_ROUNDINGS) + first + second
         radius = np.fmin(radius, size + _largest_direction(rule, g, before, below1, below2, p) * room)
     overflows = (v.size + g.size**2) / below2 > p.largest / 2
-    return Ball(exact, np.where(overflows | open_ends | np.isnan(radius), np.inf, radius)), p.floor / smallest
+    radius = np.where(overflows | open_ends | np.isnan(radius), np.inf, np.where(m.size == 0, 0.0, radius))
+    return Ball(exact, radius), np.where(m.size == 0, 0.0, p.floor / smallest)
 
 
 def _largest_direction(rule: Adam, g: Ball, before: Moments, c1: float, c2: float, p: Precision) -> Radius:

@@ -41,7 +41,8 @@ def _sgd(tensors: list[torch.Tensor], rule: Optimizer) -> torch.optim.Optimizer:
 
 
 def _sgd_with_momentum(tensors: list[torch.Tensor], rule: Momentum) -> torch.optim.Optimizer:
-    return torch.optim.SGD(tensors, lr=1e-3, momentum=rule.momentum)
+    # At a momentum of zero torch keeps no velocity; the smallest number is zero in every product.
+    return torch.optim.SGD(tensors, lr=1e-3, momentum=rule.momentum or 5e-324)
 
 
 def _adam(tensors: list[torch.Tensor], rule: Adam) -> torch.optim.Optimizer:

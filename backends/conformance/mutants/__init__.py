@@ -8,9 +8,12 @@ A kit that cannot fail proves nothing. `MUTANTS` names, for each fault, the clai
 from __future__ import annotations
 
 from backends.conformance.mutants import (
+    functions,
     identity,
     mathematics,
     memory,
+    minibatches,
+    optimizers,
     promises,
     shapes,
     shares,
@@ -30,6 +33,9 @@ MUTANTS: dict[type[Plain], str] = {
     **values.MUTANTS,
     **shapes.MUTANTS,
     **shares.MUTANTS,
+    **functions.MUTANTS,
+    **optimizers.MUTANTS,
+    **minibatches.MUTANTS,
 }
 """Each fault, and the claim that must reject it. A new family is a module with such a table, and a line here."""
 

@@ -1,0 +1,378 @@
+"""Faults of mini-batches: which rows a step takes, in which order, and what becomes of the rest.
+
+Tests: `tests/backends/conformance/test_mutants.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backends.base import Array
+from backends.conformance.complete import Complete
+from backends.conformance.plain import Batch, Plain
+
+
+class Parts(Complete):
+    """Trains on parts of the batch, which a mutant may choose."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Return the batches of one pass."""
+        return self.split(batch, rows)
+
+    def at(self, k: int, parts: list[Batch]) -> Batch:
+        """Return the batch of step ``k``."""
+        return parts[k % len(parts)]
+
+    def train(
+        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        """Train on them."""
+        if rows_per_step is None:
+            return super().train(params, batch, learning_rate, steps)
+        parts = self.parts(batch, self.checked_rows(rows_per_step, len(batch[0])))
+        losses = np.empty(self.checked_steps(steps), self.dtype)
+        for k in range(steps):
+            params, losses[k] = self.step(params, self.at(k, parts), learning_rate)
+        return self.trained(params, losses, learning_rate)
+
+
+def _rows(batch: Batch, rows: Any) -> Batch:
+    return batch[0][rows], batch[1][rows]
+
+
+class DropsLastRows(Parts):
+    """A pass ends before the rows that do not fill a step."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Keep full parts."""
+        return self.split(batch, rows)[: len(batch[0]) // rows]
+
+
+class SplitDropsLastRows(Complete):
+    """`split` leaves out the rows that do not fill a part; `train` does not."""
+
+    def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
+        """Keep full parts."""
+        return super().split(batch, rows_per_step)[: len(batch[0]) // rows_per_step]
+
+    def train(
+        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        """Train on all parts."""
+        parts = [batch] if rows_per_step is None else super().split(batch, rows_per_step)
+        losses = np.empty(steps, self.dtype)
+        for k in range(self.checked_steps(steps)):
+            params, losses[k] = self.step(params, parts[k % len(parts)], learning_rate)
+        return self.trained(params, losses, learning_rate)
+
+
+class LastRowsFilledUp(Parts):
+    """The last step of a pass is filled up with first rows."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Wrap around."""
+        n = len(batch[0])
+        return [_rows(batch, np.arange(k, k + rows) % n) for k in range(0, n, rows)]
+
+
+class LastRowsJoined(Parts):
+    """The rows that do not fill a step join the step before."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Make the last part longer."""
+        n = len(batch[0])
+        return [_rows(batch, rows_of) for rows_of in np.array_split(np.arange(n), max(1, n // rows))]
+
+
+class PassesRunOn(Parts):
+    """The next pass begins where the last step's full number of rows would end."""
+
+    def train(
+        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        """Never stop at the end of a pass."""
+        if rows_per_step is None:
+            return super().train(params, batch, learning_rate, steps)
+        n, losses = len(batch[0]), np.empty(self.checked_steps(steps), self.dtype)
+        for k in range(steps):
+            start = k * self.checked_rows(rows_per_step, n)
+            params, losses[k] = self.step(
+                params, _rows(batch, np.arange(start, start + rows_per_step) % n), learning_rate
+            )
+        return self.trained(params, losses, learning_rate)
+
+
+class EveryOther(Parts):
+    """Steps take rows with a stride."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Deal the rows out."""
+        steps = -(-len(batch[0]) // rows)
+        return [_rows(batch, slice(k, None, steps)) for k in range(steps)]
+
+
+class Backwards(Parts):
+    """A pass begins with the last rows."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Reverse them."""
+        return self.split(batch, rows)[::-1]
+
+
+class Shuffled(Parts):
+    """Rows are shuffled before they are taken."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Shuffle."""
+        return self.split(_rows(batch, np.random.default_rng(0).permutation(len(batch[0]))), rows)
+
+
+class SecondPassBackwards(Parts):
+    """Every other pass goes backwards."""
+
+    def at(self, k: int, parts: list[Batch]) -> Batch:
+        """Turn round."""
+        turn, place = divmod(k, len(parts))
+        return parts[place] if turn % 2 == 0 else parts[-1 - place]
+
+
+class FirstRowsAlone(Parts):
+    """Every step takes the first rows."""
+
+    def at(self, k: int, parts: list[Batch]) -> Batch:
+        """Return the first."""
+        return parts[0]
+
+
+class AllRows(Parts):
+    """Every step takes all rows."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Return the whole."""
+        return [batch]
+
+
+class StaysAtTheEnd(Parts):
+    """After one pass every step takes the last rows."""
+
+    def at(self, k: int, parts: list[Batch]) -> Batch:
+        """Stay."""
+        return parts[min(k, len(parts) - 1)]
+
+
+class GoesOnBetweenCalls(Parts):
+    """A call begins where the last one ended."""
+
+    def at(self, k: int, parts: list[Batch]) -> Batch:
+        """Count over all calls."""
+        count: int = self.__dict__.get("count", 0)
+        self.__dict__["count"] = count + 1
+        return parts[int(count) % len(parts)]
+
+
+class RowOff(Parts):
+    """Parts begin one row late, and the last takes the first row."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Shift by one."""
+        return self.split(_rows(batch, np.roll(np.arange(len(batch[0])), -1)), rows)
+
+
+class TargetsStay(Parts):
+    """Inputs are of the step, targets of the first rows."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Take first targets."""
+        return [(x, batch[1][: len(x)]) for x, _ in self.split(batch, rows)]
+
+
+class ShortStepOfAllRows(Parts):
+    """The last, shorter step is averaged over as many rows as the others."""
+
+    def train(
+        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        """Scale the rate of short steps."""
+        parts = [batch] if rows_per_step is None else self.split(batch, rows_per_step)
+        losses = np.empty(self.checked_steps(steps), self.dtype)
+        for k in range(steps):
+            part = parts[k % len(parts)]
+            rate = learning_rate * len(part[0]) / len(parts[0][0])
+            params, losses[k] = self.step(params, part, rate)
+        return self.trained(params, losses, learning_rate)
+
+
+class LossesOfPasses(Complete):
+    """Losses of mini-batches are means over the steps so far."""
+
+    def train(
+        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        """Average them."""
+        params, losses = super().train(params, batch, learning_rate, steps, rows_per_step)
+        if rows_per_step is None:
+            return params, np.asarray(losses)
+        return params, np.asarray(np.cumsum(losses) / np.arange(1, steps + 1), self.dtype)
+
+
+class LossesOfAllRows(Complete):
+    """Losses of mini-batches are those of the whole batch."""
+
+    def train(
+        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        """Look at all rows."""
+        parts = [batch] if rows_per_step is None else self.split(batch, rows_per_step)
+        losses = np.empty(self.checked_steps(steps), self.dtype)
+        for k in range(steps):
+            losses[k] = self.backward(params, batch, self.forward(params, batch))[0]
+            params, _ = self.step(params, parts[k % len(parts)], learning_rate)
+        return self.trained(params, losses, learning_rate)
+
+
+class SecondPassAfresh(Complete):
+    """The optimiser starts afresh with every pass."""
+
+    def train(
+        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        """Forget the moments."""
+        parts = [batch] if rows_per_step is None else self.split(batch, rows_per_step)
+        losses = np.empty(self.checked_steps(steps), self.dtype)
+        for k in range(steps):
+            if k and k % len(parts) == 0 and len(parts) > 1:
+                params = params._replace(moments=super().place_params(params.layers).moments)
+            params, losses[k] = self.step(params, parts[k % len(parts)], learning_rate)
+        return self.trained(params, losses, learning_rate)
+
+
+class GradientsOfSeveralSteps(Complete):
+    """Parameters move at the end of a pass alone, by the sum of its gradients."""
+
+    def train(
+        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        """Take all gradients of a pass at the same parameters."""
+        if rows_per_step is None:
+            return super().train(params, batch, learning_rate, steps)
+        parts = self.split(batch, rows_per_step)
+        start, losses = params, np.empty(self.checked_steps(steps), self.dtype)
+        for k in range(steps):
+            part = parts[k % len(parts)]
+            start = params if k % len(parts) == 0 else start
+            losses[k], gradients = self.backward(start, part, self.forward(start, part))
+            params = self.update(params, gradients, learning_rate)
+        return self.trained(params, losses, learning_rate)
+
+
+class ReorderDoesNothing(Complete):
+    """`reorder` returns the batch as it was."""
+
+    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
+        """Check the order, and ignore it."""
+        self.checked_order(order, len(batch[0]))
+        return batch
+
+
+class ReorderInverse(Complete):
+    """`reorder` puts row ``k`` to place ``order[k]``."""
+
+    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
+        """Invert the order."""
+        return super().reorder(batch, np.argsort(self.checked_order(order, len(batch[0]))))
+
+
+class ReorderInputsAlone(Complete):
+    """`reorder` leaves the targets where they were."""
+
+    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
+        """Keep the targets."""
+        return super().reorder(batch, order)[0], batch[1]
+
+
+class ReorderInPlace(Complete):
+    """`reorder` writes to the batch that it is given."""
+
+    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
+        """Overwrite it."""
+        new = super().reorder(batch, order)
+        for array, values in zip(batch, new, strict=True):
+            array[...] = values
+        return new
+
+
+class ReorderBlocks(Complete):
+    """`reorder` orders rows within blocks of sixteen alone, if the order allows no less."""
+
+    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
+        """Sort each block's rows by the order."""
+        rows = self.checked_order(order, len(batch[0]))
+        within = np.concatenate([k + np.argsort(np.argsort(rows[k : k + 16])) for k in range(0, len(rows), 16)])
+        return _rows(batch, within)
+
+
+class ReorderSharesMemory(Complete):
+    """All reordered batches are one."""
+
+    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
+        """Write to the last reordered batch."""
+        new = super().reorder(batch, order)
+        room = self.__dict__.setdefault("rooms", {}).setdefault(len(new[0]), new)
+        for array, values in zip(room, new, strict=True):
+            array[...] = values
+        return room[0], room[1]
+
+
+class AcceptsAnyRows(Complete):
+    """A step of more rows than there are takes all of them."""
+
+    def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
+        """Cut the number down."""
+        return super().split(batch, min(rows_per_step, len(batch[0])))
+
+
+class AcceptsAnyOrder(Complete):
+    """An order that repeats rows is taken."""
+
+    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
+        """Take the rows."""
+        return _rows(batch, np.asarray(order) % len(batch[0]))
+
+
+MUTANTS: dict[type[Plain], str] = dict.fromkeys(
+    (
+        DropsLastRows,
+        SplitDropsLastRows,
+        LastRowsFilledUp,
+        LastRowsJoined,
+        PassesRunOn,
+        EveryOther,
+        Backwards,
+        Shuffled,
+        SecondPassBackwards,
+        FirstRowsAlone,
+        AllRows,
+        StaysAtTheEnd,
+        GoesOnBetweenCalls,
+        RowOff,
+        TargetsStay,
+        ShortStepOfAllRows,
+        LossesOfPasses,
+        LossesOfAllRows,
+        SecondPassAfresh,
+        GradientsOfSeveralSteps,
+        ReorderDoesNothing,
+        ReorderInverse,
+        ReorderInputsAlone,
+        ReorderInPlace,
+        ReorderBlocks,
+        ReorderSharesMemory,
+        AcceptsAnyRows,
+        AcceptsAnyOrder,
+    ),
+    "mini-batches",
+)
+"""Each fault, and the claim that must reject it."""
