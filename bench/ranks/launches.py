@@ -146,7 +146,8 @@ def _kept(
     with Journal(run.rows_path) as journal:
         for order, (lap, backend, arm) in enumerate(launches):
             tell(order / len(launches), f"{backend}: {arm}, {arm.rows} rows")
-            for row in rows_of(scale.group, order, lap, backend, arm, outcome(lap, backend, arm)):
+            name = "" if arm == scale.arms[0] else str(arm)
+            for row in rows_of(scale.group, order, lap, backend, arm, name, outcome(lap, backend, arm)):
                 check(row)
                 journal.append({"record": "cell", **row})
     write_manifest(run.path, {**run.manifest, "complete": True})
@@ -154,11 +155,14 @@ def _kept(
 
 
 def rows_of(
-    group: Group, order: int, lap: int, backend: str, arm: Arm, record: dict[str, Any]
+    group: Group, order: int, lap: int, backend: str, arm: Arm, name: str, record: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the stored rows of one launch: of its steps, and of the sum that ranks take."""
+    """Yield the stored rows of one launch: of its steps, and of the sum that ranks take.
+
+    ``name`` of the arm is '' for the first, with which the others are compared: other commands read it as any row.
+    """
     common = {
-        "order": order, "process": lap, "backend": backend, "arm": str(arm), **group.columns(), "batch": arm.rows,
+        "order": order, "process": lap, "backend": backend, "arm": name, **group.columns(), "batch": arm.rows,
         "threads": record.get("threads", arm.threads), "ranks": arm.ranks, "engine": arm.engine,
         "hosts": record.get("hosts", 1),
     }  # fmt: skip

@@ -14,7 +14,7 @@ from bench.basics.errors import UsageError
 from bench.basics.formats import format_percent
 from bench.basics.names import FASTER, MARGIN, SLOWER
 from bench.limits.peers import short_name
-from bench.report import answers, exhibits, over_time, rows
+from bench.report import answers, exhibits, over_ranks, over_time, rows
 from bench.report.answers import CHANGE, LINE, Card, Outlook
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
@@ -58,12 +58,19 @@ def page(
     tables["runs"] = run_rows(frame, commands)
     theme = Theme(tuple(in_order(frame["backend"].drop_duplicates())))
     earlier = over_time.rows(levels, slim) if levels is not None and len(levels) else None
+    shared = over_ranks.rows(frame)
     with unchecked():
         parts = (
             exhibits.speed(theme, tables),
             exhibits.cost(theme, tables),
             exhibits.trust(theme, tables, proof(rows.without_claims(frame)), chance(tables["repeats"])),
-            exhibits.runs(tables, [over_time.exhibit(theme, earlier)] if earlier and len(earlier["main"]) else []),
+            exhibits.runs(
+                tables,
+                [
+                    *([over_time.exhibit(theme, earlier)] if earlier and len(earlier["main"]) else []),
+                    *([over_ranks.exhibit(theme, shared)] if len(shared) else []),
+                ],
+            ),
         )
     return Page(
         runs=run_lines(frame, labels or {}),

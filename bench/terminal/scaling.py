@@ -63,7 +63,7 @@ def _line(cell: dict[str, Any]) -> list[str]:
         format_seconds(cell["step_s"]),
         interval_s(cell["low_s"], cell["high_s"]),
         _ratio(cell["speed_up"]),
-        ", ".join(filter(None, (_share(cell[name]) for name in ("strong", "weak")))) if cell["ranks"] > 1 else "",
+        _efficiency(cell["strong"], cell["weak"]) if cell["ranks"] > 1 else "",
         _share(cell["sum_share"]) if cell["ranks"] > 1 else "",
         cell["verdict"],
     ]
@@ -71,6 +71,10 @@ def _line(cell: dict[str, Any]) -> list[str]:
 
 def _ratio(value: float) -> str:
     return "" if value != value else f"{value:.2f} x"
+
+
+def _efficiency(strong: float, weak: float) -> str:
+    return ", ".join(f"{100 * value:.0f} %" if value == value else "-" for value in (strong, weak))
 
 
 def _share(value: float) -> str:

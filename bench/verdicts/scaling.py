@@ -41,14 +41,14 @@ def scaling(frame: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
     known = frame.drop_duplicates(["backend", "arm", "batch", "phase"]).set_index(["backend", "arm", "batch", "phase"])
     rows: list[dict[str, Any]] = []
     for backend, cells in steps.groupby("backend", sort=False):
-        base = cells[(cells["batch"] == cells["batch"].max()) & (cells["arm"] == _widest(cells))]
+        base = cells[cells["arm"] == ""]
         for at in cells.index:
             cell = cells.loc[at]
             facts = known.loc[(backend, cell["arm"], cell["batch"], "train")]
             size, whole = int(facts["ranks"]), int(cell["batch"])
-            same_batch = base if whole == int(base["batch"].iloc[0]) else base.iloc[:0]
+            same_batch = base[base["batch"] == whole]
             summed = sums[(sums["backend"] == backend) & (sums["arm"] == cell["arm"]) & (sums["batch"] == whole)]
-            one = cells[cells["arm"].str.startswith("1 rank ") & (cells["threads"] == cell["threads"])]
+            one = cells[_of_one_rank(cells) & (cells["threads"] == cell["threads"])]
             rows.append(
                 {
                     "backend": backend, "arm": cell["arm"], "rows": whole, "ranks": size,
@@ -64,10 +64,8 @@ def scaling(frame: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
     return table.sort_values(["backend", "rows", "ranks", "threads"], kind="stable", ignore_index=True)
 
 
-def _widest(cells: pd.DataFrame) -> str:
-    """Return the arm of one rank that has the most threads."""
-    alone = cells[cells["arm"].str.startswith("1 rank ")]
-    return str(alone.sort_values("threads")["arm"].iloc[-1]) if len(alone) else ""
+def _of_one_rank(cells: pd.DataFrame) -> pd.Series[bool]:
+    return (cells["arm"] == "") | cells["arm"].str.startswith("1 rank ")
 
 
 def _against(base: pd.DataFrame, cell: pd.DataFrame, margin: float) -> dict[str, Any]:
