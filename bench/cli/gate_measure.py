@@ -130,7 +130,7 @@ def foreword(plan: Plan, args: argparse.Namespace) -> str:
         return wrap(said)
     slow_down = expected(plan.processes, args.margin, args.results)
     if slow_down is None:
-        said += " What this can find is not known before the first run here that has an A/A arm."
+        said += " What this can find is not known before the first gate here, or run with an A/A arm."
     else:
         said += f" On this machine that should find a slow-down of {percent(slow_down)} in nine of ten cells."
     return wrap(said)

@@ -218,13 +218,13 @@ def _stopped(differences: Floats, margin: float) -> tuple[statistics.Ratios, NDA
         counts = counts + more
 
 
-def recorded(frame: pd.DataFrame, estimate: str) -> Iterator[Noise]:
-    """Yield the noise of each backend with an A/A arm: the cells that both arms have in every lap."""
+def recorded(frame: pd.DataFrame, estimate: str, twin: str = AA) -> Iterator[Noise]:
+    """Yield the noise of each backend that has the arm ``twin``: the cells that both arms have in every lap."""
     good = timed(frame)
     good = good.assign(log_estimate=statistics.process_estimates(good, estimate))
     for (_, backend), rows in good.groupby(["run", "backend"], sort=False):
         logs = rows.set_index([*CASE, "arm", "process"])["log_estimate"].unstack("process").dropna()
-        arms = [logs[logs.index.get_level_values("arm") == arm].droplevel("arm") for arm in ("", AA)]
+        arms = [logs[logs.index.get_level_values("arm") == arm].droplevel("arm") for arm in ("", twin)]
         both = arms[0].index.intersection(arms[1].index)
         if len(both):
             yield Noise(str(backend), (arms[1].loc[both] - arms[0].loc[both]).to_numpy(float))

@@ -18,7 +18,7 @@ import numpy as np
 
 from bench import results
 from bench.basics.errors import UsageError
-from bench.basics.names import GATE, MARGIN, OK, SLOWER, UNDECIDED
+from bench.basics.names import AA, BASE, GATE, MARGIN, OK, SLOWER, UNDECIDED
 from bench.machine import machine_id
 from bench.verdicts import compare, conditions
 from bench.verdicts.certify import recorded
@@ -97,14 +97,16 @@ def detectable(half_width: float, margin: float = MARGIN) -> float:
 def expected(processes: int, margin: float = MARGIN, root: Path | None = None) -> float | None:
     """Return the slow-down that ``processes`` on each side should find in nine of ten cells, as a share.
 
-    From how a backend scattered against its own copy in the newest run of this machine that has both; ``None`` if there
-    is no such run.
+    From how, lap by lap, a backend scattered against its own copy, or against its base, in the newest run of this
+    machine that has either; ``None`` if there is no such run.
     """
     here = [run for run in results.runs(root) if run.machine == machine_id()]
     for run in reversed(here[-NEWEST:]):
+        frame = results.load(run, root=root)
         scatters = [
             noise.differences.var(axis=1, ddof=1)
-            for noise in recorded(results.load(run, root=root), ESTIMATE)
+            for twin in (AA, BASE)
+            for noise in recorded(frame, ESTIMATE, twin)
             if noise.differences.shape[1] > 1
         ]
         if scatters:

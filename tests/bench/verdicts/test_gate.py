@@ -65,6 +65,22 @@ def test_unlike_conditions_are_refused():
     assert gate.judge(run(1), other, force=True).passed
 
 
+@pytest.mark.parametrize("twin", ["A/A", "base"])
+def test_what_should_be_found_comes_from_stored_noise(tmp_path, monkeypatch, twin):
+    """From a run with a second arm of either kind: noisier runs promise less, more processes more; no run, nothing."""
+    monkeypatch.setattr(gate, "machine_id", lambda: "made-up-machine")
+    assert gate.expected(6, root=tmp_path / "none") is None
+    found = {}
+    for process in (0.01, 0.05):
+        made = synthetic.frame(noise=Noise(process=process), **GRID, run=f"run-{process:g}").replace(
+            {"arm": {"A/A": twin}}
+        )
+        synthetic.store(made, tmp_path / f"{process:g}")
+        found[process] = gate.expected(6, root=tmp_path / f"{process:g}")
+    assert 0.05 < found[0.01] < found[0.05]
+    assert gate.expected(3, root=tmp_path / "0.01") > found[0.01]
+
+
 def test_nothing_in_common_is_an_error():
     """Two runs of different batches cannot be judged, and the message says what to run."""
     with pytest.raises(UsageError, match=r"no timed cell in common.*bench run"):
