@@ -295,7 +295,7 @@ class _Campaign:
                 where = "" if here else f"not reached, {'lost' if lost else 'ended'} at {flight.current}: "
                 self._keep({**flight.cell_record(cell), "status": status, "reason": where + reason})
         end = {"record": "process", **flight.base, "status": last.get("status", OK), "reason": last.get("reason", "")}
-        group = flight.current.group if lost and flight.current else None
+        group = flight.current.group if lost and flight.current and not last.get("by_another") else None
         end["group"] = group.stored() if group else None
         self._keep({**end, "seconds": last.get("seconds", 0.0), "spent_s": last.get("spent_s", {})})
 

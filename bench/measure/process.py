@@ -119,10 +119,14 @@ def run_lap(
     children: list[_Child] = []
     try:
         for position, launch in enumerate(launches):
-            children.append(_Child(position, launch, timeout_s, deadline_s))
-            yield from children[-1].work()
+            child = _Child(position, launch, timeout_s, deadline_s)
+            children.append(child)
+            yield from child.leave() if child.alike_hung(children) else child.work()
         while waiting := [child for child in children if child.waits_for]:
             child = min(waiting, key=_Child.behind)
+            if child.alike_hung(children):
+                yield from child.leave()
+                continue
             child.grant()
             yield from child.work()
     finally:
@@ -135,6 +139,8 @@ class _Child:
 
     def __init__(self, position: int, launch: Launch, timeout_s: float, deadline_s: float) -> None:
         self.waits_for: tuple[int, int, int] | None = None
+        self.hung = False
+        self._code = launch.instructions.backend, launch.code
         self._position, self._log_path = position, launch.log_path
         self._timeout_s, self._deadline_s = timeout_s, deadline_s
         self._worked_s = 0.0
@@ -162,6 +168,18 @@ class _Child:
         back = self.waits_for[-1] % 2
         return (*self.waits_for, -self._position if back else self._position)
 
+    def alike_hung(self, children: Sequence[_Child]) -> bool:
+        """Return whether another process of the same code hung: this one would take as long to find that out."""
+        return any(child.hung and child._code == self._code for child in children)
+
+    def leave(self) -> Iterator[tuple[int, Event]]:
+        """End the process, of which another one hung."""
+        self.waits_for = None
+        reason = "left out: another process of this backend hung"
+        lost = {"event": "lost", "status": TIMEOUT, "reason": reason, "seconds": self._worked_s, "by_another": True}
+        yield self._position, lost
+        self.close()
+
     def grant(self) -> None:
         """Let the process go on."""
         self.waits_for = None
@@ -183,6 +201,7 @@ class _Child:
                 return
             yield self._position, event
         status, reason = self._watch.verdict()
+        self.hung = status == TIMEOUT
         reason += _last_words(self._log_path)
         yield self._position, {"event": "lost", "status": status, "reason": reason, "seconds": self._worked_s}
         self.close()

@@ -234,6 +234,22 @@ def test_a_backend_that_hung_is_tried_again_only_if_there_is_time(tmp_path):
     assert tried == {9.0: [0], 600.0: [0, 1, 2]}
 
 
+def test_a_hang_costs_one_timeout_whatever_the_numbers_of_threads(tmp_path):
+    """The other processes of a backend that hung end at once; nothing says of their cells that they hung."""
+    plan = Plan(
+        groups(1, 7), ("step",), ("specimens:Hangs", "specimens:Exact"), threads=(1, 2), processes=1, effort=QUICK
+    )
+    run = campaign.create(replace(plan, timeout_s=6.0), CASE, root=tmp_path)
+    outcome = campaign.carry_out(run)
+    ended = [record for _, record in results.records(run) if record["record"] == "process"]
+    reasons = sorted(record["reason"] for record in ended if record["backend"] == "specimens:Hangs")
+    assert reasons[0] == "left out: another process of this backend hung"
+    assert reasons[1].startswith("the process took over 6 s without a word")
+    assert len([record for record in ended if record["group"]]) == 1
+    assert {record["status"] for record in ended if record["backend"] == "specimens:Exact"} == {"ok"}
+    assert len(outcome.failures) == 1
+
+
 def test_a_campaign_ends_when_its_time_is_over(tmp_path):
     """Whatever a backend does, all processes end at the deadline, and what was measured is kept."""
     begun_s = time.monotonic()
