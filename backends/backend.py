@@ -212,6 +212,13 @@ class Backend(ABC):
         """Return loss and gradients of a batch or a share, as `backward` does, without a tape."""
         return self.from_message(self.message(params, batch))
 
+    def host_memory(self, batch: Any) -> Sequence[Array] | None:
+        """Return the contiguous host arrays that hold a batch: what is written to them is what the batch holds.
+
+        With it, chunks of a batch on disk are read straight into place. ``None`` if there are none.
+        """
+        return None
+
     def cut(self, batch: Any, start: int, stop: int, of: int | None = None) -> Any:
         """Return rows ``start`` to ``stop`` as a share of a batch of ``of`` rows, by default as a batch.
 

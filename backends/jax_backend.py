@@ -8,6 +8,7 @@ arrays; those of a large network are an array each. What was measured, and how t
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -126,6 +127,9 @@ class JaxBackend(Backend):
         with self._scope():
             parts = [(k, min(rows, n - k)) for k in range(0, n, rows)]
             return [self._start(self._share(m, None, *self._rows_of(batch, k, m))) for k, m in parts]
+
+    def host_memory(self, batch: Any) -> list[Array] | None:
+        return None if self.device != "cpu" else [_memory_of(array) for array in (batch.x, batch.y)]
 
     def cut(self, batch: Any, start: int, stop: int, of: int | None = None) -> Any:
         with self._scope():
@@ -301,6 +305,13 @@ def _taken(array: Array, order: Array, axis: int) -> Array:
     """Return the rows of a batch in another order, in memory that JAX takes over as it is."""
     out = aligned_empty(array.shape, array.dtype)
     return np.take(array, order, axis, out, mode="clip")  # every number is in range: clipping saves a copy
+
+
+def _memory_of(array: jax.Array) -> Array:
+    """Return the memory of an array on a CPU. Nothing may be computing with it while it is written to."""
+    real = np.ctypeslib.as_ctypes_type(array.dtype)
+    memory = ctypes.cast(array.unsafe_buffer_pointer(), ctypes.POINTER(real))
+    return np.ctypeslib.as_array(memory, array.shape)
 
 
 @partial(jax.jit, static_argnums=(2, 3))

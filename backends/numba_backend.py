@@ -140,6 +140,9 @@ class NumbaBackend(Backend):
         x, y = self._host(batch)
         return [self._place(x[k : k + rows], y[k : k + rows]) for k in range(0, batch.n, rows)]
 
+    def host_memory(self, batch: Batch) -> list[Array]:
+        return [batch.xy]
+
     def cut(self, batch: Batch, start: int, stop: int, of: int | None = None) -> Batch:
         x, y = self._host(batch)
         return self._place(x[start:stop], y[start:stop], of)

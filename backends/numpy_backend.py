@@ -172,6 +172,11 @@ class NumpyBackend(Backend):
         x, y = _whole(batch)
         return [self._blocks(x[:, k : k + rows], y[:, k : k + rows]) for k in range(0, batch.n, rows)]
 
+    def host_memory(self, batch: Batch) -> list[Array]:
+        if batch.whole:
+            return [batch.whole[0].T, batch.whole[1]]
+        return [array for block in batch.blocks for array in block]
+
     def cut(self, batch: Batch, start: int, stop: int, of: int | None = None) -> Batch:
         x, y = _whole(batch)
         return self._blocks(x[:, start:stop], y[:, start:stop], of)

@@ -15,22 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.backend import Backend
+from backends.chunks import Chunks, Share
 from backends.errors import RanksError
 from backends.network import Array, Layer, Params
 from backends.optimizers import State
 from backends.ranks import Alone, Ranks
-
-
-class Share(NamedTuple):
-    """Rows of a batch, placed.
-
-    Attributes:
-        batch: the backend's own; ``None`` for no rows if the backend cannot place them.
-        scale: what the backend's message is multiplied by, 1 if the backend divides by the rows of the whole batch.
-    """
-
-    batch: Any
-    scale: float
 
 
 class SharedBatch(NamedTuple):
@@ -90,14 +79,28 @@ class Shares(Backend):
         if not self._scatters and of in (None, n):
             whole = self.inner.place_batch(inputs, targets)
             return SharedBatch([Share(whole, 1.0)], n, (n,), whole)
-        rows = self._rows_of_ranks(n)
-        if of is None:
-            of = sum(rows)
-        elif self._scatters:
-            self.ranks.agree("rows of the whole batch", of)
-        if of == 0:
-            raise ValueError("a batch needs at least one row, and no rank has any")
+        rows, of = self._rows_of_all(n, of)
         return SharedBatch([self.place_share(inputs, targets, of)], of, rows)
+
+    def place_chunks(self, chunks: Iterable[tuple[ArrayLike, ArrayLike]], of: int | None = None) -> SharedBatch:
+        """Place this rank's rows chunk by chunk, in a temporary file: a batch larger than memory.
+
+        ``step`` and ``train`` read the file once for each step, and add up the gradients of all chunks. Memory for
+        about four chunks is needed, and room for all rows in the folder of `tempfile` (``TMPDIR``). Chunks of equal
+        length are best, the last one shorter, of some ten thousand rows. Such a batch is taken whole: it has no
+        ``rows_per_step``, `split` or `reorder`.
+
+        Args:
+            chunks: inputs ``[n, inputs]`` and targets ``[n, outputs]`` of each, read once, before this returns.
+            of: rows of the whole batch, by default all of all ranks.
+
+        Raises:
+            ValueError: as `place_batch`.
+            OSError: the folder has no room for the rows.
+        """
+        placed = Chunks(self.inner, chunks, self.place_share)
+        rows, placed.of = self._rows_of_all(sum(placed.rows), of)
+        return SharedBatch(placed, placed.of, rows)
 
     def place_share(self, inputs: ArrayLike, targets: ArrayLike, of: int) -> Share:
         """Place some rows of a batch of ``of``."""
@@ -212,6 +215,17 @@ class Shares(Backend):
         """Say what the backend says, and the ranks if there are several."""
         ranks: dict[str, str | int] = {"ranks": self.ranks.size, "engine": self.ranks.engine} if self._scatters else {}
         return {**self.inner.describe(), **ranks}
+
+    def _rows_of_all(self, n: int, of: int | None) -> tuple[tuple[int, ...], int]:
+        """Return each rank's number of rows, and that of the whole batch."""
+        rows = self._rows_of_ranks(n)
+        if of is None:
+            of = sum(rows)
+        elif self._scatters:
+            self.ranks.agree("rows of the whole batch", of)
+        if of == 0:
+            raise ValueError("a batch needs at least one row, and no rank has any")
+        return rows, of
 
     def _rows_of_ranks(self, n: int) -> tuple[int, ...]:
         """Return every rank's number of rows. As text: a vector of an engine may not hold large whole numbers."""

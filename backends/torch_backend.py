@@ -200,6 +200,12 @@ class TorchBackend(Backend):
         x, y = _whole(batch)
         return [self._blocks(x[k : k + rows], y[:, k : k + rows]) for k in range(0, batch.n, rows)]
 
+    def host_memory(self, batch: Batch) -> list[Array] | None:
+        if self.device != "cpu":
+            return None
+        inputs = [batch.whole[0]] if batch.whole else [block.x for block in batch.blocks]
+        return [tensor.numpy() for tensor in (*inputs, *(block.y for block in batch.blocks))]
+
     def cut(self, batch: Batch, start: int, stop: int, of: int | None = None) -> Batch:
         x, y = _whole(batch)
         return self._blocks(x[start:stop], y[:, start:stop], of)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.base import Array, Backend, Network
+from backends.chunks import Share
 from backends.conformance import exact
 from backends.conformance.bounds import Precision
 from backends.conformance.cases import Case
@@ -25,7 +26,7 @@ from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params, judge_step, judge_train
 from backends.conformance.subject import Problem, Subject, precision_of
-from backends.shares import Share, SharedBatch, Shares
+from backends.shares import SharedBatch, Shares
 
 CLAIM = "shares"
 FEW = Case.parse("3-2-1/n=9/normal")
@@ -72,10 +73,13 @@ class Parted(Shares):
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> SharedBatch:
         """Place all rows, share by share."""
-        x, y = self.host_batch(inputs, targets)
-        ends = np.cumsum(self.sizes)
-        parts = zip(np.split(x, ends[:-1]), np.split(y, ends[:-1]), strict=True)
-        return SharedBatch([self.place_share(*part, of=len(x)) for part in parts], len(x), (len(x),))
+        n = len(inputs)  # type: ignore[arg-type] # the kit places arrays
+        return SharedBatch([self.place_share(*part, of=n) for part in self.parts(inputs, targets)], n, (n,))
+
+    def parts(self, inputs: ArrayLike, targets: ArrayLike) -> Iterator[tuple[Array, Array]]:
+        """Yield inputs and targets of each share."""
+        ends = np.cumsum(self.sizes)[:-1]
+        yield from zip(np.split(inputs, ends), np.split(targets, ends), strict=True)
 
 
 def judge_partitions(backend: Backend, problem: Problem, parts: Sequence[Sequence[int]]) -> Tally:
@@ -90,6 +94,8 @@ def judge_partitions(backend: Backend, problem: Problem, parts: Sequence[Sequenc
         batches = [("", parted.place_batch(problem.inputs, problem.targets))]
         if native and backend.capabilities.minibatches and len(sizes) == len(parts[-2]):
             batches.append((" cut", _cut(parted, problem, sizes)))
+        if len(sizes) == len(parts[-2]):
+            batches.append((" in chunks", parted.place_chunks(parted.parts(problem.inputs, problem.targets))))
         for how, batch in batches:
             what = f"{'+'.join(map(str, sizes))} rows{how}, "
             message = parted.message(params, batch)
