@@ -74,6 +74,12 @@ def _optax(rule: Optimizer, learning_rate: float) -> Any:
     return optax.sgd(learning_rate, momentum=rule.momentum if isinstance(rule, Momentum) else None)
 
 
+def _in_order(kept: Any, name: str) -> list[Any]:
+    """Return one of optax's moments layer by layer."""
+    layers = getattr(kept, name)["layers"]
+    return [layers[k] for k in range(len(layers))]
+
+
 class FlaxPeer(Peer):
     """flax nnx."""
 
@@ -107,6 +113,20 @@ class FlaxPeer(Peer):
         return tuple(
             Layer(np.array(layer.kernel[...]).T.copy(), np.array(layer.bias[...])) for layer in params.model.layers
         )
+
+    def fetch_moments(self, params: Training) -> tuple[int, list[Params]]:
+        if params.optimizer is None:  # not one step yet
+            zeros = tuple(Layer(np.zeros_like(w), np.zeros_like(b)) for w, b in self.fetch_layers(params))
+            return 0, [zeros for _ in self.optimizer.moments]
+        kept = params.optimizer.opt_state[0]
+        names = ("mu", "nu") if isinstance(self.optimizer, Adam) else ("trace",)
+        moments = [
+            tuple(
+                Layer(np.array(of["kernel"][...]).T.copy(), np.array(of["bias"][...])) for of in _in_order(kept, name)
+            )
+            for name in names
+        ]
+        return int(kept.count[...]) if isinstance(self.optimizer, Adam) else 0, moments
 
     def synchronize(self) -> None:
         if self._latest is not None:

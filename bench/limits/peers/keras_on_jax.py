@@ -12,7 +12,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # where the peer says that it computes, als
 
 from backends.base import Capabilities
 from bench.limits.peers.keras_peer import KerasPeer
-from bench.limits.peers.peer import ACTIVATIONS, LOSSES, OPTIMIZERS
+from bench.limits.peers.peer import ACTIVATIONS, LOSSES
 
 
 class KerasOnJax(KerasPeer):
@@ -25,6 +25,6 @@ class KerasOnJax(KerasPeer):
         compiles=True,
         activations=ACTIVATIONS,
         losses=LOSSES,
-        optimizers=OPTIMIZERS,
+        optimizers=("descent", "momentum"),
         minibatches=True,
     )

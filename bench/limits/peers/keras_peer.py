@@ -3,6 +3,9 @@
 Keras computes on another framework, which it chooses when it is first imported: import this module through
 `bench.limits.peers.keras_on_jax` or `bench.limits.peers.keras_on_tensorflow`.
 
+Not Adam: Keras adds epsilon before it corrects the second moment, so that its steps are others than those of torch and
+optax.
+
 Tests: `tests/bench/limits/test_peers.py`.
 """
 
@@ -14,10 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
-from backends import Adam, Layer, Momentum, Params
+from backends import Layer, Momentum, Params
 from backends.base import Array, Capabilities, State
-from bench.limits.peers.peer import ACTIVATIONS, LOSSES, OPTIMIZERS, Batch, Peer
+from bench.limits.peers.peer import ACTIVATIONS, LOSSES, Batch, Peer
 
 logging.getLogger("tensorflow").setLevel("ERROR")  # it warns of each new shape
 
@@ -38,7 +42,7 @@ class KerasPeer(Peer):
 
     name = "keras"
     capabilities = Capabilities(
-        compiles=True, activations=ACTIVATIONS, losses=LOSSES, optimizers=OPTIMIZERS, minibatches=True
+        compiles=True, activations=ACTIVATIONS, losses=LOSSES, optimizers=("descent", "momentum"), minibatches=True
     )
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Training:
@@ -55,8 +59,6 @@ class KerasPeer(Peer):
 
     def _optimizer(self) -> Any:
         rule = self.optimizer
-        if isinstance(rule, Adam):
-            return keras.optimizers.AdamW(0.0, rule.weight_decay, rule.beta1, rule.beta2, rule.epsilon)
         return keras.optimizers.SGD(0.0, momentum=rule.momentum if isinstance(rule, Momentum) else 0.0)
 
     def _loss(self) -> Any:
@@ -78,6 +80,13 @@ class KerasPeer(Peer):
     def fetch_layers(self, params: Training) -> Params:
         arrays = params.model.get_weights()
         return tuple(Layer(w.T.copy(), b.copy()) for w, b in zip(arrays[::2], arrays[1::2], strict=True))
+
+    def fetch_moments(self, params: Training) -> tuple[int, list[Params]]:
+        scale = -1 / params.learning_rate if params.learning_rate else 0.0  # Keras adds rate times gradient, negative
+        arrays = [scale * np.array(array) for array in getattr(params.model.optimizer, "momentums", ())] or [
+            np.zeros_like(array) for array in params.model.get_weights()
+        ]
+        return 0, [tuple(Layer(w.T.copy(), b) for w, b in zip(arrays[::2], arrays[1::2], strict=True))]
 
     def describe(self) -> dict[str, str | int]:
         return {**super().describe(), "framework": f"keras {keras.__version__} on {keras.backend.backend()}"}

@@ -57,6 +57,7 @@ class Training:
 
     model: Model
     steps: dict[float, Callable[[Any, Any], Any]] = field(default_factory=dict)
+    optimizer: Any = None
 
 
 class MlxPeer(Peer):
@@ -88,13 +89,25 @@ class MlxPeer(Peer):
 
     def step(self, params: Training, batch: Batch, learning_rate: float) -> tuple[Training, Any]:
         if learning_rate not in params.steps:
-            params.steps = {learning_rate: _train_step(params.model, self.optimizer, learning_rate)}
+            params.optimizer = _optimizer(self.optimizer, learning_rate)
+            params.steps = {learning_rate: _train_step(params.model, params.optimizer)}
         loss = params.steps[learning_rate](batch.x, batch.y)
         mx.eval(loss, params.model.state)  # MLX computes when asked: here, so that no step is put off
         return params, loss
 
     def fetch_layers(self, params: Training) -> Params:
         return tuple(Layer(np.array(layer.weight), np.array(layer.bias)) for layer in params.model.layers)
+
+    def fetch_moments(self, params: Training) -> tuple[int, list[Params]]:
+        if params.optimizer is None:  # not one step yet
+            zeros = tuple(Layer(np.zeros_like(w), np.zeros_like(b)) for w, b in self.fetch_layers(params))
+            return 0, [zeros for _ in self.optimizer.moments]
+        layers = params.optimizer.state["layers"]
+        names = ("m", "v") if isinstance(self.optimizer, Adam) else ("v",)
+        moments = [
+            tuple(Layer(np.array(of["weight"][name]), np.array(of["bias"][name])) for of in layers) for name in names
+        ]
+        return int(params.optimizer.state["step"]), moments
 
     def describe(self) -> dict[str, str | int]:
         return {**super().describe(), "framework": f"mlx {version('mlx')}"}
@@ -111,9 +124,8 @@ def _optimizer(rule: Optimizer, learning_rate: float) -> Any:
     return optim.SGD(learning_rate, rule.momentum if isinstance(rule, Momentum) else 0.0)
 
 
-def _train_step(model: Model, rule: Optimizer, learning_rate: float) -> Callable[[Any, Any], Any]:
+def _train_step(model: Model, optimizer: Any) -> Callable[[Any, Any], Any]:
     """Return a step of a model at one rate: takes X and Y, returns the loss before it."""
-    optimizer = _optimizer(rule, learning_rate)
     optimizer.init(model.trainable_parameters())
     loss_and_gradients = nn.value_and_grad(model, lambda model, x, y: model.error(x, y))
 

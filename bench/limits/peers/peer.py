@@ -51,6 +51,13 @@ class Peer(Backend):
         """Return host copies of the package's parameters, ``[out, in]`` and ``[out]`` a layer."""
 
     @abstractmethod
+    def fetch_moments(self, params: Any) -> tuple[int, list[Params]]:
+        """Return the number of updates, and each of `Optimizer.moments` in the form of `fetch_layers`.
+
+        Asked only of an optimiser that keeps something.
+        """
+
+    @abstractmethod
     def step(self, params: Any, batch: Batch, learning_rate: float) -> tuple[Any, Any]:
         """Make one step in the package."""
 
@@ -80,19 +87,31 @@ class Peer(Backend):
         return self._numpy.backward(self._on_host(params), self._host(batch), tape)
 
     def update(self, params: Any, gradients: Params, learning_rate: float) -> Any:
-        updated = self._numpy.update(self._on_host(params), gradients, learning_rate)
-        return self.place_params(self._numpy.fetch(updated))
+        return self._numpy.update(self._on_host(params), gradients, learning_rate)
 
     def outputs(self, tape: numpy_idiom.Tape) -> tuple[Array, ...]:
         return self._numpy.outputs(tape)
 
     def fetch(self, params: Any) -> Params:
+        if isinstance(params, numpy_idiom.Trained):
+            return self._numpy.fetch(params)
         if isinstance(params, tuple) and all(isinstance(layer, Layer) for layer in params):
             return self._numpy.fetch(params)
         return self.fetch_layers(params)
 
+    def fetch_state(self, params: Any) -> State:
+        if isinstance(params, numpy_idiom.Trained):
+            return self._numpy.fetch_state(params)
+        if not self.optimizer.moments:
+            return State(0, {})
+        updates, moments = self.fetch_moments(params)
+        counted = updates if self.optimizer.counts_updates else 0
+        return State(counted, dict(zip(self.optimizer.moments, moments, strict=True)))
+
     def _on_host(self, params: Any) -> numpy_idiom.Trained:
-        return self._numpy.place_params(self.fetch(params))
+        if isinstance(params, numpy_idiom.Trained):
+            return params
+        return self._numpy.place_params(self.fetch(params), self.fetch_state(params))
 
     def _host(self, batch: Batch) -> numpy_idiom.Batch:
         return self._numpy.place_batch(np.array(batch.x), self.host_targets(batch.y))

@@ -1,9 +1,9 @@
 """scikit-learn's `MLPRegressor` and `MLPClassifier`, one `partial_fit` a step.
 
 Its squared loss is half the squared error, and its gradient the mean over rows: a rate of ``2 / outputs`` times ours,
-and twice its loss, make it the same work; Adam, whose step does not depend on the scale of the gradients, keeps its
-rate. Its Adam adds epsilon before the correction of the second moment, which changes the digits behind epsilon alone.
-It learns classes by their numbers, and two of them by one output, which is another network than ours.
+and twice its loss, make it the same work. Not Adam: it adds epsilon before it corrects the second moment, so that its
+steps are others than torch's and optax's. It learns classes by their numbers, and two of them by one output, which is
+another network than ours.
 
 Tests: `tests/bench/limits/test_peers.py`.
 """
@@ -17,9 +17,9 @@ import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from backends import Adam, BackendUnavailable, Layer, Momentum, Params
+from backends import BackendUnavailable, Layer, Momentum, Params
 from backends.base import Array, Capabilities, State
-from bench.limits.peers.peer import ACTIVATIONS, LOSSES, OPTIMIZERS, Batch, Peer
+from bench.limits.peers.peer import ACTIVATIONS, LOSSES, Batch, Peer
 
 FUNCTIONS = {"tanh": "tanh", "relu": "relu", "sigmoid": "logistic", "identity": "identity"}
 
@@ -28,15 +28,15 @@ class SklearnPeer(Peer):
     """scikit-learn."""
 
     name = "scikit-learn"
-    capabilities = Capabilities(activations=ACTIVATIONS, losses=LOSSES, optimizers=OPTIMIZERS, minibatches=True)
+    capabilities = Capabilities(
+        activations=ACTIVATIONS, losses=LOSSES, optimizers=("descent", "momentum"), minibatches=True
+    )
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._classes = self.network.loss == "cross-entropy"
         if self._classes and self.network.outputs == 2:
             raise BackendUnavailable("scikit-learn learns two classes by one output, not by two")
-        if isinstance(self.optimizer, Adam) and self.optimizer.weight_decay:
-            raise BackendUnavailable("scikit-learn has no decoupled weight decay")
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:
         rule = self.optimizer
@@ -44,18 +44,18 @@ class SklearnPeer(Peer):
         model = (MLPClassifier if self._classes else MLPRegressor)(
             hidden_layer_sizes=self.network.sizes[1:-1],
             activation=FUNCTIONS[self.network.activation],
-            solver="adam" if isinstance(rule, Adam) else "sgd",
+            solver="sgd",
             alpha=0.0,
             momentum=momentum,
             nesterovs_momentum=False,
             learning_rate="constant",
             learning_rate_init=1e-3,
             shuffle=False,
-            **({"beta_1": rule.beta1, "beta_2": rule.beta2, "epsilon": rule.epsilon} if isinstance(rule, Adam) else {}),
         )
         x = np.zeros((1, self.network.inputs), self.dtype)
         self._fit(model, x, self.place_arrays(x, np.eye(1, self.network.outputs, dtype=self.dtype))[1])
-        self._start_afresh(model)
+        for velocity in model._optimizer.velocities:  # of the step that made the arrays
+            velocity[...] = 0
         host = self.host_params(params)
         model.coefs_[:] = [np.ascontiguousarray(w.T) for w, _ in host]
         model.intercepts_[:] = [b for _, b in host]
@@ -71,7 +71,7 @@ class SklearnPeer(Peer):
 
     def step(self, params: Any, batch: Batch, learning_rate: float) -> tuple[Any, float]:
         params.batch_size = len(batch.x)
-        scale = 1.0 if self._classes or isinstance(self.optimizer, Adam) else 2 / self.network.outputs
+        scale = 1.0 if self._classes else 2 / self.network.outputs
         params.learning_rate_init = params._optimizer.learning_rate = learning_rate * scale
         params._optimizer.learning_rate_init = params.learning_rate_init
         self._fit(params, batch.x, batch.y)
@@ -79,6 +79,13 @@ class SklearnPeer(Peer):
 
     def fetch_layers(self, params: Any) -> Params:
         return tuple(Layer(w.T.copy(), b.copy()) for w, b in zip(params.coefs_, params.intercepts_, strict=True))
+
+    def fetch_moments(self, params: Any) -> tuple[int, list[Params]]:
+        scale = 1.0 if self._classes else 2 / self.network.outputs
+        per_rate = -scale / params.learning_rate_init  # it adds rate times gradient, negative
+        arrays = [per_rate * velocity for velocity in params._optimizer.velocities]
+        layers = len(self.network.layer_shapes)
+        return 0, [tuple(Layer(w.T.copy(), b) for w, b in zip(arrays[:layers], arrays[layers:], strict=True))]
 
     def describe(self) -> dict[str, str | int]:
         return {**super().describe(), "framework": f"scikit-learn {sklearn.__version__}"}
@@ -89,12 +96,3 @@ class SklearnPeer(Peer):
             model.partial_fit(x, y, classes=np.arange(self.network.outputs))
         else:
             model.partial_fit(x, y)
-
-    def _start_afresh(self, model: Any) -> None:
-        """Take back the step that made the arrays: what the optimiser has kept of it."""
-        optimizer = model._optimizer
-        for name in ("velocities", "ms", "vs"):
-            for array in getattr(optimizer, name, ()):
-                array[...] = 0
-        if isinstance(self.optimizer, Adam):
-            optimizer.t = 0

@@ -105,6 +105,13 @@ class TensorFlowPeer(Peer):
     def fetch_layers(self, params: Training) -> Params:
         return tuple(Layer(w.numpy().T.copy(), b.numpy().copy()) for w, b in params.layers)
 
+    def fetch_moments(self, params: Training) -> tuple[int, list[Params]]:
+        moments = [
+            tuple(Layer(w.numpy().T.copy(), b.numpy().copy()) for w, b in zip(of[::2], of[1::2], strict=True))
+            for of in params.moments
+        ]
+        return int(params.updates.numpy()), moments
+
     def synchronize(self) -> None:
         if self._loss is not None:
             self._loss.numpy()

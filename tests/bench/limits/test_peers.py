@@ -36,6 +36,9 @@ class ThinPeer(Peer):
     def step(self, params: Any, batch: Batch, learning_rate: float) -> tuple[Any, Any]:
         raise NotImplementedError
 
+    def fetch_moments(self, params: Any) -> tuple[int, list[Params]]:
+        raise NotImplementedError
+
     def fetch_layers(self, params: list[Any]) -> Params:
         return tuple(Layer(w.T.copy(), b.copy()) for w, b in params)
 
@@ -70,27 +73,26 @@ def test_peer_takes_the_rate_of_each_call(name: str) -> None:
     assert 3.5 < far / near < 4.5
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["4-5-3/adam", "4-5-3/momentum", "4-5-3/relu/cross-entropy/adam", "4-5-1/sigmoid/momentum/momentum=0.5"],
-)
+@pytest.mark.parametrize("text", ["4-5-3/adam", "4-5-3/momentum", "4-5-3/relu/cross-entropy/adam", "4-5-1/sigmoid"])
 @pytest.mark.parametrize("name", PEERS)
-def test_peer_trains_any_workload_with_the_same_losses(name: str, text: str) -> None:
-    """Two passes of mini-batches, reordered on the way, have the losses and parameters of the network's definition."""
+def test_peer_trains_any_workload_that_it_has_as_the_definition_says(name: str, text: str) -> None:
+    """Steps, and what the optimiser keeps, stay within the bounds; mini-batches in a new order have the same losses."""
     module, target = PEERS[name]
-    pytest.importorskip(module)
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{name}: No module named {module!r}; pip install -e '.[all,peers]'")
     workload = Workload.parse(text)
+    if lack := workload.lacking(backends.find(target).capabilities):
+        pytest.skip(f"{name} {lack}")
     problem = make(workload, 23)
     order = np.random.default_rng(0).permutation(23)
-    got = []
+    trained = []
     for one in (target, "numpy-idiom"):
         backend = backends.load(one, workload.network, "float32", optimizer=workload.optimizer)
+        report = check_cell(backend, problem.params, problem.inputs, problem.targets, 0.01)
+        assert report.passed, report.worst
         batch = backend.reorder(backend.place_batch(problem.inputs, problem.targets), order)
-        params, losses = backend.train(backend.place_params(problem.params), batch, 0.01, 6, rows_per_step=8)
-        got.append([losses, *(array for layer in backend.fetch(params) for array in layer)])
-    for peer, reference in zip(*got, strict=True):
-        # scikit-learn's epsilon differs by a factor of 1 / sqrt(1 - beta2^t): 3e-7 of a gradient of a thousandth.
-        np.testing.assert_allclose(peer, reference, rtol=2e-4, atol=2e-5)
+        trained.append(backend.train(backend.place_params(problem.params), batch, 0.01, 6, rows_per_step=8)[1])
+    np.testing.assert_allclose(*trained, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", PEERS)
