@@ -1,25 +1,76 @@
-"""The caches of this processor, as far as the system tells.
+"""The caches of this processor, as far as the system tells, and how long blocks of a batch are because of them.
 
-Tests: `tests/backends/test_numba_blocks.py`.
+``python -m backends.caches`` prints both. ``docs/tuning.md`` has the measurements behind the rule.
+
+Tests: `tests/backends/test_caches.py`.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 CPU = Path("/sys/devices/system/cpu/cpu0/cache")
-USUAL_BYTES = 1 << 20
+MIB = 1 << 20
+
+
+class Caches(NamedTuple):
+    """Bytes of the second cache of the first core, and of the last one that it can use, which cores may share."""
+
+    second: int
+    last: int
+
+
+USUAL = Caches(MIB, 32 * MIB)
+"""What is taken if the system does not say."""
+
+
+class BlockBytes(NamedTuple):
+    """Bytes of a block's arrays.
+
+    Attributes:
+        near: of one thread's own block, in its second cache.
+        far: likewise, for networks whose rows are too wide for that.
+        products: of a block whose products all threads share, one call after the other.
+        calls: likewise, if starting the threads for each call takes as long as a short call.
+    """
+
+    near: int
+    far: int
+    products: int
+    calls: int
+
+
+def block_bytes(caches: Caches) -> BlockBytes:
+    """Return the bytes of blocks that are best with these caches, as measured with 1 MiB and 32 MiB and scaled."""
+    calls = min(max(caches.last // 4, 2 * MIB), 16 * MIB)
+    return BlockBytes(caches.second, 2 * caches.second, 3 * caches.second, calls)
 
 
 @lru_cache
-def second_cache_bytes() -> int:
-    """Return the size of the second cache of the first core; 1 MiB, the usual one, if the system does not say."""
+def caches() -> Caches:
+    """Return the caches of the first core."""
+    sizes: dict[str, int] = {}
     try:
         for index in sorted(CPU.glob("index*")):
-            if (index / "level").read_text().strip() == "2":
-                size = (index / "size").read_text().strip()
-                return int(size[:-1]) << {"K": 10, "M": 20}[size[-1]]
+            size = (index / "size").read_text().strip()
+            sizes[(index / "level").read_text().strip()] = int(size[:-1]) << {"K": 10, "M": 20}[size[-1]]
     except (OSError, ValueError, KeyError, IndexError):
-        pass
-    return USUAL_BYTES
+        return USUAL
+    second = sizes.get("2", USUAL.second)
+    return Caches(second, max(sizes.get("3", second), second)) if sizes else USUAL
+
+
+def second_cache_bytes() -> int:
+    """Return the size of the second cache of the first core."""
+    return caches().second
+
+
+BLOCK_BYTES = block_bytes(caches())
+"""Of this machine."""
+
+
+if __name__ == "__main__":
+    for name, size in {**caches()._asdict(), **BLOCK_BYTES._asdict()}.items():
+        print(f"{name:10} {size / MIB:8.2f} MiB")

@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
 
-from backends import jax_narrow, jax_wide
+from backends import caches, jax_narrow, jax_wide
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.host import layers_of
 from backends.jax_kernels import kernels, update_of
@@ -46,7 +46,7 @@ ONE_VECTOR_PARAMETERS = 1 << 15
 masked out where a part does not reach; each of these takes hundreds of cycles if no memory is mapped there.
 """
 
-BLOCK_BYTES = 3 << 20
+BLOCK_BYTES = caches.BLOCK_BYTES.products
 LEAST_ROWS, MOST_ROWS = 2048, 65_536
 """On a CPU a batch for matrix products is cut into blocks whose inputs and outputs of all layers take this many bytes,
 or into blocks of `LEAST_ROWS` or `MOST_ROWS` if these would be shorter or longer. A batch of less than two blocks is

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
+from backends.caches import BLOCK_BYTES
 from backends.layout import rows_each
 
 if TYPE_CHECKING:
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 T = TypeVar("T")
 
-NEAR_BYTES, FAR_BYTES = 1 << 20, 1 << 21
-"""A block's scratch stays in a thread's own cache of 1 MiB if that leaves it `MINIMUM_ROWS`. Networks too wide for that
-gain more from long products, and their blocks of 2 MiB stay in the last cache.
+NEAR_BYTES, FAR_BYTES = BLOCK_BYTES.near, BLOCK_BYTES.far
+"""A block's scratch stays in a thread's own cache if that leaves it `MINIMUM_ROWS`. Networks too wide for that gain
+more from long products, and their blocks, twice as large, stay in the last cache.
 """
 LONG_ROWS, LONG_BYTES = 1 << 16, 1 << 22
 """A block has this many rows all the same if their scratch takes no more than these bytes: in the short calls of a

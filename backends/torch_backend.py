@@ -18,13 +18,14 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from backends import caches
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.layout import copy_feature_major
 from backends.threads import SHARED_BYTES, BlockThreads
 from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation
 from backends.torch_precision import full_precision
 
-BLOCK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 29}
+BLOCK_BYTES = {"cpu": caches.BLOCK_BYTES.calls, "cuda": 1 << 29}
 LEAST_ROWS = 1 << 13
 """A batch whose step needs more memory is cut into blocks, which on a CPU stay in its last cache. They have this many
 rows at least: products of wide layers lose more by short blocks than the cache gains.

@@ -20,6 +20,7 @@ from typing import Any
 
 import backends
 from backends import Network
+from backends.caches import BLOCK_BYTES
 from bench.problem import make
 from bench.workload import Workload
 
@@ -51,12 +52,23 @@ NARROW = (("3-2-1", 1 << 20), ("8-32-1", 1 << 18))
 MIDDLE = (("32-64-1", 1 << 16), ("64-64-64-1", 1 << 14))
 TRIALS = {
     "numpy-blocks": Trial(
-        "numpy", "backends.threads:NEAR_BYTES", (1 << 20, 1 << 18, 1 << 19, 1 << 21, 1 << 22), NARROW
+        "numpy",
+        "backends.threads:NEAR_BYTES",
+        tuple(BLOCK_BYTES.near * part // 4 for part in (4, 1, 2, 8, 16)),
+        NARROW,
+        {"backends.threads:LONG_BYTES": 0},
+    ),
+    "numpy-long-blocks": Trial(
+        "numpy",
+        "backends.threads:LONG_ROWS",
+        (1 << 16, 1 << 14, 1 << 15, 1 << 17, 1 << 18),
+        NARROW[:1],
+        {"backends.threads:LONG_BYTES": NEVER},
     ),
     "numpy-wide-blocks": Trial(
         "numpy",
         "backends.threads:FAR_BYTES",
-        (1 << 21, 1 << 20, 1 << 22, 1 << 23),
+        tuple(BLOCK_BYTES.far * part // 2 for part in (2, 1, 4, 8)),
         MIDDLE,
         {"backends.threads:NEAR_BYTES": 0},
     ),
@@ -64,7 +76,7 @@ TRIALS = {
     "numpy-row-major": Trial(
         "numpy",
         "backends.numpy_backend:WIDE_INPUTS",
-        (128, 1, NEVER),
+        (32, 1, NEVER),
         (("3-2-1", 1 << 14), ("8-32-1", 1 << 14), *MIDDLE, ("784-128-10", 1 << 10)),
     ),
     "numba-registers": Trial(
@@ -92,10 +104,17 @@ TRIALS = {
         (4, 0, 16),
         tuple((network, rows) for network in ("17-33-3", "64-64-64-1") for rows in (1, 4, 8, 16)),
     ),
+    "numba-short-tiles": Trial(
+        "numba",
+        "backends.numba_backend:SHORT_ROWS",
+        (16, 0),
+        tuple((network, rows) for network in ("8-32-1", "17-33-3", "64-64-64-1") for rows in (5, 8, 12, 16)),
+    ),
+    "torch-row-major": Trial("torch", "backends.torch_backend:WIDE_INPUTS", (32, NEVER), MIDDLE),
     "torch-blocks": Trial(
         "torch",
         "backends.torch_backend:BLOCK_BYTES[cpu]",
-        (1 << 23, 1 << 20, 1 << 21, 1 << 22, 1 << 24),
+        tuple(BLOCK_BYTES.calls * part // 8 for part in (8, 1, 2, 4, 16)),
         (*NARROW, *MIDDLE),
     ),
     "torch-onednn": Trial(
@@ -132,7 +151,15 @@ TRIALS |= {
         (1 << 11, 1 << 8, 1 << 9, 1 << 13, 1 << 20),
         (("3-2-1", 1 << 14), ("3-2-1", 1 << 20), ("4-8-1", 1 << 18)),
     ),
-    "jax-blocks": Trial("jax", XLA + "BLOCK_BYTES", (3 << 20, 1 << 20, 6 << 20, 12 << 20), (NARROW[1], *MIDDLE)),
+    "jax-blocks": Trial(
+        "jax",
+        XLA + "BLOCK_BYTES",
+        tuple(BLOCK_BYTES.products * part // 3 for part in (3, 1, 6, 12)),
+        (NARROW[1], *MIDDLE),
+    ),
+    "jax-one-vector": Trial(
+        "jax", XLA + "ONE_VECTOR_PARAMETERS", (1 << 15, NEVER), (("784-512-10", 64), ("784-512-10", 1 << 12))
+    ),
     "jax-row-major": Trial(
         "jax", XLA + "ROW_MAJOR_INPUTS", (32, 1, NEVER), (NARROW[1], *MIDDLE, ("784-128-10", 1 << 10))
     ),
