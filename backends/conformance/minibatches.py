@@ -110,14 +110,6 @@ def _made(subject: Subject, name: str, rule: Optimizer) -> tuple[Backend, Proble
     return subject.on(case.network, rule), named(changed)
 
 
-def rows_of_step(problem: Problem, k: int, rows_per_step: int) -> Problem:
-    """Return the problem of the rows of step ``k``."""
-    steps = -(-len(problem.inputs) // rows_per_step)
-    start = k % steps * rows_per_step
-    rows = slice(start, start + rows_per_step)
-    return replace(problem, inputs=problem.inputs[rows], targets=problem.targets[rows])
-
-
 def judge_parts(backend: Backend, problem: Problem, rows_per_step: int, steps: tuple[int, ...]) -> Tally:
     """Judge every loss and step of training by mini-batches.
 
@@ -145,7 +137,7 @@ def judge_parts(backend: Backend, problem: Problem, rows_per_step: int, steps: t
                 tally.refute(CLAIM, f"the losses of {k} steps are others in a run of {k + 1}")
             _composed(tally, problem, rows_per_step, points)
             continue
-        here = point.of(rows_of_step(problem, k, rows_per_step))
+        here = point.of(problem.of_step(k, rows_per_step))
         state, loss = ball_of_next(here, exact_state(here, p), p)
         tally.judge(CLAIM, f"loss of step {k}", got_losses[k], loss)
         judge_point(tally, CLAIM, problem, got, state)
@@ -156,7 +148,7 @@ def _composed(tally: Tally, problem: Problem, rows_per_step: int, points: dict[i
     """Judge runs of a few steps from the start alone."""
     p, state = tally.precision, exact_state(problem, tally.precision)
     for k in range(min(FEW, max(points))):
-        state, loss = ball_of_next(rows_of_step(problem, k, rows_per_step), state, p)
+        state, loss = ball_of_next(problem.of_step(k, rows_per_step), state, p)
         for steps, (got, losses) in points.items():
             if steps > k:
                 tally.judge(CLAIM, f"loss of step {k} of {steps}", losses[k], loss)
@@ -184,7 +176,7 @@ def judge_calls(backend: Backend, problem: Problem, rows_per_step: int, steps_of
     for steps, rows in (*calls, (1, len(problem.inputs)), (1, rows_per_step)):
         before = fetched(backend, params)
         params, losses = _train(backend, params, batch, problem, steps, rows)
-        here = before.of(rows_of_step(problem, 0, rows))
+        here = before.of(problem.of_step(0, rows))
         state, loss = ball_of_next(here, exact_state(here, p), p)
         tally.judge(CLAIM, "first loss of a call", losses[0], loss)
         if steps == 1:
@@ -210,7 +202,7 @@ def judge_split(backend: Backend, problem: Problem, rows_per_step: int, stepped:
         return tally
     params = problem.placed_on(backend)
     for k, part in list(enumerate(parts))[-4:]:
-        here = fetched(backend, params).of(rows_of_step(problem, k, rows_per_step))
+        here = fetched(backend, params).of(problem.of_step(k, rows_per_step))
         judge_batch(tally, backend, here, part, f"part {k}", params)
         if not stepped:
             continue
@@ -264,7 +256,7 @@ def judge_reordered(backend: Backend, problem: Problem) -> Tally:
 def _judge_rows(tally: Tally, backend: Backend, problem: Problem, batch: Any, label: str, params: Any) -> None:
     """Judge a placed batch by a step on its first third: sums over all rows do not tell their order."""
     few = max(1, len(problem.inputs) // 3)
-    judge_batch(tally, backend, rows_of_step(problem, 0, few), backend.split(batch, few)[0], label, params)
+    judge_batch(tally, backend, problem.of_step(0, few), backend.split(batch, few)[0], label, params)
     if len(problem.inputs) < 100:
         judge_batch(tally, backend, problem, batch, f"{label}, whole", params)
 

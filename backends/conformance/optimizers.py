@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Adam, Array, Backend, Layer, Momentum, Optimizer, Params, State
+from backends.base import Adam, Backend, Layer, Momentum, Optimizer, Params, State
 from backends.conformance.cases import Case
 from backends.conformance.chains import Point, fetched, judge_chain, judge_point, same
 from backends.conformance.composed import ball_of_next, exact_state
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_step, judge_update
+from backends.conformance.states import copied_state, drawn_state, moments_of
 from backends.conformance.subject import Problem, Subject, precision_of
 
 CLAIM = "optimizers"
@@ -96,24 +97,6 @@ def named(problem: Problem) -> Problem:
     return replace(problem, name=f"{problem.name}, {problem.optimizer}")
 
 
-def drawn_state(problem: Problem, updates: int, seed: int = 0) -> State:
-    """Return a state of moments of all magnitudes, zeros among them; second moments are not negative."""
-    rng = np.random.default_rng(updates + seed)
-
-    def moment(name: str, shape: tuple[int, ...], first: Array) -> Array:
-        values = rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 2, shape) * (rng.random(shape) < 0.8)
-        spread = first**2 * 10.0 ** rng.integers(-1, 3, shape) if name == "v" else values
-        return np.asarray(spread, problem.inputs.dtype)
-
-    moments: dict[str, Params] = {}
-    previous = tuple(Layer(np.ones(w.shape), np.ones(b.shape)) for w, b in problem.params)
-    for name in problem.optimizer.moments:
-        pairs = zip(problem.params, previous, strict=True)
-        moments[name] = tuple(Layer(moment(name, w.shape, v), moment(name, b.shape, u)) for (w, b), (v, u) in pairs)
-        previous = moments[name]
-    return State(updates if problem.optimizer.counts_updates else 0, moments)
-
-
 def judge_updates(backend: Backend, problem: Problem) -> Tally:
     """Judge updates in a row from a fresh state, and some from placed states; gradients are used twice."""
     p = precision_of(backend, problem.network.parameter_count)
@@ -152,17 +135,15 @@ def judge_state_kept(subject: Subject, backend: Backend, problem: Problem) -> Ta
     tally = Tally(f"{problem.name}, state", p, backend.dtype)
     batch = backend.place_batch(problem.inputs, problem.targets)
     given = drawn_state(problem, 7)
-    mine = State(given.updates, {name: _copied(moment) for name, moment in given.moments.items()})
+    mine = copied_state(given)
     placed = backend.place_params(problem.params, mine)
-    for moment in mine.moments.values():
-        for array in (array for layer in moment for array in layer):
-            array.fill(np.nan)
+    for array in moments_of(mine):
+        array.fill(np.nan)
     first = fetched(backend, placed)
     _expect(tally, same(first, Point(problem.params, given)), "a state that was placed is fetched as another")
-    for moment in _state_of(first).moments.values():
-        for array in (array for layer in moment for array in layer):
-            if array.flags.writeable:
-                array.fill(np.nan)
+    for array in moments_of(first.state):
+        if array.flags.writeable:
+            array.fill(np.nan)
     _expect(
         tally, same(fetched(backend, placed), Point(problem.params, given)), "overwriting a fetched state changed it"
     )
@@ -227,10 +208,6 @@ def _expect(tally: Tally, holds: bool, otherwise: str) -> None:
         tally.confirm(CLAIM)
     else:
         tally.refute(CLAIM, otherwise)
-
-
-def _copied(params: Params) -> Params:
-    return tuple(Layer(w.copy(), b.copy()) for w, b in params)
 
 
 def _zeros(params: Params) -> Params:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, Layer, Network
+from backends.base import Adam, Array, Backend, Layer, Momentum, Network, Optimizer
 from backends.conformance.cases import VALUES_SHAPE, Case
 from backends.conformance.composed import ball_of_gradients, ball_of_step, exact_params
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params, judge_stages
 from backends.conformance.stateful import LONG_CALLS, MAKES, Walk
-from backends.conformance.subject import Problem, Subject, precision_of
+from backends.conformance.subject import DESCENT, Problem, Subject, precision_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Ground:
 
     Attributes:
         networks: of the instances, which are called in turn.
+        optimizer: of all of them.
         rows: of the batches.
         walks: how many, each with its own seed.
         calls: of each.
@@ -40,6 +42,7 @@ class Ground:
     walks: int
     calls: int
     kinds: tuple[str, ...] = ()
+    optimizer: Optimizer = DESCENT
 
 
 LONG = Ground(("3-2-1",), (3,), 1, 320, LONG_CALLS)
@@ -50,6 +53,11 @@ GROUNDS = (
     LONG,
 )
 COMPILED_GROUNDS = (Ground(("5-4-3", "5-4-3", "3-2-1"), (64,), 3, 120), LONG)
+OPTIMIZED = tuple(
+    Ground(("3-3-2", "3-3-2"), (8,), 2, 120, optimizer=rule)
+    for rule in (Momentum(momentum=0.25), Adam(beta1=0.5, beta2=0.75, epsilon=0.125, weight_decay=0.25))
+)
+"""Walks with a state of the optimiser, if the backend offers it: on a shape that is judged elsewhere, compiled once."""
 DEEP_WALKS = 30
 MEMORY = (("3-2-1", 64), ("5-4-3", 2048), ("3-2-1", 1 << 17), ("65-67-9", 9))
 
@@ -68,13 +76,16 @@ def check_state(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
 
 def judge_walks(subject: Subject) -> Iterator[Finding]:
     """Judge calls in any order, up to the first walk that goes wrong: of fixed seeds, and of drawn ones if deep."""
-    for ground in COMPILED_GROUNDS if subject.kind.capabilities.compiles and not subject.deep else GROUNDS:
+    offered = tuple(ground for ground in OPTIMIZED if ground.optimizer.name in subject.kind.capabilities.optimizers)
+    usual = COMPILED_GROUNDS if subject.kind.capabilities.compiles and not subject.deep else GROUNDS
+    for ground in (*usual, *offered):
         networks = [Network.parse(text) for text in ground.networks]
         drawn = range(subject.seed, subject.seed + DEEP_WALKS) if subject.deep else ()
         for label, seed in (*(("walk", k) for k in range(ground.walks)), *(("drawn walk", k) for k in drawn)):
-            walk = Walk(subject.fresh, networks, ground.rows, seed)
+            walk = Walk(partial(subject.fresh, optimizer=ground.optimizer), networks, ground.rows, seed)
             wrong = walk.run(ground.calls, ground.kinds)
-            yield Finding("state", f"{ground.networks[0]}, {label} {seed}", walk.worst, wrong)
+            named = f"{ground.networks[0]}, " + (f"{ground.optimizer}, " if ground.optimizer.moments else "")
+            yield Finding("state", f"{named}{label} {seed}", walk.worst, wrong)
             if wrong:
                 return
 

@@ -13,19 +13,20 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, Layer, Network, TrainingDiverged
-from backends.conformance import bounds
+from backends.base import Array, Backend, Layer, Network, State, TrainingDiverged
 from backends.conformance.bounds import Ball, Precision
-from backends.conformance.composed import BallLayer, ball_of_gradients, ball_of_step, balls_of_outputs
+from backends.conformance.composed import BallLayer, ball_of_gradients, ball_of_next, balls_of_outputs, exact_state
 from backends.conformance.judge import Tally
 from backends.conformance.oracle import round_to
-from backends.conformance.stages import judge_params
-from backends.conformance.subject import Problem, precision_of
+from backends.conformance.stages import judge_params, judge_state
+from backends.conformance.states import copied_state, drawn_state, moments_of
+from backends.conformance.subject import DESCENT, Problem, precision_of
+from backends.conformance.updates import BallState, updated
 from backends.layout import aligned_empty
 
 RATES: tuple[Any, ...] = (0.05, 0.25, 2.0**-7, 0.0, 0.1, np.float32(0.125), 1e-3, np.float64(0.2), 0.5, -0.1)
@@ -47,13 +48,17 @@ class Wrong(Exception):
 
 @dataclass
 class HeldParams:
-    """Params or gradients of the backend, the balls that they lie in, and the bits that were fetched first."""
+    """Params or gradients of the backend, the balls that they lie in, and the bits that were fetched first.
+
+    ``state`` is of params: the same balls, and those of the optimiser's state.
+    """
 
     value: Any
     balls: list[BallLayer]
     label: str
     seen: list[Array] | None = None
     depth: int = 0
+    state: BallState | None = None
 
 
 @dataclass
@@ -163,11 +168,18 @@ class Walk:
         self._placed += 1
         label = f"{owner.label}.params{self._placed}"
         self.trace.append(f"place {label}")
-        value = owner.backend.place_params(layers)
+        placed_values = tuple(Layer(*values[k : k + 2]) for k in range(0, len(values), 2))
+        optimizer, dtype = owner.backend.optimizer, owner.backend.dtype
+        kept = Problem(label, placed_values, np.zeros((1, sizes[0][1]), dtype), np.zeros(1), 0.0, optimizer=optimizer)
+        if optimizer.moments and self.choose.random() < 0.5:
+            kept = replace(kept, state=drawn_state(kept, self.choose.choice((1, 8, 300)), self._placed))
+        given = replace(kept, params=layers, state=copied_state(kept.state))
+        value = given.placed_on(owner.backend)
         self._after_placing(arrays, values)
-        array = owner.precision.arithmetic.array
-        balls = [(Ball(array(values[k])), Ball(array(values[k + 1]))) for k in range(0, len(values), 2)]
-        placed = HeldParams(value, balls, label)
+        for array in moments_of(given.state):
+            array.fill(self.choose.choice((math.nan, 7.0)))
+        state = exact_state(kept, owner.precision)
+        placed = HeldParams(value, state.params, label, state=state)
         self._hold(owner.params, placed)
         return placed
 
@@ -222,14 +234,8 @@ class Walk:
         self._give_up(owner, params)
         value = owner.backend.update(params.value, gradients.value, rate)
         rounded = round_to(float(rate), owner.backend.dtype)
-        balls = [
-            (
-                bounds.ball_of_update(w, dw, rounded, owner.precision),
-                bounds.ball_of_update(b, db, rounded, owner.precision),
-            )
-            for (w, b), (dw, db) in zip(params.balls, gradients.balls, strict=True)
-        ]
-        self._go_on(owner, params, value, balls)
+        state = updated(owner.backend.optimizer, _state(params), gradients.balls, rounded, owner.precision)
+        self._go_on(owner, params, value, state)
 
     def step(self, owner: Owner) -> None:
         """Replace params by one step on a batch; keep the loss."""
@@ -237,18 +243,21 @@ class Walk:
         self.trace.append(f"step({params.label}, {batch.label}, {rate!r})")
         self._give_up(owner, params)
         value, loss = owner.backend.step(params.value, batch.value, rate)
-        ((balls, ball),) = balls_of_steps_from(self._problem(batch, rate), params.balls, 1, owner.precision)
+        ((state, ball),) = balls_of_steps_from(self._problem(batch, rate, owner), _state(params), 1, owner.precision)
         self._hold_loss(owner, HeldLoss(loss, ball, f"the loss of step({params.label}, {batch.label})"))
-        self._go_on(owner, params, value, balls)
+        self._go_on(owner, params, value, state)
 
     def train(self, owner: Owner) -> None:
         """Replace params by a few steps; keep the losses, or overwrite them."""
         params, batch, rate = self._params(owner), self._batch(owner), self.choose.choice(RATES)
         steps = self.choose.choice((0, 1, 1, 2, 3))
-        self.trace.append(f"train({params.label}, {batch.label}, {rate!r}, {steps})")
+        rows = self._rows_of_a_step(owner, batch)
+        self.trace.append(f"train({params.label}, {batch.label}, {rate!r}, {steps}, {rows})")
         self._give_up(owner, params)
-        value, losses = owner.backend.train(params.value, batch.value, rate, steps)
-        trajectory = balls_of_steps_from(self._problem(batch, rate), params.balls, steps, owner.precision)
+        taken = {} if rows is None else {"rows_per_step": rows}
+        value, losses = owner.backend.train(params.value, batch.value, rate, steps, **taken)
+        problem = self._problem(batch, rate, owner)
+        trajectory = balls_of_steps_from(problem, _state(params), steps, owner.precision, rows)
         label = f"losses of train({params.label}, {batch.label})"
         tally = self._tally(owner)
         if tally.require("state", label, losses, (steps,)):
@@ -256,7 +265,7 @@ class Walk:
                 tally.judge("state", f"{label}, step {k}", losses[k], ball)
         self._raise_wrong(tally)
         self._keep_or_overwrite(label, [losses])
-        self._go_on(owner, params, value, trajectory[-1][0] if steps else params.balls)
+        self._go_on(owner, params, value, trajectory[-1][0] if steps else _state(params))
 
     def diverge(self, owner: Owner) -> None:
         """Train at a rate at which everything overflows, as documented; what follows must not feel it."""
@@ -325,6 +334,13 @@ class Walk:
     def _batch(self, owner: Owner) -> HeldBatch:
         return self.choose.choice(owner.batches) if owner.batches else self.place_batch(owner)
 
+    def _rows_of_a_step(self, owner: Owner, batch: HeldBatch) -> int | None:
+        """Return a number of rows if the optimiser keeps a state, and no number compiles; often none."""
+        offered = owner.backend.capabilities
+        if not (owner.backend.optimizer.moments and offered.minibatches) or offered.compiles:
+            return None
+        return self.choose.choice((None, 1, 3, len(batch.inputs)))
+
     def _hold(self, held: list[Any], new: Any) -> None:
         """Keep something, and let the oldest go."""
         held.append(new)
@@ -340,9 +356,9 @@ class Walk:
         owner.params = [held for held in owner.params if held is not params]
         owner.tapes = [tape for tape in owner.tapes if tape.params is not params]
 
-    def _go_on(self, owner: Owner, before: HeldParams, value: Any, balls: list[BallLayer]) -> None:
+    def _go_on(self, owner: Owner, before: HeldParams, value: Any, state: BallState) -> None:
         """Hold the params that took the place of others."""
-        new = HeldParams(value, balls, f"{before.label}'", depth=before.depth + 1)
+        new = HeldParams(value, state.params, f"{before.label}'", depth=before.depth + 1, state=state)
         if new.depth > DEEPEST or self.choose.random() < 0.6:
             self._look(owner, new)
         if all(np.max(np.abs(ball.exact), initial=0) < LARGEST for layer in new.balls for ball in layer):
@@ -355,14 +371,31 @@ class Walk:
         judge_params(tally, "state", fetched, held.balls)
         self._raise_wrong(tally, held.label)
         flat = [array for layer in fetched for array in layer]
+        got_state = self._look_at_state(owner, held, tally)
+        flat += moments_of(got_state)
         self._repeats(owner, held.label, flat, held.seen)
         if held.seen is None:
             held.seen = [array.copy() for array in flat]
             if "process" in owner.backend.capabilities.deterministic:  # from now on it is known
                 array = owner.precision.arithmetic.array
                 held.balls = [(Ball(array(w.copy())), Ball(array(b.copy()))) for w, b in fetched]
+                if held.state:
+                    moments = () if got_state is None else got_state.moments.values()
+                    exact = ([(Ball(array(w.copy())), Ball(array(b.copy()))) for w, b in m] for m in moments)
+                    held.state = BallState(held.balls, tuple(exact), held.state.updates)
                 held.depth = 0
         self._keep_or_overwrite(held.label, flat)
+
+    def _look_at_state(self, owner: Owner, held: HeldParams, tally: Tally) -> State | None:
+        """Fetch the optimiser's state of params: in its balls, and belonging to these params."""
+        backend = owner.backend
+        if held.state is None or not backend.optimizer.moments:
+            return None
+        got = backend.fetch_state(held.value)
+        asked = Problem("", (), np.zeros((1, 1)), np.zeros(1), 0.0, optimizer=backend.optimizer)
+        judge_state(tally, "state", asked, got, held.state)
+        self._raise_wrong(tally, held.label)
+        return got
 
     def _look_at_tape(self, owner: Owner, tape: HeldTape) -> None:
         outputs = owner.backend.outputs(tape.value)
@@ -443,8 +476,9 @@ class Walk:
             new_y[-1, -1] += 2
         return new_x, new_y
 
-    def _problem(self, batch: HeldBatch, rate: Any = 0.0) -> Problem:
-        return Problem(batch.label, (), batch.inputs, batch.targets, float(rate))
+    def _problem(self, batch: HeldBatch, rate: Any = 0.0, owner: Owner | None = None) -> Problem:
+        optimizer = owner.backend.optimizer if owner else DESCENT
+        return Problem(batch.label, (), batch.inputs, batch.targets, float(rate), optimizer=optimizer)
 
 
 CALLS = (
@@ -460,14 +494,19 @@ LONG_CALLS = ("step", "step", "update", "train", "backward", "fetch", "place_bat
 
 
 def balls_of_steps_from(
-    problem: Problem, params: list[BallLayer], steps: int, p: Precision
-) -> list[tuple[list[BallLayer], Ball]]:
-    """Return, for each step from some balls, the parameters after it and the loss before it."""
+    problem: Problem, state: BallState, steps: int, p: Precision, rows_per_step: int | None = None
+) -> list[tuple[BallState, Ball]]:
+    """Return, for each step from some balls, the state after it and the loss before it."""
     balls = []
-    for _ in range(steps):
-        params, loss = ball_of_step(problem, params, p)
-        balls.append((params, loss))
+    for k in range(steps):
+        state, loss = ball_of_next(problem.of_step(k, rows_per_step) if rows_per_step else problem, state, p)
+        balls.append((state, loss))
     return balls
+
+
+def _state(params: HeldParams) -> BallState:
+    assert params.state is not None
+    return params.state
 
 
 def _plain(value: Array) -> Array:

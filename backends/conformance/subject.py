@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -60,6 +60,12 @@ class Problem:
     def work(self) -> int:
         """Rows times parameters."""
         return len(self.inputs) * self.network.parameter_count
+
+    def of_step(self, k: int, rows_per_step: int) -> Problem:
+        """Return the problem of the rows that step ``k`` of training takes."""
+        start = k % -(-len(self.inputs) // rows_per_step) * rows_per_step
+        rows = slice(start, start + rows_per_step)
+        return replace(self, inputs=self.inputs[rows], targets=self.targets[rows])
 
     def placed_on(self, backend: Backend) -> Any:
         """Return the parameters and the state, placed; a backend need not know of states to work without them."""
