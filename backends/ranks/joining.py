@@ -52,6 +52,8 @@ def join(engine: str | None = None, timeout_s: float = 60.0) -> Ranks:
     if launch.size == 1:
         return Alone(timeout_s)
     kind = find_engine(engine or default_engine(launch))
+    if launch.launcher == "torchrun":  # its store may carry an address: to import it is no wait for others
+        importlib.import_module("torch.distributed")
     with Watch(launch.rank, timeout_s, _give_up(launch)):
         ranks = kind(launch, timeout_s)
     ranks.agree("versions", _versions())
