@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
 import pytest
 
+import backends
+from backends import Layer, Network
 from backends.threads import LONG_ROWS, MINIMUM_ROWS, NEAR_BYTES, RUNS, BlockThreads, even_rows, rows_of_a_block
 
 
@@ -79,3 +82,18 @@ def test_copies_cover_all_rows(threads: int, n: int) -> None:
 def test_rows_of_a_block_follow_what_a_row_needs(scratch_bytes: int, rows: int) -> None:
     """Long blocks of narrow networks, then what stays in the cache, then the least rows that products need."""
     assert rows_of_a_block(scratch_bytes) == rows
+
+
+@pytest.mark.parametrize("name", backends.available("best"))
+@pytest.mark.parametrize(("features", "rows"), [(3, 200_003), (40, 10_007), (160, 2_503)])
+def test_a_batch_placed_by_all_threads_has_every_row(name: str, features: int, rows: int) -> None:
+    """A network that passes on its inputs gives them bit for bit, and a loss of zero if they are the targets too."""
+    x = np.random.default_rng(0).standard_normal((rows, features), dtype=np.float32)
+    backend = backends.load(name, Network((features, features, features), activation="identity"))
+    passes_on = Layer(np.eye(features), np.zeros(features))
+    params, batch = backend.place_params([passes_on, passes_on]), backend.place_batch(x, x)
+    tape = backend.forward(params, batch)
+    for outputs in backend.outputs(tape):
+        np.testing.assert_array_equal(outputs, x)
+    loss, _ = backend.backward(params, batch, tape)
+    assert float(loss) == 0
