@@ -47,11 +47,13 @@ class Ball:
         radius: in doubles, or the number zero.
         reach: the largest magnitude of anything on the way, such as a sum before it is divided: where it lies beyond
             the largest number of the dtype, a correct result may be infinite or NaN.
+        of: the sum that it is, if a fused step may add its terms to something else one by one.
     """
 
     exact: Array
     radius: Radius = 0.0
     reach: float = 0.0
+    of: Sum | None = None
 
     @cached_property
     def magnitude(self) -> Array:
@@ -161,7 +163,7 @@ class Sum:
     def ball(self, gamma: Any) -> Ball:
         """Return the sum with all its errors, ``gamma`` being that of its roundings."""
         radius = self.moved + self.lost + np.where(self.size == 0, 0.0, gamma * self.size)
-        return Ball(self.exact, np.asarray(radius), self.reach)
+        return Ball(self.exact, np.asarray(radius), self.reach, self)
 
 
 def magnitude(values: Array) -> Array:
@@ -231,7 +233,11 @@ def sum_for_biases(g: Ball, p: Precision) -> Sum:
 
 
 def ball_of_update(w: Ball, g: Ball, rate: float, p: Precision) -> Ball:
-    """Return ``w - rate * g``: ``u |W+| + gamma_2 |rate| |g|``, and the incoming errors. ``rate`` is rounded already.
+    """Return ``w - rate * g``: ``u |new| + gamma_2 |rate| |g|``, and the incoming errors. ``rate`` is rounded already.
+
+    In a fused step, the ``T`` terms that ``g`` is the sum of may be added to ``w`` one by one, ``w`` being first, as a
+    product with ``beta = 1`` does: the last addition rounds ``new``, and ``T - 1`` before it round ``w`` and the terms:
+    ``gamma_{T-1} |W+|`` on top, and the sum of their magnitudes in place of ``|g|``.
 
     Subtracting an exact zero rounds nothing. A rate beyond the largest number of the dtype is infinite there, and so is
     what it leads to, unless the gradient may be zero.
@@ -242,7 +248,8 @@ def ball_of_update(w: Ball, g: Ball, rate: float, p: Precision) -> Ball:
         return Ball(np.where(certain, -np.sign(g.exact) * math.copysign(math.inf, rate), math.nan), 0.0, math.inf)
     moved = w.radius + size * g.radius
     new = w.exact - p.arithmetic.array(rate) * g.exact
-    step = size * g.size
-    radius = (p.gamma(1) * (magnitude(new) + moved) + p.gamma(2) * step) * (step != 0) + moved
+    step = size * (g.size if g.of is None else np.maximum(g.size, g.of.size))
+    again = 0.0 if g.of is None else p.gamma(np.maximum(g.of.terms - 1, 0)) * w.size
+    radius = (p.gamma(1) * (magnitude(new) + moved) + p.gamma(2) * step + again) * (step != 0) + moved
     reach = max(w.largest, g.reach, size * g.largest)
     return Ball(new, np.asarray(radius + p.floor * (3 + size + g.size)), reach)

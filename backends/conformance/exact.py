@@ -12,8 +12,10 @@ any size. How it is made, for the mean squared error:
   whole numbers of the dtype, in which every order of summation is exact.
 - the rate is the power of two that undoes the factor of ``g``, so that new parameters are whole numbers
 
-Where ``N`` is a power of two, equality to the bit is claimed. Otherwise the factor ``2 / N`` rounds wherever a backend
-applies it, so that its four roundings are allowed, and the loss, whose squares are not whole, has its usual bound.
+Where ``N`` is a power of two, equality to the bit is claimed. Otherwise the factor ``2 / N`` rounds. A backend that
+fuses it into multiply-adds then adds terms that are not whole, so that every sum rounds: ``gamma`` of its terms times
+the sum of their magnitudes is allowed. The errors are thinned further, so that this is less than one error. The loss,
+whose squares are not whole, has its usual bound.
 
 Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/test_mutants.py`.
 """
@@ -32,6 +34,7 @@ from backends.conformance.bounds import Ball, Precision
 from backends.conformance.cases import Case
 from backends.conformance.composed import BallLayer
 from backends.conformance.judge import Tally
+from backends.conformance.oracle import affine, product
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params
 from backends.conformance.subject import SMALLEST, Problem, Subject, kind_of, precision_of
@@ -39,7 +42,7 @@ from backends.conformance.subject import SMALLEST, Problem, Subject, kind_of, pr
 CLAIM = "exact sums"
 SATURATING = {"tanh": 1024.0, "relu": 1.0, "identity": 1.0}
 ROUNDINGS = 4
-"""Of the factor ``2 / N`` if it is not a power of two."""
+"""Of an error term: of the factor ``2 / N``, if it is not a power of two, and of its product."""
 WHOLE_BITS = {"float32": 24, "float64": 53}
 LARGE = (Case(Network((3, 2, 1)), 1 << 20, "normal"),)
 
@@ -53,6 +56,8 @@ class Exact:
         outputs: of every layer, in the dtype.
         loss: the mean squared error.
         gradients: of the loss.
+        sums: of the magnitudes of the terms of each gradient that round; zeros if ``N`` is a power of two.
+        roundings: of a term of the gradients, a number a layer.
         terms: how many errors are not zero.
         whole: whether ``N`` is a power of two.
     """
@@ -61,6 +66,8 @@ class Exact:
     outputs: list[Array]
     loss: float
     gradients: list[tuple[Array, Array]]
+    sums: list[tuple[Array, Array]]
+    roundings: list[int]
     terms: int
     whole: bool
 
@@ -125,25 +132,24 @@ def judge_exact(backend: Backend, rows: int, name: str) -> Tally:
 def balls(exact: Exact, p: Precision, more: int = 0) -> tuple[list[BallLayer], Ball, list[BallLayer]]:
     """Return the gradients, the loss and the new parameters, with radius zero where there is one right answer.
 
-    ``more`` is how many roundings are allowed besides those of the factor ``2 / N``.
+    ``more`` is how many roundings are allowed besides, if ``N`` is not a power of two.
+    A fused step may add the terms of a gradient to the parameters, which are one term more, and round a product more.
     """
-    one_answer = exact.whole and not more
-    relative = 0.0 if one_answer else float(p.gamma(ROUNDINGS + more))
-    rounded = 0.0 if exact.whole else p.unit
     rate = exact.problem.learning_rate
-
-    def of(values: Array) -> Ball:
-        return Ball(values, relative * np.abs(values))
-
-    gradients = [(of(weights), of(biases)) for weights, biases in exact.gradients]
-    new = []
-    for layer, by in zip(exact.problem.params, gradients, strict=True):
-        pair = []
-        for old, g in zip(layer, by, strict=True):
-            value = old.astype(np.float64) - rate * g.exact
-            pair.append(Ball(value, 2 * rate * g.radius + rounded * np.abs(value)))
-        new.append((pair[0], pair[1]))
-    loss = Ball(np.asarray(exact.loss), np.asarray(0.0 if one_answer else p.gamma(exact.terms + 5 + more) * exact.loss))
+    gradients, new = [], []
+    for layer, values, sums, m in zip(exact.problem.params, exact.gradients, exact.sums, exact.roundings, strict=True):
+        gamma, gamma_of_step = float(p.gamma(m + more)), float(p.gamma(m + more + 3))
+        pairs = list(zip(layer, values, sums, strict=True))
+        gradient = [Ball(value, gamma * most) for _, value, most in pairs]
+        moved = [
+            Ball(old.astype(np.float64) - rate * value, gamma_of_step * (rate * most + np.abs(old) * (most != 0)))
+            for old, value, most in pairs
+        ]
+        gradients.append((gradient[0], gradient[1]))
+        new.append((moved[0], moved[1]))
+    loss = Ball(
+        np.asarray(exact.loss), np.asarray(0.0 if exact.whole else p.gamma(exact.terms + 5 + more) * exact.loss)
+    )
     return gradients, loss, new
 
 
@@ -158,14 +164,22 @@ def make(network: Network, n: int, dtype: str, name: str) -> Exact:
     x = _signs(rng, (n, network.inputs), density, dtype)
     hs = _forward(network, params, x)
     d = _signs(rng, (n, network.outputs), 1.0, dtype)
-    d, gradients = thinned(network, params, x, hs, d, factor, 2.0 ** WHOLE_BITS[dtype], rng)
+    bits = WHOLE_BITS[dtype]
+    limit = 2.0**bits / factor if odd == 1 else min(2.0**bits / factor, 2.0 ** (bits / 2 - 1))
+    d, gradients = thinned(network, params, x, hs, d, limit, rng)
     terms = int(np.count_nonzero(d))
     scale = factor * 2 / entries
+    if odd == 1:  # nothing rounds
+        sums, roundings = [(np.zeros(w.shape), np.zeros(b.shape)) for w, b in gradients], [0] * len(gradients)
+    else:
+        sums, roundings = _magnitudes(network, params, x, hs, d)
     return Exact(
         Problem(name, tuple(params), x, hs[-1] - d * d.dtype.type(factor), entries / (2 * odd), network.activation),
         hs,
         terms * factor**2 / entries,
         [(weights.astype(np.float64) * scale, biases.astype(np.float64) * scale) for weights, biases in gradients],
+        [(weights * scale, biases * scale) for weights, biases in sums],
+        roundings,
         terms,
         odd == 1,
     )
@@ -177,18 +191,17 @@ def thinned(
     x: Array,
     hs: list[Array],
     d: Array,
-    factor: int,
     limit: float,
     rng: np.random.Generator,
 ) -> tuple[Array, list[tuple[Array, Array]]]:
     """Return ``d`` with errors left out, one of the first and one of the last row kept for sure, until no sum of
-    magnitudes times ``factor`` reaches ``limit``; and the gradients of half the sum of squares.
+    magnitudes reaches ``limit``; and the gradients of half the sum of squares.
     """
     while True:
         gradients, most = _backward(network, params, x, hs, d)
-        if most * factor < limit or np.count_nonzero(d) <= 2:
+        if most < limit or np.count_nonzero(d) <= 2:
             return d, gradients
-        keep = rng.random(d.shape) < 0.8 * limit / (most * factor)
+        keep = rng.random(d.shape) < 0.8 * limit / most
         keep[[0, -1], rng.integers(0, d.shape[1], 2)] = True
         d = d * keep
 
@@ -236,7 +249,7 @@ def _forward(network: Network, params: list[Layer], x: Array) -> list[Array]:
     )
     hs: list[Array] = []
     for k, (w, b) in enumerate(params, start=1):
-        z = (hs[-1] if hs else x) @ w.T + b
+        z = affine(hs[-1] if hs else x, w, b)
         hs.append(z if k == len(params) else np.asarray(activate(z)))
     return hs
 
@@ -252,11 +265,33 @@ def _backward(
     most, unit = float(np.vdot(d, d)), 1.0
     for k in range(len(params) - 1, -1, -1):
         before = (hs[k - 1] if k else x)[alive]
-        gradients.append((g.T @ before, g.sum(axis=0)))
+        gradients.append((product(g.T, before), g.sum(axis=0)))
         largest = max(1.0, float(np.abs(before).max(initial=0.0)))
         most = max(most, float(np.abs(g).sum(axis=0).max(initial=0.0)) * largest / unit)
         if k:
             unit *= SATURATING[network.activation] if k < len(params) - 1 else 1.0
-            most = max(most, float((np.abs(g) @ np.abs(params[k].weights)).max(initial=0.0)) / unit)
-            g = (g @ params[k].weights) * slope(hs[k - 1][alive])
+            most = max(most, float(product(np.abs(g), np.abs(params[k].weights)).max(initial=0.0)) / unit)
+            g = product(g, params[k].weights) * slope(hs[k - 1][alive])
     return list(reversed(gradients)), most
+
+
+def _magnitudes(
+    network: Network, params: list[Layer], x: Array, hs: list[Array], d: Array
+) -> tuple[list[tuple[Array, Array]], list[int]]:
+    """Return the sums of the magnitudes of all terms of the gradients of ``sum d^2 / 2``, and how often one is rounded:
+    once for each row, and on the way for each term of a product with weights, and for that with the slope.
+    """
+    slope = ACTIVATIONS[network.activation].slope
+    alive = np.flatnonzero(d.any(axis=1))
+    g = np.abs(d[alive]).astype(np.float64)
+    sums: list[tuple[Array, Array]] = []
+    roundings: list[int] = []
+    way = ROUNDINGS
+    for k in range(len(params) - 1, -1, -1):
+        before = np.abs(hs[k - 1] if k else x)[alive].astype(np.float64)
+        sums.append((product(g.T, before), g.sum(axis=0)))
+        roundings.append(way + len(alive))
+        if k:
+            way += len(params[k].weights) + 2
+            g = product(g, np.abs(params[k].weights).astype(np.float64)) * slope(hs[k - 1][alive])
+    return list(reversed(sums)), list(reversed(roundings))

@@ -21,7 +21,7 @@ def ratios(got: Array, ball: Ball, p: Precision, nan_for_infinity: bool = False)
     its way may, the result may be infinite or NaN as well.
     """
     with np.errstate(all="ignore"):
-        bound = np.broadcast_to(ball.radius, ball.exact.shape) * SLACK
+        bound = np.broadcast_to(ball.radius, ball.exact.shape) * SLACK + 0.0  # never the zero that is negative
         error = magnitude(p.arithmetic.array(got) - ball.exact)
         ratio = error / bound
         if np.isfinite(ratio).all() and np.isfinite(bound).all():

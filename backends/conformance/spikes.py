@@ -149,7 +149,7 @@ def balls_of_spikes(spiked: Spiked, p: Precision) -> tuple[list[BallLayer], Ball
 
 
 def _wider(ball: Ball, by: Array | float) -> Ball:
-    return Ball(ball.exact, np.asarray(ball.radius + by), ball.reach)
+    return replace(ball, radius=np.asarray(ball.radius + by))
 
 
 def _most(problem: Problem) -> list[Array]:

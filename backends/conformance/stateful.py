@@ -223,7 +223,8 @@ class Walk:
         loss, value = owner.backend.backward(tape.params.value, tape.batch.value, tape.value)
         balls, ball = ball_of_gradients(self._problem(tape.batch), tape.params.balls, owner.precision)
         self._hold_loss(owner, HeldLoss(loss, ball, f"the loss of {tape.label}"))
-        self._hold(owner.gradients, HeldParams(value, balls, f"gradients of {tape.label}"))
+        summed = [(replace(w, of=None), replace(b, of=None)) for w, b in balls]  # each is one number from now on
+        self._hold(owner.gradients, HeldParams(value, summed, f"gradients of {tape.label}"))
 
     def update(self, owner: Owner) -> None:
         """Replace params by updated ones, with gradients that may come from other params, and stay."""

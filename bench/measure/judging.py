@@ -250,15 +250,20 @@ class _Child:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a judging process; what the user set stays as it is.
+    """Return the environment of a judging process; what the user set stays as it is."""
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    return {**framework_variables(), **os.environ, "PYTHONPATH": path}
 
-    What JAX compiled is kept for the next check: the shapes of the stated set, and those of a seed, come again.
+
+def framework_variables() -> dict[str, str]:
+    """Return what frameworks are told where several processes compute at a time, and none is timed.
+
+    What JAX compiled is kept for the next time: the shapes of the stated set, and those of a seed, come again.
     """
     kept = KEEP_EVERY_COMPILATION | {"JAX_COMPILATION_CACHE_DIR": str(folder_of_caches("check"))}
     if find_spec("filelock"):  # JAX limits its cache by it
         kept["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(MOST_KEPT_BYTES)
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    return {**kept, **WAIT_ASLEEP, **os.environ, "PYTHONPATH": path}
+    return kept | WAIT_ASLEEP
 
 
 def _usable_cores() -> int:

@@ -114,7 +114,7 @@ SPARSE = "389-397-401/n=383/sparse"
 SHOWN_BY: dict[type[Plain], str] = {
     DropsTail: MILLION,
     LossWithoutTail: MILLION,
-    CountsRowTwice: "3-2-1/n=8193/normal",
+    CountsRowTwice: "3-2-1/n=8192/normal",
     MeanOfMeans: BLOCKS,
     ScaledGradients: MILLION,
     Tf32WhereLarge: SPARSE,

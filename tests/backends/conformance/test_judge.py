@@ -20,6 +20,7 @@ BIG = 1e39  # beyond the largest float32
         (1.5, 1.0, 1.0, 0.5),
         (1.0, 1.0, 0.0, 0.0),
         (1.5, 1.0, 0.0, math.inf),
+        (1.5, 1.0, -0.0, math.inf),
         (math.nan, 1.0, 1.0, math.inf),
         (math.inf, 1.0, 1.0, math.inf),
         (math.inf, BIG, 1.0, 0.0),

@@ -1,9 +1,10 @@
 """Negative controls: a kit that cannot fail proves nothing."""
 
+import numpy as np
 import pytest
 
 from backends.conformance import check
-from backends.conformance.checks import plan_of
+from backends.conformance.checks import RULES, plan_of
 from backends.conformance.mutants import MUTANTS, shapes, width
 from backends.conformance.mutants.shares import PlainShares
 from backends.conformance.plain import Plain
@@ -19,9 +20,11 @@ def name_of(kind: type[Plain]) -> str:
 
 @pytest.mark.parametrize("mutant", OTHERS, ids=lambda mutant: mutant.__name__)
 def test_mutant_is_rejected_by_the_claim_that_names_its_fault(mutant: type[Plain], dtype: str) -> None:
-    """Each single fault fails the claim it belongs to, on float32 and float64."""
-    report = check(name_of(mutant), dtype=dtype, claims=(MUTANTS[mutant],), draws=0)
-    assert [failed.name for failed in report.failures] == [MUTANTS[mutant]]
+    """Each single fault fails the claim it belongs to, on float32 and float64; one finding that fails is enough."""
+    subject = Subject(name_of(mutant), dtype, "cpu", draws=0)
+    ((claim, cases),) = plan_of(subject, claims=(MUTANTS[mutant],))
+    with np.errstate(all="ignore"):
+        assert any(finding.status == "fail" for finding in RULES[claim].judge(subject, cases))
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -2,8 +2,11 @@
 
 import pytest
 
+from backends.base import Network
 from backends.conformance.checks import check
-from tests.backends.conformance.styles import STYLES, judge_drawn
+from backends.conformance.exact import judge_exact
+from backends.conformance.spikes import judge_spikes
+from tests.backends.conformance.styles import STYLES, judge_drawn, sums
 from tests.backends.conformance.styles.style import Style
 
 CASES, MOST_WORK = 6, 1 << 14
@@ -26,3 +29,12 @@ def test_right_backend_of_any_style_keeps_state_and_trains(style: str, dtype: st
     name = f"tests.backends.conformance.styles.sums:{style}"
     report = check(name, dtype=dtype, quick=True, claims=("state", "values", "laws"))
     assert [(claim.name, claim.case, claim.where) for claim in report.failures] == []
+
+
+@pytest.mark.parametrize("rows", [3, 48, 1000, 1024])
+@pytest.mark.parametrize("style", sums.STYLES, ids=lambda style: style.__name__)
+def test_right_backend_of_any_order_of_sums_passes_the_sharp_claims(style: type[Style], dtype: str, rows: int) -> None:
+    """Spikes and exact sums hold for every order of summation and every fusion, for counts that are no power of two."""
+    backend = style(Network((5, 4, 3)), dtype)
+    tallies = [judge_spikes(backend, rows, "sharp"), judge_exact(backend, rows, "sharp")]
+    assert [finding for tally in tallies for finding in tally.findings if finding.status == "fail"] == []

@@ -109,6 +109,19 @@ class FusedMultiplyAdd(Style):
         return total
 
 
+class FusedFactor(FusedMultiplyAdd):
+    """The factor ``2 / N`` is part of each multiply-add: no error term is rounded, every partial sum is."""
+
+    def error_term(self, predicted: Array, y: Array) -> Array:
+        error = predicted - y
+        wide = np.float64 if self.dtype == "float32" else np.longdouble
+        return np.asarray(error.astype(wide) * error.dtype.type(2 / y.size))
+
+    def backward(self, params: Params, batch: Batch, tape: list[Array]) -> tuple[float, Params]:
+        loss, gradients = super().backward(params, batch, tape)
+        return loss, _converted(gradients, self.dtype)
+
+
 class BlasAlphaBeta(Style):
     """A step is a product with alpha, minus the rate, and beta, one: gradients are never held."""
 
@@ -130,6 +143,25 @@ class BlasAlphaBeta(Style):
             if k:
                 g = self.product(g, w) * self.slope(tape[k - 1])
         return tuple(reversed(new)), loss
+
+
+class RankOneUpdates(Style):
+    """A step adds one row after the other to the parameters, as a gemv with beta, one, does for a single output."""
+
+    def step(self, params: Params, batch: Batch, learning_rate: float) -> tuple[Params, float]:
+        x, y = batch
+        tape = self.forward(params, batch)
+        g, new = self.error_term(tape[-1], y), []
+        rate = np.dtype(self.dtype).type(learning_rate)
+        for k in range(len(params) - 1, -1, -1):
+            h = tape[k - 1] if k else x
+            w, b = params[k]
+            for row in range(len(x)):
+                w, b = w - rate * np.multiply.outer(g[row], h[row]), b - rate * g[row]
+            new.append(Layer(w, b))
+            if k:
+                g = self.product(g, params[k].weights) * self.slope(tape[k - 1])
+        return tuple(reversed(new)), float(((tape[-1] - y) ** 2).mean())
 
 
 class SlopesFromZ(Style):
@@ -197,7 +229,9 @@ STYLES = (
     OddTree,
     BlocksBackwards,
     FusedMultiplyAdd,
+    FusedFactor,
     BlasAlphaBeta,
+    RankOneUpdates,
     SlopesFromZ,
     FeatureMajorWithOnes,
     SumThenDivide,
