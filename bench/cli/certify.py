@@ -26,7 +26,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Certify; return 1 if the process estimate in use does not keep the promises."""
+    """Certify; return 1 if the process estimate in use, or the gate, does not keep the promises."""
+    from bench.basics.errors import UsageError
+
+    if args.gates and args.commits:
+        raise UsageError("--gates and --commits are two certificates; ask for one after the other")
+    if not args.gates and (args.condition or args.planted is not None):
+        raise UsageError(f"--{'condition' if args.condition else 'planted'} is for --gates N, which says how many")
     if args.gates:
         return certify_gates.run(args)
     if args.commits:

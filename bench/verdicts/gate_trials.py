@@ -115,6 +115,7 @@ def measure(
     begun_s, pace = time.monotonic(), campaign.earlier_pace(root)
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(path))
+        stack.callback(os.environ.pop, planted.SLOW_FROM, None)
         codes = _codes(stack, backend, condition)
         if condition == COMPETING:
             stack.enter_context(_competitor())
@@ -136,7 +137,6 @@ def measure(
             for outcome in _trial(plan, codes):
                 journal.append({"record": "gate", "condition": condition, **outcome})
             lasted_s[also_planted] = time.monotonic() - trial_s
-    os.environ.pop(planted.SLOW_FROM, None)
     return outcomes(path)
 
 

@@ -153,6 +153,8 @@ def test_gate_returns_1_on_a_proven_slow_down_alone(bench):
         ((*JOB, "--dtype", "float64"), "python -m bench run --quick --dtypes float64"),
         (("gate", "--baseline", "latest"), "the same run"),
         (("certify", "--run", "latest", "--processes", "50"), "100 laps of one backend and its copy, this run has 4"),
+        (("certify", "--condition", "slowing"), "--condition is for --gates N"),
+        (("certify", "--gates", "1", "--commits", "1"), "one after the other"),
         (("validate", "--truth", "latest", "--cases", "2"), "none of the drawn cases was measured"),
     ],
 )
