@@ -11,12 +11,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import DEVICES, DTYPES
-from bench.cli import CHECK_FAILED, SUCCESS, flags, messages
+from bench.cli import CHECK_FAILED, SUCCESS, WRONG_USAGE, flags, messages
 
 if TYPE_CHECKING:
     from backends.ranks import Ranks
     from bench.ranks.launches import Scale
     from bench.results import Run
+
+
+WAIT_S = 600.0
+"""Ranks wait for rank 0 while it measures one rank alone."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +50,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         if launched().size == 1:
             return _here(args)
+        if args.ranks and launched().rank:
+            return WRONG_USAGE  # rank 0 says why
         if args.ranks:
             raise UsageError("--ranks starts ranks on this machine; a launcher has started some: leave it out")
-        with join(args.engine) as ranks:
+        with join(args.engine, timeout_s=WAIT_S) as ranks:
             return _under_launcher(args, ranks)
     except RanksError as error:
         raise UsageError(str(error)) from None

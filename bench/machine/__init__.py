@@ -8,7 +8,7 @@ from __future__ import annotations
 from bench.machine.checkout import commit
 from bench.machine.conditions import SAME_CONDITIONS, SAME_EXPERIMENT
 from bench.machine.identity import accelerators, fingerprint, machine_id
-from bench.machine.processors import cpus_for, default_threads, physical_cores, start_on, thread_counts
+from bench.machine.processors import cpus_for, default_threads, physical_cores, start_on, thread_counts, unbound
 
 __all__ = [
     "SAME_CONDITIONS",
@@ -22,4 +22,5 @@ __all__ = [
     "physical_cores",
     "start_on",
     "thread_counts",
+    "unbound",
 ]

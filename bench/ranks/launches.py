@@ -20,7 +20,7 @@ from typing import Any
 
 from backends.ranks import Alone, Ranks, local
 from bench.basics.names import OK, SCALING
-from bench.machine import cpus_for
+from bench.machine import cpus_for, unbound
 from bench.measure.cell import Group
 from bench.measure.manifest import create, write_manifest
 from bench.measure.plan import Plan
@@ -142,7 +142,8 @@ def _kept(
 ) -> Run:
     """Measure every launch and keep its rows in a new run."""
     plan = Plan((scale.group,), (TRAIN,), scale.backends, processes=scale.laps, effort=Effort(timed_s=scale.timed_s))
-    run = create(plan, SCALING, command, root=root)
+    with unbound():  # a rank sees no more than its part of the machine
+        run = create(plan, SCALING, command, root=root)
     with Journal(run.rows_path) as journal:
         for order, (lap, backend, arm) in enumerate(launches):
             tell(order / len(launches), f"{backend}: {arm}, {arm.rows} rows")

@@ -9,6 +9,7 @@ Tests: `tests/bench/training/test_over_ranks.py`.
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backends import Backend, Shares, load
-from backends.ranks import Ranks
+from backends.ranks import Ranks, launched
 from backends.shares import SharedBatch
+from bench.machine import unbound
 
 if TYPE_CHECKING:
     from bench.training.prepare import Prepared
@@ -45,6 +47,11 @@ def divided(prepared: Prepared, ranks: Ranks) -> Prepared:
     old = prepared.backend
     name = ranks.gather(old.name)[0]
     return replace(prepared, backend=Divided(load(name, old.network, old.dtype, old.device, old.optimizer), ranks))
+
+
+def as_whole_machine() -> AbstractContextManager[None]:
+    """Return a block in which one of several ranks finds what was measured on all of this machine."""
+    return unbound() if launched().size > 1 else nullcontext()
 
 
 def said_by_first(backend: Backend, value: float) -> float:

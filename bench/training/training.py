@@ -25,7 +25,7 @@ from backends import (
 from backends.base import Array
 from bench.basics.errors import UsageError
 from bench.problem import initial_params
-from bench.training.over_ranks import alone, said_by_first
+from bench.training.over_ranks import alone, as_whole_machine, said_by_first
 from bench.training.standardise import Floats
 from bench.training.watch import Watch
 
@@ -141,7 +141,10 @@ def choose_backend(
     """
     minibatches = rows_per_step is not None
     try:
-        advice = bench.recommend(network, batch, steps, dtype, device, optimizer=optimizer, rows_per_step=rows_per_step)
+        with as_whole_machine():
+            advice = bench.recommend(
+                network, batch, steps, dtype, device, optimizer=optimizer, rows_per_step=rows_per_step
+            )
         if ":" in advice.backend:  # the name of a stored run may lead to any package
             raise BackendUnavailable(f"{advice.backend} is the fastest measured; to train with it, name it: --backend")
         threads = advice.threads if len(advice.searched_threads) > 1 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from backends import Network
 from backends.ranks import Alone, local
 from bench import cli
+from bench.machine import machine_id
 from bench.measure.cell import Group
 from bench.ranks.arms import Arm, arms_of
 from bench.ranks.blocks import time_calls
@@ -113,3 +115,26 @@ def test_bad_rows_are_refused(flags: list[str], sentence: str, capsys: pytest.Ca
     with pytest.raises(SystemExit) if flags[1] == "1.5" else pytest.MonkeyPatch.context():
         assert cli.main(["scale", "--network", "3-2-1", "--ranks", "2", *flags]) == cli.WRONG_USAGE
     assert sentence in capsys.readouterr().err
+
+
+def test_a_launchers_ranks_are_measured(tmp_path: Path) -> None:
+    """The ranks of mpiexec are measured against one of them; rank 0 alone shows, and knows its machine."""
+    if local.mpiexec() is None:
+        pytest.skip("no mpiexec here")
+    asked = ["scale", "--network", "3-2-1", "--rows", "4000", "--backends", "numpy", "--processes", "1"]
+    flags = ["--cell-time", "50ms", "--results", str(tmp_path), "--json"]
+    ended = local.run([sys.executable, "-m", "bench", *asked, *flags], 2, "mpi", 120.0)
+    assert not any(ended.statuses), ended.text
+    answer = json.loads(ended.text[ended.text.index("{\n") :])
+    assert [(row["ranks"], row["engine"]) for row in answer["rows"]] == [(1, ""), (2, "mpi")]
+    assert Path(answer["path"]).parent.name == machine_id()
+
+
+def test_ranks_are_not_asked_for_where_a_launcher_started_some() -> None:
+    """Under mpiexec --ranks is wrong usage, said once."""
+    if local.mpiexec() is None:
+        pytest.skip("no mpiexec here")
+    command = [sys.executable, "-m", "bench", "scale", "--network", "3-2-1", "--rows", "9", "--ranks", "1,2"]
+    ended = local.run(command, 2, "mpi", 60.0)
+    assert all(ended.statuses)
+    assert ended.text.count("a launcher has started some") == 1
