@@ -86,12 +86,13 @@ def measure(
         command: the program's arguments, to be kept.
         root: folder of all runs.
         report: is told how far things are.
-        most_s: seconds after which all processes are ended, whatever they have not measured yet.
+        most_s: seconds from now after which all processes are ended, whatever they have not measured yet.
     """
+    begun_s = time.monotonic()
     pace = earlier_pace(root)
     fitted = budget.fit(plan, budget_s, pace, processes) if budget_s else plan
     run = create(fitted, purpose, command, label, root)
-    carry_out(run, fitted, pace, report=report, most_s=most_s)
+    carry_out(run, fitted, pace, report=report, most_s=most_s - (time.monotonic() - begun_s))
     return run
 
 

@@ -151,7 +151,7 @@ def _remedies(
         word = next(iter(column.distinct)) if len(column.distinct) == 1 else ""
         if word and not re.search(r"\d", word) and column.text.rows <= rows / 2 and rows > 2:
             remedies.append(f"take it for a missing value: --missing {shlex.quote(word)}")
-    if incomplete:
+    if incomplete and all(faults[name].missing.rows < rows for name in incomplete):
         remedies.append("go on without rows with missing values: --drop-missing")
     if inputs := [name for name in dict.fromkeys([*unfit, *incomplete]) if name not in required]:
         remedies.append(

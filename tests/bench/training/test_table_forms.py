@@ -34,6 +34,14 @@ def read(path: Path, **form: Any) -> list[list[float]]:
     return read_numbers(file, file.names).values.tolist()
 
 
+def test_a_column_without_any_value_is_left_out(tmp_path):
+    """Leaving out all rows is no remedy: the column goes."""
+    path = write(tmp_path, re.sub(r",[\d.]+,", ",,", PLAIN))
+    with pytest.raises(UsageError, match=r"'b' has missing values in 4 of 4 rows.*--ignore b") as refused:
+        read(path)
+    assert "--drop-missing" not in str(refused.value)
+
+
 def test_hexadecimal_numbers_are_text(tmp_path):
     """The letter in 0x1f is no unit that could be stripped: the remedy is to go without the column."""
     path = write(tmp_path, PLAIN.replace("7.78", "0xa").replace("3.04", "0x1F"))
@@ -229,7 +237,7 @@ def test_forms_work_together_and_in_small_blocks(tmp_path: Path, monkeypatch: py
     assert file.names == ("ä", "b", "c")
     numbers = read_numbers(file, ["ä", "b"]).values
     assert numbers.tolist() == [[row + 0.5, 1234.25] for row in range(200)]
-    with pytest.raises(UsageError, match=r"data row 1\).*--drop-missing"):
+    with pytest.raises(UsageError, match=r"data row 1\).*--ignore c"):
         read_numbers(file, ["c"])
 
 
