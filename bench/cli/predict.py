@@ -6,9 +6,11 @@ Tests: `tests/bench/cli/test_train_and_predict.py`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bench.basics.names import DEVICES
 from bench.cli import flags
@@ -16,6 +18,7 @@ from bench.cli import flags
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from bench.training.kept import KeptRows
     from bench.training.reading import TableFile
     from bench.training.standardise import Floats
     from bench.training.trained_model import TrainedModel
@@ -39,8 +42,9 @@ def run(args: argparse.Namespace) -> int:
     from bench.basics.files import check_output, is_replaced
     from bench.cli import SUCCESS
     from bench.terminal.terminal import console, format_count
-    from bench.training.prediction import predict
-    from bench.training.reading import check_known, open_table, read_numbers
+    from bench.training.kept import KeptRows, in_chunks
+    from bench.training.prediction import BLOCK_ROWS, predict_blocks
+    from bench.training.reading import check_known, no_row_complete, number_blocks, open_table
     from bench.training.trained_model import load_model
     from bench.training.training import first_available, load_backend
 
@@ -50,18 +54,23 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args.params)
     file = open_table(args.data, flags.table_form(args))
     check_known(model.inputs.columns, file.names, f"an input of {args.params}", file.path)
-    missing: Literal["keep", "refuse"] = "keep" if args.drop_missing else "refuse"
-    values = read_numbers(file, model.inputs.columns, model.inputs.columns, missing).values
     if args.backend:
         backend = load_backend(args.backend, model.network, model.dtype, args.device)
     else:
         backend = first_available(model.network, model.dtype, args.device)
-    predicted = predict(backend, model.params, model.inputs, model.targets, values)
-    _write(_as_table(model, predicted, empty=out is not None and out.suffix == ".parquet"), out)
-    if out:
-        names = ", ".join(f"predicted_{name}" for name in model.predicted_columns)
-        console(stderr=True).print(f"{format_count(len(values))} rows of {names} written to {out}")
-    _score(model, file, predicted)
+    columns = model.inputs.columns
+    read = in_chunks(number_blocks(file, columns, columns, args.drop_missing), BLOCK_ROWS)
+    with KeptRows(model.network.outputs) as predicted:  # written when the whole table was found to be readable
+        for block in predict_blocks(backend, model.params, model.inputs, model.targets, read):
+            predicted.append(block)
+        if not predicted.rows:
+            raise UsageError(f"{file.path}: {no_row_complete(file, columns, 0)}")
+        empty = out is not None and out.suffix == ".parquet"
+        _write((_as_table(model, block, empty) for block in predicted.chunks(BLOCK_ROWS)), out)
+        if out:
+            names = ", ".join(f"predicted_{name}" for name in model.predicted_columns)
+            console(stderr=True).print(f"{format_count(predicted.rows)} rows of {names} written to {out}")
+        _score(model, file, predicted)
     return SUCCESS
 
 
@@ -92,25 +101,30 @@ def _as_table(model: TrainedModel, predicted: Floats, empty: bool) -> pa.Table:
     return pa.table(columns)
 
 
-def _write(table: pa.Table, path: Path | None) -> None:
+def _write(tables: Iterator[pa.Table], path: Path | None) -> None:
     """Write CSV or Parquet, whole or not at all, or CSV to stdout."""
     import pyarrow.csv
     import pyarrow.parquet
 
     from bench.basics.files import replacing
 
+    first = next(tables)
+
+    def write(writer: pyarrow.csv.CSVWriter | pyarrow.parquet.ParquetWriter) -> None:
+        with writer:
+            for table in itertools.chain([first], tables):
+                writer.write_table(table)
+
     if path is None:
-        pyarrow.csv.write_csv(table, sys.stdout.buffer)
+        write(pyarrow.csv.CSVWriter(sys.stdout.buffer, first.schema))
         sys.stdout.flush()
         return
     with replacing(path) as file:
-        if path.suffix == ".parquet":
-            pyarrow.parquet.write_table(table, file)
-        else:
-            pyarrow.csv.write_csv(table, file)
+        kind = pyarrow.parquet.ParquetWriter if path.suffix == ".parquet" else pyarrow.csv.CSVWriter
+        write(kind(file, first.schema))
 
 
-def _score(model: TrainedModel, file: TableFile, predicted: Floats) -> None:
+def _score(model: TrainedModel, file: TableFile, predicted: KeptRows) -> None:
     """If the table holds the targets as numbers, show how well the predictions fit, on stderr."""
     import numpy as np
 
@@ -118,31 +132,40 @@ def _score(model: TrainedModel, file: TableFile, predicted: Floats) -> None:
     from bench.terminal.terminal import console, format_count, format_percent, table
     from bench.terminal.training import confusion
     from bench.training.classes import Classes
-    from bench.training.prediction import score, score_classes
-    from bench.training.reading import read_numbers
+    from bench.training.prediction import ScoreSums, joined, score_classes
+    from bench.training.reading import number_blocks
 
     targets = model.predicted_columns
     err = console(stderr=True)
     if not set(targets) <= set(file.names):
         return
     known = Classes(targets[0], list(model.targets.columns), fixed=True) if model.class_column is not None else None
+    at, sums, of_classes = 0, ScoreSums(model.targets), []
+    rows_scored = 0
     try:
-        observed = read_numbers(file, targets, targets, missing="keep", classes=known).values
+        for observed in number_blocks(file, targets, targets, allow_missing=True, classes=known):
+            said = predicted.part(at, at + len(observed))
+            at += len(observed)
+            both = ~(np.isnan(said).any(axis=1) | np.isnan(observed).any(axis=1))
+            rows_scored += int(both.sum())
+            if known and both.any():
+                right = observed[both][:, 0].astype(np.intp)
+                of_classes.append(score_classes(model.targets.columns, said[both], right))
+            elif not known:
+                sums.add(said[both], observed[both])
     except UsageError as error:
         err.print(f"Not scored: {error}")
         return
-    both = ~(np.isnan(predicted).any(axis=1) | np.isnan(observed).any(axis=1))
-    if not both.any():
+    if not rows_scored:
         err.print("Not scored: no row has both a prediction and its targets.")
         return
     if known:
-        right = observed[both][:, 0].astype(np.intp)
-        classed = score_classes(model.targets.columns, predicted[both], right)
-        err.print(f"Scored on {format_count(int(both.sum()))} rows that hold the target:")
+        classed = joined(of_classes)
+        err.print(f"Scored on {format_count(rows_scored)} rows that hold the target:")
         err.print(f"accuracy {format_percent(classed.accuracy)}\n")
         err.print(confusion(classed))
         return
-    fit = score(model.targets, predicted[both], observed[both])
+    fit = sums.score()
     rows = [(name, fit.r2[name], fit.rmse[name]) for name in targets]
-    err.print(f"Scored on {format_count(int(both.sum()))} rows that hold the targets:")
+    err.print(f"Scored on {format_count(rows_scored)} rows that hold the targets:")
     err.print(table(["target", ("R^2", "right"), ("RMSE", "right")], rows))

@@ -7,7 +7,7 @@ Tests: `tests/bench/cli/test_train_and_predict.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,12 +70,17 @@ def score_classes(names: Sequence[str], logits: Floats, right: NDArray[np.intp])
 
 def predict(backend: Backend, params: Params, inputs: Standardisation, targets: Standardisation, x: Floats) -> Floats:
     """Return predictions ``[n, targets]`` in original units for ``x [n, inputs]`` in original units, block by block."""
+    blocks = (x[start : start + BLOCK_ROWS] for start in range(0, len(x), BLOCK_ROWS))
+    return np.concatenate(list(predict_blocks(backend, params, inputs, targets, blocks)))
+
+
+def predict_blocks(
+    backend: Backend, params: Params, inputs: Standardisation, targets: Standardisation, blocks: Iterable[Floats]
+) -> Iterator[Floats]:
+    """Yield predictions in original units for each block of rows, as `predict` does."""
     placed = backend.place_params(params)
-    predicted = np.empty((len(x), backend.network.outputs))
-    for start in range(0, len(x), BLOCK_ROWS):
-        block = slice(start, start + BLOCK_ROWS)
-        predicted[block] = targets.undo(_outputs(backend, placed, inputs.apply(x[block])))
-    return predicted
+    for x in blocks:
+        yield targets.undo(_outputs(backend, placed, inputs.apply(x)))
 
 
 def score_standardised(
@@ -92,19 +97,64 @@ def score_standardised(
 
 def score(targets: Standardisation, predicted: Floats, observed: Floats) -> Score:
     """Return the score of predictions ``[n, targets]`` in original units."""
-    error = predicted - observed
-    squared = (error**2).mean(axis=0)
-    spread = ((observed - observed.mean(axis=0)) ** 2).mean(axis=0)
-    scales = np.array(targets.scales)
-    loss = float(np.mean(squared / np.where(scales == 0, 1, scales) ** 2))
-    r2 = [
-        float("nan") if is_constant(column) else 1 - s / v
-        for s, v, column in zip(squared, spread, observed.T, strict=True)
-    ]
-    return Score(
-        loss,
-        {name: float(value) for name, value in zip(targets.columns, r2, strict=True)},
-        {name: float(value) for name, value in zip(targets.columns, np.sqrt(squared), strict=True)},
+    sums = ScoreSums(targets)
+    sums.add(predicted, observed)
+    return sums.score()
+
+
+class ScoreSums:
+    """The score of predictions that come block by block.
+
+    Args:
+        targets: the standardisation of what is predicted.
+    """
+
+    def __init__(self, targets: Standardisation) -> None:
+        self._targets = targets
+        self.rows = 0
+        columns = len(targets.columns)
+        self._error, self._mean, self._spread = np.zeros((3, columns))
+        self._low, self._high = np.full(columns, np.inf), np.full(columns, -np.inf)
+
+    def add(self, predicted: Floats, observed: Floats) -> None:
+        """Count some rows, ``[n, targets]`` both, in original units."""
+        if not (count := len(observed)):
+            return
+        total, mean = self.rows + count, observed.mean(axis=0)
+        apart = mean - self._mean
+        self._error += ((predicted - observed) ** 2).sum(axis=0)
+        self._spread += ((observed - mean) ** 2).sum(axis=0) + apart**2 * (self.rows * count / total)
+        self._mean += apart * (count / total)
+        self._low = np.minimum(self._low, observed.min(axis=0))
+        self._high = np.maximum(self._high, observed.max(axis=0))
+        self.rows = total
+
+    def score(self) -> Score:
+        """Return the score of all rows so far, one or more."""
+        squared, spread = self._error / self.rows, self._spread / self.rows
+        scales, names = np.array(self._targets.scales), self._targets.columns
+        loss = float(np.mean(squared / np.where(scales == 0, 1, scales) ** 2))
+        ends = zip(self._low, self._high, strict=True)
+        r2 = [
+            float("nan") if is_constant(np.array(column)) else 1 - s / v
+            for s, v, column in zip(squared, spread, ends, strict=True)
+        ]
+        return Score(
+            loss,
+            {name: float(value) for name, value in zip(names, r2, strict=True)},
+            {name: float(value) for name, value in zip(names, np.sqrt(squared), strict=True)},
+        )
+
+
+def joined(scores: Sequence[ClassScore]) -> ClassScore:
+    """Return the score of the rows of several scores of the same classes."""
+    rows = np.array([of_part.confusion.sum() for of_part in scores], float)
+    share = rows / rows.sum()
+    return ClassScore(
+        float(share @ [of_part.loss for of_part in scores]),
+        float(share @ [of_part.accuracy for of_part in scores]),
+        scores[0].names,
+        np.sum([of_part.confusion for of_part in scores], axis=0),
     )
 
 
