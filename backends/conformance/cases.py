@@ -1,6 +1,7 @@
 """The problems that claims are judged on: each has a name, and is made again from its name alone.
 
     3-2-1/n=64/tanh/seed=1        network, rows, kind of values, seed (0 if it is not written)
+    3-2-1/relu/n=64/normal        a network with an activation, or an activation and a loss
 
 `fixed` gives the stated set of the command; any other name of this form works as well. Kinds of values:
 
@@ -48,7 +49,7 @@ MOST_WORK = 1 << 29
 """Rows times parameters of a named network that take seconds to judge."""
 
 TANH_POINTS = (4e-4, 0.1, 0.5, 1.0, 2.0, 4.0, 5.857, *np.linspace(7.9, 9.1, 13), *np.linspace(17.6, 22.0, 12))
-FORM = re.compile(r"(?P<network>[\d-]+)/n=(?P<rows>\d+)/(?P<values>\w+)(/seed=(?P<seed>\d+))?")
+FORM = re.compile(r"(?P<network>[\d-]+(/[a-z-]+)*)/n=(?P<rows>\d+)/(?P<values>\w+)(/seed=(?P<seed>\d+))?")
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class Case:
         drawn = KINDS[self.values](_normal(self, rng), rng, dtype)
         params = tuple(Layer(w.astype(dtype), b.astype(dtype)) for w, b in drawn.params)
         x, y = drawn.inputs.astype(dtype), drawn.targets.astype(dtype)
+        if self.network.loss == "cross-entropy":  # its targets are classes
+            y = np.eye(self.network.outputs, dtype=dtype)[y.argmax(axis=1)]
         arrays = np.ascontiguousarray(x), np.ascontiguousarray(y)
         return Problem(str(self), params, *arrays, drawn.learning_rate, self.network.activation, self.network.loss)
 

@@ -25,6 +25,15 @@ def test_case_is_made_again_from_its_name(case: Case) -> None:
     assert one.learning_rate == other.learning_rate
 
 
+@pytest.mark.parametrize("network", ["3-2-1/relu", "3-2-2/sigmoid/cross-entropy"])
+def test_name_of_a_case_says_the_workload(network: str) -> None:
+    """An activation and a loss are part of a name; targets of cross-entropy are one class in each row."""
+    case = Case(Network.parse(network), 8, "normal")
+    assert Case.parse(str(case)) == case
+    if case.network.loss == "cross-entropy":
+        assert (case.problem("float32").targets.sum(axis=1) == 1).all()
+
+
 def test_seeds_give_other_values() -> None:
     """The seed of a name changes the draw."""
     one, other = (Case.parse(f"3-2-1/n=8/normal/seed={seed}").problem("float64") for seed in (1, 2))

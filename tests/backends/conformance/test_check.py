@@ -46,6 +46,15 @@ def test_check_of_one_network_judges_that_network() -> None:
     assert all(claim.case.startswith("4-5-2/") for claim in report.claims if not RULES[claim.name].own_cases)
 
 
+@pytest.mark.parametrize("text", ["4-3-2/relu", "4-3-2/sigmoid/cross-entropy"])
+def test_check_of_one_network_judges_its_activation_and_loss(text: str) -> None:
+    """Cases are named after the whole network, and a right backend passes; the sign is judged of tanh alone."""
+    claims = (*STAGES, "step", "train", "sign")
+    report = check("numpy", Network.parse(text), quick=True, claims=claims)
+    assert {claim.name: claim.status for claim in report.claims if claim.status != "pass"} == {"sign": "skip"}
+    assert all(claim.case.startswith(f"{text}/n=") for claim in report.claims if claim.status != "skip")
+
+
 def test_check_turns_an_exception_into_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend that raises on one case fails the claims that met it, with the message; the rest is judged."""
     right = Plain.backward
