@@ -74,9 +74,10 @@ def run(args: argparse.Namespace) -> int:
     recommendation = from_runs(chosen, job, args.margin, args.results, _carry if args.probe else None)
     shared = sharing.answered(args, how, job, chosen) if how else None
     faster = "" if job.places else sharing.measured_ranks(job, args.results, args.margin)
+    large = "" if shared else sharing.room_note(job)
     if args.json:
-        more = {"sharing": shared} if shared else {}
-        document.show(_document(recommendation) | more | ({"ranks": faster} if faster else {}))
+        more = {"sharing": shared, "ranks": faster, "room": large}
+        document.show(_document(recommendation) | {name: value for name, value in more.items() if value})
     else:
         from bench.terminal import recommending, terminal
         from bench.terminal.wrapping import wrap
@@ -86,8 +87,9 @@ def run(args: argparse.Namespace) -> int:
             out.print(part)
         for part in sharing.text(shared, job) if shared else ():
             out.print(part)
-        if faster:
-            out.print(wrap(faster, "Ranks on this machine: "))
+        for line, label in ((faster, "Ranks on this machine: "), (large, "Note: ")):
+            if line:
+                out.print(wrap(line, label))
     return 0
 
 

@@ -91,6 +91,21 @@ def text(answer: dict[str, Any], job: Job) -> Iterator[Any]:
     yield from sharing.answer(answer, job)
 
 
+def room_note(job: Job) -> str:
+    """Return how a batch that is too large for this machine's free memory can be trained, '' if it fits."""
+    from bench.advice.sharing import least_parts
+    from bench.memory import room_bytes, shortage
+
+    device = job.device or "cpu"
+    room = room_bytes(device)
+    if not (lack := shortage(job.workload, job.rows, job.dtype, device, 1, room)):
+        return ""
+    machines = least_parts(job, room)
+    ways = [f"share it out among {machines} machines like this one (--hosts {machines} --link 1Gbit,0.1ms)"]
+    ways = ways if machines else []
+    return f"A batch of {job.rows:,} rows {lack}: {' or '.join([*ways, 'place it in chunks (docs/backends.md)'])}."
+
+
 def measured_ranks(job: Job, root: Path | None, margin: float) -> str:
     """Return a sentence on ranks of this machine that `scale` measured to be faster, '' if there are none."""
     from bench.advice.sharing import measured_faster

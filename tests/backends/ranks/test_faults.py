@@ -86,3 +86,59 @@ def test_a_rank_that_stops_is_waited_for(program: Path) -> None:
     assert "rank 0 has waited" in ended.text
     assert "rank 0 goes on after waiting" in ended.text
     assert ended.text.count("all steps done") == 2
+
+
+TRAINING = """
+import importlib.metadata as metadata
+import os
+import sys
+import numpy as np
+import backends
+from backends import Layer, Network
+
+fault, found = sys.argv[1], metadata.version
+if fault == "versions":
+    metadata.version = lambda name: found(name) + ".other" * (name == "numpy" and os.environ["PMI_RANK"] == "1")
+with backends.join() as ranks:
+    odd = ranks.rank == 1
+    network = Network((4 if odd and fault == "network" else 3, 2, 1))
+    backend = backends.load("numpy", network, "float64" if odd and fault == "dtype" else "float32", ranks=ranks)
+    params = [Layer(np.full((o, i), 0.1), np.zeros(o)) for o, i in network.layer_shapes]
+    rows = 0 if odd and fault == "no rows" else 5
+    batch = backend.place_batch(np.ones((rows, network.inputs)), np.ones((rows, 1)))
+    rate = 1e30 if fault == "diverges" else 0.1
+    try:
+        backend.train(backend.place_params(params), batch, rate, 4 if odd and fault == "steps" else 9)
+    except backends.TrainingDiverged as error:
+        os.write(1, f"rank {ranks.rank} diverged at {error.step}\\n".encode())
+"""
+
+ENDS = {
+    "network": "ranks differ in backend, network, dtype, device or optimizer: rank 0: numpy 3-2-1",
+    "dtype": "rank 1: numpy 3-2-1 float64",
+    "steps": "ranks differ in steps: rank 0: 9 steps at a rate of 0.1; rank 1: 4 steps",
+    "versions": "ranks differ in versions: rank 0: Python",
+}
+
+
+@pytest.mark.parametrize("fault", ENDS)
+def test_ranks_that_train_differently_are_told(tmp_path: Path, fault: str) -> None:
+    """Another network, dtype, number of steps or version on one rank ends all, with the values of each."""
+    path = tmp_path / "program.py"
+    path.write_text(TRAINING)
+    ended = local.run([sys.executable, str(path), fault], 2, "mpi", START_S)
+    assert all(ended.statuses), ended.text
+    assert not ended.stopped, ended.text
+    assert ENDS[fault] in ended.text
+
+
+@pytest.mark.parametrize(("fault", "text"), [("no rows", ""), ("diverges", "diverged at")])
+def test_ranks_stay_together(tmp_path: Path, fault: str, text: str) -> None:
+    """A rank without rows trains on, and training that diverges is raised on every rank, at the same step."""
+    path = tmp_path / "program.py"
+    path.write_text(TRAINING)
+    ended = local.run([sys.executable, str(path), fault], 2, "mpi", START_S)
+    assert not any(ended.statuses), ended.text
+    said = {line.partition("diverged")[2] for line in ended.text.splitlines() if text and text in line}
+    assert len(said) == bool(text), ended.text
+    assert ended.text.count("diverged at") == (2 if text else 0)

@@ -140,3 +140,15 @@ def test_ranks_that_were_measured_faster_are_offered(tmp_path: Path, monkeypatch
     assert (best["ranks"], best["speed_up"]) == (2, pytest.approx(2.0, rel=0.01))
     assert "mpiexec -n 2 python" in command.measured_ranks(Job(NETWORK, 5000), tmp_path, 0.05)
     assert measured_faster(Job(NETWORK, 50_000), tmp_path) == []
+
+
+def test_a_batch_that_does_not_fit_is_answered_with_a_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch beyond the free memory is answered with the least machines and chunks; one that fits with nothing."""
+    job = Job(NETWORK, 10_000_000)
+    whole = need_bytes(NETWORK, job.rows)
+    monkeypatch.setattr("bench.memory.room_bytes", lambda device="cpu": 2 * whole + (1 << 29))
+    assert command.room_note(job) == ""
+    monkeypatch.setattr("bench.memory.room_bytes", lambda device="cpu": int(0.7 * whole) + (1 << 29))
+    note = command.room_note(job)
+    assert "A batch of 10,000,000 rows needs" in note
+    assert "among 2 machines like this one (--hosts 2 --link 1Gbit,0.1ms) or place it in chunks" in note
