@@ -29,7 +29,7 @@ KEPT_EVERY_S = 5.0
 
 ASKED = (
     *("data", "drop_missing", "holdout", "network", "activation", "loss", "optimizer", "learning_rate", "steps"),
-    *("rows_per_step", "epochs", "patience", "seed", "backend", "dtype", "device"),
+    *("rows_per_step", "epochs", "patience", "seed", "backend", "dtype", "device", "chunks"),
 )
 """Flags that become fields of a `Request` as they are."""
 
@@ -62,6 +62,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--steps", type=int, metavar="N", help="default 3000")
     training.add_argument(
         "--rows-per-step", type=int, metavar="N", help="mini-batches; the table may be larger than memory"
+    )
+    training.add_argument(
+        "--chunks",
+        action="store_true",
+        help="all rows at each step, read from disk in chunks; the table may be larger than memory",
     )
     training.add_argument("--epochs", type=int, metavar="N", help="passes over the table (default 20 of mini-batches)")
     training.add_argument(
@@ -105,8 +110,9 @@ def _on_ranks(args: argparse.Namespace, request: Request, save_to: Path | None) 
     with join() as ranks:
         prepared, problem = None, ""
         try:
-            if args.rows_per_step:
-                raise UsageError("--rows-per-step reads the table in one process: leave it out, or start one rank")
+            if args.rows_per_step or args.chunks:
+                flag = "--chunks" if args.chunks else "--rows-per-step"
+                raise UsageError(f"{flag} reads the table in one process: leave it out, or start one rank")
             prepared = prepare(request)
         except (UsageError, BackendUnavailable) as error:
             problem = str(error)
@@ -250,6 +256,7 @@ def _target(args: argparse.Namespace, prepared: Prepared) -> tuple[str, str]:
 
 def _course(prepared: Prepared) -> str:
     """Return the line about how training goes."""
+    from bench.basics.formats import counted
     from bench.terminal.terminal import format_count
 
     rate = f"learning rate {prepared.learning_rate:g}{' (suggested)' if prepared.suggested else ''}"
@@ -262,6 +269,8 @@ def _course(prepared: Prepared) -> str:
         kind = (
             f"steps of {format_count(prepared.rows_per_step)} rows, {format_count(epoch)} an epoch, the table {source},"
         )
+    elif prepared.stream:
+        kind = f"full-batch steps on {counted(len(prepared.stream.sizes), 'chunk')} read from disk,"
     stop = f", until {prepared.patience} checks bring no lower held-out loss" if prepared.patience else ""
     return f"{format_count(prepared.steps)} {kind} of {prepared.backend.optimizer}, at {rate}{stop}"
 
@@ -372,7 +381,8 @@ def _facts(
         "seed": args.seed,
         "optimizer": str(prepared.backend.optimizer),
         "rows_per_step": prepared.rows_per_step,
-        "kept_in_memory": prepared.stream.keep if prepared.stream else True,
+        "kept_in_memory": prepared.stream.keep and not args.chunks if prepared.stream else True,
+        "chunks": len(prepared.stream.sizes) if prepared.stream and args.chunks else None,
         "patience": prepared.patience,
         "best_step": trained.best_step,
         "learning_rate": prepared.learning_rate,

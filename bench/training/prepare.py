@@ -34,6 +34,7 @@ from bench.training.training import (
     load_backend,
     start_params,
     train,
+    train_chunks,
     train_epochs,
 )
 from bench.training.watch import Watch
@@ -63,6 +64,7 @@ class Request:
         rows_per_step: of a mini-batch; all rows at each step if not given.
         epochs: passes over the table.
         patience: checks without a better held-out loss, after which training stops.
+        chunks: whether each step takes all rows chunk by chunk from disk, for a table larger than memory.
     """
 
     data: str
@@ -84,6 +86,7 @@ class Request:
     rows_per_step: int | None = None
     epochs: int | None = None
     patience: int | None = None
+    chunks: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Prepared:
 
     Attributes:
         parts: the table, split and standardised; of a stream, the rows that serve for scoring.
-        stream: where the rows of mini-batches come from, ``None`` if each step takes all rows.
+        stream: where the rows of mini-batches or chunks come from, ``None`` if all rows are in memory.
         rows: rows trained on.
         rows_dropped: rows left out for a missing value.
         classes: of the target, if it names classes.
@@ -135,6 +138,8 @@ class Prepared:
             return train_epochs(
                 self.backend, start, self.stream, self.learning_rate, self.steps, self.rows_per_step, notice, watch
             )
+        if self.stream:
+            return train_chunks(self.backend, start, self.stream, self.learning_rate, self.steps, notice, watch)
         return train(self.backend, start, parts.x, parts.y, self.learning_rate, self.steps, notice, watch, keep)
 
 
@@ -160,7 +165,7 @@ def prepare(request: Request) -> Prepared:
     if request.backend:  # before a long read
         load_backend(request.backend, network, request.dtype, request.device, optimizer, few)
     stream: Stream | None = None
-    if request.rows_per_step:
+    if request.rows_per_step or request.chunks:
         itemsize = np.dtype(request.dtype).itemsize
         stream = open_stream(
             file,
@@ -169,14 +174,17 @@ def prepare(request: Request) -> Prepared:
             request.drop_missing,
             request.holdout,
             request.seed,
-            request.rows_per_step,
+            request.rows_per_step or 1,
             itemsize,
             classes,
         )
         parts = Split(stream.inputs, stream.targets, stream.sample_x, stream.sample_y, stream.held_x, stream.held_y)
         classes, rows, dropped = stream.classes, stream.rows, stream.rows_dropped
-        _check_rows_per_step(request.rows_per_step, stream)
-        steps = request.steps or (request.epochs or DEFAULT_EPOCHS) * stream.steps(request.rows_per_step)
+        if request.rows_per_step:
+            _check_rows_per_step(request.rows_per_step, stream)
+            steps = request.steps or (request.epochs or DEFAULT_EPOCHS) * stream.steps(request.rows_per_step)
+        else:
+            steps = request.steps or request.epochs or DEFAULT_STEPS
     else:
         table = read_numbers(file, [*inputs, *targets], targets, "drop" if request.drop_missing else "refuse", classes)
         if classes:
@@ -186,7 +194,8 @@ def prepare(request: Request) -> Prepared:
         rows, dropped, steps = len(parts.x), table.rows_dropped, request.steps or request.epochs or DEFAULT_STEPS
     if classes:
         network = _network(request, inputs, targets, "cross-entropy", len(classes.names))
-    _check_room(network, request.rows_per_step or rows, steps, request)
+    together = max(stream.sizes) if stream else rows  # rows in memory at a time
+    _check_room(network, request.rows_per_step or together, steps, request)
     if request.backend:
         backend = load_backend(request.backend, network, request.dtype, request.device, optimizer, few)
         why = "as asked for"
@@ -228,7 +237,12 @@ def _check_rows_per_step(rows_per_step: int, stream: Stream) -> None:
 
 def _check_room(network: Network, rows: int, steps: int, request: Request) -> None:
     """Refuse what would not fit into memory: the network with its batch, and a loss for each step."""
-    check_room(network, rows, request.dtype, request.device)
+    try:
+        check_room(network, rows, request.dtype, request.device)
+    except UsageError as error:
+        if request.chunks or request.rows_per_step:
+            raise
+        raise UsageError(f"{error}; or read all rows from disk at each step: --chunks") from None
     losses, room = steps * np.dtype(request.dtype).itemsize, SPARE * room_bytes()
     if losses > room:
         raise UsageError(
@@ -250,6 +264,8 @@ def _check_numbers(request: Request) -> None:
     ):
         if not fits or (value == 0 and flag in ("--rows-per-step", "--epochs", "--patience")):
             raise UsageError(f"{flag} must be {expected}, got {value}")
+    if request.chunks and request.rows_per_step:
+        raise UsageError("--chunks takes all rows at each step and --rows-per-step a few; give one of them")
     if request.steps and request.epochs:
         raise UsageError("--steps and --epochs both say how long to train; give one of them")
     if request.patience and not request.holdout:

@@ -1,4 +1,4 @@
-"""A table as a stream of chunks for mini-batches: read anew for each epoch, or kept if it fits into memory.
+"""A table as a stream of chunks: read anew for each epoch of mini-batches, or kept if it fits into memory.
 
 Rows stay in the chunk in which the file holds them. Within a chunk they are shuffled anew for each epoch by the seed,
 so that every backend sees the same rows in the same order, whether the table is kept or streamed.
@@ -27,6 +27,7 @@ from bench.training.standardise import CONSTANT_ULPS, Floats, Standardisation
 
 CHUNK_BYTES = 1 << 26
 CHUNK_ROWS = 1 << 16
+LEAST_ROWS = 1024
 HELD_SHARE = 4
 """At most this part of a chunk is kept for scoring, so that scoring needs no second pass."""
 
@@ -76,6 +77,15 @@ class Stream:
             order = np.random.default_rng([self._read.seed, epoch, number]).permutation(self.sizes[number])
             yield backend.reorder(batch, order)
 
+    def chunks(self) -> Iterator[tuple[Floats, Floats]]:
+        """Yield standardised inputs and targets of the rows trained on, chunk by chunk; the next is read meanwhile."""
+        for number, chunk in enumerate(read_ahead(self._read.chunks(self.classes))):
+            _, kept = self._read.parts(number, chunk)
+            x, y = self.standardised(kept)
+            del chunk, kept
+            yield x, y
+            del x, y
+
     def _all(self, backend: Backend) -> Iterator[Any]:
         if len(self._placed) == len(self.sizes):
             yield from self._placed
@@ -115,7 +125,7 @@ def open_stream(
         UsageError: as `read_numbers`; or too few rows, or a target that is constant.
     """
     width = len(inputs) + len(targets)
-    chunk_rows = min(CHUNK_ROWS, max(1024, CHUNK_BYTES // (8 * width)))
+    chunk_rows = min(CHUNK_ROWS, max(LEAST_ROWS, CHUNK_BYTES // (8 * width)))
     chunk_rows = max(1, chunk_rows // rows_per_step) * rows_per_step
     reading = _Reading(file, (*inputs, *targets), tuple(targets), drop_missing, holdout, seed, chunk_rows)
     moments, scored = _Moments(width), int(chunk_rows / HELD_SHARE)

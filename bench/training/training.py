@@ -20,6 +20,7 @@ from backends import (
     Network,
     Optimizer,
     Params,
+    Shares,
     TrainingDiverged,
 )
 from backends.base import Array
@@ -185,7 +186,44 @@ def train(
     watch: Watch | None = None,
     keep: Keep | None = None,
 ) -> Training:
-    """Train on all rows at each step, in pieces of about `CHUNK_S`, with a word to ``notice`` after each.
+    """Train on all rows ``x`` and ``y`` at each step; all else as for `train_batch`."""
+    batch = backend.place_batch(x, y)
+    return train_batch(backend, params, batch, learning_rate, steps, notice, watch, keep)
+
+
+def train_chunks(
+    backend: Backend,
+    params: Params,
+    stream: Stream,
+    learning_rate: float,
+    steps: int,
+    notice: Notice,
+    watch: Watch | None = None,
+) -> Training:
+    """Train on all rows of a table at each step, which are read chunk by chunk; all else as for `train_batch`.
+
+    Raises:
+        UsageError: the folder of temporary files has no room for the table.
+    """
+    chunked = Shares(backend)
+    try:
+        batch = chunked.place_chunks(stream.chunks())
+    except OSError as error:
+        raise UsageError(f"--chunks: {error.strerror or error}") from error
+    return train_batch(chunked, params, batch, learning_rate, steps, notice, watch)
+
+
+def train_batch(
+    backend: Backend,
+    params: Params,
+    batch: Any,
+    learning_rate: float,
+    steps: int,
+    notice: Notice,
+    watch: Watch | None = None,
+    keep: Keep | None = None,
+) -> Training:
+    """Train on a placed batch, in pieces of about `CHUNK_S`, with a word to ``notice`` after each.
 
     ``keep`` is then given the steps done and the parameters as they are. On several ranks, rank 0 decides how long a
     piece is and whether to go on.
@@ -194,7 +232,7 @@ def train(
         TrainingDiverged: counted from the first step of all, with every loss; losses not reached are NaN.
     """
     begun_s = time.monotonic()
-    placed, batch = backend.place_params(params), backend.place_batch(x, y)
+    placed = backend.place_params(params)
     losses = np.full(steps, np.nan, backend.dtype)
     done, chunk, compiled, go_on, hope = 0, FIRST_CHUNK, 0, True, True
     between = max(1, steps // CHECKS) if watch else steps

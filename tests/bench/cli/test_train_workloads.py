@@ -154,6 +154,7 @@ def test_interrupted_training_keeps_the_best_parameters(
         (["--optimizer", "adamw"], "--optimizer: no optimizer 'adamw'; known: descent, momentum, adam"),
         (["--optimizer", "adam:beta1=2"], "beta1 of adam must be at least 0 and less than 1"),
         (["--activation", "gelu"], "--activation: no activation 'gelu'; known: tanh, relu"),
+        (["--rows-per-step", "8", "--chunks"], "--chunks takes all rows at each step and --rows-per-step a few"),
         (["--rows-per-step", "0"], "--rows-per-step must be 1 or more, got 0"),
         (["--rows-per-step", "5000"], "--rows-per-step 5000 is more than the 320 rows trained on"),
         (["--epochs", "-1"], "--epochs must be 1 or more, got -1"),
@@ -180,3 +181,48 @@ def test_training_that_stalls_says_what_to_change(shapes: Path, capsys: pytest.C
     flags = ["--target", "far", "--ignore", "ring", "--backend", "numpy", "--learning-rate", "1e-9", "--steps", "50"]
     assert cli.main(["train", "--data", str(shapes), *flags]) == cli.SUCCESS
     assert "hardly fallen: try a higher --learning-rate" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("target", [("far", "--ignore", "ring"), ("ring", "--ignore", "far")])
+def test_chunks_train_on_all_rows_at_each_step(
+    target: tuple[str, ...],
+    shapes: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Losses are those of all rows in memory, but for the rounding of means that are taken in another order."""
+    monkeypatch.setattr("bench.training.stream.CHUNK_ROWS", 90)
+    monkeypatch.setattr("bench.training.stream.CHUNK_BYTES", 0)
+    monkeypatch.setattr("bench.training.stream.LEAST_ROWS", 90)
+    flags = ("--data", shapes, "--target", *target, "--backend", "numpy", "--dtype", "float64", "--holdout", "0")
+    whole = train(capsys, *flags, "--steps", "40")
+    parts = train(capsys, *flags, "--steps", "40", "--chunks")
+    assert (whole["chunks"], parts["chunks"], parts["rows_trained_on"], parts["kept_in_memory"]) == (
+        None,
+        5,
+        400,
+        False,
+    )
+    np.testing.assert_allclose(parts["losses"], whole["losses"], rtol=1e-10)
+
+
+def test_chunks_hold_rows_out_and_say_so(shapes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is trained on, and from where, is said; the held-out loss is watched and scored."""
+    flags = ("--data", shapes, *CLASSES, "--chunks", "--steps", "200", "--patience", "50")
+    assert cli.main(["train", *map(str, flags)]) == cli.SUCCESS
+    text = " ".join(capsys.readouterr().out.split())
+    assert "200 full-batch steps on 1 chunk read from disk, of adam" in text
+    assert re.search(r"rows held out 80 9\d", text), text
+
+
+def test_folder_without_room_for_chunks_is_a_usage_error(
+    shapes: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is said in one sentence with the remedy."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device: set TMPDIR to a folder with more room")
+
+    monkeypatch.setattr("backends.chunks.Chunks._write", full)
+    assert cli.main(["train", "--data", str(shapes), *CLASSES, "--chunks", "--steps", "2"]) == cli.WRONG_USAGE
+    assert "--chunks: No space left on device: set TMPDIR" in " ".join(capsys.readouterr().err.split())
