@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,15 +59,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge, each backend and dtype in a separate process, and print; 1 if a claim fails or a process is lost."""
-    from rich.text import Text
-
     from backends import available, catalogue
     from bench.basics.errors import UsageError
     from bench.basics.files import check_output, write_text
     from bench.cli import CHECK_FAILED, SUCCESS
     from bench.cli.document import show
-    from bench.terminal.conformance import format_reports, junit
-    from bench.terminal.terminal import console
+    from bench.terminal.conformance_plain import junit
 
     if args.deep and args.quick:
         raise UsageError("--deep and --quick are opposites: leave one out")
@@ -75,7 +73,6 @@ def run(args: argparse.Namespace) -> int:
     if args.junit:
         check_output(args.junit, "--junit")
     begun_s = time.monotonic()
-    out = console()
     named = tuple(dict.fromkeys(name for group in args.backend or () for name in group))
     skipped = {entry.name: entry.missing() or "" for entry in catalogue("best", "plugin") if entry.missing()}
     say = partial(print, end="", file=sys.stderr)
@@ -91,9 +88,25 @@ def run(args: argparse.Namespace) -> int:
         document = {"passed": passed, "seconds": seconds, "skipped": {} if named else skipped}
         show(document | {"reports": [report.to_dict() for report in reports]})
     else:
-        for part in format_reports(reports, {} if named else skipped, seconds):
-            out.print(part, soft_wrap=isinstance(part, Text))  # a command to copy stays one line
+        _print(reports, {} if named else skipped, seconds)
     return SUCCESS if passed else CHECK_FAILED
+
+
+def _print(reports: list[Report], skipped: dict[str, str], seconds: float) -> None:
+    """Print tables, or plain lines in an environment that has no rich."""
+    if find_spec("rich") is None:
+        from bench.terminal.conformance_plain import format_plain
+
+        print("\n".join(format_plain(reports, skipped, seconds)))
+        return
+    from rich.text import Text
+
+    from bench.terminal.conformance import format_reports
+    from bench.terminal.terminal import console
+
+    out = console()
+    for part in format_reports(reports, skipped, seconds):
+        out.print(part, soft_wrap=isinstance(part, Text))  # a command to copy stays one line
 
 
 def _judge_all(
@@ -101,7 +114,6 @@ def _judge_all(
 ) -> list[Report]:
     """Return a report for each backend and dtype; a backend that nobody named and that is not there is skipped."""
     from bench.measure.judging import Task, judge_all
-    from bench.terminal.terminal import progress
 
     settings = {
         "dtypes": args.dtype,
@@ -118,8 +130,13 @@ def _judge_all(
         _refuse_unknown(name)
     first = args.dtype[0] if args.dtype and len(args.dtype) == 1 else None
     tasks = [Task(name, first, settings) for name in names]
+    wanted = None if args.backend else skipped
+    if find_spec("rich") is None:
+        return judge_all(tasks, args.timeout, lambda fraction, doing: None, show, wanted)
+    from bench.terminal.terminal import progress
+
     with progress("check") as shown:
-        return judge_all(tasks, args.timeout, shown.update, show, None if args.backend else skipped)
+        return judge_all(tasks, args.timeout, shown.update, show, wanted)
 
 
 def _judge_ranks(names: tuple[str, ...], args: argparse.Namespace) -> list[Report]:

@@ -6,17 +6,16 @@ Tests: `tests/bench/terminal/test_conformance_text.py`.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from xml.etree import ElementTree
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from backends.conformance import Claim, Report
 from backends.conformance.checks import RULES
-from bench.basics.formats import format_number, format_seconds, printable, shortened
+from bench.basics.formats import format_number, shortened
+from bench.terminal.conformance_plain import command_for, printable_report, verdict
 from bench.terminal.terminal import table
 
 MOST_OF_A_NAME = 24
@@ -25,7 +24,7 @@ DRAWN_WALK = re.compile(r"drawn walk (\d+)")
 
 def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: float) -> Iterator[RenderableType]:
     """Yield the parts to print: the table, the worst cases, failures with a command for each, and the verdict."""
-    reports = [_printable(report) for report in reports]
+    reports = [printable_report(report) for report in reports]
     if reports:
         dtypes = list(dict.fromkeys(report.dtype for report in reports))
         yield f"Worst error / proven bound, {' then '.join(dtypes)}: at most 1 is right."
@@ -59,55 +58,7 @@ def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: 
         yield f"drawn shapes: --seed {seed} draws them again"
     for name, reason in skipped.items():
         yield f"skipped: {name}: {reason}"
-    yield _verdict(reports, seconds)
-
-
-def command_for(report: Report, claim: Claim) -> str:
-    """Return the command that judges this claim again, on the case alone if it has a name."""
-    device = "" if report.device == "cpu" else f" --device {report.device}"
-    backend = shlex.quote(report.backend)
-    if report.ranks > 1:
-        launch = f"--ranks {report.ranks} --engine {report.engine}"
-        return f"python -m bench check --backend {backend} --dtype {report.dtype}{device} {launch}"
-    by_name = not RULES[claim.name].own_cases and "/n=" in claim.case
-    what = f"--case {shlex.quote(claim.case)}" if by_name else f"--claim {claim.name!r}"
-    return f"python -m bench check --backend {backend} --dtype {report.dtype}{device} {what}"
-
-
-def junit(reports: Sequence[Report], skipped: dict[str, str]) -> str:
-    """Return JUnit XML: a suite for each backend and dtype, a test case for each claim, with its ratio and where."""
-    root = ElementTree.Element("testsuites", name="backprop-bench check")
-    for report in map(_printable, reports):
-        counts = {"tests": len(report.claims), "failures": len(report.failures)}
-        counts["skipped"] = sum(claim.status == "skip" for claim in report.claims)
-        name = f"{report.label} {report.device}"
-        suite = ElementTree.SubElement(root, "testsuite", {"name": name} | {key: str(n) for key, n in counts.items()})
-        for claim in report.claims:
-            case = ElementTree.SubElement(suite, "testcase", {"classname": name, "name": claim.name})
-            said = f"error / bound {format_number(claim.ratio)} on {claim.case or claim.name}"
-            if claim.status == "fail":
-                failure = ElementTree.SubElement(case, "failure", {"message": f"{said}: {claim.where}"})
-                failure.text = command_for(report, claim)
-            elif claim.status == "skip":
-                ElementTree.SubElement(case, "skipped", {"message": claim.where})
-            else:
-                warning = f"; warning: {claim.warning} of the quality tier" if claim.warning else ""
-                ElementTree.SubElement(case, "system-out").text = said + warning
-    for name, reason in skipped.items():
-        suite = ElementTree.SubElement(root, "testsuite", {"name": printable(name), "tests": "1", "skipped": "1"})
-        case = ElementTree.SubElement(suite, "testcase", {"classname": printable(name), "name": "available"})
-        ElementTree.SubElement(case, "skipped", {"message": printable(reason)})
-    ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _printable(report: Report) -> Report:
-    """Return the report with every foreign text made safe to print: names and messages are a stranger's."""
-    claims = (
-        replace(claim, case=printable(claim.case), where=printable(claim.where), warning=printable(claim.warning))
-        for claim in report.claims
-    )
-    return replace(report, backend=printable(report.backend), claims=tuple(claims))
+    yield verdict(reports, seconds)
 
 
 def _short(backend: str) -> str:
@@ -163,20 +114,3 @@ def _failures_table(report: Report) -> RenderableType:
     ]
     columns = [("claim", "left"), ("error/bound", "right"), ("worst case", "left"), ("where", "left")]
     return table(columns, rows, title=f"FAIL: {report.label}")
-
-
-def _verdict(reports: Sequence[Report], seconds: float) -> str:
-    failed = [report.label for report in reports if not report.passed]
-    took = f"({format_seconds(seconds)})"
-    if not reports:
-        return f"No backend to judge {took}."
-    judged = sum(claim.cases for report in reports for claim in report.claims)
-    if failed:
-        return f"{', '.join(failed)}: not right {took}."
-    if warnings := sum(len(report.warnings) for report in reports):
-        counted = f"{warnings} warning{'s' if warnings > 1 else ''}"
-        return (
-            f"Right, with {counted}: {judged:,} judgements, none beyond its bound, but some errors are larger than "
-            f"random roundings add up to: summation in long chains, or a coarse function {took}."
-        )
-    return f"All right: {judged:,} judgements, none beyond its bound {took}."

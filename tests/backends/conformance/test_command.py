@@ -1,6 +1,7 @@
 """``python -m bench check``: what it prints, and how it ends."""
 
 import json
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,11 +11,12 @@ from backends.conformance import check
 from bench.cli import main
 
 MUTANT = "backends.conformance.mutants:"
+CLAIMS = "outputs,weights gradients,refusals"
 
 
 def test_command_prints_claims_by_backends_within_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
     """One row a claim, ratios for both dtypes, the worst case of each, and status 0."""
-    assert main(["check", "--backend", "numpy", "backends.conformance.plain:Plain", "--quick"]) == 0
+    assert main(["check", "--backend", "numpy", "backends.conformance.plain:Plain", "--quick", "--claim", CLAIMS]) == 0
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
     for expected in ("numpy", "Plain", "weights gradients", "refusals", "numpy float64", "All right"):
@@ -83,3 +85,19 @@ def test_command_refuses_wrong_usage(arguments: list[str], message: str, capsys:
     """Status 2, and one line that says what is wrong."""
     assert main(["check", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_command_prints_plain_lines_without_rich(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With numpy alone there is a line a claim, each failure with its command, and the same verdict."""
+    monkeypatch.setattr("bench.cli.check.find_spec", lambda name: None)
+    for module in ("rich", "rich.text", "bench.terminal.terminal", "bench.terminal.conformance"):
+        monkeypatch.setitem(sys.modules, module, None)  # importing it fails
+    asked = ["check", "--backend", f"{MUTANT}Ascent", "--dtype", "float32", "--quick", "--claim", "outputs,sign"]
+    assert main(asked) == 1
+    text = capsys.readouterr().out
+    lines = [" ".join(line.split()[2:4]) for line in text.splitlines()[:2]]
+    assert lines == ["outputs pass", "sign fail"]
+    assert f"  python -m bench check --backend {MUTANT}Ascent" in text
+    assert "not right" in text.splitlines()[-1]
