@@ -6,14 +6,16 @@ Tests: `tests/backends/conformance/test_check.py`, `tests/backends/conformance/t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.base import Backend, Layer
-from backends.conformance import exact, spikes
+from backends.conformance import exact, minibatches, spikes
 from backends.conformance.composed import balls_of_steps
 from backends.conformance.exact import judge_exact
+from backends.conformance.minibatches import judge_parts
 from backends.conformance.report import Report, summarise
 from backends.conformance.spikes import judge_spikes
 from backends.conformance.stages import judge_stages, judge_step, judge_train
@@ -30,6 +32,8 @@ CLAIMS = (
     spikes.CLAIM,
     exact.CLAIM,
 )
+MOST_STEPS = 20
+"""In a pass of mini-batches that is judged to its end."""
 
 
 def check_cell(
@@ -39,6 +43,7 @@ def check_cell(
     targets: ArrayLike,
     learning_rate: float,
     rows: int | None = None,
+    rows_per_step: int | None = None,
 ) -> Report:
     """Judge exactly this problem, every row and every entry of it, against the proven bounds; and its shape.
 
@@ -60,6 +65,7 @@ def check_cell(
         targets: host ``[n, outputs]``.
         learning_rate: of the step.
         rows: of the batch whose shape is judged, if ``inputs`` are only its first rows; 0 leaves the shape out.
+        rows_per_step: of mini-batches, whose first steps are judged as well, and the end of a pass unless it is far.
 
     Returns:
         A report of nine claims; ``report.worst.ratio`` is the number to keep.
@@ -82,8 +88,13 @@ def check_cell(
         trajectory = balls_of_steps(problem, 2, precision_of(backend, problem.work))
         tallies = [judge_stages(backend, problem)]
         tallies += [judge_step(backend, problem, trajectory), judge_train(backend, problem, trajectory)]
+        if rows_per_step and rows_per_step < len(x):
+            in_a_pass = -(-len(x) // rows_per_step)
+            steps = (0, 1) if in_a_pass > MOST_STEPS else (0, in_a_pass - 1, in_a_pass)
+            tallies.append(judge_parts(backend, problem, rows_per_step, steps))
         if shape and network.loss == "mse":
             tallies += [judge_spikes(backend, shape, name), judge_exact(backend, shape, name)]
     findings = [finding for tally in tallies for finding in tally.findings]
+    findings = [replace(f, claim="train") if f.claim == minibatches.CLAIM else f for f in findings]
     claims = (summarise(claim, [finding for finding in findings if finding.claim == claim]) for claim in CLAIMS)
     return Report(backend.name, backend.dtype, backend.device, tuple(claims))

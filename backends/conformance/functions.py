@@ -54,6 +54,8 @@ STEPS, COMPILED_STEPS = (0, 1, 2, 3, 9), (1, 2)
 SHAPED = (64, 4099)
 """Rows of exact sums and spikes."""
 OUTPUTS = (0.0, 1.0, 30.0, 87.0, 90.0, 120.0, 700.0, 712.0, 1000.0, 10_000.0)
+NEARLY_ONE = 1 + 2.0**-11
+"""A sum of probabilities that is accepted, and divided by, which is exact."""
 PARTS_OF_ONE = 64
 """Probabilities are multiples of one over it: their sum is one in any order."""
 
@@ -131,6 +133,8 @@ def loss_problems(network: Network, dtype: str) -> Iterator[tuple[Problem, Probl
     for label, targets in (("soft", soft), ("certain", certain)):
         problem = replace(usual, name=f"{usual.name}, {label}", targets=targets.astype(dtype))
         yield problem, problem
+    nearly = replace(usual, name=f"{usual.name}, sums of nearly one", targets=soft.astype(dtype))
+    yield nearly, replace(nearly, targets=(soft * NEARLY_ONE).astype(dtype))
     numbered = replace(usual, name=f"{usual.name}, class numbers", targets=certain.astype(dtype))
     yield numbered, replace(numbered, targets=classes)
     yield numbered, replace(numbered, targets=classes.astype(np.uint8)[:, None])

@@ -25,6 +25,7 @@ from backends.base import Adam, Array, Backend, Momentum, Network, Optimizer, Tr
 from backends.conformance.cases import Case
 from backends.conformance.chains import Point, fetched, judge_point, same
 from backends.conformance.composed import ball_of_gradients, ball_of_next, exact_params, exact_state
+from backends.conformance.functions import loss_problems
 from backends.conformance.judge import Tally
 from backends.conformance.optimizers import named
 from backends.conformance.report import Finding
@@ -37,8 +38,8 @@ NETWORK = Network((3, 3, 2))
 USUAL = f"{NETWORK}/n=23/normal"
 MOST_BLOCK = 1 << 13
 PARTS: dict[int, tuple[int, ...]] = {
-    1: (1, 2, 24),
-    5: tuple(range(12)),
+    1: (1, 2, 24, 70),
+    5: (*range(12), 16, 60, 101),
     7: (1, 3, 4, 5, 9),
     22: (1, 2, 3, 4),
     23: (1, 3),
@@ -75,6 +76,7 @@ def _judged(subject: Subject) -> Iterator[Tally]:
         yield judge_reordered(backend, problem)
         yield judge_refusals(backend, problem)
         yield from (judge_reordered(*blocks) for blocks in several)
+        yield from (judge_parts(*other, rows, steps[:1]) for other in _classes(subject))
         return
     for rule in offered:
         for count, after in PARTS.items():
@@ -90,9 +92,22 @@ def _judged(subject: Subject) -> Iterator[Tally]:
         yield judge_parts(backend, problem, third, (1, 2, 3, 4, 5))
         yield judge_split(backend, problem, third)
         yield judge_reordered(backend, problem)
+    for backend, problem in _classes(subject):
+        yield judge_parts(backend, problem, 5, tuple(range(7)))
     for backend, problem in several:
         yield judge_reordered(backend, problem)
         yield judge_parts(backend, problem, len(problem.inputs) // 2, (1, 2, 3))
+
+
+def _classes(subject: Subject) -> list[tuple[Backend, Problem]]:
+    """Return an instance and a problem of classes, whose loss is a mean over rows; none if that is not offered."""
+    offered = subject.kind.capabilities
+    if "cross-entropy" not in offered.losses:
+        return []
+    network = Network(NETWORK.sizes, "relu" if "relu" in offered.activations else "tanh", "cross-entropy")
+    problem, _ = next(loss_problems(network, subject.dtype))
+    few = replace(problem, inputs=problem.inputs[:23], targets=problem.targets[:23])
+    return [(subject.on(network), few)]
 
 
 def _several_blocks(subject: Subject, rule: Optimizer) -> list[tuple[Backend, Problem]]:

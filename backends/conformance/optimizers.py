@@ -46,7 +46,16 @@ COMPILED_SETTINGS: dict[str, tuple[Optimizer, ...]] = {
 }
 """The first of each is trained with, others are judged by their updates."""
 CHAINED = "3-3-2/n=8/normal/seed=4"
-UPDATED = ("3-2-1/n=64/normal", "3-2-1/n=64/wide", "3-2-1/n=64/zeros", "3-2-1/n=64/near", "2-3-8-16-1/n=9/normal")
+UPDATED = (
+    "3-2-1/n=64/normal",
+    "3-2-1/n=64/wide",
+    "3-2-1/n=64/zeros",
+    "3-2-1/n=64/near",
+    "33-67-9/n=5/normal",
+    "2-3-8-16-1/n=9/normal",
+)
+LONG_VECTOR = UPDATED[-2]
+"""More parameters than a vector or a block of them has."""
 NEAR, FAR = tuple(range(18)), {"momentum": (64, 300), "adam": (64, 1024)}
 COMPILED_STEPS = (0, 1, 2, 1000)
 RATES: tuple[Any, ...] = (0.01, 0.25, 0, -0.125, np.float32(0.1), 1.0, 1e-6)
@@ -84,6 +93,7 @@ def _judged_by_few(subject: Subject, rule: Optimizer, trained: bool) -> Iterator
         yield from (judge_step_from(backend, problem, k, CLAIM) for k in range(2))
         yield judge_state_kept(subject, backend, problem)
         yield judge_chain(backend, problem, COMPILED_STEPS, CLAIM)
+        yield judge_updates(*made(subject, LONG_VECTOR, rule))
 
 
 def made(subject: Subject, name: str, rule: Optimizer) -> tuple[Backend, Problem]:
@@ -121,11 +131,12 @@ def _state_of(point: Point) -> State:
 
 
 def judge_step_from(backend: Backend, problem: Problem, seed: int, claim: str) -> Tally:
-    """Judge the fused step from a placed state."""
-    here = replace(problem, state=drawn_state(problem, 5, seed))
+    """Judge the fused step from a placed state, at rates of either sign and at zero."""
     tally = Tally(problem.name, precision_of(backend, problem.work), backend.dtype)
-    for finding in judge_step(backend, here).findings:
-        tally.keep(replace(finding, claim=claim))
+    for rate in (problem.learning_rate, 0.0, -0.25):
+        here = replace(problem, state=drawn_state(problem, 5, seed), learning_rate=rate)
+        for finding in judge_step(backend, here).findings:
+            tally.keep(replace(finding, claim=claim))
     return tally
 
 

@@ -40,9 +40,18 @@ def _sgd(tensors: list[torch.Tensor], rule: Optimizer) -> torch.optim.Optimizer:
     return torch.optim.SGD(tensors, lr=1e-3)
 
 
+def _keep_gradients(optimizer: torch.optim.Optimizer, *arguments: Any) -> None:
+    """Keep each tensor's gradient as its velocity."""
+    for group in optimizer.param_groups:
+        for tensor in group["params"]:
+            optimizer.state[tensor]["momentum_buffer"] = tensor.grad.clone()
+
+
 def _sgd_with_momentum(tensors: list[torch.Tensor], rule: Momentum) -> torch.optim.Optimizer:
-    # At a momentum of zero torch keeps no velocity; the smallest number is zero in every product.
-    return torch.optim.SGD(tensors, lr=1e-3, momentum=rule.momentum or 5e-324)
+    sgd = torch.optim.SGD(tensors, lr=1e-3, momentum=rule.momentum)
+    if not rule.momentum:  # torch then keeps no velocity, which is the gradient
+        sgd.register_step_post_hook(_keep_gradients)
+    return sgd
 
 
 def _adam(tensors: list[torch.Tensor], rule: Adam) -> torch.optim.Optimizer:

@@ -238,7 +238,8 @@ def prove(run: GroupRun, params: Sequence[Layer], timed: bool = False) -> Report
     problem, rows = run.problem, run.checked_rows
     inputs, targets = problem.inputs[:rows], problem.targets[:rows]
     shape = run.checked_shape(timed)
-    report = check_cell(run.subject.backend, params, inputs, targets, problem.learning_rate, shape)
+    parts = run.group.rows_per_step
+    report = check_cell(run.subject.backend, params, inputs, targets, problem.learning_rate, shape, parts)
     if not report.passed:
         for phase in run.phases:
             run.failures[phase] = ("nonconformant", fault(report, "before timing"))

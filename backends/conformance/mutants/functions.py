@@ -367,6 +367,16 @@ class ClassNumbersFromOne(Complete):
         return super().place_batch(inputs, targets)
 
 
+class ProbabilitiesAsGiven(Complete):
+    """Probabilities are not divided by their sum."""
+
+    def place_batch(self, inputs: Any, targets: Any) -> Batch:
+        """Keep them."""
+        x, y = super().place_batch(inputs, targets)
+        given = np.asarray(targets)
+        return x, np.array(given, self.dtype) if given.dtype.kind == "f" and given.shape == y.shape else y
+
+
 class TrainsByMeanSquare(Complete):
     """`train` of a network with cross-entropy descends along the mean squared error."""
 
@@ -442,6 +452,7 @@ LOSS_FAULTS = (
     SigmoidsForSoftmax,
     WrongSignOfError,
     ClassNumbersFromOne,
+    ProbabilitiesAsGiven,
     TrainsByMeanSquare,
 )
 MUTANTS: dict[type[Plain], str] = {

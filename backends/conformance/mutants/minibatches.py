@@ -205,6 +205,30 @@ class ShortStepOfAllRows(Parts):
         return self.trained(params, losses, learning_rate)
 
 
+class ClassesOverAllRows(Parts):
+    """Cross-entropy of a mini-batch is divided by the rows of the whole batch."""
+
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
+        """Remember them."""
+        self.__dict__["all"] = len(batch[0])
+        return super().parts(batch, rows)
+
+    def train(
+        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
+    ) -> tuple[Any, Array]:
+        """Forget them in the end."""
+        try:
+            return super().train(params, batch, learning_rate, steps, rows_per_step)
+        finally:
+            self.__dict__.pop("all", None)
+
+    def error_term(self, predicted: Array, y: Array) -> Array:
+        """Divide by them."""
+        g = super().error_term(predicted, y)
+        several = self.__dict__.get("all", len(y)) if self.network.loss == "cross-entropy" else len(y)
+        return np.asarray(g * g.dtype.type(len(y) / several))
+
+
 class LossesOfPasses(Complete):
     """Losses of mini-batches are means over the steps so far."""
 
@@ -360,6 +384,7 @@ MUTANTS: dict[type[Plain], str] = dict.fromkeys(
         RowOff,
         TargetsStay,
         ShortStepOfAllRows,
+        ClassesOverAllRows,
         LossesOfPasses,
         LossesOfAllRows,
         SecondPassAfresh,

@@ -7,12 +7,13 @@ import backends
 from backends import Adam, Layer, Momentum, Network, Optimizer
 from backends.conformance import Report, check_cell
 from backends.conformance.cell import CLAIMS
+from backends.conformance.complete import Complete
 from backends.numpy_backend import NumpyBackend
 
 WORKLOADS = ("5-9-7-3/relu", "5-9-7-3/sigmoid", "5-9-3/identity", "5-9-4/cross-entropy", "5-9-7-4/relu/cross-entropy")
 
 
-def judged(backend: backends.Backend, rows: int = 60) -> Report:
+def judged(backend: backends.Backend, rows: int = 60, rows_per_step: int | None = None) -> Report:
     """Return the report of a drawn cell."""
     rng = np.random.default_rng(11)
     network = backend.network
@@ -22,7 +23,7 @@ def judged(backend: backends.Backend, rows: int = 60) -> Report:
     x, y = rng.standard_normal((rows, network.inputs)), rng.standard_normal((rows, network.outputs))
     if network.loss == "cross-entropy":
         y = np.exp(y) / np.exp(y).sum(axis=1, keepdims=True)
-    return check_cell(backend, params, x, y, 0.05)
+    return check_cell(backend, params, x, y, 0.05, rows_per_step=rows_per_step)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
@@ -86,3 +87,21 @@ def test_updates_of_every_optimiser_are_judged(backend_name: str, dtype: str, op
     other.fetch_state = lambda params: other.host_state(None)
     failed = [claim.name for claim in judged(other).failures]
     assert failed == ["update", "step", "train"] + ["spikes"] * (optimizer.name == "adam")
+
+
+class AlwaysFirstRows(Complete):
+    """Takes the first rows at every step of mini-batches."""
+
+    def train(self, params, batch, learning_rate, steps, rows_per_step=None):
+        parts = None if rows_per_step is None else self.split(batch, rows_per_step)[0]
+        return super().train(params, parts or batch, learning_rate, steps)
+
+
+@pytest.mark.parametrize("network", ["5-9-3", "5-9-7-4/relu/cross-entropy"])
+@pytest.mark.parametrize("rows_per_step", [2, 7, 59])
+def test_cell_judges_the_mini_batches_it_is_told(dtype: str, network: str, rows_per_step: int) -> None:
+    """With a number of rows a step the claim on training is about its steps too; without one it is not."""
+    wrong = AlwaysFirstRows(Network.parse(network), dtype)
+    assert judged(wrong).passed
+    assert [claim.name for claim in judged(wrong, rows_per_step=rows_per_step).failures] == ["train"]
+    assert judged(Complete(Network.parse(network), dtype, optimizer=Adam()), rows_per_step=rows_per_step).passed

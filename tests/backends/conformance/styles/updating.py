@@ -39,7 +39,8 @@ class TorchOptim(Complete):
             theirs.state[tensor] = {"step": step, "exp_avg": kept[0], "exp_avg_sq": kept[1]}
         else:
             assert isinstance(rule, Momentum)
-            theirs = torch.optim.SGD([tensor], 1.0, momentum=rule.momentum or 5e-324)
+            theirs = torch.optim.SGD([tensor], 1.0, momentum=rule.momentum)
+            kept = kept if rule.momentum else [tensor.grad]  # it then keeps none
             theirs.state[tensor] = {"momentum_buffer": kept[0]}
         theirs.param_groups[0]["lr"] = rate
         theirs.step()
