@@ -95,7 +95,7 @@ class Training(NamedTuple):
     def rate(self, learning_rate: float) -> None:
         """Set the optimizer's learning rate."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = float(learning_rate)  # a numpy number would make quotients of its own type
 
 
 class TorchIdiom(Backend):
