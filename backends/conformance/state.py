@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from backends.base import Adam, Array, Backend, Layer, Momentum, Network, Optimizer
+from backends.conformance.caller import MAKES
 from backends.conformance.cases import VALUES_SHAPE, Case
 from backends.conformance.composed import ball_of_gradients, ball_of_step, exact_params
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
 from backends.conformance.stages import judge_params, judge_stages
-from backends.conformance.stateful import LONG_CALLS, MAKES, Walk
+from backends.conformance.stateful import LONG_CALLS, Walk
 from backends.conformance.subject import DESCENT, Problem, Subject, precision_of
 
 

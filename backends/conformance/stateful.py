@@ -13,21 +13,21 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, Layer, Network, State, TrainingDiverged
+from backends.base import Array, Backend, Layer, Network, TrainingDiverged
 from backends.conformance.bounds import Ball, Precision
-from backends.conformance.composed import BallLayer, ball_of_gradients, ball_of_next, balls_of_outputs, exact_state
-from backends.conformance.judge import Tally
+from backends.conformance.caller import Caller
+from backends.conformance.composed import ball_of_gradients, ball_of_next, balls_of_outputs, exact_state
+from backends.conformance.held import HeldBatch, HeldLoss, HeldParams, HeldTape, Owner, Wrong
+from backends.conformance.looks import Looks, tally_of
 from backends.conformance.oracle import round_to
-from backends.conformance.stages import judge_params, judge_state
 from backends.conformance.states import copied_state, drawn_state, moments_of
 from backends.conformance.subject import DESCENT, Problem, precision_of
 from backends.conformance.updates import BallState, updated
-from backends.layout import aligned_empty
 
 RATES: tuple[Any, ...] = (0.05, 0.25, 2.0**-7, 0.0, 0.1, np.float32(0.125), 1e-3, np.float64(0.2), 0.5, -0.1)
 DIVERGING_RATE = {"float32": 1e30, "float64": 1e200}
@@ -36,76 +36,6 @@ LARGEST = 1e3
 """Params that have grown beyond it are placed anew: rounding errors, not state, would decide what follows."""
 DEEPEST = 2
 """Updates in a row that are not fetched in between; the ball grows with each."""
-
-
-class Wrong(Exception):
-    """A result is not what the calls before it make it; the message says which, and by how much."""
-
-    def __init__(self, why: str, ratio: float = math.inf) -> None:
-        super().__init__(why)
-        self.ratio = ratio
-
-
-@dataclass
-class HeldParams:
-    """Params or gradients of the backend, the balls that they lie in, and the bits that were fetched first.
-
-    ``state`` is of params: the same balls, and those of the optimiser's state.
-    """
-
-    value: Any
-    balls: list[BallLayer]
-    label: str
-    seen: list[Array] | None = None
-    depth: int = 0
-    state: BallState | None = None
-
-
-@dataclass
-class HeldBatch:
-    """A placed batch, and private copies of its rows."""
-
-    value: Any
-    inputs: Array
-    targets: Array
-    label: str
-
-
-@dataclass
-class HeldTape:
-    """A tape, and what it was computed from."""
-
-    value: Any
-    params: HeldParams
-    batch: HeldBatch
-    balls: list[Ball]
-    label: str
-    seen: list[Array] | None = None
-
-
-@dataclass
-class HeldLoss:
-    """A loss, its ball, and the number that it was when first looked at."""
-
-    value: Any
-    ball: Ball
-    label: str
-    seen: float | None = None
-
-
-@dataclass
-class Owner:
-    """One instance, what it returned that is still valid, and the caller's arrays that are placed again and again."""
-
-    backend: Backend
-    label: str
-    precision: Precision
-    reused: dict[Any, Array] = field(default_factory=dict)
-    params: list[HeldParams] = field(default_factory=list)
-    gradients: list[HeldParams] = field(default_factory=list)
-    batches: list[HeldBatch] = field(default_factory=list)
-    tapes: list[HeldTape] = field(default_factory=list)
-    losses: list[HeldLoss] = field(default_factory=list)
 
 
 class Walk:
@@ -122,18 +52,22 @@ class Walk:
         self, make: Callable[[Network], Backend], networks: Sequence[Network], rows: Sequence[int], seed: int
     ) -> None:
         self.rows = rows
-        self.worst = 0.0
         self.trace: list[str] = []
         self.choose = random.Random(seed)
         self._rng = np.random.default_rng(seed)
-        self._kept: list[tuple[str, Array, Array]] = []
-        self._mine: list[tuple[Array, Array]] = []
+        self._caller = Caller(self.choose)
+        self._looks = Looks(self._caller)
         self._placed = 0
         self.owners = []
         for k, network in enumerate(networks):
             backend = make(network)
             precision = precision_of(backend, max(rows) * network.parameter_count)
             self.owners.append(Owner(backend, "abcdefgh"[k], precision))
+
+    @property
+    def worst(self) -> float:
+        """The largest error over its bound of all that was looked at."""
+        return self._looks.worst
 
     def run(self, calls: int, kinds: Sequence[str] = ()) -> str:
         """Make some calls, of some kinds or of all; return what was wrong first, and nothing if all was right."""
@@ -146,10 +80,10 @@ class Walk:
                 getattr(self, order.pop())(self.choose.choice(self.owners))
             self.look_at_everything()
         except Wrong as wrong:
-            self.worst = max(self.worst, wrong.ratio)
+            self._looks.worst = max(self._looks.worst, wrong.ratio)
             return f"{wrong}, after {len(self.trace)} calls: .. {'; '.join(self.trace[-6:])}"
         except Exception as error:  # whatever a stranger's backend raises
-            self.worst = math.inf
+            self._looks.worst = math.inf
             return f"raised {type(error).__name__}: {error}, after {len(self.trace)} calls: .. {self.trace[-1:]}"
         return ""
 
@@ -163,7 +97,7 @@ class Walk:
             for o, i in sizes
             for array in (self._rng.standard_normal((o, i)) / math.sqrt(i), self._rng.standard_normal(o) / 4)
         ]
-        arrays = self._callers_arrays(owner, "params", values)
+        arrays = self._caller.arrays(owner, "params", values)
         layers = tuple(Layer(*arrays[k : k + 2]) for k in range(0, len(arrays), 2))
         self._placed += 1
         label = f"{owner.label}.params{self._placed}"
@@ -175,7 +109,7 @@ class Walk:
             kept = replace(kept, state=drawn_state(kept, self.choose.choice((1, 8, 300)), self._placed))
         given = replace(kept, params=layers, state=copied_state(kept.state))
         value = given.placed_on(owner.backend)
-        self._after_placing(arrays, values)
+        self._caller.after_placing(arrays, values)
         for array in moments_of(given.state):
             array.fill(self.choose.choice((math.nan, 7.0)))
         state = exact_state(kept, owner.precision)
@@ -193,12 +127,12 @@ class Walk:
             before = self.choose.choice(owner.batches)
             change = self.choose.choice(("targets", "inputs", "last input", "last target"))
             x, y = self._like(before, change, x, y)
-        arrays = self._callers_arrays(owner, ("batch", len(x)), [x, y])
+        arrays = self._caller.arrays(owner, ("batch", len(x)), [x, y])
         self._placed += 1
         label = f"{owner.label}.batch{self._placed}"
         self.trace.append(f"place {label} of {len(x)} rows")
         value = owner.backend.place_batch(*arrays)
-        self._after_placing(arrays, [x, y])
+        self._caller.after_placing(arrays, [x, y])
         placed = HeldBatch(value, x, y, label)
         self._hold(owner.batches, placed)
         return placed
@@ -260,12 +194,12 @@ class Walk:
         problem = self._problem(batch, rate, owner)
         trajectory = balls_of_steps_from(problem, _state(params), steps, owner.precision, rows)
         label = f"losses of train({params.label}, {batch.label})"
-        tally = self._tally(owner)
+        tally = tally_of(owner)
         if tally.require("state", label, losses, (steps,)):
             for k, (_, ball) in enumerate(trajectory):
                 tally.judge("state", f"{label}, step {k}", losses[k], ball)
-        self._raise_wrong(tally)
-        self._keep_or_overwrite(label, [losses])
+        self._looks.raise_wrong(tally)
+        self._caller.keep_or_overwrite(label, [losses])
         self._go_on(owner, params, value, trajectory[-1][0] if steps else _state(params))
 
     def diverge(self, owner: Owner) -> None:
@@ -278,7 +212,7 @@ class Walk:
         except TrainingDiverged as error:
             if len(error.losses) != 4 or np.isfinite(error.losses).all():
                 raise Wrong(f"{len(error.losses)} losses of 4 steps that diverged: {error.losses}") from None
-            self._keep_or_overwrite("losses that diverged", [error.losses])
+            self._caller.keep_or_overwrite("losses that diverged", [error.losses])
         else:
             raise Wrong("training that overflows did not raise TrainingDiverged")
 
@@ -296,7 +230,7 @@ class Walk:
         """Look at params or gradients, perhaps again."""
         held = self.choose.choice([self._params(owner), *owner.params, *owner.gradients])
         self.trace.append(f"fetch {held.label}")
-        self._look(owner, held)
+        self._looks.at_params(owner, held)
 
     def outputs(self, owner: Owner) -> None:
         """Look at a tape, perhaps again."""
@@ -304,28 +238,23 @@ class Walk:
             self.forward(owner)
         tape = self.choose.choice(owner.tapes)
         self.trace.append(f"outputs of {tape.label}")
-        self._look_at_tape(owner, tape)
+        self._looks.at_tape(owner, tape)
 
     def read_loss(self, owner: Owner) -> None:
         """Look at a loss, perhaps again."""
         if owner.losses:
-            self._look_at_loss(owner, self.choose.choice(owner.losses))
+            self._looks.at_loss(owner, self.choose.choice(owner.losses))
 
     def look_at_everything(self, owner: Owner | None = None) -> None:
         """Look at all that is held, all arrays that were fetched and kept, and the caller's own arrays."""
         for holder in self.owners:
             for held in (*holder.params, *holder.gradients):
-                self._look(holder, held)
+                self._looks.at_params(holder, held)
             for tape in holder.tapes:
-                self._look_at_tape(holder, tape)
+                self._looks.at_tape(holder, tape)
             for loss in holder.losses:
-                self._look_at_loss(holder, loss)
-        for label, array, expected in self._kept:
-            if not _same_bits(array, expected):
-                raise Wrong(f"{label}, fetched before, changed in the caller's hands")
-        for array, expected in self._mine:
-            if not _same_bits(array, expected):
-                raise Wrong("an array of the caller was written to")
+                self._looks.at_loss(holder, loss)
+        self._caller.check()
 
     # How it is held and judged
 
@@ -349,7 +278,7 @@ class Walk:
 
     def _hold_loss(self, owner: Owner, loss: HeldLoss) -> None:
         if self.choose.random() < 0.5:
-            self._look_at_loss(owner, loss)
+            self._looks.at_loss(owner, loss)
         self._hold(owner.losses, loss)
 
     def _give_up(self, owner: Owner, params: HeldParams) -> None:
@@ -361,108 +290,9 @@ class Walk:
         """Hold the params that took the place of others."""
         new = HeldParams(value, state.params, f"{before.label}'", depth=before.depth + 1, state=state)
         if new.depth > DEEPEST or self.choose.random() < 0.6:
-            self._look(owner, new)
+            self._looks.at_params(owner, new)
         if all(np.max(np.abs(ball.exact), initial=0) < LARGEST for layer in new.balls for ball in layer):
             self._hold(owner.params, new)
-
-    def _look(self, owner: Owner, held: HeldParams) -> None:
-        """Fetch params or gradients: in their balls at first, and the same bits again."""
-        fetched = owner.backend.fetch(held.value)
-        tally = self._tally(owner)
-        judge_params(tally, "state", fetched, held.balls)
-        self._raise_wrong(tally, held.label)
-        flat = [array for layer in fetched for array in layer]
-        got_state = self._look_at_state(owner, held, tally)
-        flat += moments_of(got_state)
-        self._repeats(owner, held.label, flat, held.seen)
-        if held.seen is None:
-            held.seen = [array.copy() for array in flat]
-            if "process" in owner.backend.capabilities.deterministic:  # from now on it is known
-                array = owner.precision.arithmetic.array
-                held.balls = [(Ball(array(w.copy())), Ball(array(b.copy()))) for w, b in fetched]
-                if held.state:
-                    moments = () if got_state is None else got_state.moments.values()
-                    exact = ([(Ball(array(w.copy())), Ball(array(b.copy()))) for w, b in m] for m in moments)
-                    held.state = BallState(held.balls, tuple(exact), held.state.updates)
-                held.depth = 0
-        self._keep_or_overwrite(held.label, flat)
-
-    def _look_at_state(self, owner: Owner, held: HeldParams, tally: Tally) -> State | None:
-        """Fetch the optimiser's state of params: in its balls, and belonging to these params."""
-        backend = owner.backend
-        if held.state is None or not backend.optimizer.moments:
-            return None
-        got = backend.fetch_state(held.value)
-        asked = Problem("", (), np.zeros((1, 1)), np.zeros(1), 0.0, optimizer=backend.optimizer)
-        judge_state(tally, "state", asked, got, held.state)
-        self._raise_wrong(tally, held.label)
-        return got
-
-    def _look_at_tape(self, owner: Owner, tape: HeldTape) -> None:
-        outputs = owner.backend.outputs(tape.value)
-        tally = self._tally(owner)
-        if len(outputs) != len(tape.balls):
-            raise Wrong(f"{tape.label} has {len(outputs)} outputs, expected {len(tape.balls)}")
-        for k, (got, ball) in enumerate(zip(outputs, tape.balls, strict=True), start=1):
-            if tally.require("state", f"output {k}", got, ball.exact.shape):
-                tally.judge("state", f"output {k}", got, ball)
-        self._raise_wrong(tally, tape.label)
-        self._repeats(owner, tape.label, list(outputs), tape.seen)
-        tape.seen = [array.copy() for array in outputs]
-        self._keep_or_overwrite(tape.label, list(outputs))
-
-    def _look_at_loss(self, owner: Owner, loss: HeldLoss) -> None:
-        number = float(loss.value)
-        tally = self._tally(owner)
-        tally.judge("state", loss.label, np.asarray(number), loss.ball)
-        self._raise_wrong(tally)
-        if loss.seen is not None:
-            self._repeats(owner, loss.label, [np.asarray(number)], [np.asarray(loss.seen)])
-        loss.seen = number
-
-    def _repeats(self, owner: Owner, label: str, now: list[Array], before: list[Array] | None) -> None:
-        if before is None or "process" not in owner.backend.capabilities.deterministic:
-            return
-        if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(now, before, strict=True)):
-            raise Wrong(f"{label} changed between two looks")
-
-    def _tally(self, owner: Owner) -> Tally:
-        return Tally("", owner.precision, owner.backend.dtype)
-
-    def _raise_wrong(self, tally: Tally, label: str = "") -> None:
-        for finding in tally.findings:
-            if not finding.ratio <= 1:
-                where = f"{label}: {finding.where}" if label else finding.where
-                raise Wrong(f"{where}, error / bound {finding.ratio:.3g}", finding.ratio)
-            self.worst = max(self.worst, finding.ratio)
-
-    def _keep_or_overwrite(self, label: str, arrays: list[Array]) -> None:
-        """The caller may do as it likes with what it was given: overwrite it, or trust that it stays."""
-        if self.choose.random() < 0.5:
-            for array in arrays:
-                if array.flags.writeable:
-                    array.fill(math.nan)
-        else:
-            self._kept = [*self._kept[-40:], *((label, array, array.copy()) for array in arrays)]
-
-    def _callers_arrays(self, owner: Owner, what: Any, values: list[Array]) -> list[Array]:
-        """Return arrays of the caller that hold some values: new ones of any make, or earlier ones, filled anew."""
-        if self.choose.random() < 0.5:
-            arrays = [owner.reused.setdefault((what, k), np.empty_like(value)) for k, value in enumerate(values)]
-            self._mine = [(mine, then) for mine, then in self._mine if not any(mine is array for array in arrays)]
-        else:
-            make = self.choose.choice(MAKES)
-            arrays = [make(value) for value in values]
-        for array, value in zip(arrays, values, strict=True):
-            array[...] = value
-        return arrays
-
-    def _after_placing(self, arrays: list[Array], values: list[Array]) -> None:
-        """Fill the caller's arrays with something else, or remember what they have to be."""
-        if self.choose.random() < 0.6:
-            for array in arrays:
-                array.fill(self.choose.choice((math.nan, 0.0, 7.0)))
-        self._mine = [*self._mine[-40:], *((array, array.copy()) for array in arrays)]
 
     def _like(self, before: HeldBatch, change: str, x: Array, y: Array) -> tuple[Array, Array]:
         """Return rows that differ from those of a batch in one respect."""
@@ -508,28 +338,3 @@ def balls_of_steps_from(
 def _state(params: HeldParams) -> BallState:
     assert params.state is not None
     return params.state
-
-
-def _plain(value: Array) -> Array:
-    return np.empty_like(value)
-
-
-def _aligned(value: Array) -> Array:
-    return aligned_empty(value.shape, value.dtype)
-
-
-def _column_major(value: Array) -> Array:
-    return np.empty(value.shape, value.dtype, order="F")
-
-
-def _part_of_larger(value: Array) -> Array:
-    whole = np.zeros((len(value) + 2, *value.shape[1:]), value.dtype)
-    return whole[1:-1]
-
-
-def _same_bits(left: Array, right: Array) -> bool:
-    return np.array_equal(left, right, equal_nan=True)
-
-
-MAKES: tuple[Callable[[Array], Array], ...] = (_plain, _aligned, _column_major, _part_of_larger)
-"""How a caller's array may lie in memory; each is writeable, so that it can be filled anew."""

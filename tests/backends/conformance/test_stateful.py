@@ -10,9 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 import backends
 from backends import Network
+from backends.conformance.held import Wrong
 from backends.conformance.mutants.identity import SlopesOfTheLastForward
 from backends.conformance.plain import Plain
-from backends.conformance.stateful import CALLS, Walk, Wrong
+from backends.conformance.stateful import CALLS, Walk
 
 NETWORKS = (Network((5, 4, 3)), Network((5, 4, 3)), Network((3, 2, 1)))
 
