@@ -103,7 +103,8 @@ def room_note(job: Job) -> str:
     machines = least_parts(job, room)
     ways = [f"share it out among {machines} machines like this one (--hosts {machines} --link 1Gbit,0.1ms)"]
     ways = ways if machines else []
-    return f"A batch of {job.rows:,} rows {lack}: {' or '.join([*ways, 'place it in chunks (docs/backends.md)'])}."
+    ways.append("place it in chunks (train --chunks; place_chunks in docs/backends.md)")
+    return f"A batch of {job.rows:,} rows {lack}: {' or '.join(ways)}."
 
 
 def measured_ranks(job: Job, root: Path | None, margin: float) -> str:
