@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -318,6 +319,7 @@ def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, 
         yield number, record
 
 
+@lru_cache(maxsize=4096)
 def _workload(network: str) -> dict[str, Any]:
     """Return the columns of the workload that a network's text names."""
     return Workload.parse(network).columns()
