@@ -163,7 +163,7 @@ def test_interrupted_training_keeps_the_best_parameters(
         (["--network", "2-8-5"], "has 5 outputs, but column 'ring' has 3 classes; write --network 2-8-3"),
         (["--loss", "mse"], "column 'ring' has text or dates in 400 of 400 rows"),
         (["--loss", "cross-entropy", "--target", "a"], "learns the classes of one --target, got 2"),
-        (["--backend", "numba-idiom"], "--backend: backend 'numba-idiom' has no loss 'cross-entropy'"),
+        (["--backend", "jax-by-hand"], "--backend: backend 'jax-by-hand' has no loss 'cross-entropy'"),
     ],
 )
 def test_what_cannot_be_is_refused(
