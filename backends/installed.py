@@ -1,4 +1,4 @@
-"""Whether a module can be imported, and the command that installs what is missing. Imports nothing itself.
+"""What is installed here, found without importing it, and the command that installs what is missing.
 
 Tests: `tests/backends/test_registry.py`.
 """
@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 DISTRIBUTION = "backprop-bench"
 
@@ -26,3 +31,10 @@ def install_command(*extras: str) -> str:
     if (Path(__file__).resolve().parents[1] / "pyproject.toml").is_file():
         return f"pip install -e '.{wanted}'"
     return f"pip install '{DISTRIBUTION}{wanted}'"
+
+
+def entry_points(group: str) -> Iterable[EntryPoint]:
+    """Return what installed distributions register; importing and asking costs as much as the rest of this package."""
+    from importlib.metadata import entry_points as registered
+
+    return registered(group=group)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backends.base import Backend, BackendUnavailable, Descent, Network, Optimizer
-from backends.installed import install_command, is_installed
+from backends.installed import entry_points, install_command, is_installed
 from backends.ranks import Ranks
 from backends.shares import Shares
 
@@ -86,13 +85,6 @@ BUILT_IN = (
     ),
     Entry("jax-by-hand", "backends.idioms.jax_by_hand:JaxByHand", ("jax",), "jax", "gradients by hand", "variant"),
 )
-
-
-def entry_points(group: str) -> Iterable[EntryPoint]:
-    """Return what installed distributions register; importing and asking costs as much as the rest of this package."""
-    from importlib.metadata import entry_points as registered
-
-    return registered(group=group)
 
 
 def catalogue(*roles: str) -> tuple[Entry, ...]:

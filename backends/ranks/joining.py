@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from backends.errors import RanksError
-from backends.installed import install_command, is_installed
+from backends.installed import entry_points, install_command, is_installed
 from backends.ranks.launch import Launch, launched
 from backends.ranks.ranks import Alone, Ranks, say
 from backends.ranks.watch import Watch
@@ -90,8 +90,6 @@ def find_engine(name: str) -> Callable[[Launch, float], Ranks]:
     if module and not is_installed(module):
         raise RanksError(f"engine {name!r} is unavailable: No module named {module!r}; {install_command(name)}")
     if ":" not in target:
-        from backends.registry import entry_points
-
         points = {point.name: point.value for point in entry_points(ENTRY_POINT_GROUP)}
         if target not in points:
             known = ", ".join([*ENGINES, *points])

@@ -104,7 +104,7 @@ def _on_ranks(args: argparse.Namespace, request: Request, save_to: Path | None) 
     from backends import BackendUnavailable, join
     from bench.basics.errors import UsageError
     from bench.cli import SUCCESS, WRONG_USAGE, messages
-    from bench.training.over_ranks import divided
+    from bench.training.dividing import divided
     from bench.training.prepare import prepare
 
     with join() as ranks:
