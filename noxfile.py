@@ -195,7 +195,8 @@ def tests(session: nox.Session) -> None:
         return
     # Without the plugin that the project itself installs, which would import `backends` before coverage starts.
     covered = ("--cov", "--cov-report=", "-p", "no:backends.conformance.plugin")
-    session.run(python, "-m", "pytest", "-m", "not timing and not browser", "--numprocesses=2", *covered)
+    many = ("-m", "not timing and not browser", "--numprocesses=2", "--durations=25")
+    session.run(python, "-m", "pytest", *many, *covered)
     # Tests that assert a time run by themselves: nothing takes their core, and no tracer slows what they measure.
     session.run(python, "-m", "pytest", "-m", "timing")
     session.run(python, "-m", "coverage", "report")

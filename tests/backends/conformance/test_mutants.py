@@ -49,9 +49,10 @@ def test_fault_within_the_width_of_a_bound_is_rejected(mutant: type[Plain]) -> N
 
 
 def test_plain_backend_that_mutants_derive_from_passes_every_claim(dtype: str) -> None:
-    """Without a fault nothing is rejected."""
+    """Without a fault nothing is rejected, and only claims on what it does not offer are skipped."""
     report = check(name_of(Plain), dtype=dtype, draws=2, seed=1)
-    assert [(claim.name, claim.where) for claim in report.claims if claim.status != "pass"] == []
+    not_passed = {claim.name: claim.status for claim in report.claims if claim.status != "pass"}
+    assert not_passed == dict.fromkeys(("activations", "losses", "optimizers", "mini-batches"), "skip")
 
 
 def test_plain_backend_that_places_shares_passes_the_claim_on_them(dtype: str) -> None:

@@ -17,7 +17,8 @@ from bench.verdicts import conditions
 
 SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`
 GRID = ["--networks", "1-1-1", "--dtypes", "float64", "--phases", "step", "--aa", "none", "--threads", "1"]
-LONG = ["run", *GRID, "--backends", "specimens:Hangs", "--batches", "1,7", "--blocks", "1", "--label", "long"]
+MANY = ",".join(map(str, range(1, 101)))  # it looks around at the beginning and the end of each cell
+LONG = ["run", *GRID, "--backends", "specimens:Exact", "--batches", MANY, "--blocks", "1", "--cell-time", "1s"]
 SHORT = ["run", *GRID, "--backends", "specimens:Exact", "--batches", "1", "--blocks", "1", "--cell-time", "20ms"]
 
 
