@@ -71,8 +71,9 @@ def test_a_search_is_given_up_before_the_grid_is():
     """With less time the search shrinks to one batch a network, then goes, and the plan says so."""
     whole = budget.fit(plan(), 3_000.0, Pace(), whole=False)
     assert (whole.threads, whole.thread_search, whole.left_out) == ((1, 2), plan().thread_search, ())
-    two_laps_s = budget._total_s(budget.with_timed(plan(), budget.LEAST_ADAPTIVE_S), Pace())
-    fewer = budget.fit(plan(), 1.05 * two_laps_s, Pace(), whole=False)
+    anchored = replace(plan(), thread_search=thread_search.anchors(plan().thread_search))
+    two_laps_s = budget._total_s(budget.with_timed(anchored, budget.LEAST_ADAPTIVE_S), Pace())
+    fewer = budget.fit(plan(), 1.01 * two_laps_s / budget.SEARCH_SHARE, Pace(), whole=False)
     assert (fewer.threads, fewer.thread_search) == ((1, 2), thread_search.anchors(plan().thread_search))
     assert fewer.left_out[0].startswith("threads 1 but at 3-2-1 n=")
     none = budget.fit(plan(), 0.5 * two_laps_s, Pace(), whole=False)
