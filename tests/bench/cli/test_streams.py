@@ -67,6 +67,7 @@ def test_names_are_shown_as_the_terminal_can(folder: Path) -> None:
 def test_signals_stop_training_and_keep_the_parameters(folder: Path, number: signal.Signals) -> None:
     """A polite kill and a closing terminal are Ctrl-C: the parameters reached are saved, status 130."""
     command = [sys.executable, "-m", "bench", "train", "--data", "d.csv", "--target", "y", "--backend", "numpy"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup lets all its children ignore it
     process = subprocess.Popen(
         [*command, "--save", "p", "--steps", "200000000"],
         cwd=folder,
@@ -75,6 +76,7 @@ def test_signals_stop_training_and_keep_the_parameters(folder: Path, number: sig
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGHUP, before)
     assert process.stdout is not None
     while not process.stdout.readline().startswith("training"):
         assert process.poll() is None
