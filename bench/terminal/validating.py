@@ -32,22 +32,7 @@ def account(cases: pd.DataFrame, good: bool) -> Iterator[Table | str]:
         f"Step time predicted to {format_percent(error)} (median)."
     )
     yield ""
-    columns: list[Column] = ["network", ("batch", "right"), ("steps", "right"), "recommended", "best"]
-    columns += [("true", "right"), ("best", "right"), ("regret", "right")]
-    rows = [
-        (
-            row.network,
-            format_count(row.batch),
-            format_count(row.steps),
-            row.recommended,
-            row.best,
-            format_seconds(row.true_s),
-            format_seconds(row.best_s),
-            format_percent(row.regret),
-        )
-        for row in cases.sort_values("regret", ascending=False).itertuples()
-    ]
-    yield table(columns, rows)
+    yield _every_case(cases, "regret")
 
 
 def transferred(cases: pd.DataFrame, good: bool) -> Iterator[Table | str]:
@@ -60,8 +45,19 @@ def transferred(cases: pd.DataFrame, good: bool) -> Iterator[Table | str]:
     )
     yield f"With the times as they were measured there: {format_percent(before)}."
     yield ""
+    yield _every_case(cases, "loss")
+
+
+def _every_case(cases: pd.DataFrame, lost: str) -> Table:
+    """Return a row for each case, the worst first.
+
+    Args:
+        cases: job, recommended and best backend, and the true total of both.
+        lost: the column that says by how much the recommended one is slower.
+    """
     columns: list[Column] = ["network", ("batch", "right"), ("steps", "right"), "recommended", "best"]
-    columns += [("true", "right"), ("best", "right"), ("loss", "right")]
+    columns += [("true", "right"), ("best", "right"), (lost, "right")]
+    worst_first = cases.sort_values(lost, ascending=False)
     rows = [
         (
             row.network,
@@ -71,8 +67,8 @@ def transferred(cases: pd.DataFrame, good: bool) -> Iterator[Table | str]:
             row.best,
             format_seconds(row.true_s),
             format_seconds(row.best_s),
-            format_percent(row.loss),
+            format_percent(share),
         )
-        for row in cases.sort_values("loss", ascending=False).itertuples()
+        for row, share in zip(worst_first.itertuples(), worst_first[lost], strict=True)
     ]
-    yield table(columns, rows)
+    return table(columns, rows)
