@@ -16,7 +16,7 @@ from backends.conformance.plain import Batch, Plain
 
 
 class Parts(Complete):
-    """Trains on parts of the batch, which a mutant may choose."""
+    """Trains on parts of the batch; a mutant may choose them, the order they are taken in, or what a step does."""
 
     def parts(self, batch: Batch, rows: int) -> list[Batch]:
         """Return the batches of one pass."""
@@ -25,6 +25,10 @@ class Parts(Complete):
     def at(self, k: int, parts: list[Batch]) -> Batch:
         """Return the batch of step ``k``."""
         return parts[k % len(parts)]
+
+    def step_of(self, k: int, params: Any, parts: list[Batch], batch: Batch, learning_rate: float) -> tuple[Any, Any]:
+        """Make step ``k`` on the parts of a batch."""
+        return self.step(params, self.at(k, parts), learning_rate)
 
     def train(
         self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
@@ -35,7 +39,7 @@ class Parts(Complete):
         parts = self.parts(batch, self.checked_rows(rows_per_step, len(batch[0])))
         losses = np.empty(self.checked_steps(steps), self.dtype)
         for k in range(steps):
-            params, losses[k] = self.step(params, self.at(k, parts), learning_rate)
+            params, losses[k] = self.step_of(k, params, parts, batch, learning_rate)
         return self.trained(params, losses, learning_rate)
 
 
@@ -51,22 +55,16 @@ class DropsLastRows(Parts):
         return self.split(batch, rows)[: len(batch[0]) // rows]
 
 
-class SplitDropsLastRows(Complete):
+class SplitDropsLastRows(Parts):
     """`split` leaves out the rows that do not fill a part; `train` does not."""
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         """Keep full parts."""
         return super().split(batch, rows_per_step)[: len(batch[0]) // rows_per_step]
 
-    def train(
-        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
-    ) -> tuple[Any, Array]:
+    def parts(self, batch: Batch, rows: int) -> list[Batch]:
         """Train on all parts."""
-        parts = [batch] if rows_per_step is None else super().split(batch, rows_per_step)
-        losses = np.empty(steps, self.dtype)
-        for k in range(self.checked_steps(steps)):
-            params, losses[k] = self.step(params, parts[k % len(parts)], learning_rate)
-        return self.trained(params, losses, learning_rate)
+        return super().split(batch, rows)
 
 
 class LastRowsFilledUp(Parts):
@@ -192,17 +190,10 @@ class TargetsStay(Parts):
 class ShortStepOfAllRows(Parts):
     """The last, shorter step is averaged over as many rows as the others."""
 
-    def train(
-        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
-    ) -> tuple[Any, Array]:
+    def step_of(self, k: int, params: Any, parts: list[Batch], batch: Batch, learning_rate: float) -> tuple[Any, Any]:
         """Scale the rate of short steps."""
-        parts = [batch] if rows_per_step is None else self.split(batch, rows_per_step)
-        losses = np.empty(self.checked_steps(steps), self.dtype)
-        for k in range(steps):
-            part = parts[k % len(parts)]
-            rate = learning_rate * len(part[0]) / len(parts[0][0])
-            params, losses[k] = self.step(params, part, rate)
-        return self.trained(params, losses, learning_rate)
+        part = self.at(k, parts)
+        return self.step(params, part, learning_rate * len(part[0]) / len(parts[0][0]))
 
 
 class ClassesOverAllRows(Parts):
@@ -242,35 +233,23 @@ class LossesOfPasses(Complete):
         return params, np.asarray(np.cumsum(losses) / np.arange(1, steps + 1), self.dtype)
 
 
-class LossesOfAllRows(Complete):
+class LossesOfAllRows(Parts):
     """Losses of mini-batches are those of the whole batch."""
 
-    def train(
-        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
-    ) -> tuple[Any, Array]:
+    def step_of(self, k: int, params: Any, parts: list[Batch], batch: Batch, learning_rate: float) -> tuple[Any, Any]:
         """Look at all rows."""
-        parts = [batch] if rows_per_step is None else self.split(batch, rows_per_step)
-        losses = np.empty(self.checked_steps(steps), self.dtype)
-        for k in range(steps):
-            losses[k] = self.backward(params, batch, self.forward(params, batch))[0]
-            params, _ = self.step(params, parts[k % len(parts)], learning_rate)
-        return self.trained(params, losses, learning_rate)
+        loss, _ = self.backward(params, batch, self.forward(params, batch))
+        return super().step_of(k, params, parts, batch, learning_rate)[0], loss
 
 
-class SecondPassAfresh(Complete):
+class SecondPassAfresh(Parts):
     """The optimiser starts afresh with every pass."""
 
-    def train(
-        self, params: Any, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
-    ) -> tuple[Any, Array]:
+    def step_of(self, k: int, params: Any, parts: list[Batch], batch: Batch, learning_rate: float) -> tuple[Any, Any]:
         """Forget the moments."""
-        parts = [batch] if rows_per_step is None else self.split(batch, rows_per_step)
-        losses = np.empty(self.checked_steps(steps), self.dtype)
-        for k in range(steps):
-            if k and k % len(parts) == 0 and len(parts) > 1:
-                params = params._replace(moments=super().place_params(params.layers).moments)
-            params, losses[k] = self.step(params, parts[k % len(parts)], learning_rate)
-        return self.trained(params, losses, learning_rate)
+        if k and k % len(parts) == 0 and len(parts) > 1:
+            params = params._replace(moments=self.place_params(params.layers).moments)
+        return super().step_of(k, params, parts, batch, learning_rate)
 
 
 class GradientsOfSeveralSteps(Complete):
