@@ -25,9 +25,9 @@ from bench.advice.job import Job
 from bench.advice.time_model import Shape
 from bench.basics.names import FASTER, MARGIN, OK, SCALING, SLOWER, TIE, UNDECIDED
 from bench.machine import machine_id
-from bench.memory import PROCESS_BYTES, SPARE, need_bytes
 from bench.ranks.allreduce import AllReduce, Link, sum_s
 from bench.verdicts.scaling import scaling
+from bench.workload.memory import PROCESS_BYTES, SPARE, need_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

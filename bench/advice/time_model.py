@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.advice.nnls import nnls
-from bench.work import product_flop, tanh_count, update_flop
 from bench.workload import Workload
+from bench.workload.work import product_flop, tanh_count, update_flop
 
 Floats = NDArray[np.float64]
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from backends import Network, available
-from bench import work
 from bench.advice import costs, recommendation
 from bench.advice.job import Job
 from bench.advice.time_model import MEASURED, Shape
 from bench.basics.names import VALIDATION
 from bench.results import Run
+from bench.workload import work
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -99,8 +99,8 @@ def _scale(args: argparse.Namespace, arms: Any) -> Scale:
     from bench.basics.errors import UsageError
     from bench.measure import contenders
     from bench.measure.cell import Group
-    from bench.memory import check_room
     from bench.ranks.launches import Scale
+    from bench.workload.memory import check_room
 
     if args.rows < max(arm.ranks for arm in arms):
         raise UsageError(f"--rows {args.rows}: each rank needs a row, and there are {max(arm.ranks for arm in arms)}")

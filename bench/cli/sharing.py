@@ -63,9 +63,9 @@ def answered(args: argparse.Namespace, how: Sharing, job: Job, chosen: Sequence[
     from bench import results
     from bench.advice.sharing import least_parts, predicted
     from bench.basics.errors import UsageError
-    from bench.memory import room_bytes
     from bench.ranks.allreduce import known_or_probed
     from bench.terminal.terminal import progress
+    from bench.workload.memory import room_bytes
 
     try:
         with progress("all-reduce") as bar:
@@ -94,7 +94,7 @@ def text(answer: dict[str, Any], job: Job) -> Iterator[Any]:
 def room_note(job: Job) -> str:
     """Return how a batch that is too large for this machine's free memory can be trained, '' if it fits."""
     from bench.advice.sharing import least_parts
-    from bench.memory import room_bytes, shortage
+    from bench.workload.memory import room_bytes, shortage
 
     device = job.device or "cpu"
     room = room_bytes(device)

@@ -1,7 +1,7 @@
 """What this machine can do at best, and the time below which no implementation of a phase can run on it.
 
 A `Ceiling` is one measured rate; `Ceilings` are all of one machine. `limit_s` turns them and the work of a phase
-(`bench.work`) into a `Limit`. Measuring them is `bench.limits.probes`' work; nothing here reads a clock.
+(`bench.workload.work`) into a `Limit`. Measuring them is `bench.limits.probes`' work; nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from backends import Network
 from bench.basics.errors import UsageError
 from bench.basics.files import write_text
-from bench.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
 from bench.workload import Workload
+from bench.workload.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
 
 if TYPE_CHECKING:
     from bench.results import Run
@@ -159,7 +159,7 @@ def limit_s(
         workload: the network, and how it is trained.
         batch: rows.
         dtype: ``"float32"`` or ``"float64"``.
-        phase: as in `bench.work`.
+        phase: as in `bench.workload.work`.
         ceilings: of the machine that the time was measured on.
         threads: cores that the implementation may use; by default the most that were measured. No matter on a GPU.
         device: ``cpu`` or ``cuda``; on a GPU the memory is its own, and ``place`` copies from the host's, which no

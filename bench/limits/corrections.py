@@ -16,8 +16,8 @@ from bench.basics.errors import UsageError
 from bench.basics.formats import counted, format_count, format_ratio
 from bench.limits import ceilings as ceilings_file
 from bench.limits.ceilings import Ceiling, Ceilings, Kind, Limit, limit_s
-from bench.work import bytes_read_written, flop, tanh_count
 from bench.workload import Workload
+from bench.workload.work import bytes_read_written, flop, tanh_count
 
 if TYPE_CHECKING:
     from pathlib import Path

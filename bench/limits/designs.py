@@ -21,8 +21,8 @@ from typing import Any
 import backends
 from backends import Network
 from backends.caches import BLOCK_BYTES
-from bench.problem import make
 from bench.workload import Workload
+from bench.workload.problem import make
 
 NEVER = 1 << 62
 LAP_S = 2e-3

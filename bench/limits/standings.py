@@ -23,8 +23,8 @@ from bench.limits.corrections import Correction, Timed, corrected
 from bench.measure.cell import Group
 from bench.measure.plan import Plan, ordered
 from bench.measure.timing import Effort
-from bench.memory import check_room, room_bytes, shortage
 from bench.workload import Workload
+from bench.workload.memory import check_room, room_bytes, shortage
 
 if TYPE_CHECKING:
     import pandas as pd

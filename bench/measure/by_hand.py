@@ -16,13 +16,13 @@ from backends import BackendUnavailable, available, load
 from backends.conformance import check_cell
 from bench.measure import cases
 from bench.measure.timing import Effort, Schedule, Work, calibrate, timed_round, warm_up
-from bench.memory import check_room
-from bench.problem import make
 from bench.workload import Workload
+from bench.workload.memory import check_room
+from bench.workload.problem import make
 
 if TYPE_CHECKING:
     from backends import Backend
-    from bench.problem import Problem
+    from bench.workload.problem import Problem
 
 PHASES = ("forward", "backward", "update", "step")
 EFFORT = Effort(timed_s=0.2, warm_up_s=0.2)

@@ -16,7 +16,7 @@ import numpy as np
 
 from backends import Backend
 from bench.measure.timing import Work
-from bench.problem import Problem
+from bench.workload.problem import Problem
 
 
 class Subject:

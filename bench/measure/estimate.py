@@ -10,8 +10,8 @@ import numpy as np
 
 from backends import Network
 from bench.machine import default_threads
-from bench.work import flop, update_flop
 from bench.workload import Workload
+from bench.workload.work import flop, update_flop
 
 PROBE_SIZE, PROBE_TRIES = 384, 12
 PRODUCT_SHARE = 0.7

@@ -18,8 +18,8 @@ from bench.measure.estimate import MOST_STEPS, epoch_steps
 from bench.measure.failures import classify, told
 from bench.measure.instructions import Instructions
 from bench.measure.timing import Effort, Work, timed_round
-from bench.problem import Problem, make
-from bench.work import flop, least_bytes
+from bench.workload.problem import Problem, make
+from bench.workload.work import flop, least_bytes
 
 ROUND_NUMBERS = sorted({min(digit * tens, MOST_STEPS) for tens in (1, 10, 100, 1000, 10_000) for digit in (1, 2, 5)})
 TRAIN_CALL_S = 2e-3

@@ -20,9 +20,9 @@ from bench.basics.names import AA, BASE, PHASES
 from bench.measure.cell import Cell, Group, Process
 from bench.measure.estimate import step_s
 from bench.measure.timing import Effort
-from bench.memory import check_room, room_bytes, shortage
-from bench.work import flop
 from bench.workload import Workload
+from bench.workload.memory import check_room, room_bytes, shortage
+from bench.workload.work import flop
 
 NETWORKS = tuple(map(Network.parse, ("3-2-1", "8-32-1", "64-64-64-1", "784-512-10")))
 """By default: the tutorial's, a small one, a deep one, a wide one; also what predictions for other networks rest on."""
@@ -130,7 +130,7 @@ def default_groups(
         devices: of the grid.
         arms: processes of a lap, which are alive at the same time.
         longest_s: seconds that a step of the fastest backend may take.
-        room: bytes free; by default `bench.memory.room_bytes`.
+        room: bytes free; by default `bench.workload.memory.room_bytes`.
 
     Raises:
         UsageError: none is left.

@@ -40,8 +40,8 @@ def measured(ranks: Any, spec: dict[str, Any]) -> dict[str, Any]:
     from backends import Network, find
     from backends.shares import Shares
     from bench.measure import receipt
-    from bench.problem import make
     from bench.ranks.blocks import time_calls
+    from bench.workload.problem import make
 
     network = Network.parse(spec["network"])
     begun_s = time.perf_counter()

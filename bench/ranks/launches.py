@@ -29,7 +29,7 @@ from bench.ranks.arms import Arm
 from bench.ranks.child import SUM, TRAIN, measured
 from bench.results import Run, check
 from bench.results.journal import Journal
-from bench.work import flop, least_bytes
+from bench.workload.work import flop, least_bytes
 
 JOIN_S = 60.0
 START_S = 90.0

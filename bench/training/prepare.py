@@ -16,7 +16,6 @@ import numpy as np
 from backends import Backend, Network, parse_optimizer
 from bench.basics.errors import UsageError
 from bench.basics.formats import counted, format_bytes
-from bench.memory import SPARE, check_room, room_bytes
 from bench.training.classes import Classes, is_text
 from bench.training.form import Form
 from bench.training.reading import TableFile, check_known, open_table, read_numbers
@@ -38,6 +37,7 @@ from bench.training.training import (
     train_epochs,
 )
 from bench.training.watch import Watch
+from bench.workload.memory import SPARE, check_room, room_bytes
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from backends import Backend
 from bench.basics.errors import UsageError
-from bench.memory import SPARE, room_bytes
 from bench.training.classes import Classes, one_hot
 from bench.training.files import TableFile
 from bench.training.reading import no_row_complete, number_blocks
 from bench.training.split import class_targets
 from bench.training.standardise import CONSTANT_ULPS, Floats, Standardisation
+from bench.workload.memory import SPARE, room_bytes
 
 CHUNK_BYTES = 1 << 26
 CHUNK_ROWS = 1 << 16

@@ -25,10 +25,10 @@ from backends import (
 )
 from backends.base import Array
 from bench.basics.errors import UsageError
-from bench.problem import initial_params
 from bench.training.over_ranks import alone, as_whole_machine, said_by_first
 from bench.training.standardise import Floats
 from bench.training.watch import Watch
+from bench.workload.problem import initial_params
 
 if TYPE_CHECKING:
     from bench.training.stream import Stream

@@ -11,7 +11,7 @@ import pytest
 import backends
 from backends import Adam, Momentum, Network, Optimizer
 from backends.conformance import check_cell
-from bench.problem import make
+from bench.workload.problem import make
 
 jax = pytest.importorskip("jax", reason="jax is not installed: pip install -e '.[jax]'")
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from backends.base import Array
 from bench.limits.ceilings import Kind
-from bench.memory import room_bytes
+from bench.workload.memory import room_bytes
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 WORKING_SETS = (16 * KIB, 64 * KIB, 1 * MIB, 4 * MIB, 16 * MIB, 64 * MIB, 512 * MIB)

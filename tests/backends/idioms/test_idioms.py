@@ -11,7 +11,7 @@ import pytest
 import backends
 from backends import Network
 from backends.conformance import check_cell
-from bench.problem import make
+from bench.workload.problem import make
 
 IDIOMS = [entry.name for entry in backends.catalogue("idiom")]
 

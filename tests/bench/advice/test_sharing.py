@@ -15,9 +15,9 @@ from bench.advice.sharing import Sharing, least_parts, measured_faster, predicte
 from bench.basics.errors import UsageError
 from bench.cli import sharing as command
 from bench.machine import machine_id
-from bench.memory import need_bytes
 from bench.ranks.allreduce import AllReduce, Link
 from bench.terminal.sharing import answer, pays
+from bench.workload.memory import need_bytes
 
 SUM_S, CALL_S, ROW_S = 300e-6, 1e-6, 1e-9
 KNOWN = AllReduce("mpi", (8, 400_000_000), (1e-9, 2e-9))
@@ -146,9 +146,9 @@ def test_a_batch_that_does_not_fit_is_answered_with_a_way(monkeypatch: pytest.Mo
     """A batch beyond the free memory is answered with the least machines and chunks; one that fits with nothing."""
     job = Job(NETWORK, 10_000_000)
     whole = need_bytes(NETWORK, job.rows)
-    monkeypatch.setattr("bench.memory.room_bytes", lambda device="cpu": 2 * whole + (1 << 29))
+    monkeypatch.setattr("bench.workload.memory.room_bytes", lambda device="cpu": 2 * whole + (1 << 29))
     assert command.room_note(job) == ""
-    monkeypatch.setattr("bench.memory.room_bytes", lambda device="cpu": int(0.7 * whole) + (1 << 29))
+    monkeypatch.setattr("bench.workload.memory.room_bytes", lambda device="cpu": int(0.7 * whole) + (1 << 29))
     note = command.room_note(job)
     assert "A batch of 10,000,000 rows needs" in note
     assert "among 2 machines like this one (--hosts 2 --link 1Gbit,0.1ms) or place it in chunks" in note

@@ -5,8 +5,8 @@ import sys
 import typing
 
 import backends
-from bench import work
 from bench.basics import names
+from bench.workload import work
 
 
 def test_phases_dtypes_and_devices_are_those_of_the_other_packages():

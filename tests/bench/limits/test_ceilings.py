@@ -11,7 +11,7 @@ from backends import Network
 from bench.basics.errors import UsageError
 from bench.limits import probes
 from bench.limits.ceilings import FILE, Ceiling, Ceilings, limit_s, load, save
-from bench.work import flop, least_bytes, tanh_count
+from bench.workload.work import flop, least_bytes, tanh_count
 
 MIB = 1 << 20
 

@@ -15,8 +15,8 @@ from backends.base import Array
 from backends.conformance import check_cell
 from bench.limits.peers import PEERS
 from bench.limits.peers.peer import Batch, Peer
-from bench.problem import make
 from bench.workload import Workload
+from bench.workload.problem import make
 
 # What TensorFlow, Keras and flax warn of on import is theirs to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -5,7 +5,7 @@ import pytest
 
 from backends import Network
 from bench.measure import estimate
-from bench.work import flop
+from bench.workload.work import flop
 
 
 def test_the_rate_of_products_is_that_of_this_machine():

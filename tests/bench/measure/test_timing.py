@@ -6,7 +6,6 @@ import timeit
 
 import pytest
 
-from bench import problem
 from bench.measure import cases
 from bench.measure.interference import Round
 from bench.measure.timing import (
@@ -21,6 +20,7 @@ from bench.measure.timing import (
     timed_round,
     warm_up,
 )
+from bench.workload import problem
 
 
 class Script:

@@ -4,7 +4,7 @@ The text begins as a network's own and adds what is not the default: ``3-2-1``, 
 ``784-128-10/relu/cross-entropy/adam/beta1=0.8/rows_per_step=128``. A stored row has it in its column ``network``, so
 that two workloads are never taken for one.
 
-Tests: `tests/bench/test_workload.py`.
+Tests: `tests/bench/workload/test_workload.py`.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from backends import Adam, Network
-from bench.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
 from bench.workload import Workload
+from bench.workload.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
 
 CASES = [("3-2-1", 1000), ("32-64-1", 512), ("64-64-64-1", 256), ("784-512-10", 128), ("7-5-4-3", 17)]
 

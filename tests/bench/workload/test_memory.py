@@ -10,10 +10,10 @@ import pytest
 
 import backends
 from backends import Layer, Network
-from bench import memory
 from bench.basics.errors import UsageError
 from bench.machine import system
-from bench.memory import check_room, need_bytes, room_bytes
+from bench.workload import memory
+from bench.workload.memory import check_room, need_bytes, room_bytes
 
 
 @pytest.mark.parametrize("arms", [1, 5])

@@ -14,7 +14,7 @@ import numpy as np
 
 from backends import Adam, Layer, Momentum, Network, Optimizer, Params
 from backends.base import LOSSES, Array
-from bench.workload import Workload
+from bench.workload.workload import Workload
 
 DRAWN_VALUES = 1 << 20
 """Of the inputs, at most; further rows repeat."""

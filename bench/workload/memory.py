@@ -16,8 +16,8 @@ from backends import Network
 from bench.basics.errors import UsageError
 from bench.basics.formats import format_bytes, format_count
 from bench.machine import control_groups
-from bench.work import batch_bytes
-from bench.workload import Workload
+from bench.workload.work import batch_bytes
+from bench.workload.workload import Workload
 
 UNBOUNDED = 1 << 62
 SPARE = 0.9

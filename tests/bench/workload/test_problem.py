@@ -5,7 +5,7 @@ import pytest
 
 from backends import Network
 from backends.numpy_backend import NumpyBackend
-from bench import problem
+from bench.workload import problem
 
 
 def test_equal_arguments_give_equal_problems():

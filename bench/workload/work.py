@@ -17,7 +17,7 @@ With mini-batches, ``n`` is the rows of one for every phase but ``place``. Least
 comes out of a phase once, and none that an implementation could keep to itself: a fused step needs X, Y, the parameters
 and what the optimiser keeps, but no layer's outputs, which blocks of rows can hold in cache.
 
-Tests: `tests/bench/test_work.py`.
+Tests: `tests/bench/workload/test_work.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Literal
 import numpy as np
 
 from backends import Network
-from bench.workload import Workload
+from bench.workload.workload import Workload
 
 Phase = Literal["place", "forward", "backward", "update", "step", "train"]
 PHASES: tuple[Phase, ...] = ("place", "forward", "backward", "update", "step", "train")
