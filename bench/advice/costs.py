@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.advice.compiling import DRAWS, SINGLE_SCATTER, Floats, compile_s, compile_times, scattered
 from bench.advice.job import Job
 from bench.advice.time_model import (
     CARRIED,
@@ -48,17 +48,6 @@ from bench.workload import Workload
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Floats = NDArray[np.float64]
-LEAST_COMPILE_S = 0.02
-"""A first call that takes no longer beyond a steady one compiled nothing worth a note."""
-
-CompileTimes = dict[str, dict[Shape, Floats]]
-"""By state of the compile cache and by shape: seconds of compiling, one a process."""
-
-DRAWS = 1000
-SINGLE_SCATTER = 0.15
-"""Log scatter of an import or a compilation that was measured in one process alone."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +203,7 @@ def _parts(
     if places:
         p99_s += _tail(rows, "place", shapes[0]) * placed_s
     return {
-        "import_s": _scattered(rows.groupby(["run", "process"])["import_s"].first().to_numpy(float), rng),
+        "import_s": scattered(rows.groupby(["run", "process"])["import_s"].first().to_numpy(float), rng),
         "compile_s": compiling_s,
         "place_s": placing_s,
         "call_s": call_s,
@@ -311,88 +300,6 @@ def _place_s(rows: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generat
 def _sizes_alone(network: str) -> str:
     """Return the layer sizes of a workload, on which the placing of a whole batch depends."""
     return network.partition("/")[0]
-
-
-def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train")) -> CompileTimes:
-    """Return what compiling some phases took one backend, whichever took longer: a step by itself or in a loop, say.
-
-    In a process that calls both, the first may compile for the other.
-    """
-    rows = rows[rows["phase"].isin(phases)]
-    compiling = rows.assign(compile_s=compile_alone_s(rows) + _placing_compile_s(rows))
-    process = ["network", "batch", "cache", "run", "process"]
-    worst = compiling.groupby(process, sort=False)["compile_s"].max()
-    times: CompileTimes = {}
-    for (cache, network, batch), seconds in worst.groupby(["cache", "network", "batch"], sort=False):
-        times.setdefault(str(cache), {})[Shape(str(network), int(batch))] = seconds.to_numpy(float)
-    return times
-
-
-def _placing_compile_s(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return what compiling for the placing took the process of each row; only its first batch shows it."""
-    if "place_compile_s" not in rows:
-        return rows["import_s"] * 0.0
-    process = [rows[name] for name in ("run", "process")]
-    return rows["place_compile_s"].fillna(0.0).groupby(process).transform("max")
-
-
-def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return the seconds that compiling each row's shape would take as the first of its process.
-
-    A shape that compiled next to nothing, also next to a twentieth of the costliest before it, found the work done: by
-    an earlier shape of its network, or else by the costliest, since frameworks share code between shapes and do not
-    say so.
-    """
-    import pandas as pd
-
-    parts = [
-        _alone_in_process(of_process)
-        for _, of_process in rows.groupby(["run", "backend", "arm", "process", "cache"], sort=False)
-    ]
-    return pd.concat(parts).reindex(rows.index) if parts else rows["compile_s"]
-
-
-def _alone_in_process(rows: pd.DataFrame) -> pd.Series[float]:
-    """Do so for the rows of one process, in the order in which they were measured."""
-    shapes = list(rows[["network", "batch", "dtype", "device"]].itertuples(index=False, name=None))
-    own_s: dict[tuple[str, ...], float] = {}
-    for shape, seconds in zip(shapes, rows["compile_s"].fillna(0.0), strict=True):
-        own_s[shape] = max(own_s.get(shape, 0.0), seconds)
-    of_network: dict[str, float] = {}
-    costliest_s = 0.0
-    alone = {}
-    for shape, seconds in own_s.items():
-        alone[shape] = seconds
-        for shared_s in (of_network.get(shape[0], 0.0), costliest_s):
-            if alone[shape] < max(LEAST_COMPILE_S, costliest_s / 20):
-                alone[shape] = max(alone[shape], shared_s)
-        of_network[shape[0]] = max(of_network.get(shape[0], 0.0), seconds)
-        costliest_s = max(costliest_s, seconds)
-    return rows.assign(alone_s=[alone[shape] for shape in shapes])["alone_s"]
-
-
-def compile_s(times: CompileTimes, shape: Shape, cache: str, rng: np.random.Generator) -> tuple[Floats, str]:
-    """Return draws of the seconds of compiling a shape first of all in a process, and the cache they hold for.
-
-    They are those of the measured shape that is nearest, in a process that began with ``cache`` if one did.
-    """
-    if not times:
-        return np.zeros((DRAWS, 1)), cache
-    state = cache if cache in times else min(times)
-    nearest = min(times[state], key=lambda measured: apart(measured, shape))
-    return _scattered(times[state][nearest], rng), state
-
-
-def _scattered(seconds: Floats, rng: np.random.Generator) -> Floats:
-    """Return draws ``[DRAWS, 1]`` about the geometric mean of positive seconds; zero if all are."""
-    seconds = seconds[np.isfinite(seconds)]
-    if len(seconds) == 0 or seconds.max() <= 0:
-        return np.zeros((DRAWS, 1))
-    logs = np.log(np.maximum(seconds, 1e-9))
-    if logs.max() - logs.min() > 5:  # some are next to nothing: a mean of logarithms would be, too
-        logs = np.full(1, math.log(seconds.mean()))
-    error = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else SINGLE_SCATTER
-    return np.asarray(np.exp(logs.mean() + error * rng.standard_normal((DRAWS, 1))))
 
 
 def weakest(bases: Sequence[str]) -> str:

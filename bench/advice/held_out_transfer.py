@@ -16,6 +16,7 @@ import numpy as np
 
 from backends import Network
 from bench.advice import costs, transfer
+from bench.advice.compiling import compile_alone_s
 from bench.advice.costs import Cost
 from bench.advice.decision import Standing, standings
 from bench.advice.job import Job
@@ -56,7 +57,7 @@ def losses(there: Run, here: Run, steps: Sequence[int] = STEPS) -> pd.DataFrame:
     anchors = transfer.anchors(known, Job(Network((1, 1, 1)), 1))
     measured = truth[[shape in anchors for shape in _shapes(truth)]]
     measured = measured[measured["process"] == truth["process"].min()] if len(measured) else None
-    alone = truth.assign(compile_s=costs.compile_alone_s(truth))
+    alone = truth.assign(compile_s=compile_alone_s(truth))
     rows = []
     for shape in dict.fromkeys(_shapes(timed(truth, arm=""))):
         if shape in anchors:

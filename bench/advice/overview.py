@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.advice.costs import compile_s, compile_times, costs, with_best_threads
+from bench.advice.compiling import compile_s, compile_times
+from bench.advice.costs import costs, with_best_threads
 from bench.advice.decision import standings
 from bench.advice.time_model import Shape
 from bench.basics.formats import format_count

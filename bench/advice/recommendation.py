@@ -16,7 +16,7 @@ import numpy as np
 from backends import Network, Optimizer, catalogue, parse_optimizer
 from backends.installed import is_installed
 from bench import results
-from bench.advice import costs, crossover
+from bench.advice import compiling, costs, crossover
 from bench.advice.basis import elsewhere, flags_of, joined, nothing_stored, runs_for
 from bench.advice.costs import Cost
 from bench.advice.crossover import Change
@@ -332,7 +332,9 @@ def _notes(
     if missing:
         notes.append(f"Not installed here, so left out: {', '.join(missing)}.")
     if other := [
-        cost.label for cost in known if cost.cache != job.cache and np.median(cost.compile_s) > costs.LEAST_COMPILE_S
+        cost.label
+        for cost in known
+        if cost.cache != job.cache and np.median(cost.compile_s) > compiling.LEAST_COMPILE_S
     ]:
         notes.append(
             f"No {job.cache} compile cache was measured for {', '.join(other)}: compile times are for the other."

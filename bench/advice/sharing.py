@@ -20,7 +20,8 @@ import numpy as np
 
 from bench import results
 from bench.advice import costs
-from bench.advice.costs import DRAWS, Cost, Floats
+from bench.advice.compiling import DRAWS, Floats
+from bench.advice.costs import Cost
 from bench.advice.job import Job
 from bench.advice.time_model import Shape
 from bench.basics.names import FASTER, MARGIN, OK, SCALING, SLOWER, TIE, UNDECIDED

@@ -16,6 +16,7 @@ import numpy as np
 
 from backends import Network, available
 from bench.advice import costs, recommendation
+from bench.advice.compiling import compile_alone_s
 from bench.advice.job import Job
 from bench.advice.time_model import MEASURED, Shape
 from bench.basics.names import VALIDATION
@@ -102,7 +103,7 @@ def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> 
     import pandas as pd
 
     rows = []
-    alone = truth.assign(compile_s=costs.compile_alone_s(truth))
+    alone = truth.assign(compile_s=compile_alone_s(truth))
     for case in cases:
         of_case = alone[(alone["network"] == case.network) & (alone["batch"] == case.batch)]
         true = costs.with_best_threads(costs.costs(of_case, [Shape(case.network, case.batch)]), case.steps)

@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
     from bench import results
     from bench.basics.errors import UsageError
     from bench.basics.files import check_output
+    from bench.results import MANIFEST, ROWS
     from bench.results.export import write_csv, write_parquet
-    from bench.results.rows import MANIFEST, ROWS
     from bench.terminal import terminal
 
     forms = ("parquet", "csv", "pytest_benchmark", "bencher")

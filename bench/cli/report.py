@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from backends.installed import is_installed
     from bench.basics.errors import UsageError
     from bench.basics.files import check_output
-    from bench.results.rows import MANIFEST, ROWS
+    from bench.results import MANIFEST, ROWS
 
     if missing := [name for name in NEEDED if not is_installed(name)]:
         from bench.report.html import INSTALL

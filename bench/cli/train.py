@@ -11,19 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import DEVICES, DTYPES
-from bench.cli import flags
+from bench.cli import flags, train_facts, train_text
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from backends import Params
-    from bench.training.prediction import ClassScore, Score
     from bench.training.prepare import Prepared, Request
     from bench.training.training import Keep, Training
 
     Outcome = tuple[Prepared, Training, str]
 
-JSON_LOSSES = 1000
 KEPT_EVERY_S = 5.0
 """Between two savings while several ranks train."""
 
@@ -141,7 +137,7 @@ def _trained(
 
     if not (args.json or silent):
         with going_on():
-            _introduce(args, prepared)
+            train_text.introduce(args, prepared)
     try:
         if silent:
             return prepared, prepared.train(args.seed, lambda done, loss: True), ""
@@ -169,12 +165,14 @@ def _finish(
     held = None
     if len(parts.held_x):
         held = score_standardised(backend, trained.params, parts.targets, parts.held_x, parts.held_y)
-    facts = _facts(args, prepared, trained, seen, held)
+    facts = train_facts.facts(args, prepared, trained, seen, held)
     kept = not save_to or _save(save_to, args.dtype, prepared, trained, facts)
     if args.json:
-        show(facts | {"saved": args.save} | _losses(trained))
+        show(facts | {"saved": args.save} | train_facts.losses(trained))
     else:
-        _conclude(console(), prepared, trained, stopped_by, seen, held, save_to if kept else None, bool(save_to))
+        train_text.conclude(
+            console(), prepared, trained, stopped_by, seen, held, save_to if kept else None, bool(save_to)
+        )
     if not kept:
         return CHECK_FAILED
     return SUCCESS if trained.complete else INTERRUPTED
@@ -204,75 +202,6 @@ class _Keeper:
             TrainedModel(prepared.network, args.dtype, params, parts.inputs, parts.targets, facts, column), self.path
         )
         self.saved_s = time.monotonic()
-
-
-def _introduce(args: argparse.Namespace, prepared: Prepared) -> None:
-    """Say what is about to be trained, and what was done to the data."""
-    from bench.terminal.terminal import facts, format_count
-
-    parts, network = prepared.parts, prepared.network
-    names = parts.inputs.columns
-    scaled = "every input" if prepared.classes else "every column"
-    listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    rows = prepared.rows + len(parts.held_x)
-    dropped = f" ({format_count(prepared.rows_dropped)} with missing values left out)" if prepared.rows_dropped else ""
-    lines = [
-        ("data", f"{format_count(rows)} rows{dropped} of {args.data}"),
-        ("inputs", listed),
-        _target(args, prepared),
-        ("scaled", f"{scaled} to mean 0 and standard deviation 1 over the rows trained on"),
-        (
-            "split",
-            f"{format_count(prepared.rows)} rows to train on, {format_count(len(parts.held_x))} held out for scoring",
-        ),
-        (
-            "network",
-            f"{network}: {format_count(network.parameter_count)} parameters, {network.activation} hidden units, "
-            f"{args.dtype}",
-        ),
-        ("backend", f"{prepared.backend.name} on {args.device} ({prepared.why}){_ranks(prepared)}"),
-        ("training", _course(prepared)),
-    ]
-    if parts.inputs.constant:
-        lines.insert(4, ("constant", f"{', '.join(parts.inputs.constant)}: the same in every row, so without effect"))
-    print(facts(lines))
-
-
-def _ranks(prepared: Prepared) -> str:
-    """Return what shares the rows, '' if nothing does."""
-    facts = prepared.backend.describe()
-    return f", on {facts['ranks']} ranks by {facts['engine']}" if facts.get("ranks", 1) != 1 else ""
-
-
-def _target(args: argparse.Namespace, prepared: Prepared) -> tuple[str, str]:
-    """Return the line about what is to be predicted."""
-    columns = prepared.parts.targets.columns
-    if prepared.classes is None:
-        return "target" if len(columns) == 1 else "targets", ", ".join(columns)
-    listed = ", ".join(columns[:8]) + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
-    why = "" if args.loss else "; loss cross-entropy, as this column is text"
-    return "classes", f"{len(columns)} in column {prepared.classes.column}: {listed}{why}"
-
-
-def _course(prepared: Prepared) -> str:
-    """Return the line about how training goes."""
-    from bench.basics.formats import counted
-    from bench.terminal.terminal import format_count
-
-    rate = f"learning rate {prepared.learning_rate:g}{' (suggested)' if prepared.suggested else ''}"
-    kind = "full-batch steps"
-    if prepared.stream and prepared.rows_per_step:
-        epoch, source = (
-            prepared.stream.steps(prepared.rows_per_step),
-            "kept in memory" if prepared.stream.keep else "read each time",
-        )
-        kind = (
-            f"steps of {format_count(prepared.rows_per_step)} rows, {format_count(epoch)} an epoch, the table {source},"
-        )
-    elif prepared.stream:
-        kind = f"full-batch steps on {counted(len(prepared.stream.sizes), 'chunk')} read from disk,"
-    stop = f", until {prepared.patience} checks bring no lower held-out loss" if prepared.patience else ""
-    return f"{format_count(prepared.steps)} {kind} of {prepared.backend.optimizer}, at {rate}{stop}"
 
 
 def _train(prepared: Prepared, seed: int, keep: Keep | None = None) -> tuple[Training, str]:
@@ -308,108 +237,3 @@ def _save(path: Path, dtype: str, prepared: Prepared, trained: Training, facts: 
         messages.error(f"{path}: {error.strerror}; the parameters are kept in {shown}: move them from there")
         return False
     return True
-
-
-def _conclude(
-    out: Console,
-    prepared: Prepared,
-    trained: Training,
-    stopped_by: str,
-    seen: Score | ClassScore,
-    held: Score | ClassScore | None,
-    save_to: Path | None,
-    asked_to_save: bool,
-) -> None:
-    """Show the curve, the scores, what to try next and where the parameters are."""
-    from bench.basics.formats import printable
-    from bench.terminal.terminal import curve, format_count, format_number, format_seconds
-    from bench.terminal.training import advice, class_scores, confusion, explain_scores, scores, smoothed
-    from bench.training.prediction import ClassScore, Score
-
-    done = len(trained.losses)
-    out.print()
-    if not trained.complete:
-        out.print(f"Stopped by {stopped_by} after {format_count(done)} of {format_count(prepared.steps)} steps.\n")
-    elif done < prepared.steps:
-        out.print(f"Stopped early after {format_count(done)} of {format_count(prepared.steps)} steps.\n")
-    every = prepared.stream.steps(prepared.rows_per_step) if prepared.stream and prepared.rows_per_step else 1
-    every = every if done >= 2 * every else 1
-    losses = smoothed(trained.losses, every)
-    first, last = format_number(float(losses[0])), format_number(float(losses[-1]))
-    title = f"Loss {first} -> {last} in {format_count(done)} steps, {format_seconds(trained.seconds)}"
-    what = "cross-entropy" if prepared.classes else "mean squared error, standardised"
-    print(curve(losses, title, what if every == 1 else f"{what}, mean of an epoch", height=9, every=every))
-    out.print()
-    if trained.best_step is not None:
-        out.print(
-            f"Parameters kept: those after {format_count(trained.best_step)} steps, of the lowest held-out loss.\n"
-        )
-    if isinstance(seen, ClassScore):
-        apart = held if isinstance(held, ClassScore) else None
-        out.print(class_scores(seen, apart))
-        out.print()
-        out.print(confusion(apart or seen))
-    else:
-        apart_ = held if isinstance(held, Score) else None
-        out.print(scores(seen, apart_))
-        print(explain_scores(seen, apart_))
-    out.print()
-    for line in advice(losses, seen, held):
-        out.print(line)
-    if save_to:
-        out.print("Saved parameters, columns and scaling. Predict from a table with these inputs:")
-        print(f"  python -m bench predict --params {shlex.quote(printable(str(save_to)))} --data FILE")
-    elif not (trained.complete or asked_to_save):
-        out.print("Nothing was saved: ask for it with --save params.safetensors.")
-
-
-def _facts(
-    args: argparse.Namespace,
-    prepared: Prepared,
-    trained: Training,
-    seen: Score | ClassScore,
-    held: Score | ClassScore | None,
-) -> dict[str, Any]:
-    """Return what was done and what came of it, for JSON and for the saved file."""
-    return {
-        "data": args.data,
-        "network": str(prepared.network),
-        "backend": prepared.backend.name,
-        "why": prepared.why,
-        "dtype": args.dtype,
-        "device": args.device,
-        "seed": args.seed,
-        "optimizer": str(prepared.backend.optimizer),
-        "rows_per_step": prepared.rows_per_step,
-        "kept_in_memory": prepared.stream.keep and not args.chunks if prepared.stream else True,
-        "chunks": len(prepared.stream.sizes) if prepared.stream and args.chunks else None,
-        "patience": prepared.patience,
-        "best_step": trained.best_step,
-        "learning_rate": prepared.learning_rate,
-        "steps_asked_for": prepared.steps,
-        "steps": len(trained.losses),
-        "seconds": trained.seconds,
-        "rows_trained_on": prepared.rows,
-        "rows_held_out": len(prepared.parts.held_x),
-        "rows_dropped": prepared.rows_dropped,
-        "inputs": list(prepared.parts.inputs.columns),
-        "constant_inputs": list(prepared.parts.inputs.constant),
-        "targets": [prepared.classes.column] if prepared.classes else list(prepared.parts.targets.columns),
-        "classes": list(prepared.parts.targets.columns) if prepared.classes else None,
-        "trained_on": _score(seen),
-        "held_out": _score(held) if held else None,
-    }
-
-
-def _score(score: Score | ClassScore) -> dict[str, Any]:
-    from bench.training.prediction import ClassScore
-
-    if isinstance(score, ClassScore):
-        return {"loss": score.loss, "accuracy": score.accuracy, "confusion": score.confusion.tolist()}
-    return {"loss": score.loss, "r2": score.r2, "rmse": score.rmse}
-
-
-def _losses(trained: Training) -> dict[str, Any]:
-    """Return the losses, evenly thinned, with the distance between them in steps."""
-    every = -(-len(trained.losses) // JSON_LOSSES)
-    return {"losses_every": every, "losses": [float(loss) for loss in trained.losses[::every]]}

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from bench.advice import costs, crossover, decision
-from bench.advice.costs import CompileTimes, Cost
+from bench.advice import compiling, costs, crossover, decision
+from bench.advice.compiling import CompileTimes
+from bench.advice.costs import Cost
 from bench.advice.crossover import Change
 from bench.advice.decision import Standing
 from bench.advice.time_model import Shape
@@ -226,7 +227,7 @@ def outlooks(frame: pd.DataFrame) -> Iterator[Outlook]:
         if not every_job:
             continue
         compiled = {
-            job.backend: costs.compile_times(timed_rows[timed_rows["backend"] == job.backend]) for job in every_job
+            job.backend: compiling.compile_times(timed_rows[timed_rows["backend"] == job.backend]) for job in every_job
         }
         measured = {
             (str(b), str(n), int(size)) for b, n, size in timed_rows[["backend", "network", "batch"]].to_numpy()
@@ -270,7 +271,7 @@ def _outlook(
 
 def _at(job: Cost, positions: list[int], compiled: dict[str, CompileTimes], case: Shape, cache: str) -> Cost:
     """Return a job at some of its cases, with the compile time of ``case`` under ``cache``."""
-    compile_s, state = costs.compile_s(compiled[job.backend], case, cache, np.random.default_rng(0))
+    compile_s, state = compiling.compile_s(compiled[job.backend], case, cache, np.random.default_rng(0))
     narrow = {name: getattr(job, name)[:, positions] for name in ("place_s", "call_s", "step_s")}
     return replace(job, compile_s=compile_s, cache=state, **narrow)
 
@@ -294,7 +295,7 @@ def phase_changes(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
     Args:
         cells: of `bench.report.judged.cells`.
     """
-    zero = np.zeros((costs.DRAWS, 1))
+    zero = np.zeros((compiling.DRAWS, 1))
     for conditions, rows in cells.groupby(["run", "dtype", "device", "threads", "phase"], sort=False):
         run, dtype, device, threads, phase = conditions
         along = {

@@ -6,25 +6,9 @@ No statistics here, and no formatting.
 """
 
 from bench.basics.names import PHASES, STATUSES
-from bench.results.rows import (
-    COLUMNS,
-    MANIFEST,
-    ROWS,
-    SCHEMA,
-    Column,
-    Run,
-    cells,
-    check,
-    latest,
-    load,
-    open_run,
-    records,
-    resolve,
-    results_root,
-    runs,
-    table,
-    timed,
-)
+from bench.results.columns import COLUMNS, Column, check, table
+from bench.results.rows import cells, load, records, timed
+from bench.results.stored import MANIFEST, ROWS, SCHEMA, Run, latest, open_run, resolve, results_root, runs
 
 __all__ = [
     "COLUMNS",

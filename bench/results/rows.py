@@ -7,251 +7,32 @@ A run is a folder ``results/<machine>/<run>/``::
     benchmarks/*.json     pytest-benchmark's own files, one a process, for its ``compare``
 
 A *cell* is a network, batch, dtype, device and phase; a *process* is a fresh interpreter that measured one backend with
-one number of threads. `load` gives one row a cell and process, with the columns of `COLUMNS`; their units
-are there. Figures of a phase are seconds of one call; those of ``train`` are seconds of one step.
+one number of threads. `load` gives one row a cell and process. The columns and their units are in
+`bench.results.columns`. Figures of a phase are seconds of one call; those of ``train`` are seconds of one step.
 
 No statistics here, and no formatting.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from bench.basics.errors import UsageError
-from bench.basics.formats import shortened
-from bench.basics.names import CASE, CERTIFICATE, COMPARISON, LIMITS, OK, VALIDATION
+from bench.results.columns import fault as fault_of
+from bench.results.columns import table, undeclared
 from bench.results.journal import Fault, read
+from bench.results.stored import Run, latest, resolve
 from bench.workload import Workload
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 2
-"""1 called a process a block; its rows are read all the same (`records`)."""
-
-ROWS, MANIFEST = "rows.jsonl", "run.json"
-PURPOSE_OF_LABEL = {"certify": CERTIFICATE, "validate": VALIDATION, "limits": LIMITS, "one case": CASE}
-"""What schema 1 had no field for."""
 OLD_PEERS, NEW_PEERS = "bench.peers.", "bench.limits.peers."
 
 logger = logging.getLogger(__name__)
-
-
-class Column(NamedTuple):
-    """A column of the table: its name, pandas dtype, unit ('' if it has none) and meaning."""
-
-    name: str
-    dtype: str
-    unit: str
-    doc: str
-
-
-COLUMNS = (
-    Column("run", "str", "", "id of the run"),
-    Column("machine", "str", "", "id of the machine: readable name and short hash"),
-    Column("created", "datetime64[us, UTC]", "UTC", "when the run began"),
-    Column("process", "int64", "", "which of the backend's processes, from 0"),
-    Column("order", "int64", "", "position of the process in the campaign, from 0"),
-    Column("backend", "str", "", "name as asked for"),
-    Column("arm", "str", "", "'A/A' for the second copy of one backend, else ''"),
-    Column("network", "str", "", "layer sizes, as 3-2-1, and behind them what of the next four is not the default"),
-    Column("activation", "str", "", "of the hidden layers: tanh, relu, sigmoid or identity"),
-    Column("loss", "str", "", "mse or cross-entropy"),
-    Column("optimizer", "str", "", "descent, momentum or adam, with the parameters that are not the default"),
-    Column("rows_per_step", "int64", "rows", "rows of a mini-batch; 0 if each step takes the whole batch"),
-    Column("batch", "int64", "rows", "rows of one batch"),
-    Column("dtype", "str", "", "float32 or float64"),
-    Column("device", "str", "", "cpu or cuda"),
-    Column("threads", "int64", "threads", "threads asked for"),
-    Column("ranks", "int64", "processes", "processes that shared the batch; 1 in runs that did not ask"),
-    Column("engine", "str", "", "what the ranks were joined by, '' for one rank"),
-    Column("hosts", "int64", "hosts", "host names among the ranks; 1 in runs that did not ask"),
-    Column("phase", "str", "", "place, forward, backward, update, step or train; all-reduce between ranks"),
-    Column("steps", "int64", "steps", "steps in one call of train, else 1"),
-    Column("status", "str", "", "ok, failed, crashed, timeout, out of memory, unavailable or nonconformant"),
-    Column("reason", "str", "", "why the status is not ok"),
-    Column("median_s", "float64", "s", "median over the kept rounds, of one call; of one step for train"),
-    Column("lower_quartile_s", "float64", "s", "lower quartile over the kept rounds, likewise"),
-    Column("minimum_s", "float64", "s", "fastest kept round, likewise"),
-    Column("rounds", "int64", "rounds", "kept rounds"),
-    Column("iterations", "int64", "calls", "calls in one round"),
-    Column("set_aside", "int64", "rounds", "rounds set aside because the machine spoiled them"),
-    Column("round_s", "object", "s", "list: up to 200 kept rounds, evenly thinned, in order, seconds a call or step"),
-    Column("turn_s", "object", "s", "list: median over the kept rounds of each turn, in order, likewise; null if none"),
-    Column("first_call_s", "float64", "s", "the first call of this phase in this process: compile and run"),
-    Column("compile_s", "float64", "s", "first call less a steady one, never below 0"),
-    Column("cache", "str", "", "'cold' or 'warm': the compile cache when the process started"),
-    Column("import_s", "float64", "s", "loading the framework and starting its runtime"),
-    Column("place_s", "float64", "s", "placing this batch once, all that it needs compiled"),
-    Column("place_compile_s", "float64", "s", "compiling what places a batch, the first time in this process"),
-    Column("spent_s", "float64", "s", "work on this cell in this process; on a group's first, its load and proof too"),
-    Column("peak_bytes", "float64", "bytes", "peak resident memory of the process up to here"),
-    Column("flop", "float64", "FLOP", "floating-point operations of one call; of one step for train"),
-    Column("bytes_moved", "float64", "bytes", "least bytes to move for one call; for one step of train"),
-    Column("cpu_per_wall", "float64", "", "CPU time / wall time over the kept rounds: cores kept busy"),
-    Column("involuntary_switches", "int64", "", "times the machine took a core away while rounds were timed"),
-    Column("steal_s", "float64", "s", "time that the hypervisor gave to others while rounds were timed, all cores"),
-    Column("load_average", "float64", "", "load of the machine over one minute when the cell ended"),
-    Column("conformance_ratio", "float64", "", "worst error / bound before timing; above 1 the maths is wrong"),
-    Column("conformance_claim", "str", "", "the claim with that worst ratio"),
-    Column("conformance_claims", "str", "", "JSON: worst error / bound before timing, by claim; null: not judged"),
-    Column("final_ratio", "float64", "", "worst error / bound of the state after timing"),
-    Column("conformance_rows", "int64", "rows", "first rows of the batch that were checked, all if time allows"),
-)
-"""The columns of `load`, in order; behind them come the receipt's, ``receipt_<field>``."""
-
-OF_A_PROCESS: dict[str, type] = {"order": int, "process": int, "backend": str, "status": str}
-OF_A_CELL: dict[str, type] = {
-    **OF_A_PROCESS, "network": str, "batch": int, "dtype": str, "device": str, "phase": str,
-}  # fmt: skip
-MOST_SHOWN = 60
-TIMES = ("median_s", "lower_quartile_s", "minimum_s")
-OF_THE_RUN, OF_A_FAILURE = ("run", "machine", "created"), ("reason",)
-OF_THE_WORKLOAD = ("activation", "loss", "optimizer", "rows_per_step")
-"""Read from the network if a row lacks them, as those of earlier versions do."""
-
-OF_THE_RANKS = ("ranks", "engine", "hosts")
-"""What a row of one rank lacks."""
-
-MAY_LACK = (*OF_THE_RUN, *OF_A_FAILURE, *OF_THE_WORKLOAD, *OF_THE_RANKS)
-ALWAYS = tuple(column.name for column in COLUMNS if column.name not in MAY_LACK)
-"""What a stored row with a time always has."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One stored campaign.
-
-    Attributes:
-        path: its folder.
-        id: its name, which a command line may shorten.
-        machine: id of the machine that it ran on.
-        created: UTC, ISO 8601.
-        manifest: all of ``run.json``.
-    """
-
-    path: Path
-    id: str
-    machine: str
-    created: str
-    manifest: dict[str, Any] = field(repr=False, compare=False)
-
-    @property
-    def rows_path(self) -> Path:
-        """The JSON Lines file with its rows."""
-        return self.path / ROWS
-
-    @property
-    def purpose(self) -> str:
-        """Why it was made, out of `bench.basics.names.PURPOSES`; schema 1 said so in its label."""
-        return str(self.manifest.get("purpose") or PURPOSE_OF_LABEL.get(self.label, COMPARISON))
-
-    @property
-    def label(self) -> str:
-        """What its author called it; '' if nothing was said."""
-        return str(self.manifest.get("label", ""))
-
-
-def results_root() -> Path:
-    """Return the folder of all runs: ``$BACKPROP_BENCH_RESULTS``, else ``results`` where the command is run."""
-    return Path(os.environ.get("BACKPROP_BENCH_RESULTS") or "results")
-
-
-def open_run(path: Path) -> Run:
-    """Read a run's manifest.
-
-    Raises:
-        UsageError: the folder holds no run, or one of an unknown schema.
-    """
-    try:
-        if (path / MANIFEST).exists() and not (path / MANIFEST).is_file():  # a pipe would be waited for
-            raise UsageError(f"{path / MANIFEST} is not a file; remove it")
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        schema = manifest["schema"]
-        if isinstance(schema, int) and schema <= SCHEMA:
-            return _run(path, manifest)
-    except OSError as error:
-        raise UsageError(f"no run at {path}: {error.strerror}; list folders with 'ls {results_root()}/*'") from None
-    except UsageError:
-        raise
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{path / MANIFEST} is not the manifest of a run: {error!r}") from None
-    shown = shortened(repr(schema), MOST_SHOWN)
-    raise UsageError(f"{path / MANIFEST} has schema {shown}, this version reads up to {SCHEMA}; update it")
-
-
-def _run(path: Path, manifest: dict[str, Any]) -> Run:
-    """Return the run of a manifest.
-
-    Raises:
-        ValueError: when it began is no date.
-        TypeError: a text is none.
-    """
-    datetime.fromisoformat(manifest["created"])
-    if not all(isinstance(manifest[name], str) for name in ("run", "machine")):
-        raise TypeError("run and machine must be texts")
-    return Run(path, manifest["run"], manifest["machine"], manifest["created"], manifest)
-
-
-def runs(root: Path | None = None) -> list[Run]:
-    """Return every stored run, oldest first; a folder that cannot be read is logged and passed over."""
-    stored = []
-    for manifest in sorted((root or results_root()).glob(f"*/*/{MANIFEST}")):
-        try:
-            stored.append(open_run(manifest.parent))
-        except UsageError as error:
-            logger.warning("%s", error)
-    return sorted(stored, key=lambda run: (run.created, run.id))
-
-
-def timed(frame: pd.DataFrame, arm: str | None = None) -> pd.DataFrame:
-    """Return the rows that count: those with a time, of one arm if asked for (``""`` is the ordinary one)."""
-    rows = frame[frame["status"] == "ok"]
-    return rows if arm is None else rows[rows["arm"] == arm]
-
-
-def latest(root: Path | None = None) -> Run:
-    """Return the newest stored run that has rows.
-
-    Raises:
-        UsageError: there is none.
-    """
-    for run in reversed(runs(root)):
-        if run.rows_path.is_file() and run.rows_path.stat().st_size:
-            return run
-    raise UsageError(f"no stored run in {root or results_root()}; measure one with: python -m bench run --quick")
-
-
-def resolve(text: str | Path, root: Path | None = None) -> Run:
-    """Return the run that a command line means: ``latest``, a folder, or a run id or a unique beginning of it.
-
-    Raises:
-        UsageError: none or several fit.
-    """
-    if str(text) == "latest":
-        return latest(root)
-    path = Path(text)
-    if (path / MANIFEST).exists():
-        return open_run(path)
-    if path.name in (ROWS, MANIFEST) and path.exists():
-        return open_run(path.parent)
-    stored = runs(root)
-    fits = [run for run in stored if run.id == str(text)] or [run for run in stored if run.id.startswith(str(text))]
-    if len(fits) == 1:
-        return fits[0]
-    known = ", ".join(run.id for run in (fits or stored[-5:])) or "none"
-    what = "several runs begin with" if fits else "no run"
-    raise UsageError(f"{what} {str(text)!r} in {root or results_root()}; give a folder, 'latest' or one of: {known}")
 
 
 def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
@@ -285,6 +66,12 @@ def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
     return frame
 
 
+def timed(frame: pd.DataFrame, arm: str | None = None) -> pd.DataFrame:
+    """Return the rows that count: those with a time, of one arm if asked for (``""`` is the ordinary one)."""
+    rows = frame[frame["status"] == "ok"]
+    return rows if arm is None else rows[rows["arm"] == arm]
+
+
 def cells(run: Run, faults: list[Fault] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the records of the cells of one run; of a cell that a process measured again, the last attempt only."""
     noted = faults if faults is not None else []
@@ -310,7 +97,7 @@ def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, 
             record["process"] = record.pop("block")
         if record.get("record") == "block":
             record["record"] = "process"
-        if reason := _fault(record):
+        if reason := fault_of(record):
             if faults is not None:
                 faults.append(Fault(run.rows_path, number, reason))
             continue
@@ -323,98 +110,3 @@ def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, 
 def _workload(network: str) -> dict[str, Any]:
     """Return the columns of the workload that a network's text names."""
     return Workload.parse(network).columns()
-
-
-def _fault(record: Mapping[str, Any]) -> str:
-    """Return what makes a record no row of ours, '' if nothing does."""
-    kind = record.get("record")
-    needed = OF_A_PROCESS if kind == "process" else OF_A_CELL if kind == "cell" else {}
-    if not needed:
-        return f"neither a cell nor a process: record={kind!r}"
-    for name, type_ in needed.items():
-        if not isinstance(record.get(name), type_):
-            return f"{name} is {record.get(name)!r}, expected {type_.__name__}"
-    if kind == "process":
-        return ""
-    if record["batch"] < 1 or not re.fullmatch(r"\d+(-\d+){2,}(/[a-z0-9_=.+-]+)*", record["network"]):
-        return f"no shape: network {record['network']!r}, batch {record['batch']}"
-    try:
-        Workload.parse(record["network"])
-    except ValueError as error:
-        return str(error)
-    for name in TIMES if record["status"] == OK else ():
-        value = record.get(name, 1.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            return f"{name} is {value!r}, expected seconds above 0"
-    return next(filter(None, (_unfit(column, record.get(column.name)) for column in COLUMNS)), "")
-
-
-def _unfit(column: Column, value: Any) -> str:
-    """Return what makes a value none of a column, '' if nothing does; one that is missing says nothing."""
-    if value is None or column.name in OF_THE_RUN:
-        return ""
-    if column.dtype == "str":
-        fits, expected = isinstance(value, str), "text"
-    elif column.dtype == "object":
-        fits, expected = isinstance(value, list) and all(map(_is_time, value)), "a list of seconds above 0"
-    else:
-        whole = column.dtype == "int64"
-        fits, expected = _is_number(value, whole), "a whole number" if whole else "a number"
-    return "" if fits else f"{column.name} is {shortened(repr(value), MOST_SHOWN)}, expected {expected}"
-
-
-def _is_time(value: Any) -> bool:
-    return value is None or (_is_number(value, False) and value > 0)
-
-
-def _is_number(value: Any, whole: bool) -> bool:
-    """Return whether a value is a number that a column can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < 1 << 63 and value == int(value) if whole else isinstance(value, float) or abs(value) < 1 << 1023
-
-
-def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Return records as a table with all of `COLUMNS`, in order and typed, then the receipt's columns."""
-    import pandas as pd
-
-    frame = pd.DataFrame(list(rows))
-    receipt = sorted(str(name) for name in frame.columns if str(name).startswith("receipt_"))
-    frame = frame.reindex(columns=[column.name for column in COLUMNS] + receipt)
-    frame[["ranks", "hosts"]] = frame[["ranks", "hosts"]].astype(float).fillna(1)
-    for column in COLUMNS:
-        frame[column.name] = _typed(frame[column.name], column.dtype)
-    return frame
-
-
-def check(record: Mapping[str, Any]) -> None:
-    """Make sure that a record of a cell has the columns that are declared, and only those.
-
-    Raises:
-        ValueError: one is not declared, or a record with a time lacks one.
-    """
-    if unknown := undeclared(record):
-        raise ValueError(f"no column {unknown[0]!r} is declared in bench.results.COLUMNS")
-    lacking = [name for name in ALWAYS if name not in record] if record["status"] == OK else []
-    if lacking:
-        raise ValueError(f"a row with a time lacks the column {lacking[0]!r}")
-
-
-def undeclared(names: Iterable[str]) -> list[str]:
-    """Return the names that are neither a column, nor one of the receipt, nor a field of the journal."""
-    known = {column.name for column in COLUMNS} | {"record", "attempt"}
-    return [name for name in names if name not in known and not name.startswith("receipt_")]
-
-
-def _typed(values: pd.Series[Any], dtype: str) -> pd.Series[Any]:
-    """Return a column in its dtype: numbers that are missing are 0 for counts, NaN for figures, texts ''."""
-    import pandas as pd
-
-    if dtype.startswith("datetime"):
-        return pd.to_datetime(values, utc=True, format="ISO8601").astype(dtype)
-    if dtype == "str":
-        return values.astype(object).where(values.notna(), "").astype("str")
-    if dtype == "object":
-        return values.map(lambda item: item if isinstance(item, list) else []).astype(object)
-    numbers = pd.to_numeric(values, errors="coerce")
-    return numbers.fillna(0).astype(dtype) if dtype == "int64" else numbers.astype(dtype)

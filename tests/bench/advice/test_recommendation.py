@@ -39,8 +39,8 @@ def fitted(known, backend, phase="train"):
 def constant(backend, fixed_s, step_s, scatter=0.01):
     """Return a job of known cost, with a little scatter."""
     rng = np.random.default_rng(list(backend.encode()))
-    around = np.exp(scatter * rng.standard_normal((costs.DRAWS, 1)))
-    nothing, steps = np.zeros((costs.DRAWS, 1)), np.atleast_2d(step_s) * around
+    around = np.exp(scatter * rng.standard_normal((compiling.DRAWS, 1)))
+    nothing, steps = np.zeros((compiling.DRAWS, 1)), np.atleast_2d(step_s) * around
     return Cost(
         backend, fixed_s * around, nothing, np.zeros_like(steps), np.zeros_like(steps), steps, MEASURED, "train", "warm"
     )
@@ -136,7 +136,7 @@ def test_code_shared_by_shapes_is_paid_by_the_first_of_its_network(known):
     measured = [("3-2-1", 1, 0.4), ("3-2-1", 32, 0.0), ("8-32-1", 1, 1.3), ("8-32-1", 32, 0.02), ("4-4-1", 1, 0.0)]
     rows = pd.DataFrame(measured, columns=["network", "batch", "compile_s"])
     process = {"run": "r", "backend": "numba", "arm": "", "process": 0, "cache": "cold", "dtype": "float32"}
-    found = costs.compile_alone_s(rows.assign(**process, device="cpu", phase="step"))
+    found = compiling.compile_alone_s(rows.assign(**process, device="cpu", phase="step"))
     assert found.tolist() == [0.4, 0.4, 1.3, 1.3, 1.3]
 
 
