@@ -9,7 +9,7 @@ import pytest
 
 import bench
 from backends import Network
-from bench.advice import basis, costs, crossover, recommendation, time_model, validate
+from bench.advice import basis, compiling, costs, crossover, recommendation, time_model, validate
 from bench.advice.costs import Cost
 from bench.advice.job import Job
 from bench.advice.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, TimeModel
