@@ -14,7 +14,7 @@ from bench.basics.errors import UsageError
 from bench.basics.formats import format_percent
 from bench.basics.names import FASTER, MARGIN, SLOWER
 from bench.limits.peers import short_name
-from bench.report import answers, exhibits, over_ranks, over_time, rows
+from bench.report import answers, over_ranks, over_time, parts, rows
 from bench.report.answers import CHANGE, LINE, Card, Outlook
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
@@ -60,11 +60,11 @@ def page(
     earlier = over_time.rows(levels, slim) if levels is not None and len(levels) else None
     shared = over_ranks.rows(frame)
     with unchecked():
-        parts = (
-            exhibits.speed(theme, tables),
-            exhibits.cost(theme, tables),
-            exhibits.trust(theme, tables, proof(rows.without_claims(frame)), chance(tables["repeats"])),
-            exhibits.runs(
+        chapters = (
+            parts.speed(theme, tables),
+            parts.cost(theme, tables),
+            parts.trust(theme, tables, proof(rows.without_claims(frame)), chance(tables["repeats"])),
+            parts.runs(
                 tables,
                 [
                     *([over_time.exhibit(theme, earlier)] if earlier and len(earlier["main"]) else []),
@@ -75,7 +75,7 @@ def page(
     return Page(
         runs=run_lines(frame, labels or {}),
         cards=[card(outlook) for outlook in outlooks],
-        parts=parts,
+        parts=chapters,
         chosen=first_choices(tables["cells"]),
         unlike=list(dict.fromkeys(tables["unlike"]["field"])),
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
