@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import DEVICES, DTYPES
-from bench.cli import flags, messages, sharing, workloads
+from bench.cli import chunking, flags, messages, sharing, workloads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--cache", choices=("warm", "cold"), default="warm", help="of compiled code (warm)")
     job.add_argument("--phase", choices=WORK, default="train", help="forward: inference, with fresh inputs (train)")
     job.add_argument("--fresh", action="store_true", help="a new batch for each step: placing it counts each time")
-    sharing.add_flags(parser.add_argument_group("what a batch may be shared out among"))
+    larger = parser.add_argument_group("a batch that is large")
+    sharing.add_flags(larger)
+    chunking.add_flag(larger)
     rest = parser.add_argument_group("what the answer rests on")
     rest.add_argument(
         "--run", dest="stored", action="append", metavar="RUN", help="folder, id or 'latest'; may be given again"
@@ -74,22 +76,25 @@ def run(args: argparse.Namespace) -> int:
     recommendation = from_runs(chosen, job, args.margin, args.results, _carry if args.probe else None)
     shared = sharing.answered(args, how, job, chosen) if how else None
     faster = "" if job.places else sharing.measured_ranks(job, args.results, args.margin)
-    large = "" if shared else sharing.room_note(job)
+    chunked = chunking.answered(args, job, chosen) if args.chunks else None
+    large = "" if shared or chunked else sharing.room_note(job)
     if args.json:
-        more = {"sharing": shared, "ranks": faster, "room": large}
+        more = {"sharing": shared, "chunks": chunked, "ranks": faster, "room": large}
         document.show(_document(recommendation) | {name: value for name, value in more.items() if value})
     else:
+        from bench.terminal import chunking as in_chunks
         from bench.terminal import recommending, terminal
         from bench.terminal.wrapping import wrap
 
         out = terminal.console()
         for part in recommending.answer(recommendation, measured=args.measure):
             out.print(part)
-        for part in sharing.text(shared, job) if shared else ():
-            out.print(part)
-        for line, label in ((faster, "Ranks on this machine: "), (large, "Note: ")):
-            if line:
-                out.print(wrap(line, label))
+        larger = [*(sharing.text(shared, job) if shared else ()), *(in_chunks.answer(chunked, job) if chunked else ())]
+        for line in larger:
+            out.print(line)
+        for note, label in ((faster, "Ranks on this machine: "), (large, "Note: ")):
+            if note:
+                out.print(wrap(note, label))
     return 0
 
 

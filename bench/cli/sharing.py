@@ -103,7 +103,7 @@ def room_note(job: Job) -> str:
     machines = least_parts(job, room)
     ways = [f"share it out among {machines} machines like this one (--hosts {machines} --link 1Gbit,0.1ms)"]
     ways = ways if machines else []
-    ways.append("place it in chunks (train --chunks; place_chunks in docs/backends.md)")
+    ways.append("read it in chunks (--chunks says what a step takes then)")
     return f"A batch of {job.rows:,} rows {lack}: {' or '.join(ways)}."
 
 

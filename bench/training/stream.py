@@ -23,11 +23,8 @@ from bench.training.files import TableFile
 from bench.training.reading import no_row_complete, number_blocks
 from bench.training.split import class_targets
 from bench.training.standardise import CONSTANT_ULPS, Floats, Standardisation
-from bench.workload.memory import SPARE, room_bytes
+from bench.workload.memory import SPARE, chunk_rows, room_bytes
 
-CHUNK_BYTES = 1 << 26
-CHUNK_ROWS = 1 << 16
-LEAST_ROWS = 1024
 HELD_SHARE = 4
 """At most this part of a chunk is kept for scoring, so that scoring needs no second pass."""
 
@@ -125,10 +122,9 @@ def open_stream(
         UsageError: as `read_numbers`; or too few rows, or a target that is constant.
     """
     width = len(inputs) + len(targets)
-    chunk_rows = min(CHUNK_ROWS, max(LEAST_ROWS, CHUNK_BYTES // (8 * width)))
-    chunk_rows = max(1, chunk_rows // rows_per_step) * rows_per_step
-    reading = _Reading(file, (*inputs, *targets), tuple(targets), drop_missing, holdout, seed, chunk_rows)
-    moments, scored = _Moments(width), int(chunk_rows / HELD_SHARE)
+    of_chunk = max(1, chunk_rows(width) // rows_per_step) * rows_per_step
+    reading = _Reading(file, (*inputs, *targets), tuple(targets), drop_missing, holdout, seed, of_chunk)
+    moments, scored = _Moments(width), int(of_chunk / HELD_SHARE)
     held: list[Floats] = []
     sample: Floats = np.empty((0, width))
     sizes: list[int] = []

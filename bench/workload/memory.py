@@ -32,6 +32,17 @@ SCRATCH_BYTES = 16 << 20
 MOST_SCRATCH_BYTES = 144 << 20
 """No backend takes more for blocks that threads share, however many parameters there are."""
 
+CHUNK_BYTES = 1 << 26
+CHUNK_ROWS = 1 << 16
+LEAST_CHUNK_ROWS = 1024
+CHUNKS_HELD = 4
+"""Chunks in memory at a time, at most."""
+
+
+def chunk_rows(columns: int) -> int:
+    """Return the rows of a chunk of a table, or of a batch that is read in chunks."""
+    return min(CHUNK_ROWS, max(LEAST_CHUNK_ROWS, CHUNK_BYTES // (8 * columns)))
+
 
 def need_bytes(workload: Workload | Network, batch: int, dtype: str = "float32") -> int:
     """Return the bytes that one phase after another needs at most for ``batch`` rows: X and Y on the host and placed,

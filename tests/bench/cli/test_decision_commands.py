@@ -57,6 +57,7 @@ JOB = ("recommend", "--network", "17-33-3", "--batch", "5000")
         ("compare", "20250101", "20250103"),
         JOB,
         (*JOB, "--steps", "100000000", "--cache", "cold", "--threads", "7"),
+        (*JOB, "--chunks"),
         ("gate", "--baseline", "20250101-run"),
     ],
 )

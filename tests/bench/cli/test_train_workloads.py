@@ -191,9 +191,9 @@ def test_chunks_train_on_all_rows_at_each_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Losses are those of all rows in memory, but for the rounding of means that are taken in another order."""
-    monkeypatch.setattr("bench.training.stream.CHUNK_ROWS", 90)
-    monkeypatch.setattr("bench.training.stream.CHUNK_BYTES", 0)
-    monkeypatch.setattr("bench.training.stream.LEAST_ROWS", 90)
+    monkeypatch.setattr("bench.workload.memory.CHUNK_ROWS", 90)
+    monkeypatch.setattr("bench.workload.memory.CHUNK_BYTES", 0)
+    monkeypatch.setattr("bench.workload.memory.LEAST_CHUNK_ROWS", 90)
     flags = ("--data", shapes, "--target", *target, "--backend", "numpy", "--dtype", "float64", "--holdout", "0")
     whole = train(capsys, *flags, "--steps", "40")
     parts = train(capsys, *flags, "--steps", "40", "--chunks")

@@ -30,7 +30,7 @@ NETWORK = Network((2, 4, 1))
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut tables into chunks of 64 rows."""
-    monkeypatch.setattr(streams, "CHUNK_ROWS", 64)
+    monkeypatch.setattr("bench.workload.memory.CHUNK_ROWS", 64)
 
 
 def table(folder: Path, rows: int = 1000, name: str = "t.parquet") -> Path:
@@ -187,8 +187,9 @@ import sys
 from resource import RUSAGE_SELF, getrusage
 from bench import cli
 from bench.training import prepare, stream
+from bench.workload import memory
 train = ["train", "--data", "big.parquet", "--target", "c0", "--backend", "numpy", "--rows-per-step", "4096"]
-stream.CHUNK_ROWS, stream.memory_room = {rows}, lambda: 4 * {chunk}
+memory.CHUNK_ROWS, stream.memory_room = {rows}, lambda: 4 * {chunk}
 start, usual = [], stream.open_stream
 def opened(*arguments):
     start.append(getrusage(RUSAGE_SELF).ru_maxrss)
