@@ -84,6 +84,8 @@ def predicted(
         ``pays_from``, ``pays_from_low``, ``pays_from_high``: the rows from which they are faster, NaN if never.
     """
     rows = frame[(frame["dtype"] == job.dtype) & (frame["device"] == (job.device or "cpu"))]
+    if how.link and job.threads in set(rows["threads"]):  # of each machine
+        rows = rows[rows["threads"] == job.threads]
     network = job.shape.network
     grid = [int(n) for n in np.geomspace(LEAST_ROWS, MOST_ROWS, GRID)]
     shapes = [Shape(network, max(1, math.ceil(job.rows / count))) for count in how.counts]

@@ -28,12 +28,14 @@ LENGTHS = (13, 1_000, 10_000, 100_000, 1_000_000)
 LENGTH_S = 0.5
 ITEM_BYTES = 4
 
-TRIPS = {"mpi": 2.0, "torch": 4.0, "jax": 4.0}
-"""Messages one after another in a sum of two ranks: MPI reduces and broadcasts; gloo's ring reduces and gathers in two
-exchanges, each acknowledged. Measured over a wire of 0.14 ms: 287, 705 and 754 us less what each takes on one host.
+SHORT_TRIPS, TRIPS = {"mpi": 1.0}, {"mpi": 2.0, "torch": 4.0, "jax": 4.0}
+SHORT_BYTES = 2048
+"""Messages one after another in a sum of two ranks, up to these bytes and beyond. MPI exchanges short vectors at once,
+and halves of longer ones there and back; gloo's ring reduces and gathers in two exchanges, each acknowledged. Over a
+wire of 1 ms one way MPI takes 1.07 and 2.2 ms, and gloo 4.6 ms (`python -m tests.two_hosts.forecasts`).
 """
-USED_BANDWIDTH = 0.8
-"""Of a link's: over a wire of 1 Gbit/s MPI, gloo and JAX reached 0.67 to 0.93 of it."""
+USED_BANDWIDTH = 0.94
+"""Of a link's: what TCP leaves for the message, in packets of 1,500 bytes."""
 USUAL_TRIPS = 4.0
 
 
@@ -95,10 +97,17 @@ def sum_s(known: AllReduce, message_bytes: float, ranks: int, link: Link | None 
     rounds = math.ceil(math.log2(ranks))
     short_s, whole_s = known.between(8), known.between(message_bytes)
     if link:
-        short_s += TRIPS.get(known.engine, USUAL_TRIPS) * link.latency_s
-        whole_s = short_s + (whole_s - known.between(8)) + message_bytes / (USED_BANDWIDTH * link.bytes_per_s)
+        short_s += trips(known.engine, 8) * link.latency_s
+        whole_s += trips(known.engine, message_bytes) * link.latency_s
+        whole_s += message_bytes / (USED_BANDWIDTH * link.bytes_per_s)
     ring_s = rounds * short_s + 2 * (ranks - 1) / ranks * (whole_s - short_s)
     return min(rounds * whole_s, ring_s)
+
+
+def trips(engine: str, message_bytes: float) -> float:
+    """Return how many messages of a sum of two ranks come one after another."""
+    usual = TRIPS.get(engine, USUAL_TRIPS)
+    return SHORT_TRIPS.get(engine, usual) if message_bytes <= SHORT_BYTES else usual
 
 
 def probe(engine: str) -> AllReduce:

@@ -61,17 +61,22 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
+def ended_by(program: Path, engine: str, fault: str) -> tuple[local.Ended, float]:
+    """Run the program with a fault; return how its two ranks ended, and seconds from when both had begun."""
+    ended = local.run([sys.executable, str(program), engine, fault, str(TIMEOUT_S)], 2, engine, START_S)
+    begun_s = max(float(line.split()[1]) for line in ended.text.splitlines() if line.startswith("BEGUN"))
+    return ended, time.time() - begun_s
+
+
 # Every fault on the engine that starts in a moment; on the others those that their frameworks treat in their own way.
-@pytest.mark.parametrize(
-    ("engine", "fault"),
-    [("mpi", fault) for fault in SENTENCES]
-    + [("torch", "killed"), ("torch", "leaves"), ("jax", "killed"), ("jax", "raises")],
-)
+CASES = [("mpi", fault) for fault in SENTENCES]
+CASES += [("torch", "killed"), ("torch", "leaves"), ("jax", "killed"), ("jax", "raises")]
+
+
+@pytest.mark.parametrize(("engine", "fault"), CASES)
 def test_every_rank_ends_with_a_sentence(program: Path, engine: str, fault: str) -> None:
     """A rank that is killed, raises, leaves, differs or is stuck ends all in time, with one clear sentence."""
-    arguments = [sys.executable, str(program), engine, fault, str(TIMEOUT_S)]
-    ended = local.run(arguments, 2, engine, START_S)
-    lasted_s = time.time() - max(float(line.split()[1]) for line in ended.text.splitlines() if line.startswith("BEGUN"))
+    ended, lasted_s = ended_by(program, engine, fault)
     assert not ended.stopped or fault == "stuck", ended.text  # one that never waits is ended by its launcher
     assert lasted_s < TIMEOUT_S + SOON_S, ended.text
     assert all(ended.statuses), ended.text

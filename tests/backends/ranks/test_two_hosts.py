@@ -1,20 +1,23 @@
-"""Two hosts without hardware: network namespaces with host names of their own, joined by a virtual wire."""
+"""Two hosts without hardware: ranks meet over a virtual wire, wait its delay, and end when it is cut."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ADDRESSES = ("10.77.13.1", "10.77.13.2")
-TIMEOUT_S, SOON_S = 1.5, 3.0
+from backends.ranks import local
+from bench.ranks.allreduce import Link
+from tests.two_hosts.hosts import Hosts, NotHereError, two_hosts
+
+TIMEOUT_S, SOON_S, PATIENCE_S = 1.5, 3.0, 120.0
+SLOW = Link(5e-3, 10e6 / 8)
+"""A wire so slow that the machine's own times do not matter: 5 ms one way, 10 Mbit/s."""
+LONG = 25_000
+"""Numbers in float32 whose bytes take 80 ms on it."""
 
 SUMS = """
 import os, sys, time
@@ -33,86 +36,63 @@ with join("torch", 60) as ranks:
 print("done", flush=True)
 """
 
+COUNT = 5
+TIMES = """
+import sys, time
+import numpy as np
+from backends import join
 
-@dataclass(frozen=True)
-class Hosts:
-    """Two namespaces; the second's end of the wire can be cut."""
-
-    names: tuple[str, str]
-
-    def start(self, program: Path, *arguments: str) -> list[subprocess.Popen[str]]:
-        """Start one rank on each host."""
-        started = []
-        for rank, name in enumerate(self.names):
-            variables = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": "29517"}
-            command = f"hostname {name}; exec {sys.executable} {program} {' '.join(arguments)}"
-            started.append(
-                subprocess.Popen(
-                    ["ip", "netns", "exec", name, "unshare", "--uts", "sh", "-c", command],
-                    env=os.environ | variables | {"PYTHONPATH": os.pathsep.join(sys.path)},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-            )
-        return started
-
-    def cut(self) -> None:
-        """Cut the wire: packets are lost, and nobody is told."""
-        ip("netns", "exec", self.names[1], "ip", "link", "set", "wire", "down")
-
-
-def ip(*arguments: str) -> None:
-    """Run ``ip``."""
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+with join("mpi", 60) as ranks:
+    assert ranks.hosts == 2 and ranks.size == 2, ranks.describe()
+    for length in map(int, sys.argv[2:]):
+        vector = np.ones(length, np.float32)
+        ranks.sum(vector)
+        begun_s = time.perf_counter()
+        for _ in range(int(sys.argv[1])):
+            ranks.sum(vector)
+        if ranks.rank == 0:
+            print(time.perf_counter() - begun_s, flush=True)
+"""
 
 
 @pytest.fixture
 def hosts() -> Iterator[Hosts]:
-    """Two hosts on one wire; skips where the system permits none."""
-    if not (shutil.which("ip") and shutil.which("unshare")):
-        pytest.skip("no ip or unshare here")
-    names = (f"hosta{os.getpid()}", f"hostb{os.getpid()}")
-    try:
-        for name in names:
-            ip("netns", "add", name)
-        ip("-n", names[0], "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", names[1])
-        for name, address in zip(names, ADDRESSES, strict=True):
-            ip("-n", name, "addr", "add", f"{address}/24", "dev", "wire")
-            for link in ("lo", "wire"):
-                ip("-n", name, "link", "set", link, "up")
-    except subprocess.CalledProcessError as error:
-        remove(names)
-        pytest.skip(f"no network namespaces here: {error.stderr.strip()}")
-    yield Hosts(names)
-    remove(names)
-
-
-def remove(names: tuple[str, ...]) -> None:
-    """Remove the namespaces that there are."""
-    for name in names:
-        subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+    """Two hosts on one wire of the kernel's; skips if the system permits none."""
+    yield from _hosts(None)
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Path:
-    """A program that sums once, or until the wire is cut."""
-    path = tmp_path / "program.py"
-    path.write_text(SUMS)
-    return path
+def slow_hosts() -> Iterator[Hosts]:
+    """Two hosts on a slow wire; skips if the system permits none."""
+    yield from _hosts(SLOW)
 
 
-def test_ranks_of_two_hosts_sum(hosts: Hosts, program: Path) -> None:
+def _hosts(link: Link | None) -> Iterator[Hosts]:
+    try:
+        with two_hosts(link) as made:
+            yield made
+    except NotHereError as error:
+        pytest.skip(str(error))
+
+
+def program(folder: Path, text: str) -> str:
+    """Return the path of a program."""
+    path = folder / "program.py"
+    path.write_text(text)
+    return str(path)
+
+
+def test_ranks_of_two_hosts_sum(hosts: Hosts, tmp_path: Path) -> None:
     """Ranks on two hosts meet by the address of the first, over the interface towards it, and count two hosts."""
-    started = hosts.start(program, "once")
-    texts = [process.communicate(timeout=120)[0] for process in started]
+    started = hosts.start([sys.executable, program(tmp_path, SUMS), "once"])
+    texts = [process.communicate(timeout=PATIENCE_S)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0], texts
     assert all("done" in text for text in texts)
 
 
-def test_a_host_that_is_lost_ends_the_other(hosts: Hosts, program: Path) -> None:
+def test_a_host_that_is_lost_ends_the_other(hosts: Hosts, tmp_path: Path) -> None:
     """When the wire is cut in the middle of sums, each rank ends within the timeout, and says that it waited."""
-    started = hosts.start(program, "cut", str(TIMEOUT_S))
+    started = hosts.start([sys.executable, program(tmp_path, SUMS), "cut", str(TIMEOUT_S)])
     for process in started:
         assert process.stdout
         lines = iter(process.stdout.readline, "")
@@ -123,3 +103,17 @@ def test_a_host_that_is_lost_ends_the_other(hosts: Hosts, program: Path) -> None
     assert time.monotonic() - cut_s < TIMEOUT_S + SOON_S, texts
     assert all(process.returncode for process in started)
     assert any(f"waited {TIMEOUT_S:g} s for the other ranks" in text for text in texts), texts
+
+
+def test_a_sum_waits_for_the_delay_and_the_rate_of_the_wire(slow_hosts: Hosts, tmp_path: Path) -> None:
+    """Sums by MPI one after another take the wire's delay each at least, and with many numbers that of their bytes."""
+    if local.mpiexec() is None:
+        pytest.skip("no mpiexec here")
+    lengths = [13, LONG]
+    arguments = [sys.executable, program(tmp_path, TIMES), str(COUNT), *map(str, lengths)]
+    started = slow_hosts.start_mpi(arguments)
+    text = started.communicate(timeout=PATIENCE_S)[0]
+    assert started.returncode == 0, text
+    for length, took_s in zip(lengths, map(float, text.splitlines()), strict=True):
+        each_s = SLOW.latency_s + 4 * length / SLOW.bytes_per_s
+        assert took_s > (COUNT - 1) * each_s  # ranks may enter the first one apart

@@ -21,7 +21,7 @@ from bench.workload.memory import need_bytes
 
 SUM_S, CALL_S, ROW_S = 300e-6, 1e-6, 1e-9
 KNOWN = AllReduce("mpi", (8, 400_000_000), (1e-9, 2e-9))
-LINK = Link(150e-6, 1e15)  # two trips of MPI: SUM_S
+LINK = Link(SUM_S, 1e15)  # a short message takes one trip of MPI
 NETWORK = Network((3, 2, 1))
 
 
@@ -71,6 +71,15 @@ def test_ranks_of_one_machine_have_part_of_its_threads() -> None:
     assert [record["parts"] for record in alone] == [1]
     both = predicted(pd.concat([rows(), rows(threads=1, slower=1.5)]), job, how, KNOWN)
     assert of(both, 2)["speed_up"] == pytest.approx(2 / 1.5, rel=0.15)
+
+
+def test_machines_have_the_threads_that_were_asked_for() -> None:
+    """With a number of threads asked for, each machine has the step that was measured with it, however slow."""
+    both = pd.concat([rows(), rows(threads=1, slower=1.5)])
+    one_thread = predicted(both, Job(NETWORK, 1_000_000, threads=1), Sharing(2, 2, LINK), KNOWN)
+    assert of(one_thread, 1)["step_s"] == pytest.approx(1.5e-3, rel=0.1)
+    assert of(one_thread, 2)["step_s"] == pytest.approx(SUM_S + 750e-6, rel=0.15)
+    assert of(predicted(both, Job(NETWORK, 1_000_000), Sharing(2, 2, LINK), KNOWN), 1)["step_s"] < 1.2e-3
 
 
 def test_more_than_two_parts_are_extrapolated() -> None:
@@ -151,4 +160,4 @@ def test_a_batch_that_does_not_fit_is_answered_with_a_way(monkeypatch: pytest.Mo
     monkeypatch.setattr("bench.workload.memory.room_bytes", lambda device="cpu": int(0.7 * whole) + (1 << 29))
     note = command.room_note(job)
     assert "A batch of 10,000,000 rows needs" in note
-    assert "among 2 machines like this one (--hosts 2 --link 1Gbit,0.1ms) or place it in chunks" in note
+    assert "among 2 machines like this one (--hosts 2 --link 1Gbit,0.1ms) or read it in chunks (--chunks" in note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,10 @@ def test_a_link_adds_its_trips_and_its_bytes() -> None:
     """Over a link a sum takes what it takes here, the latency of its messages, and the bytes at the link's rate."""
     link = Link.parse("1Gbit, 0.1ms")
     assert (link.latency_s, link.bytes_per_s) == (pytest.approx(1e-4), pytest.approx(125e6))
-    assert sum_s(KNOWN, 40, 2, link) == pytest.approx(2e-4 + 4e-6 + 40 / 100e6)
+    assert sum_s(KNOWN, 40, 2, link) == pytest.approx(1e-4 + 4e-6 + 40 / 117.5e6)
+    assert sum_s(KNOWN, 4_000, 2, link) == pytest.approx(2e-4 + 8e-6 + 4_000 / 117.5e6)  # there and back
+    gloo = replace(KNOWN, engine="torch")
+    assert sum_s(gloo, 40, 2, link) == pytest.approx(4e-4 + 4e-6 + 40 / 117.5e6)
     assert sum_s(KNOWN, 40, 2) == pytest.approx(4e-6)
     assert sum_s(KNOWN, 40, 1, link) == 0.0
 
