@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from backends import caches, jax_narrow, jax_wide
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.host import layers_of
-from backends.jax_kernels import kernels, update_of
+from backends.jax_kernels import Kernels, kernels, update_of
 from backends.jax_optimizers import OPTIMIZERS, Trained, parameters
 from backends.jax_rules import ACTIVATIONS, LOSSES
 from backends.jax_wide import Wide
@@ -84,11 +84,11 @@ class JaxBackend(Backend):
             self._device = jax.local_devices(backend=device)[0]
         except RuntimeError as error:
             raise BackendUnavailable(
-                f"backend 'jax' has no device {device!r} here: {str(error).splitlines()[0]}; "
+                f"backend {self.name!r} has no device {device!r} here: {str(error).splitlines()[0]}; "
                 "on a machine with a GPU: pip install -U 'jax[cuda13]', or ask for device 'cpu'"
             ) from error
         _start_compiler()
-        self._narrow = self.one_loop and device == "cpu" and network.parameter_count <= NARROW_PARAMETERS
+        self._narrow = self.takes_narrow()
         self._features_axis = int(network.inputs >= ROW_MAJOR_INPUTS and not self._narrow)
         row_bytes = sum(network.sizes) * np.dtype(dtype).itemsize
         self.block_rows = min(max(LEAST_ROWS, BLOCK_BYTES // row_bytes // 16 * 16), MOST_ROWS)
@@ -98,12 +98,25 @@ class JaxBackend(Backend):
             self.block_rows = 1 << 62  # never cut
         self._x64 = dtype == "float64"
         self._scope = partial(jax.enable_x64, self._x64)
-        chosen = (self.wide, network, self.optimizer, self.block_rows, self._features_axis, device)
-        self._kernels = kernels(*chosen)  # type: ignore[arg-type] # mypy takes a class for unhashable
+        self._kernels = self.compiled()
         self._step = {batch: of_batch["step"] for batch, of_batch in self._kernels.items()}
         self._update = update_of(self.optimizer)
         self._rate: tuple[float, Any] = (float("nan"), None)
         self._pending: Any = ()
+
+    def takes_narrow(self) -> bool:
+        """Return whether large batches of the network are of the narrow form."""
+        return self.one_loop and self.device == "cpu" and self.network.parameter_count <= NARROW_PARAMETERS
+
+    def form_of(self, rows: int) -> type:
+        """Return the form of a batch of this many rows."""
+        narrow = self._narrow and rows >= NARROW_ROWS * self.network.parameter_count
+        return jax_narrow.Batch if narrow else jax_wide.Batch
+
+    def compiled(self) -> dict[type, Kernels]:
+        """Return the jitted kernels of each form of a batch."""
+        chosen = (self.wide, self.network, self.optimizer, self.block_rows, self._features_axis, self.device)
+        return kernels(*chosen)  # type: ignore[arg-type] # mypy takes a class for unhashable
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:
         updates, moments = self.host_state(state)
@@ -183,7 +196,7 @@ class JaxBackend(Backend):
     ) -> tuple[Any, Array]:
         if rows_per_step is not None:
             rows = self.checked_rows(rows_per_step, self._rows(batch))
-            batch = self._form(rows)(batch.x, batch.y)
+            batch = self.form_of(rows)(batch.x, batch.y)
         room = 1 << max(self.checked_steps(steps) - 1, 0).bit_length()  # a power of two: few lengths to compile for
         with self._scope():
             rate = self._placed_rate(learning_rate)
@@ -223,14 +236,9 @@ class JaxBackend(Backend):
             "device_name": str(self._device.device_kind),
         }
 
-    def _form(self, rows: int) -> type:
-        """Return the form of a batch of this many rows."""
-        narrow = self._narrow and rows >= NARROW_ROWS * self.network.parameter_count
-        return jax_narrow.Batch if narrow else jax_wide.Batch
-
     def _share(self, rows: int, of: int | None, x: jax.Array, y: jax.Array) -> Any:
         """Return a batch, or a share of one of ``of`` rows."""
-        form = self._form(rows)
+        form = self.form_of(rows)
         if of in (None, rows):
             return form(x, y)
         kernel = jax_narrow.Narrow if form is jax_narrow.Batch else jax_wide.Wide

@@ -30,6 +30,11 @@ and uses the widest vectors. NaN, infinities, quotients and functions stay exact
 
 Kernels = dict[str, Callable[..., Any]]
 
+Whole = Callable[[Any, Any, jax.Array, Any, int], "tuple[Any, jax.Array] | None"]
+"""Trains on all rows of a batch in one kernel: params, batch, rate, steps and room for losses to params and losses;
+``None`` if it does not take the batch.
+"""
+
 
 @lru_cache
 def kernels(
@@ -43,8 +48,8 @@ def kernels(
     """Return the kernels of one network for each form of a batch, shared by all its backends in this process."""
     options = ONE_LOOP if device == "cpu" else None
     return {
-        jax_narrow.Batch: _jitted(jax_narrow.Narrow(network, block_rows), optimizer, options),
-        jax_wide.Batch: _jitted(wide(network, block_rows, features_axis), optimizer),
+        jax_narrow.Batch: jitted(jax_narrow.Narrow(network, block_rows), optimizer, options),
+        jax_wide.Batch: jitted(wide(network, block_rows, features_axis), optimizer),
     }
 
 
@@ -54,8 +59,11 @@ def update_of(optimizer: Optimizer) -> Callable[..., Any]:
     return jax.jit(partial(updated, optimizer), donate_argnums=0)
 
 
-def _jitted(
-    form: jax_narrow.Narrow | jax_wide.Wide, optimizer: Optimizer, options: dict[str, Any] | None = None
+def jitted(
+    form: jax_narrow.Narrow | jax_wide.Wide,
+    optimizer: Optimizer,
+    options: dict[str, Any] | None = None,
+    whole: Whole = lambda *_: None,
 ) -> Kernels:
     """Return forward, backward, gradients, step and train of one form."""
     loss_and_gradients = jax.jit(form.gradients)  # traced once for step and train
@@ -70,6 +78,8 @@ def _jitted(
         return loss_and_gradients(parameters(params), batch)
 
     def step(params: Any, batch: Any, learning_rate: jax.Array) -> tuple[Any, jax.Array]:
+        if done := whole(params, batch, learning_rate, jax.numpy.int32(1), 1):
+            return done[0], lax.squeeze(done[1], [0])
         loss, gradients = loss_and_gradients(parameters(params), batch)
         return updated(optimizer, params, gradients, learning_rate), loss
 
@@ -78,7 +88,9 @@ def _jitted(
     ) -> tuple[Any, jax.Array]:
         n = batch.x.shape[form.rows_axis]
         rows = rows_per_step or n
-        whole, short = divmod(n, rows)
+        if rows == n and (done := whole(params, batch, learning_rate, steps, room)):
+            return done
+        full, short = divmod(n, rows)
 
         def step_at(start: Any, rows: int, params: Any) -> tuple[Any, jax.Array]:
             """Make a step with ``rows`` rows from ``start`` on."""
@@ -87,11 +99,11 @@ def _jitted(
 
         def body(k: Any, state: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
             params, losses = state
-            start = lax.mul(lax.rem(k, whole + (short > 0)), rows)
+            start = lax.mul(lax.rem(k, full + (short > 0)), rows)
             if short:  # the last step of a pass
-                ends = lax.eq(start, whole * rows)
+                ends = lax.eq(start, full * rows)
                 params, loss = lax.cond(
-                    ends, partial(step_at, whole * rows, short), partial(step_at, start, rows), params
+                    ends, partial(step_at, full * rows, short), partial(step_at, start, rows), params
                 )
             else:
                 params, loss = step_at(start, rows, params)

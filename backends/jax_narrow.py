@@ -152,11 +152,17 @@ class Narrow:
 
     def _layers(self, params: jax.Array, shape: tuple[int, ...]) -> Layers:
         """Return ``(w[o][i], b[o])`` of each layer, each parameter once for every row."""
-        each = iter([lax.broadcast_in_dim(part, shape, (0,)) for part in lax.split(params, [1] * len(params))])
-        return [
-            (tuple(tuple(next(each) for _ in range(i)) for _ in range(o)), tuple(next(each) for _ in range(o)))
-            for i, o in pairwise(self._network.sizes)
-        ]
+        of_rows = [lax.broadcast_in_dim(part, shape, (0,)) for part in lax.split(params, [1] * len(params))]
+        return written_out(of_rows, self._network.sizes)
+
+
+def written_out(params: Sequence[jax.Array], sizes: Sequence[int]) -> Layers:
+    """Return ``(w[o][i], b[o])`` of each layer from all parameters in the order of their vector."""
+    each = iter(params)
+    return [
+        (tuple(tuple(next(each) for _ in range(i)) for _ in range(o)), tuple(next(each) for _ in range(o)))
+        for i, o in pairwise(sizes)
+    ]
 
 
 def _vectors(features: jax.Array, start: int, count: int, rows: int) -> Vectors:

@@ -27,6 +27,7 @@ class Entry:
         modules: top-level modules of its framework; all must be importable.
         extra: the extra of this distribution that installs them; empty for a stranger's backend.
         summary: one line for people.
+        devices: that it may have, out of `backends.DEVICES`; what it has here, its capabilities say.
         role: ``"best"`` (the fastest the framework allows), ``"idiom"`` (as the framework's documentation would write
             it), ``"variant"`` (another way through the same framework) or ``"plugin"`` (installed from elsewhere).
     """
@@ -37,6 +38,7 @@ class Entry:
     extra: str = ""
     summary: str = ""
     role: str = "best"
+    devices: tuple[str, ...] = ("cpu", "cuda")
 
     def missing(self) -> str | None:
         """Return why the framework cannot be imported, without importing it; ``None`` when it is installed."""
@@ -84,6 +86,24 @@ BUILT_IN = (
         "variant",
     ),
     Entry("jax-by-hand", "backends.idioms.jax_by_hand:JaxByHand", ("jax",), "jax", "gradients by hand", "variant"),
+    Entry(
+        "jax-pallas",
+        "backends.idioms.jax_pallas:JaxPallas",
+        ("jax",),
+        "jax",
+        "kernels in Pallas, for a GPU",
+        "variant",
+        ("cuda",),
+    ),
+    Entry(
+        "torch-triton",
+        "backends.idioms.torch_triton:TorchTriton",
+        ("torch", "triton"),
+        "gpu",
+        "kernels in Triton, for a GPU",
+        "variant",
+        ("cuda",),
+    ),
 )
 
 

@@ -141,7 +141,7 @@ class TorchBackend(Backend):
         super().__init__(network, dtype, device, optimizer, threads)
         if device == "cuda" and not torch.cuda.is_available():
             raise BackendUnavailable(
-                f"backend 'torch' has no device 'cuda' here: torch {torch.__version__} sees no GPU; "
+                f"backend {self.name!r} has no device 'cuda' here: torch {torch.__version__} sees no GPU; "
                 "install a CUDA build of torch on a machine with a GPU, or ask for device 'cpu'"
             )
         self._kind: dict[str, Any] = {"dtype": getattr(torch, dtype), "device": device}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import secrets
 import sys
 import time
@@ -43,6 +44,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default=SILENCE_S,
         metavar="SECONDS",
         help="stop a backend that gives no sign of life for so long: it has failed (default: 120s)",
+    )
+    parser.add_argument(
+        "--within", type=flags.seconds, metavar="TIME", help="for all of it: what is not judged by then has failed"
     )
     parser.add_argument(
         "--ranks", type=flags.several(flags.positive), metavar="P", help="judge training on this many ranks, e.g. 2,3"
@@ -131,12 +135,13 @@ def _judge_all(
     first = args.dtype[0] if args.dtype and len(args.dtype) == 1 else None
     tasks = [Task(name, first, settings) for name in names]
     wanted = None if args.backend else skipped
+    most_s = args.within or math.inf
     if find_spec("rich") is None:
-        return judge_all(tasks, args.timeout, lambda fraction, doing: None, show, wanted)
+        return judge_all(tasks, args.timeout, lambda fraction, doing: None, show, wanted, most_s)
     from bench.terminal.terminal import progress
 
     with progress("check") as shown:
-        return judge_all(tasks, args.timeout, shown.update, show, wanted)
+        return judge_all(tasks, args.timeout, shown.update, show, wanted, most_s)
 
 
 def _judge_ranks(names: tuple[str, ...], args: argparse.Namespace) -> list[Report]:
@@ -147,7 +152,7 @@ def _judge_ranks(names: tuple[str, ...], args: argparse.Namespace) -> list[Repor
     from bench.basics.errors import UsageError
     from bench.terminal.terminal import progress
 
-    for flag in ("case", "claim", "network", "quick", "deep", "draws", "seed"):
+    for flag in ("case", "claim", "network", "quick", "deep", "draws", "seed", "within"):
         if getattr(args, flag):
             raise UsageError(f"--{flag} is not for ranks, which have claims and cases of their own: leave it out")
     if 1 in args.ranks:

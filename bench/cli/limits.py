@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     care.add_argument("--processes", type=flags.positive, metavar="N", help=f"of each backend ({PROCESSES})")
     flags.alias(care, "--blocks", "processes", flags.positive)
     care.add_argument("--cell-time", type=flags.seconds, metavar="TIME", help="of timed rounds for each case")
+    care.add_argument(
+        "--within", type=flags.seconds, metavar="TIME", help="for all of it: what is not measured by then is left out"
+    )
     keep = parser.add_argument_group("what to show")
     keep.add_argument(
         "--run", dest="stored", metavar="RUN", help="measure nothing, show a stored run: folder, id or 'latest'"
@@ -127,13 +131,16 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     err.print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")
     run_ = campaign.create(plan, LIMITS, sys.argv, root=args.results)
     with terminal.progress("limits") as bar:
-        campaign.carry_out(
+        outcome = campaign.carry_out(
             run_,
             plan,
             pace,
             report=lambda state: bar.update(state.fraction, _short(state.text)),
             after_lap=probes.between_laps(run_),
+            most_s=args.within or math.inf,
         )
+    if outcome.stopped:
+        messages.note(outcome.stopped, "stopped early: ")
     return run_
 
 

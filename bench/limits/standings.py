@@ -146,7 +146,7 @@ def make_plan(
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        UsageError: a batch that does not fit in memory; of `WORKLOADS`, one that does not is left out.
+        UsageError: a batch that does not fit in memory. Of `WORKLOADS`, and on a GPU, it is left out if others fit.
     """
     groups: list[Group] = []
     left_out: list[str] = []
@@ -154,7 +154,7 @@ def make_plan(
     for dtype, case in itertools.product(dtypes, cases):
         group = Group.make(case.network, case.batch, dtype, device)
         lack = shortage(group.workload, case.batch, dtype, device, len(names), room)
-        if lack and case in WORKLOADS:
+        if lack and (case in WORKLOADS or (device != "cpu" and case != cases[0])):
             left_out.append(f"{case.network} n={case.batch}: {lack}")
             continue
         check_room(group.workload, case.batch, dtype, device, len(names), room)
@@ -174,7 +174,8 @@ def make_plan(
 
 def contenders(with_peers: bool = True, device: str = "cpu") -> tuple[str, ...]:
     """Return what `backends.load` takes for all that is here and has the device; peers on the CPU alone."""
-    here = backends.available("best", "plugin", "idiom", "variant")
+    entries = backends.catalogue("best", "plugin", "idiom", "variant")
+    here = tuple(entry.name for entry in entries if device in entry.devices and entry.missing() is None)
     if device == "cpu":
         return (*here, *(peers.installed().values() if with_peers else ()))
     return tuple(name for name in here if device in backends.find(name).capabilities.devices)

@@ -221,6 +221,8 @@ class _Campaign:
     def _must_stop(self, lap: Sequence[Process]) -> str:
         """Return why the next lap should not begin: it would not fit in the budget, and enough are done."""
         done = lap[0].lap
+        if done and time.monotonic() > self.deadline_s:
+            return f"the time for all of it was over after {done} of {self.plan.processes} processes of each backend"
         if self.plan.budget_s is None or (self.plan.adaptive and self.rule) or done < 2:
             return ""
         next_s = adaptive.start_s(self.history, lap)

@@ -109,8 +109,10 @@ def check_devices(devices: Sequence[str]) -> None:
 def _lacks(entry: Entry, dtypes: Sequence[str], devices: Sequence[str]) -> str:
     """Return what a backend does not have, '' if it has all.
 
-    On the CPU every one of ours has all, and none is imported to ask.
+    On the CPU those of ours that have it have all, and none is imported to ask.
     """
+    if lacking := [name for name in devices if name not in entry.devices]:
+        return f"has no device {lacking[0]!r}, only {', '.join(entry.devices)}"
     if set(devices) <= {"cpu"}:
         return ""
     offered = backends.find(entry.name).capabilities

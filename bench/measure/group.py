@@ -24,6 +24,9 @@ from bench.workload.work import flop, least_bytes
 ROUND_NUMBERS = sorted({min(digit * tens, MOST_STEPS) for tens in (1, 10, 100, 1000, 10_000) for digit in (1, 2, 5)})
 TRAIN_CALL_S = 2e-3
 SHORT_CALL_S = 1e-3
+RECORDED_CALL_S = 0.1
+"""Of `train` that records a step and repeats it: as in a training of thousands of steps, recording is a small part."""
+
 LONG_STEP_S = 10e-3
 """A call of `train` is a single step if a step takes longer."""
 
@@ -265,8 +268,8 @@ def fault(report: Report, when: str) -> str:
 def _choose_steps(run: GroupRun) -> None:
     """Set the steps of a `train` call to a round number that takes a few milliseconds, and keep its first call.
 
-    With mini-batches, a call is a pass over all rows. Else
-    it starts from the time of `step`, and goes up if the loop inside the framework proves much faster. The first
+    With mini-batches, a call is a pass over all rows. Else it takes longer if a backend records a step, so that it
+    does; it starts from the time of `step`, and goes up if the loop inside the framework proves much faster. The first
     call that is kept is one of the final number of steps and what the longest of the first calls took to compile.
     """
     steps = 1
@@ -278,7 +281,9 @@ def _choose_steps(run: GroupRun) -> None:
         step = run.work("step")
         step(1)
         run.step_s = min(timed_round(step, 1).wall_s for _ in range(2))
-        steps = _round_number(TRAIN_CALL_S / run.step_s)
+        assert run.backend is not None
+        recorded = 2 * (run.backend.captured_steps or math.inf) * run.step_s <= RECORDED_CALL_S
+        steps = _round_number((RECORDED_CALL_S if recorded else TRAIN_CALL_S) / run.step_s)
     compiling_s = 0.0
     while steps > run.train_steps:
         run.train_steps = steps

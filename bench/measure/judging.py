@@ -27,7 +27,7 @@ from backends.conformance.report import Claim, Report
 from bench.basics.errors import UsageError
 from bench.measure.compile_cache import folder_of_caches
 from bench.measure.failures import classify_exit
-from bench.measure.process import KEEP_EVERY_COMPILATION
+from bench.measure.process import KEEP_EVERY_COMPILATION, SHARE_THE_ACCELERATOR
 
 MOST_AT_ONCE = 4
 POLL_S = 0.5
@@ -63,6 +63,7 @@ def judge_all(
     tell: Callable[[float, str], None],
     show: Callable[[str], None],
     skipped: dict[str, str] | None,
+    most_s: float = math.inf,
 ) -> list[Report]:
     """Return the reports in the order of ``tasks``, the other dtypes of a backend after its first.
 
@@ -72,6 +73,7 @@ def judge_all(
         tell: told the fraction done and what is being judged.
         show: given what a child printed.
         skipped: filled with the reason of each backend that is not available; ``None`` if that is an error.
+        most_s: seconds for all of it; a claim that is being judged then fails, and those after it are not judged.
 
     Raises:
         BackendUnavailable: a framework or device is not there, and ``skipped`` is ``None``.
@@ -82,6 +84,7 @@ def judge_all(
     reports: dict[tuple[int, int], Report] = {}
     order = list(dict.fromkeys(task.backend for task in tasks))
     total = len(tasks)
+    end_s = time.monotonic() + most_s
     variables = environment()
     try:
         while waiting or running:
@@ -108,7 +111,7 @@ def judge_all(
                     waiting[:0] = others
                     total += len(others)
             for child in running:
-                child.stop_after(timeout_s)
+                child.stop_after(timeout_s, end_s)
             if running:
                 done = len(reports) + sum(child.fraction for child in running)
                 tell(done / total, ", ".join(child.doing for child in running))
@@ -199,11 +202,17 @@ class _Child:
             case "end":
                 self._ended = event
 
-    def stop_after(self, timeout_s: float) -> None:
-        """End the process if it has given no sign of life for so long."""
-        if time.monotonic() - self._heard_s > timeout_s and not self._reason:
-            during = f" in claim {self._claim!r}" if self._claim else " while it was loaded"
+    def stop_after(self, timeout_s: float, end_s: float) -> None:
+        """End the process if it has given no sign of life for so long, or if that moment is past."""
+        now_s = time.monotonic()
+        during = f" in claim {self._claim!r}" if self._claim else " while it was loaded"
+        if self._reason:
+            return
+        if now_s > end_s:
+            self._reason = f"the time for all of it was over{during}; --within allows more"
+        elif now_s - self._heard_s > timeout_s:
             self._reason = f"gave no sign of life for {timeout_s:g} s{during} and was stopped; --timeout allows more"
+        if self._reason:
             self._signal()
 
     def finish(self) -> None:
@@ -261,6 +270,7 @@ def framework_variables() -> dict[str, str]:
     What JAX compiled is kept for the next time: the shapes of the stated set, and those of a seed, come again.
     """
     kept = KEEP_EVERY_COMPILATION | {"JAX_COMPILATION_CACHE_DIR": str(folder_of_caches("check"))}
+    kept |= SHARE_THE_ACCELERATOR
     if find_spec("filelock"):  # JAX limits its cache by it
         kept["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(MOST_KEPT_BYTES)
     return kept | WAIT_ASLEEP
