@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,10 @@ for text, rows, dtype in [line.split() for line in sys.stdin]:
 CASES = [("3-2-1", 3), ("3-2-1", 300), ("3-2-1", 2500), ("3-4-2/relu", 77), ("2-3-2/identity", 1)]
 
 
+@pytest.mark.skipif(
+    tuple(map(int, version("triton").split(".")[:2])) < (3, 9),
+    reason="earlier interpreters of Triton fail at a number of steps with numpy 2.4",
+)
 def test_interpreted_kernels_pass_conformance(project: Path) -> None:
     """In one program and in several, with whole blocks and one that is cut, every claim holds within its bounds."""
     cases = [f"{text} {rows} {dtype}" for text, rows in CASES for dtype in backends.DTYPES]
@@ -56,6 +61,7 @@ def test_interpreted_kernels_pass_conformance(project: Path) -> None:
     ]
 
 
+@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
 @pytest.mark.parametrize("dtype", ["fp32", "fp64"])
 @pytest.mark.parametrize("name", ["gradients_kernel", "train_kernel"])
 def test_kernels_are_compiled_for_cuda(name: str, dtype: str) -> None:
