@@ -10,26 +10,19 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from backends import caches
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
-from backends.layout import copy_feature_major
-from backends.threads import SHARED_BYTES, BlockThreads
+from backends.torch_batch import Batch, Batches, Block, memory, whole
 from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation
 from backends.torch_precision import full_precision
-
-BLOCK_BYTES = {"cpu": caches.BLOCK_BYTES.calls, "cuda": 1 << 29}
-LEAST_ROWS = 1 << 13
-"""A batch whose step needs more memory is cut into blocks, which on a CPU stay in its last cache. They have this many
-rows at least: products of wide layers lose more by short blocks than the cache gains.
-"""
+from backends.torch_room import Outputs, Room, Scratch, Trained, Vector
 
 # A product and an activation by oneDNN, which torch.compile calls as well; builds without oneDNN have none.
 onednn_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
@@ -38,80 +31,8 @@ ONEDNN_TANH = 1 << 16
 ONEDNN_PRODUCT = 1 << 23
 """From this many tanh or sigmoids, or multiplications of two numbers, oneDNN repays the 20 us that its call costs."""
 
-WIDE_INPUTS = 32
-"""From this many inputs on a batch stays row-major: placing, splitting and reordering it are then copies of whole rows.
-Products of fewer features are faster from feature-major blocks.
-"""
-
 CAPTURED_STEPS = 256
 """This many steps on a GPU repay the milliseconds that it takes to record one of them."""
-
-
-class Block(NamedTuple):
-    """Inputs ``x [i + 1, rows]``, the last row ones, the same transposed, and targets ``y [o, rows]``."""
-
-    x: Tensor
-    x_transposed: Tensor
-    y: Tensor
-
-
-class Batch(NamedTuple):
-    """Blocks of ``n`` rows in all, a share of ``of``; the number of terms of their loss and its inverse as a tensor.
-
-    ``whole`` has the inputs ``[n, i + 1]`` and targets ``[o, n]`` of all rows if the blocks' inputs are views of it.
-    """
-
-    blocks: list[Block]
-    n: int
-    of: int
-    terms: int
-    one_term: Tensor
-    whole: tuple[Tensor, Tensor] | None = None
-
-
-class Vector(NamedTuple):
-    """All parameters, or all gradients, in one vector.
-
-    ``layers`` are its views ``[o, i + 1]``, biases last; ``transposed`` their weights alone as ``[i, o]``. A view costs
-    as much as a small product, so they are made once.
-    """
-
-    flat: Tensor
-    layers: list[Tensor]
-    transposed: list[Tensor]
-
-
-class Trained(NamedTuple):
-    """The params of this backend: a `Vector`, and the optimiser's moments, vectors like ``flat``.
-
-    ``updates []`` counts its updates, on the device, where a fused kernel reads it.
-    """
-
-    flat: Tensor
-    layers: list[Tensor]
-    transposed: list[Tensor]
-    moments: list[Tensor]
-    updates: Tensor
-
-
-class Outputs(NamedTuple):
-    """Every layer's output ``h [size, rows]`` of one block.
-
-    ``with_ones [size + 1, rows]`` is the same memory and a last row of ones (predicted has none), ``transposed`` that.
-    """
-
-    h: list[Tensor]
-    with_ones: list[Tensor]
-    transposed: list[Tensor]
-
-
-class Scratch(NamedTuple):
-    """Room for one block: outputs, error terms ``[size, rows]`` of every layer, and the gradients."""
-
-    outputs: Outputs
-    g: list[Tensor]
-    flat_error: Tensor
-    gradients: Vector
 
 
 class TorchBackend(Backend):
@@ -146,86 +67,56 @@ class TorchBackend(Backend):
             )
         self._kind: dict[str, Any] = {"dtype": getattr(torch, dtype), "device": device}
         self._real = np.dtype(dtype).type
-        row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
-        self.block_rows = max(LEAST_ROWS, BLOCK_BYTES[device] // row_bytes)
         if threads is not None:
             torch.set_num_threads(threads)
+        self._batches = Batches(network, dtype, device)
+        self.block_rows = self._batches.block_rows
         self._multiply = _multiply_onednn if has_onednn(dtype, device) else _multiply
         self._activation = ACTIVATIONS[network.activation]
         self._times_slope = self._activation.times_slope
         self._loss = LOSSES[network.loss]
         self._advance = OPTIMIZERS[self.optimizer.name]
-        self._kept: dict[int, Scratch] = {}
+        self._room = Room(network, self._kind)
         if device == "cuda":
             self.captured_steps = CAPTURED_STEPS
-        self._total = self._empty_vector()
-
-    @cached_property
-    def _threads(self) -> BlockThreads:
-        """The threads that place a batch by numpy's copies: torch's take twice as long or more."""
-        return BlockThreads(torch.get_num_threads())
+        self._total = self._room.empty_vector()
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
         updates, moments = self.host_state(state)
-        placed = self._placed_vector(self.host_params(params))
+        placed = self._room.placed_vector(self.host_params(params))
         count = torch.full((), updates, dtype=torch.float32, device=self.device)  # as the fused optimisers want it
-        return Trained(*placed, [self._placed_vector(moment).flat for moment in moments.values()], count)
+        return Trained(*placed, [self._room.placed_vector(moment).flat for moment in moments.values()], count)
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Batch:
-        x, y = self.host_batch(inputs, targets, of)
-        n, features = x.shape
-        if features >= WIDE_INPUTS:
-            rows_major = np.empty((n, features + 1), self.dtype)
-
-            def copy(rows: slice) -> None:
-                rows_major[rows, :-1] = x[rows]
-                rows_major[rows, -1] = 1
-
-            if rows_major.nbytes >= SHARED_BYTES:
-                self._threads.copy(copy, n)
-            else:
-                copy(slice(n))
-            return self._blocks(torch.from_numpy(rows_major).to(self.device), self._feature_major(y, ones=0), of)
-        slices = [slice(k, k + self.block_rows) for k in self._starts(n)]
-
-        def place(blocks: range) -> list[Block]:
-            rows = [slices[k] for k in blocks]
-            return [_block(self._feature_major(x[k], ones=1), self._feature_major(y[k], ones=0)) for k in rows]
-
-        if len(slices) <= 1:
-            return self._batch(place(range(len(slices))), of)
-        return self._batch([block for run in self._threads.map(place, len(slices)) for block in run], of)
+        return self._batches.place(*self.host_batch(inputs, targets, of), of)
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         rows = self.checked_rows(rows_per_step, batch.n)
-        x, y = _whole(batch)
-        return [self._blocks(x[k : k + rows], y[:, k : k + rows]) for k in range(0, batch.n, rows)]
+        x, y = whole(batch)
+        return [self._batches.cut(x[k : k + rows], y[:, k : k + rows]) for k in range(0, batch.n, rows)]
 
     def host_memory(self, batch: Batch) -> list[Array] | None:
-        if self.device != "cpu":
-            return None
-        inputs = [batch.whole[0]] if batch.whole else [block.x for block in batch.blocks]
-        return [tensor.numpy() for tensor in (*inputs, *(block.y for block in batch.blocks))]
+        return memory(batch) if self.device == "cpu" else None
 
     def cut(self, batch: Batch, start: int, stop: int, of: int | None = None) -> Batch:
-        x, y = _whole(batch)
-        return self._blocks(x[start:stop], y[:, start:stop], of)
+        x, y = whole(batch)
+        return self._batches.cut(x[start:stop], y[:, start:stop], of)
 
     def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
         rows = torch.from_numpy(self.checked_order(order, batch.n)).to(self.device)
-        x, y = _whole(batch)
-        return self._blocks(x.index_select(0, rows), y.index_select(1, rows), batch.of)
+        x, y = whole(batch)
+        return self._batches.cut(x.index_select(0, rows), y.index_select(1, rows), batch.of)
 
     @full_precision
     def forward(self, params: Trained, batch: Batch) -> list[Outputs]:
-        tape = [self._empty_outputs(block.x.shape[1]) for block in batch.blocks]
+        tape = [self._room.outputs(block.x.shape[1]) for block in batch.blocks]
         for block, outputs in zip(batch.blocks, tape, strict=True):
             self._forward(params, block, outputs)
         return tape
 
     def backward(self, params: Trained, batch: Batch, tape: list[Outputs]) -> tuple[Tensor, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
-        return loss, self._vector(gradients.flat.clone())
+        return loss, self._room.vector(gradients.flat.clone())
 
     def message(self, params: Trained, batch: Batch) -> Array:
         loss, gradients = self._gradients(params, batch, None)
@@ -234,7 +125,7 @@ class TorchBackend(Backend):
 
     def from_message(self, message: Array) -> tuple[Tensor, Vector]:
         placed = torch.from_numpy(message).to(self.device)
-        return placed[-1], self._vector(placed[:-1])
+        return placed[-1], self._room.vector(placed[:-1])
 
     def update(self, params: Trained, gradients: Vector, learning_rate: float) -> Trained:
         rate = float(self._real(learning_rate))  # torch refuses what lies beyond the dtype: there it is infinite
@@ -294,7 +185,7 @@ class TorchBackend(Backend):
 
     def fetch_state(self, params: Trained) -> State:
         moments = zip(self.optimizer.moments, params.moments, strict=True)
-        return State(int(params.updates), {name: self.fetch(self._vector(flat)) for name, flat in moments})
+        return State(int(params.updates), {name: self.fetch(self._room.vector(flat)) for name, flat in moments})
 
     def synchronize(self) -> None:
         if self.device == "cuda":
@@ -316,7 +207,7 @@ class TorchBackend(Backend):
         total = self._total
         loss: Any = None
         for k, block in enumerate(batch.blocks):
-            room = self._scratch(block.x.shape[1])
+            room = self._room.scratch(block.x.shape[1])
             outputs = room.outputs if tape is None else tape[k]
             if tape is None:
                 self._forward(params, block, outputs)
@@ -349,64 +240,6 @@ class TorchBackend(Backend):
                 self._times_slope(g, outputs.h[k - 1])
         return loss
 
-    def _feature_major(self, rows_major: Array, ones: int) -> Tensor:
-        """Copy ``[n, f]`` to the device as ``[f, n]``, with ``ones`` rows of ones below it."""
-        n, features = rows_major.shape
-        placed = np.empty((features + ones, n), self.dtype)
-        copy_feature_major(rows_major, placed[:features])
-        placed[features:] = 1
-        return torch.from_numpy(placed).to(self.device)
-
-    def _starts(self, n: int) -> range:
-        """Return the first row of each block."""
-        return range(0, max(n, 1), self.block_rows)
-
-    def _blocks(self, x: Tensor, y: Tensor, of: int | None = None) -> Batch:
-        """Return a batch of inputs ``[n, i + 1]``, with ones, and targets ``[o, n]``, or a share of ``of`` rows."""
-        wide = self.network.inputs >= WIDE_INPUTS
-        blocks = []
-        for k in self._starts(len(x)):
-            of_block = x[k : k + self.block_rows].T
-            targets = y[:, k : k + self.block_rows].contiguous()
-            blocks.append(_block(of_block if wide else of_block.contiguous(), targets))
-        return self._batch(blocks, of, (x, y) if wide else None)
-
-    def _batch(self, blocks: list[Block], of: int | None, whole: tuple[Tensor, Tensor] | None = None) -> Batch:
-        n = sum(block.x.shape[1] for block in blocks)
-        of = n if of is None else of
-        terms = self.network.loss_terms(of)
-        return Batch(blocks, n, of, terms, torch.full((), 1 / terms, **self._kind), whole)
-
-    def _placed_vector(self, params: Params) -> Vector:
-        vector = self._empty_vector()
-        for view, (w, b) in zip(vector.layers, params, strict=True):
-            view[:, :-1] = torch.from_numpy(w)
-            view[:, -1] = torch.from_numpy(b)
-        return vector
-
-    def _vector(self, flat: Tensor) -> Vector:
-        shapes = [(o, i + 1) for o, i in self.network.layer_shapes]
-        parts = flat.split([o * i for o, i in shapes])
-        layers = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
-        return Vector(flat, layers, [view[:, :-1].T for view in layers])
-
-    def _empty_vector(self) -> Vector:
-        return self._vector(torch.empty(self.network.parameter_count, **self._kind))
-
-    def _empty_outputs(self, rows: int) -> Outputs:
-        hidden = [torch.empty(size + 1, rows, **self._kind) for size in self.network.sizes[1:-1]]
-        for h in hidden:
-            h[-1] = 1
-        predicted = torch.empty(self.network.outputs, rows, **self._kind)
-        return Outputs([*(h[:-1] for h in hidden), predicted], [*hidden, predicted], [h.T for h in hidden])
-
-    def _scratch(self, rows: int) -> Scratch:
-        """Return the room for a block of that many rows, kept between steps."""
-        if rows not in self._kept:
-            g = [torch.empty(size, rows, **self._kind) for size in self.network.sizes[1:]]
-            self._kept[rows] = Scratch(self._empty_outputs(rows), g, g[-1].view(-1), self._empty_vector())
-        return self._kept[rows]
-
 
 @lru_cache
 def _recording_stream() -> torch.cuda.Stream:
@@ -419,17 +252,6 @@ def has_onednn(dtype: str, device: str) -> bool:
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     there = onednn_linear is not None and torch.backends.mkldnn.is_available()
     return x86 and there and (dtype, device) == ("float32", "cpu")
-
-
-def _block(x: Tensor, y: Tensor) -> Block:
-    return Block(x, x.T, y)
-
-
-def _whole(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return inputs ``[n, i + 1]`` and targets ``[o, n]`` of all rows."""
-    if batch.whole:
-        return batch.whole
-    return torch.cat([block.x for block in batch.blocks], 1).T, torch.cat([block.y for block in batch.blocks], 1)
 
 
 def _multiply(a: Tensor, b: Tensor, out: Tensor, activation: Activation | None = None) -> Tensor:

@@ -110,10 +110,10 @@ TRIALS = {
         (16, 0),
         tuple((network, rows) for network in ("8-32-1", "17-33-3", "64-64-64-1") for rows in (5, 8, 12, 16)),
     ),
-    "torch-row-major": Trial("torch", "backends.torch_backend:WIDE_INPUTS", (32, NEVER), MIDDLE),
+    "torch-row-major": Trial("torch", "backends.torch_batch:WIDE_INPUTS", (32, NEVER), MIDDLE),
     "torch-blocks": Trial(
         "torch",
-        "backends.torch_backend:BLOCK_BYTES[cpu]",
+        "backends.torch_batch:BLOCK_BYTES[cpu]",
         tuple(BLOCK_BYTES.calls * part // 8 for part in (8, 1, 2, 4, 16)),
         (*NARROW, *MIDDLE),
     ),

@@ -11,6 +11,7 @@ from backends.conformance import check
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[torch]'")
 torch_backend = pytest.importorskip("backends.torch_backend")
+torch_batch = pytest.importorskip("backends.torch_batch")
 
 
 @pytest.mark.parametrize(("tanh", "product"), [(0, 0), (1 << 62, 1 << 62)], ids=["oneDNN", "BLAS"])
@@ -18,8 +19,8 @@ def test_every_library_and_blocks_of_any_length_pass_the_kit(monkeypatch, tanh, 
     """Whether oneDNN or the BLAS does all of it, in blocks of seven rows, every claim holds."""
     monkeypatch.setattr(torch_backend, "ONEDNN_TANH", tanh)
     monkeypatch.setattr(torch_backend, "ONEDNN_PRODUCT", product)
-    monkeypatch.setattr(torch_backend, "LEAST_ROWS", 7)
-    monkeypatch.setitem(torch_backend.BLOCK_BYTES, "cpu", 1)
+    monkeypatch.setattr(torch_batch, "LEAST_ROWS", 7)
+    monkeypatch.setitem(torch_batch.BLOCK_BYTES, "cpu", 1)
     claims = ("outputs", "loss", "weights gradients", "biases gradients", "update", "step", "train", "sign", "values")
     report = check("torch", claims=(*claims, "layouts", "state", "laws"), quick=True)
     assert report.passed, report.worst
@@ -95,8 +96,8 @@ def test_recorded_steps_equal_launched_ones_bit_for_bit(monkeypatch, sizes, n, d
     """On a GPU, `train` by a CUDA graph returns the losses and parameters of single steps; again and again, for other
     parameters, rates and numbers of rows, and in blocks of which the last is shorter.
     """
-    monkeypatch.setattr(torch_backend, "LEAST_ROWS", 32 if n > 64 else 1 << 13)
-    monkeypatch.setitem(torch_backend.BLOCK_BYTES, "cuda", 1 if n > 64 else 1 << 29)
+    monkeypatch.setattr(torch_batch, "LEAST_ROWS", 32 if n > 64 else 1 << 13)
+    monkeypatch.setitem(torch_batch.BLOCK_BYTES, "cuda", 1 if n > 64 else 1 << 29)
     random = np.random.default_rng(0)
     network = Network(sizes)
     backend = backends.load("torch", network, dtype, "cuda")

@@ -1,0 +1,147 @@
+"""Batches of `torch_backend`: in blocks of rows, feature-major, each with a row of ones for the biases.
+
+Tests: `tests/backends/test_torch_backend.py`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backends import caches
+from backends.base import Array, Network
+from backends.layout import copy_feature_major
+from backends.threads import SHARED_BYTES, BlockThreads
+
+BLOCK_BYTES = {"cpu": caches.BLOCK_BYTES.calls, "cuda": 1 << 29}
+LEAST_ROWS = 1 << 13
+"""A batch whose step needs more memory is cut into blocks, which on a CPU stay in its last cache. They have this many
+rows at least: products of wide layers lose more by short blocks than the cache gains.
+"""
+
+WIDE_INPUTS = 32
+"""From this many inputs on a batch stays row-major: placing, splitting and reordering it are then copies of whole rows.
+Products of fewer features are faster from feature-major blocks.
+"""
+
+
+class Block(NamedTuple):
+    """Inputs ``x [i + 1, rows]``, the last row ones, the same transposed, and targets ``y [o, rows]``."""
+
+    x: Tensor
+    x_transposed: Tensor
+    y: Tensor
+
+
+class Batch(NamedTuple):
+    """Blocks of ``n`` rows in all, a share of ``of``; the number of terms of their loss and its inverse as a tensor.
+
+    ``whole`` has the inputs ``[n, i + 1]`` and targets ``[o, n]`` of all rows if the blocks' inputs are views of it.
+    """
+
+    blocks: list[Block]
+    n: int
+    of: int
+    terms: int
+    one_term: Tensor
+    whole: tuple[Tensor, Tensor] | None = None
+
+
+class Batches:
+    """Places batches of one network, and takes rows out of them.
+
+    Args:
+        network: whose batches they are.
+        dtype: of the tensors, a name.
+        device: where they are.
+
+    Attributes:
+        block_rows: most rows of a block.
+    """
+
+    def __init__(self, network: Network, dtype: str, device: str) -> None:
+        self.network = network
+        self.dtype = dtype
+        self.device = device
+        row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
+        self.block_rows = max(LEAST_ROWS, BLOCK_BYTES[device] // row_bytes)
+
+    @cached_property
+    def _threads(self) -> BlockThreads:
+        """The threads that place a batch by numpy's copies: torch's take twice as long or more."""
+        return BlockThreads(torch.get_num_threads())
+
+    def place(self, x: Array, y: Array, of: int | None = None) -> Batch:
+        """Return a batch of host inputs ``[n, i]`` and targets ``[n, o]``, or a share of ``of`` rows."""
+        n, features = x.shape
+        if features >= WIDE_INPUTS:
+            rows_major = np.empty((n, features + 1), self.dtype)
+
+            def copy(rows: slice) -> None:
+                rows_major[rows, :-1] = x[rows]
+                rows_major[rows, -1] = 1
+
+            if rows_major.nbytes >= SHARED_BYTES:
+                self._threads.copy(copy, n)
+            else:
+                copy(slice(n))
+            return self.cut(torch.from_numpy(rows_major).to(self.device), self._feature_major(y, ones=0), of)
+        slices = [slice(k, k + self.block_rows) for k in self._starts(n)]
+
+        def place(blocks: range) -> list[Block]:
+            rows = [slices[k] for k in blocks]
+            return [_block(self._feature_major(x[k], ones=1), self._feature_major(y[k], ones=0)) for k in rows]
+
+        if len(slices) <= 1:
+            return self._batch(place(range(len(slices))), of)
+        return self._batch([block for run in self._threads.map(place, len(slices)) for block in run], of)
+
+    def cut(self, x: Tensor, y: Tensor, of: int | None = None) -> Batch:
+        """Return a batch of inputs ``[n, i + 1]``, with ones, and targets ``[o, n]``, or a share of ``of`` rows."""
+        wide = self.network.inputs >= WIDE_INPUTS
+        blocks = []
+        for k in self._starts(len(x)):
+            of_block = x[k : k + self.block_rows].T
+            targets = y[:, k : k + self.block_rows].contiguous()
+            blocks.append(_block(of_block if wide else of_block.contiguous(), targets))
+        return self._batch(blocks, of, (x, y) if wide else None)
+
+    def _starts(self, n: int) -> range:
+        """Return the first row of each block."""
+        return range(0, max(n, 1), self.block_rows)
+
+    def _feature_major(self, rows_major: Array, ones: int) -> Tensor:
+        """Copy ``[n, f]`` to the device as ``[f, n]``, with ``ones`` rows of ones below it."""
+        n, features = rows_major.shape
+        placed = np.empty((features + ones, n), self.dtype)
+        copy_feature_major(rows_major, placed[:features])
+        placed[features:] = 1
+        return torch.from_numpy(placed).to(self.device)
+
+    def _batch(self, blocks: list[Block], of: int | None, whole: tuple[Tensor, Tensor] | None = None) -> Batch:
+        n = sum(block.x.shape[1] for block in blocks)
+        of = n if of is None else of
+        terms = self.network.loss_terms(of)
+        one_term = torch.full((), 1 / terms, dtype=getattr(torch, self.dtype), device=self.device)
+        return Batch(blocks, n, of, terms, one_term, whole)
+
+
+def whole(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return inputs ``[n, i + 1]`` and targets ``[o, n]`` of all rows."""
+    if batch.whole:
+        return batch.whole
+    return torch.cat([block.x for block in batch.blocks], 1).T, torch.cat([block.y for block in batch.blocks], 1)
+
+
+def memory(batch: Batch) -> list[Array]:
+    """Return the arrays that hold a batch on the CPU."""
+    inputs = [batch.whole[0]] if batch.whole else [block.x for block in batch.blocks]
+    return [tensor.numpy() for tensor in (*inputs, *(block.y for block in batch.blocks))]
+
+
+def _block(x: Tensor, y: Tensor) -> Block:
+    return Block(x, x.T, y)
