@@ -236,17 +236,20 @@ class NumbaBackend(Backend):
         shape = (1, n, features) if self._rows_major else (blocks, features, pitch)
         xy = np.empty(shape, self.dtype)
 
+        large = xy.nbytes >= SHARED_BYTES
+        copy_to = _turned_copy() if large and not self._rows_major else copy_blocks
+
         def copy(part: slice) -> None:
             """Copy these rows, or these blocks."""
             if self._rows_major:
                 np.concatenate((x[part], y[part]), axis=1, out=xy[0, part])
                 return
             rows = slice(part.start * pitch, part.stop * pitch)
-            copy_blocks(x[rows], xy[part, : self.network.inputs])
-            copy_blocks(y[rows], xy[part, self.network.inputs :])
+            copy_to(x[rows], xy[part, : self.network.inputs])
+            copy_to(y[rows], xy[part, self.network.inputs :])
 
         parts = n if self._rows_major else blocks
-        if xy.nbytes >= SHARED_BYTES:
+        if large:
             self._threads.copy(copy, parts)
         else:
             copy(slice(0, parts))
@@ -337,6 +340,13 @@ def _registers(network: Network, real: Any) -> tuple[Any, Any]:
 
     both: tuple[Any, Any] = numba_registers.bind(network.sizes, real, network.activation)
     return both
+
+
+def _turned_copy() -> Any:
+    """Return what copies rows into blocks, compiled: only large batches repay that."""
+    from backends.numba_place import copy_blocks
+
+    return copy_blocks
 
 
 def _numba_blocks() -> Any:

@@ -62,9 +62,9 @@ class BlockThreads:
         self.threads = threads
         self._pool: ThreadPoolExecutor | None = None
 
-    def map(self, work: Callable[[range], T], blocks: int) -> list[T]:
+    def map(self, work: Callable[[range], T], blocks: int, runs: int = RUNS) -> list[T]:
         """Call ``work`` on runs of consecutive blocks that cover ``range(blocks)``; return its results in order."""
-        runs = min(RUNS, blocks)
+        runs = min(runs, blocks)
         return self._shared(work, [range(k * blocks // runs, (k + 1) * blocks // runs) for k in range(runs)])
 
     def copy(self, work: Callable[[slice], object], n: int) -> None:

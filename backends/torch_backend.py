@@ -3,7 +3,10 @@
 The bias is a column of the weights, ``[o, i + 1]``, and each layer's input carries a row of ones, so that a product
 computes ``w x + b`` and its gradient the row sums with it. Every call writes into memory that is kept from step to
 step, through views that are made once. On an x86 CPU in float32, large products go to oneDNN, a product and its
-activation in one call. What else was tried is in `docs/tuning.md`.
+activation in one call. A large batch of a narrow network runs in blocks on a pool of threads, since torch releases the
+interpreter lock inside its calls. What else was tried is in `docs/tuning.md`.
+
+Tests: `tests/backends/test_torch_backend.py`.
 """
 
 from __future__ import annotations
@@ -79,7 +82,6 @@ class TorchBackend(Backend):
         self._room = Room(network, self._kind)
         if device == "cuda":
             self.captured_steps = CAPTURED_STEPS
-        self._total = self._room.empty_vector()
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
         updates, moments = self.host_state(state)
@@ -109,10 +111,13 @@ class TorchBackend(Backend):
 
     @full_precision
     def forward(self, params: Trained, batch: Batch) -> list[Outputs]:
-        tape = [self._room.outputs(block.x.shape[1]) for block in batch.blocks]
-        for block, outputs in zip(batch.blocks, tape, strict=True):
-            self._forward(params, block, outputs)
-        return tape
+        def run(blocks: range) -> list[Outputs]:
+            tape = [self._room.outputs(batch.blocks[k].x.shape[1]) for k in blocks]
+            for k, outputs in zip(blocks, tape, strict=True):
+                self._forward(params, batch.blocks[k], outputs)
+            return tape
+
+        return [outputs for tape in self._batches.map(run, batch) for outputs in tape]
 
     def backward(self, params: Trained, batch: Batch, tape: list[Outputs]) -> tuple[Tensor, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
@@ -204,18 +209,28 @@ class TorchBackend(Backend):
     @full_precision
     def _gradients(self, params: Trained, batch: Batch, tape: list[Outputs] | None) -> tuple[Tensor, Vector]:
         """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
-        total = self._total
-        loss: Any = None
-        for k, block in enumerate(batch.blocks):
-            room = self._room.scratch(block.x.shape[1])
-            outputs = room.outputs if tape is None else tape[k]
-            if tape is None:
-                self._forward(params, block, outputs)
-            if k == 0:
-                loss = self._backward(params, block, outputs, batch.terms, room, total)
-            else:
-                loss += self._backward(params, block, outputs, batch.terms, room, room.gradients)
-                total.flat.add_(room.gradients.flat)
+
+        def run(blocks: range) -> tuple[Tensor, Vector]:
+            total = self._room.total(blocks.start)
+            loss: Any = None
+            for k in blocks:
+                block = batch.blocks[k]
+                room = self._room.scratch(block.x.shape[1])
+                outputs = room.outputs if tape is None else tape[k]
+                if tape is None:
+                    self._forward(params, block, outputs)
+                if k == blocks.start:
+                    loss = self._backward(params, block, outputs, batch.terms, room, total)
+                else:
+                    loss += self._backward(params, block, outputs, batch.terms, room, room.gradients)
+                    total.flat.add_(room.gradients.flat)
+            return loss, total
+
+        parts = self._batches.map(run, batch)
+        loss, total = parts[0]
+        for more, gradients in parts[1:]:
+            loss += more
+            total.flat.add_(gradients.flat)
         return loss.mul_(batch.one_term), total
 
     def _forward(self, params: Trained, block: Block, outputs: Outputs) -> None:

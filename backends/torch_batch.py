@@ -5,8 +5,9 @@ Tests: `tests/backends/test_torch_backend.py`.
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,15 +15,17 @@ from torch import Tensor
 
 from backends import caches
 from backends.base import Array, Network
-from backends.layout import copy_feature_major
-from backends.threads import SHARED_BYTES, BlockThreads
+from backends.layout import aligned_empty, copy_feature_major
+from backends.threads import SHARED_BYTES, BlockThreads, even_rows
+
+T = TypeVar("T")
 
 BLOCK_BYTES = {"cpu": caches.BLOCK_BYTES.calls, "cuda": 1 << 29}
-LEAST_ROWS = 1 << 13
+LEAST_ROWS = 1 << 12
 """A batch whose step needs more memory is cut into blocks, which on a CPU stay in its last cache. They have this many
-rows at least: products of wide layers lose more by short blocks than the cache gains.
+rows at least: products of wide layers lose more by short blocks than the cache gains. If so many rows fit, each thread
+works on its own blocks; if not, all threads share each call, on blocks of twice as many rows or more.
 """
-
 WIDE_INPUTS = 32
 """From this many inputs on a batch stays row-major: placing, splitting and reordering it are then copies of whole rows.
 Products of fewer features are faster from feature-major blocks.
@@ -51,6 +54,12 @@ class Batch(NamedTuple):
     whole: tuple[Tensor, Tensor] | None = None
 
 
+@lru_cache
+def _block_threads(threads: int) -> BlockThreads:
+    """Return the threads that work on blocks, and place them by numpy's copies: torch's take twice as long or more."""
+    return BlockThreads(threads)
+
+
 class Batches:
     """Places batches of one network, and takes rows out of them.
 
@@ -68,12 +77,9 @@ class Batches:
         self.dtype = dtype
         self.device = device
         row_bytes = (sum(network.sizes) + 2 * sum(network.sizes[1:])) * np.dtype(dtype).itemsize
-        self.block_rows = max(LEAST_ROWS, BLOCK_BYTES[device] // row_bytes)
-
-    @cached_property
-    def _threads(self) -> BlockThreads:
-        """The threads that place a batch by numpy's copies: torch's take twice as long or more."""
-        return BlockThreads(torch.get_num_threads())
+        rows = BLOCK_BYTES[device] // row_bytes
+        self._by_threads = device == "cpu" and rows >= LEAST_ROWS
+        self.block_rows = rows if self._by_threads else max(2 * LEAST_ROWS, rows)
 
     def place(self, x: Array, y: Array, of: int | None = None) -> Batch:
         """Return a batch of host inputs ``[n, i]`` and targets ``[n, o]``, or a share of ``of`` rows."""
@@ -86,11 +92,11 @@ class Batches:
                 rows_major[rows, -1] = 1
 
             if rows_major.nbytes >= SHARED_BYTES:
-                self._threads.copy(copy, n)
+                _block_threads(torch.get_num_threads()).copy(copy, n)
             else:
                 copy(slice(n))
             return self.cut(torch.from_numpy(rows_major).to(self.device), self._feature_major(y, ones=0), of)
-        slices = [slice(k, k + self.block_rows) for k in self._starts(n)]
+        slices = self._slices(n)
 
         def place(blocks: range) -> list[Block]:
             rows = [slices[k] for k in blocks]
@@ -98,26 +104,47 @@ class Batches:
 
         if len(slices) <= 1:
             return self._batch(place(range(len(slices))), of)
-        return self._batch([block for run in self._threads.map(place, len(slices)) for block in run], of)
+        return self._batch(
+            [block for run in _block_threads(torch.get_num_threads()).map(place, len(slices)) for block in run], of
+        )
 
     def cut(self, x: Tensor, y: Tensor, of: int | None = None) -> Batch:
         """Return a batch of inputs ``[n, i + 1]``, with ones, and targets ``[o, n]``, or a share of ``of`` rows."""
         wide = self.network.inputs >= WIDE_INPUTS
         blocks = []
-        for k in self._starts(len(x)):
-            of_block = x[k : k + self.block_rows].T
-            targets = y[:, k : k + self.block_rows].contiguous()
+        for rows in self._slices(len(x)):
+            of_block = x[rows].T
+            targets = y[:, rows].contiguous()
             blocks.append(_block(of_block if wide else of_block.contiguous(), targets))
         return self._batch(blocks, of, (x, y) if wide else None)
 
-    def _starts(self, n: int) -> range:
-        """Return the first row of each block."""
-        return range(0, max(n, 1), self.block_rows)
+    def map(self, work: Callable[[range], T], batch: Batch) -> list[T]:
+        """Call ``work`` on runs of blocks; return its results in order.
+
+        There is a run for each thread, of which torch then uses one, or one run for all.
+        """
+        blocks, threads = len(batch.blocks), torch.get_num_threads()
+        if blocks == 1 or threads == 1 or not self._by_threads:
+            return [work(range(blocks))]
+
+        def on_one_thread(run: range) -> T:
+            torch.set_num_threads(1)
+            return work(run)
+
+        try:
+            return _block_threads(threads).map(on_one_thread, blocks, threads)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _slices(self, n: int) -> list[slice]:
+        """Return the rows of each block."""
+        rows = even_rows(n, self.block_rows, torch.get_num_threads()) if self._by_threads else self.block_rows
+        return [slice(k, min(k + rows, n)) for k in range(0, n, max(rows, 1))] or [slice(0, 0)]
 
     def _feature_major(self, rows_major: Array, ones: int) -> Tensor:
         """Copy ``[n, f]`` to the device as ``[f, n]``, with ``ones`` rows of ones below it."""
         n, features = rows_major.shape
-        placed = np.empty((features + ones, n), self.dtype)
+        placed = aligned_empty((features + ones, n), np.dtype(self.dtype))
         copy_feature_major(rows_major, placed[:features])
         placed[features:] = 1
         return torch.from_numpy(placed).to(self.device)

@@ -7,6 +7,7 @@ Tests: `tests/backends/test_torch_backend.py`.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NamedTuple
 
 import torch
@@ -59,6 +60,13 @@ class Scratch(NamedTuple):
     gradients: Vector
 
 
+class Kept(threading.local):
+    """Each thread's own scratch by rows of a block, kept from block to block: what is in its cache is used again."""
+
+    def __init__(self) -> None:
+        self.scratch: dict[int, Scratch] = {}
+
+
 class Room:
     """Makes memory of one network.
 
@@ -70,7 +78,8 @@ class Room:
     def __init__(self, network: Network, kind: dict[str, Any]) -> None:
         self.network = network
         self._kind = kind
-        self._kept: dict[int, Scratch] = {}
+        self._kept = Kept()
+        self._totals: dict[int, Vector] = {}
 
     def vector(self, flat: Tensor) -> Vector:
         """Return a vector of all parameters with its views."""
@@ -100,8 +109,15 @@ class Room:
         return Outputs([*(h[:-1] for h in hidden), predicted], [*hidden, predicted], [h.T for h in hidden])
 
     def scratch(self, rows: int) -> Scratch:
-        """Return the room for a block of that many rows, kept between steps."""
-        if rows not in self._kept:
+        """Return this thread's room for a block of that many rows, kept between steps."""
+        kept = self._kept.scratch
+        if rows not in kept:
             g = [torch.empty(size, rows, **self._kind) for size in self.network.sizes[1:]]
-            self._kept[rows] = Scratch(self.outputs(rows), g, g[-1].view(-1), self.empty_vector())
-        return self._kept[rows]
+            kept[rows] = Scratch(self.outputs(rows), g, g[-1].view(-1), self.empty_vector())
+        return kept[rows]
+
+    def total(self, run: int) -> Vector:
+        """Return the room for the gradients of a run of blocks, kept between steps."""
+        if run not in self._totals:
+            self._totals[run] = self.empty_vector()
+        return self._totals[run]

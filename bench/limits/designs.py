@@ -244,6 +244,16 @@ def _text(value: Any) -> str:
     return "never" if value == NEVER else f"{value:,}"
 
 
+def hold_threads(backend: str, threads: int) -> None:
+    """Let a backend use this many threads, before its framework is loaded."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(variable, str(threads))
+    if hasattr(os, "sched_setaffinity"):  # XLA takes as many threads as it may use cores
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    if backends.find(backend).capabilities.threads:
+        backends.load(backend, Network((1, 1, 1)), threads=threads)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the result of a trial."""
     parser = argparse.ArgumentParser(prog="python -m bench.limits.designs", description=__doc__.splitlines()[0])
@@ -251,13 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--laps", type=int, default=20, help="of each design, in turns")
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args(arguments)
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ.setdefault(variable, str(asked.threads))
-    if hasattr(os, "sched_setaffinity"):  # XLA takes as many threads as it may use cores
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.threads])
     trial = TRIALS[asked.trial]
-    if backends.find(trial.backend).capabilities.threads:
-        backends.load(trial.backend, Network((1, 1, 1)), threads=asked.threads)
+    hold_threads(trial.backend, asked.threads)
     print(f"{trial.backend}: {trial.constant}; processor time of a step, and relative to the first value")
     for result in compare(trial, asked.laps):
         print(f"{result.case:24} {_text(result.value):>12} {result.cpu_s * 1e6:12,.0f} us {result.relative:6.2f}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -16,11 +18,11 @@ torch_batch = pytest.importorskip("backends.torch_batch")
 
 @pytest.mark.parametrize(("tanh", "product"), [(0, 0), (1 << 62, 1 << 62)], ids=["oneDNN", "BLAS"])
 def test_every_library_and_blocks_of_any_length_pass_the_kit(monkeypatch, tanh, product):
-    """Whether oneDNN or the BLAS does all of it, in blocks of seven rows, every claim holds."""
+    """Whether oneDNN or the BLAS does all of it, in blocks of a few rows on all threads, every claim holds."""
     monkeypatch.setattr(torch_backend, "ONEDNN_TANH", tanh)
     monkeypatch.setattr(torch_backend, "ONEDNN_PRODUCT", product)
     monkeypatch.setattr(torch_batch, "LEAST_ROWS", 7)
-    monkeypatch.setitem(torch_batch.BLOCK_BYTES, "cpu", 1)
+    monkeypatch.setitem(torch_batch.BLOCK_BYTES, "cpu", 4096)
     claims = ("outputs", "loss", "weights gradients", "biases gradients", "update", "step", "train", "sign", "values")
     report = check("torch", claims=(*claims, "layouts", "state", "laws"), quick=True)
     assert report.passed, report.worst
@@ -113,3 +115,25 @@ def test_recorded_steps_equal_launched_ones_bit_for_bit(monkeypatch, sizes, n, d
             found.append([losses, np.array(float(loss)), *arrays])
         for recorded, launched in zip(*found, strict=True):
             np.testing.assert_array_equal(recorded, launched)
+
+
+def test_blocks_on_threads_leave_the_number_of_threads_as_it_was():
+    """Two threads take the blocks of a batch, each with one thread of torch, and afterwards torch has two again."""
+    before = torch.get_num_threads()
+    backend = backends.load("torch", Network((3, 2, 1)), threads=2)
+    seen = []
+    try:
+        rows = 2 * backend.block_rows
+        batch = backend.place_batch(np.zeros((rows, 3), np.float32), np.zeros((rows, 1), np.float32))
+        assert len(batch.blocks) == 2
+        both = threading.Barrier(2, timeout=10)
+
+        def work(blocks):
+            both.wait()
+            seen.append((list(blocks), torch.get_num_threads()))
+
+        backend._batches.map(work, batch)
+        assert sorted(seen) == [([0], 1), ([1], 1)]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

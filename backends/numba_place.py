@@ -1,0 +1,103 @@
+"""Copy rows into feature-major blocks, by square tiles that are turned in vector registers.
+
+numpy's copies of turned arrays move one number at a time and touch each cache line again for each of its numbers.
+
+Tests: `tests/backends/test_numba_place.py`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from backends.numba_compile import compile_c
+from backends.numba_lanes import INT32, lanes_of, load, offset, store
+from backends.numba_tiles import lanes
+
+
+@intrinsic
+def turn_tile(context, side, rows, stride, to, pitch):
+    """Write ``to[c * pitch + r] = rows[r * stride + c]`` for a square of ``side`` numbers, 0 for those of a vector."""
+    if not isinstance(side, types.IntegerLiteral):
+        return None
+
+    def codegen(target, builder, signature, arguments):
+        _, rows, stride, to, pitch = arguments
+        count = side.literal_value or lanes_of(rows.type.pointee)
+        integer = stride.type
+        tile = [load(builder, builder.gep(rows, [builder.mul(stride, integer(r))]), count) for r in range(count)]
+        step = 1
+        while step < count:  # exchange the off-diagonal squares of each square of 2 step a side
+            for r in (r for r in range(count) if not r & step):
+                a, b = tile[r], tile[r + step]
+                upper = [k if not k & step else count + k - step for k in range(count)]
+                lower = [k + step if not k & step else count + k for k in range(count)]
+                tile[r], tile[r + step] = (
+                    builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, count), mask))
+                    for mask in (upper, lower)
+                )
+            step *= 2
+        for c in range(count):
+            store(builder, tile[c], builder.gep(to, [builder.mul(pitch, integer(c))]))
+        return target.get_dummy_value()
+
+    return types.void(side, rows, stride, to, pitch), codegen
+
+
+def turn_kernel():
+    """Return the function that copies rows, ``stride`` apart, into blocks of ``pitch`` rows, ``block`` apart."""
+
+    def turn(rows, stride, n, features, to, blocks, block, pitch):  # type: ignore[no-untyped-def]
+        side = lanes(rows)
+        for k in range(blocks):
+            source, target = offset(rows, k * pitch * stride), offset(to, k * block)
+            count = min(pitch, n - k * pitch)
+            r = 0
+            while r + side <= count:
+                f = 0
+                while f + side <= features:
+                    turn_tile(0, offset(source, r * stride + f), stride, offset(target, f * pitch + r), pitch)
+                    f += side
+                while f + 4 <= features:
+                    for s in range(r, r + side, 4):
+                        turn_tile(4, offset(source, s * stride + f), stride, offset(target, f * pitch + s), pitch)
+                    f += 4
+                while f < features:
+                    for s in range(r, r + side):
+                        target[f * pitch + s] = source[s * stride + f]
+                    f += 1
+                r += side
+            for f in range(features):
+                for s in range(r, count):
+                    target[f * pitch + s] = source[s * stride + f]
+                for s in range(count, pitch):
+                    target[f * pitch + s] = 0
+
+    return turn
+
+
+@lru_cache
+def _turn(real):
+    """Return the compiled function; calling it releases the interpreter lock."""
+    integer, numbers = types.intp, types.CPointer(numba.from_dtype(np.dtype(real)))
+    signature = types.void(numbers, integer, integer, integer, numbers, integer, integer, integer)
+    address = compile_c(turn_kernel(), real.__name__, signature, error_model="numpy")()
+    kind = [ctypes.c_void_p if argument is numbers else ctypes.c_ssize_t for argument in signature.args]
+    return ctypes.CFUNCTYPE(None, *kind)(address)
+
+
+def copy_blocks(rows_major, blocks):
+    """Copy ``[n, f]`` into ``[blocks, f, rows]``, with zeros for rows that the last block lacks.
+
+    The numbers of a row, and those of a feature of a block, lie side by side; rows and blocks may be apart.
+    """
+    n, features = rows_major.shape
+    stride, block = (array.strides[0] // array.itemsize for array in (rows_major, blocks))
+    turn = _turn(blocks.dtype.type)
+    turn(rows_major.ctypes.data, stride, n, features, blocks.ctypes.data, len(blocks), block, blocks.shape[2])
