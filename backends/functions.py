@@ -3,7 +3,7 @@
 A backend computes the same in its own way, and says in its `Capabilities` which of them it has. To add one, write its
 entry here; the network accepts the name at once, backends as soon as they have a kernel for it.
 
-Tests: `tests/backends/test_workloads.py`.
+Tests: `tests/backends/test_activations_and_losses.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 All parameters are one vector, or for a large network an array each; so are its moments, which are alike.
 
-Tests: `tests/backends/test_workloads.py`.
+Tests: `tests/backends/test_optimizers.py`.
 """
 
 from __future__ import annotations

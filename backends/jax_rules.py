@@ -4,7 +4,7 @@ Each brings the derivative that `jax.grad` is to take. Losses work on features, 
 either form of the arrays: one array ``[features, rows]``, or a vector of rows for each feature. What differs between
 the two is in `Features`.
 
-Tests: `tests/backends/test_workloads.py`.
+Tests: `tests/backends/test_activations_and_losses.py`.
 """
 
 from __future__ import annotations

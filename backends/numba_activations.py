@@ -3,7 +3,7 @@
 One entry of `ACTIVATIONS` is all that a new one needs here. The slope is that of the mathematics in `base.py`, from the
 stored output. A kernel names its activation by a constant, so only that formula is compiled.
 
-Tests: `tests/backends/test_workloads.py`.
+Tests: `tests/backends/test_activations_and_losses.py`.
 """
 
 from typing import Any, NamedTuple

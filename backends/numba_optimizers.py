@@ -3,7 +3,7 @@
 A kernel names its optimiser by a constant, so only that branch is compiled. Moments follow the parameters in one
 vector, ``[1 + moments, parameters]``. Constants are computed in float64 and rounded once.
 
-Tests: `tests/backends/test_workloads.py`.
+Tests: `tests/backends/test_optimizers.py`.
 """
 
 import dataclasses

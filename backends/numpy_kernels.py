@@ -2,7 +2,7 @@
 
 Arrays are feature-major, ``[features, rows]``; ``room`` is scratch of the shape of the first argument.
 
-Tests: `tests/backends/test_workloads.py`.
+Tests: `tests/backends/test_activations_and_losses.py`, `tests/backends/test_optimizers.py`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 An optimiser may keep moments, arrays in the form of the params, and the number of updates so far. They are the
 `State`, which lives inside a backend's params. All moments start at zero.
 
-Tests: `tests/backends/test_workloads.py`.
+Tests: `tests/backends/test_optimizers.py`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Tensors are feature-major, ``[features, rows]``. torch's own kernels for autograd give an error term times the slope of
 an activation in one pass, and those of its fused optimisers a whole update.
 
-Tests: `tests/backends/test_workloads.py`.
+Tests: `tests/backends/test_activations_and_losses.py`, `tests/backends/test_optimizers.py`.
 """
 
 from __future__ import annotations

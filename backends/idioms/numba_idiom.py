@@ -1,6 +1,6 @@
 """The network in numba as its documentation would write it: plain loops, `njit`, `prange` over rows.
 
-Tests: `tests/backends/idioms/test_idioms.py`, `tests/backends/test_workloads.py`.
+Tests: `tests/backends/idioms/test_idioms.py`, `tests/backends/test_optimizers.py`.
 """
 
 from __future__ import annotations

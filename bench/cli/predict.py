@@ -1,6 +1,6 @@
 """``python -m bench predict``: saved parameters applied to a table.
 
-Tests: `tests/bench/cli/test_train_and_predict.py`.
+Tests: `tests/bench/cli/test_predict.py`.
 """
 
 from __future__ import annotations

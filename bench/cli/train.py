@@ -1,6 +1,6 @@
 """``python -m bench train``: a network for a person's own table, from the file to scored, saved parameters.
 
-Tests: `tests/bench/cli/test_train_and_predict.py`.
+Tests: `tests/bench/cli/test_train.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The line between a process that measures and its parent: records up, turns down. Standard library alone.
 
-Tests: `tests/bench/measure/test_campaign.py`.
+Tests: `tests/bench/measure/test_turns.py`.
 """
 
 from __future__ import annotations

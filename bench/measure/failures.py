@@ -1,6 +1,6 @@
 """Which status a failure gets. No reporting here.
 
-Tests: `tests/bench/measure/test_campaign.py`.
+Tests: `tests/bench/measure/test_campaign_faults.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The lock of a run, so that no two processes measure it at once.
 
-Tests: `tests/bench/measure/test_campaign.py`.
+Tests: `tests/bench/measure/test_lock.py`.
 """
 
 from __future__ import annotations

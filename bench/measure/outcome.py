@@ -1,6 +1,6 @@
 """What a campaign came to: where it is kept, how many processes ended, what failed.
 
-Tests: `tests/bench/measure/test_campaign.py`.
+Tests: `tests/bench/measure/test_campaign_faults.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Nothing is written to the store here; `run_lap` yields what happened, and `bench.measure.campaign` keeps it.
 
-Tests: `tests/bench/measure/test_campaign.py`.
+Tests: `tests/bench/measure/test_turns.py`, `tests/bench/measure/test_campaign_faults.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Tested in `test_training` and `test_classes`.
 
-Tests: `tests/bench/cli/test_train_and_predict.py`.
+Tests: `tests/bench/cli/test_predict.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """From what a person asks to what can be trained: columns picked, rows read and split, network and backend chosen.
 
-Tested in `test_train_and_predict` and `test_train_workloads`.
-
-Tests: `tests/bench/cli/test_train_and_predict.py`.
+Tests: `tests/bench/cli/test_train.py`, `tests/bench/cli/test_train_workloads.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Early stopping: the held-out loss is watched while training goes on, and the best parameters are kept.
 
-Tested in `test_train_workloads`.
-
-Tests: `tests/bench/cli/test_train_and_predict.py`.
+Tests: `tests/bench/cli/test_train_workloads.py`.
 """
 
 from __future__ import annotations

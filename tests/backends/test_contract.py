@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import backends
-from backends import Layer, Network, TrainingDiverged
+from backends import Adam, Backend, Descent, Layer, Network, State, TrainingDiverged
 
 NAMES = backends.available("best")
 INPUTS = np.array([[4.0, 9, 1], [2, 5, 6], [1, 8, 3]])
@@ -159,3 +159,29 @@ def test_document_of_the_contract_is_true(project):
     known = {"Backend": backends.Backend, "Capabilities": backends.Capabilities}
     exec(next(example for example in examples if "class MyBackend" in example), known)
     assert known["MyBackend"].capabilities.optimizers == ("descent", "adam")
+
+
+class Old(Backend):
+    """A backend written for the contract of seven methods."""
+
+    name = "old"
+    place_params = place_batch = forward = backward = update = outputs = fetch = None
+
+    def __init__(self, network: Network, dtype: str = "float32", device: str = "cpu") -> None:
+        super().__init__(network, dtype, device)
+
+
+def test_backend_of_seven_methods_loads_and_says_what_it_lacks(monkeypatch):
+    """A constructor of three arguments is called with three, and whatever it lacks is refused by name."""
+    monkeypatch.setattr("backends.registry.find", lambda name: Old)
+    assert backends.load("old", Network((3, 2, 1)), optimizer=Descent()).fetch_state(None) == State(0, {})
+    for arguments, chosen, text in (
+        (((3, 2, 1), "relu"), {}, "backend 'old' has no activation 'relu'; it offers tanh"),
+        (((3, 2, 2), "tanh", "cross-entropy"), {}, "has no loss 'cross-entropy'; it offers mse"),
+        (((3, 2, 1),), {"optimizer": Adam()}, "has no optimizer 'adam'; it offers descent"),
+        (((3, 2, 1),), {"threads": 2}, "cannot choose its number of threads"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            backends.load("old", Network(*arguments), **chosen)
+    with pytest.raises(ValueError, match="'old' has no mini-batches"):
+        backends.load("old", Network((3, 2, 1))).train(None, None, 0.1, 1, rows_per_step=2)

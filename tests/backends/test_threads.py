@@ -11,6 +11,7 @@ import pytest
 import backends
 from backends import Layer, Network
 from backends.threads import LONG_ROWS, MINIMUM_ROWS, NEAR_BYTES, RUNS, BlockThreads, even_rows, rows_of_a_block
+from tests.backends.workload_cases import INPUTS, drawn_params
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 16])
@@ -97,3 +98,26 @@ def test_a_batch_placed_by_all_threads_has_every_row(name: str, features: int, r
         np.testing.assert_array_equal(outputs, x)
     loss, _ = backend.backward(params, batch, tape)
     assert float(loss) == 0
+
+
+def test_threads_below_one_are_refused():
+    """A backend that can choose its threads needs at least one."""
+    with pytest.raises(ValueError, match="threads must be 1 or more, got 0"):
+        backends.load("numpy", Network((3, 2, 1)), threads=0)
+
+
+@pytest.mark.parametrize("name", backends.available("best", "idiom"))
+def test_number_of_threads_is_the_one_asked_for(name):
+    """A backend that can choose uses as many threads as asked, and says so."""
+    if not backends.find(name).capabilities.threads:
+        pytest.skip(f"{name} cannot choose its threads")
+    usual = backends.load(name, Network((3, 2, 1)), "float64")
+    before = usual.describe()["threads"]
+    try:
+        one = backends.load(name, Network((3, 2, 1)), "float64", threads=1)
+        assert one.describe()["threads"] == 1
+        params, _ = one.step(one.place_params(drawn_params(one.network)), one.place_batch(INPUTS, INPUTS[:, :1]), 0.1)
+        assert np.isfinite(one.fetch(params)[0].weights).all()
+    finally:
+        backends.load(name, Network((3, 2, 1)), "float64", threads=int(before))
+    assert usual.describe()["threads"] == before
