@@ -59,6 +59,9 @@ except ModuleNotFoundError:
         raise
     sys.exit(bootstrap())
 
+# Sessions start hundreds of processes: what the first compiles to bytecode, the others read.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 sys.path.insert(0, str(ROOT))
 from bench.cli import CHECK_FAILED, COMMANDS  # noqa: E402 - standard library alone, from this checkout
 
@@ -66,6 +69,10 @@ nox.options.sessions = ["lint", "types", "tests", "parity"]
 nox.options.default_venv_backend = "none"  # `environment` makes them: shared, stamped, kept
 
 FRAMEWORKS = ("numpy", "numba", "jax", "torch")
+SIDE_BY_SIDE = ("-m", "not timing and not browser", "--numprocesses=2", "--dist=worksteal")
+"""Options of pytest for two processes: each has its half of the tests, so that few kernels are compiled in both, and
+who is done takes from the other."""
+
 LOWEST_TESTS = (
     "tests/bench/report",
     "tests/bench/results",
@@ -188,17 +195,22 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite, with branch coverage; arguments after -- go to pytest."""
+    """The test suite; arguments after -- go to pytest."""
     python = shared(session)
     if session.posargs:
         session.run(python, "-m", "pytest", *session.posargs)
         return
+    session.run(python, "-m", "pytest", *SIDE_BY_SIDE, "--durations=25")
+    session.run(python, "-m", "pytest", "-m", "timing")  # alone: nothing takes the cores of what they measure
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The lines and branches that the test suite runs; its tracer makes Python half as slow again."""
+    python = shared(session)
     # Without the plugin that the project itself installs, which would import `backends` before coverage starts.
     covered = ("--cov", "--cov-report=", "-p", "no:backends.conformance.plugin")
-    many = ("-m", "not timing and not browser", "--numprocesses=2", "--durations=25")
-    session.run(python, "-m", "pytest", *many, *covered)
-    # Tests that assert a time run by themselves: nothing takes their core, and no tracer slows what they measure.
-    session.run(python, "-m", "pytest", "-m", "timing")
+    session.run(python, "-m", "pytest", *SIDE_BY_SIDE, *covered)
     session.run(python, "-m", "coverage", "report")
 
 

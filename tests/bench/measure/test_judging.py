@@ -22,14 +22,14 @@ LOST = {
     "RaisesKeyboardInterrupt": "raised KeyboardInterrupt",
     "RaisesBaseException": "raised Odd: as asked",
     "RaisingInit": "raised RuntimeError: no room",
-    "Hangs": "gave no sign of life for 8 s",
+    "Hangs": "gave no sign of life for 5 s",
 }
 
 
 def test_backend_that_ends_its_process_fails_alone_and_with_words(capsys: pytest.CaptureFixture[str]) -> None:
     """A crash, an exit, a hang or any exception costs that backend; the right one beside it is judged in full."""
     names = [f"{HOSTILE}{name}" for name in ("Right", *LOST)]
-    asked = ["check", "--claim", "outputs,refusals", "--quick", "--dtype", "float32", "--timeout", "8s", "--json"]
+    asked = ["check", "--claim", "outputs,refusals", "--quick", "--dtype", "float32", "--timeout", "5s", "--json"]
     assert main([*asked, "--backend", *names]) == 1
     right, *lost = json.loads(capsys.readouterr().out)["reports"]
     assert right["passed"]

@@ -17,7 +17,7 @@ from tests.bench import synthetic
 def test_the_case_is_measured_and_the_answer_rests_on_it(tmp_path, monkeypatch, capsys):
     """A case that no run holds is timed on what is here; the answer then says that it was measured."""
     monkeypatch.setattr(measure_case.contenders, "present", lambda *_: (("numpy",), []))
-    monkeypatch.setattr(measure_case.budget, "MOST_PROCESSES", 3)
+    monkeypatch.setattr(measure_case, "BUDGET_S", 4.0)
     synthetic.store(synthetic.frame(phases=("step", "train"), failed=None), tmp_path)
     arguments = ["--network", "1-2-1", "--batch", "7", "--steps", "10", "--measure", "--results", str(tmp_path)]
     main(["recommend", *arguments, "--threads", "2", "--json"])
