@@ -85,10 +85,13 @@ LOWEST_TESTS = (
 # Environments
 
 
-def environment(session: nox.Session, name: str, *extras: str, resolution: str = "highest") -> str:
+def environment(
+    session: nox.Session, name: str, *extras: str, resolution: str = "highest", compiled: bool = True
+) -> str:
     """Return the interpreter of an environment below ``.nox`` that holds this project and some of its extras.
 
     Its versions are the newest that fit, or with ``lowest-direct`` the oldest that the project admits, which takes uv.
+    All of its modules are compiled to bytecode unless it is for a few processes, which import some of them.
 
     It is made anew whenever ``pyproject.toml``, the Python version or this folder differs from what its stamp says.
     """
@@ -99,20 +102,20 @@ def environment(session: nox.Session, name: str, *extras: str, resolution: str =
     if not stamp.exists() or stamp.read_text() != made_from:
         session.log(f"Making {folder.relative_to(ROOT)} with extras {', '.join(extras)}: once, about a minute")
         shutil.rmtree(folder, ignore_errors=True)
-        install(session, folder, f"{ROOT}[{','.join(extras)}]", resolution)
+        install(session, folder, f"{ROOT}[{','.join(extras)}]", resolution, compiled)
         stamp.write_text(made_from)
     return str(python_of(folder))
 
 
-def install(session: nox.Session, folder: Path, project: str, resolution: str) -> None:
+def install(session: nox.Session, folder: Path, project: str, resolution: str, compiled: bool) -> None:
     """Make a virtual environment and install the project into it, editable: by uv, or by pip where uv cannot."""
     target = str(python_of(folder))
     if uv := find_uv():
         settings = uv_settings()
         try:
             session.run(uv, "venv", "--quiet", "--python", sys.executable, str(folder), env=settings)
-            # Compiled now, on all cores: else every first import would pay for it, or every one where no cache is kept.
-            options = ("--quiet", "--compile-bytecode", "--resolution", resolution, "--python", target)
+            # Compiled now, on all cores: else the first import of each module would pay for it, and may be timed.
+            options = ["--quiet", *["--compile-bytecode"] * compiled, "--resolution", resolution, "--python", target]
             session.run(uv, "pip", "install", *options, "--editable", project, env=settings)
         except nox.command.CommandFailed:
             if resolution != "highest":
@@ -218,7 +221,7 @@ def coverage(session: nox.Session) -> None:
 @nox.parametrize("framework", FRAMEWORKS, ids=FRAMEWORKS)
 def parity(session: nox.Session, framework: str) -> None:
     """One backend proven in an environment that holds only its framework."""
-    python = environment(session, f"parity-{framework}", *[framework] * (framework != "numpy"))
+    python = environment(session, f"parity-{framework}", *[framework] * (framework != "numpy"), compiled=False)
     expected = "-".join(sorted({"numpy", framework}))
     only = (
         "import sys, backends; found = '-'.join(sorted(backends.available())); sys.exit(found != sys.argv[1] and found)"
@@ -230,14 +233,14 @@ def parity(session: nox.Session, framework: str) -> None:
 @nox.session
 def lowest(session: nox.Session) -> None:
     """The tests of tables, verdicts and the page with the lowest versions that ``pyproject.toml`` admits."""
-    python = environment(session, "lowest", "test", resolution="lowest-direct")
+    python = environment(session, "lowest", "test", resolution="lowest-direct", compiled=False)
     session.run(python, "-m", "pytest", "-q", "-m", "not timing", *(session.posargs or LOWEST_TESTS))
 
 
 @nox.session
 def browser(session: nox.Session) -> None:
     """The report in a headless Chromium, which is installed where it is missing."""
-    python = environment(session, "browser", "test", "browser")
+    python = environment(session, "browser", "test", "browser", compiled=False)
     session.run(python, "-m", "pytest", "tests/browser", *session.posargs, env={"CHROMIUM": chromium(session, python)})
 
 
