@@ -1,4 +1,7 @@
-"""What compiling costs a job: seconds of every shape as the first of its process, from measured first calls."""
+"""What compiling costs a job: seconds of every shape as the first of its process, from measured first calls.
+
+Tests: `tests/bench/advice/test_recommendation.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What ``train`` says to a machine: facts for ``--json`` and for the saved parameters."""
+"""What ``train`` says to a machine: facts for ``--json`` and for the saved parameters.
+
+Tests: `tests/bench/cli/test_train.py`.
+"""
 
 from __future__ import annotations
 

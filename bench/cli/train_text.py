@@ -1,4 +1,7 @@
-"""What ``train`` says to a person: what is about to be trained, and what came of it."""
+"""What ``train`` says to a person: what is about to be trained, and what came of it.
+
+Tests: `tests/bench/cli/test_train.py`.
+"""
 
 from __future__ import annotations
 

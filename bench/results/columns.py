@@ -1,4 +1,7 @@
-"""The columns of the table of rows: their types and units, and which records fit them."""
+"""The columns of the table of rows: their types and units, and which records fit them.
+
+Tests: `tests/bench/results/test_results.py`.
+"""
 
 from __future__ import annotations
 

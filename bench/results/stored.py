@@ -1,4 +1,7 @@
-"""Stored runs: their folders and manifests, and the run that a command line means."""
+"""Stored runs: their folders and manifests, and the run that a command line means.
+
+Tests: `tests/bench/results/test_results.py`.
+"""
 
 from __future__ import annotations
 
