@@ -23,10 +23,15 @@ from backends.blas import Blas
 from backends.host import layers_of
 from backends.layout import aligned_empty, copy_blocks
 from backends.numba_activations import ACTIVATIONS
-from backends.numba_blocking import FEW_ROWS, SHORT_ROWS, blocking, room_length
+from backends.numba_blocking import FEW_ROWS, SHORT_ROWS, blocking, room_length, team_of
 from backends.numba_chunks import BACKWARD, FORWARD, finish_of, loops, plan_of, update_of
 from backends.numba_optimizers import OPTIMIZERS, settings_of
 from backends.threads import SHARED_BYTES, BlockThreads
+
+SLACK = 64
+"""Numbers that vectors may read beyond the last row of a batch or of weights."""
+IN_PLACE = np.empty(0, np.int64)
+"""The order of a batch that has not been reordered."""
 
 
 @dataclass(slots=True)
@@ -43,6 +48,9 @@ class Batch:
             the ``blas``.
         parallel: whether its chunks run on threads.
         room: number of chunks and pitch, by which its scratch is known.
+        team: how many threads share a step as a team; 0 if it is not a team's.
+        order: if not empty, row ``k`` is row ``order[k]`` of ``xy``: rows are copied when something else than a team
+            reads them.
     """
 
     xy: Array
@@ -53,6 +61,8 @@ class Batch:
     products: Literal["rows", "short", "tiles", "blas"]
     parallel: bool
     room: tuple[int, int]
+    team: int
+    order: Array
 
 
 @dataclass(slots=True)
@@ -126,10 +136,19 @@ class NumbaBackend(Backend):
         """The threads that place a batch."""
         return BlockThreads(1 if self.threads == 1 else numba.get_num_threads())
 
+    @cached_property
+    def _teams(self) -> Any:
+        """What runs steps of few rows of wide layers."""
+        from backends.numba_teams import Teams
+
+        return Teams(self.network, self.dtype, self.optimizer)
+
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
         updates, moments = self.host_state(state)
         vectors = [self.host_params(params), *moments.values()]
-        flat = np.concatenate([array.ravel() for layers in vectors for layer in layers for array in layer])
+        arrays = [array.ravel() for layers in vectors for layer in layers for array in layer]
+        flat = self._memory((sum(array.size for array in arrays),))
+        np.concatenate(arrays, out=flat)
         return Trained(flat, np.array([updates]))
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Batch:
@@ -141,7 +160,7 @@ class NumbaBackend(Backend):
         return [self._place(x[k : k + rows], y[k : k + rows]) for k in range(0, batch.n, rows)]
 
     def host_memory(self, batch: Batch) -> list[Array]:
-        return [batch.xy]
+        return [self._settled(batch).xy]
 
     def cut(self, batch: Batch, start: int, stop: int, of: int | None = None) -> Batch:
         x, y = self._host(batch)
@@ -150,7 +169,7 @@ class NumbaBackend(Backend):
     def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
         rows = self.checked_order(order, batch.n)
         if self._rows_major:
-            return replace(batch, xy=batch.xy.take(rows, axis=1))
+            return replace(batch, order=batch.order[rows] if batch.order.size else rows)
         x, y = self._host(batch)
         return self._place(x[rows], y[rows], batch.of)
 
@@ -166,6 +185,7 @@ class NumbaBackend(Backend):
         return total[-1] / self._real(self.network.loss_terms(batch.of)), total[:-1]
 
     def message(self, params: Trained, batch: Batch) -> Array:
+        batch = self._settled(batch)
         message = np.empty(self.network.parameter_count + 1, self.dtype)
         write, kernel = loops(self._real, batch.parallel).message, self._chunk(batch)()
         with self._blas.held_to_one_thread() if self._blas else nullcontext():
@@ -234,7 +254,7 @@ class NumbaBackend(Backend):
         blocks = -(-n // pitch)
         features = self.network.inputs + self.network.outputs
         shape = (1, n, features) if self._rows_major else (blocks, features, pitch)
-        xy = np.empty(shape, self.dtype)
+        xy = self._memory(shape)
 
         large = xy.nbytes >= SHARED_BYTES
         copy_to = _turned_copy() if large and not self._rows_major else copy_blocks
@@ -259,7 +279,12 @@ class NumbaBackend(Backend):
         """Return the batch such that a step takes the next ``rows``; if feature-major, each step's in whole blocks."""
         pitch = self._blocking.cut(rows)
         if self._rows_major:
-            return self._task(batch.xy, batch.n, rows, pitch, batch.n)
+            turns = self._task(batch.xy, batch.n, rows, pitch, batch.n)
+            if turns.team:
+                turns.order = batch.order
+            else:
+                turns.xy = self._settled(batch).xy
+            return turns
         x, y = self._host(batch)
         blocks = -(-rows // pitch)
         parts = -(-batch.n // rows)
@@ -278,8 +303,23 @@ class NumbaBackend(Backend):
         stride = features * (rows if self._rows_major else blocks * pitch)
         task = np.array([chunks, stride, pitch, n, rows, of], np.int64)
         tiny = self._train is not None and blocks == 1 and rows == n == of
-        parallel = chunks > 1 and self.threads != 1 and numba.get_num_threads() > 1
-        return Batch(xy, n, of, task, tiny, self._products(rows), parallel, (chunks, pitch))
+        threads = 1 if self.threads == 1 else numba.get_num_threads()
+        team = team_of(self.network, rows, threads) if self._rows_major else 0
+        parallel = chunks > 1 and threads > 1
+        return Batch(xy, n, of, task, tiny, self._products(rows), parallel, (chunks, pitch), team, IN_PLACE)
+
+    def _memory(self, shape: tuple[int, ...]) -> Array:
+        """Return memory that vectors may read beyond."""
+        size = int(np.prod(shape))
+        return aligned_empty((size + SLACK,), np.dtype(self.dtype))[:size].reshape(shape)
+
+    def _settled(self, batch: Batch) -> Batch:
+        """Return the batch, its rows copied into their order if they lie in another."""
+        if batch.order.size:
+            xy = self._memory(batch.xy.shape)
+            np.take(batch.xy, batch.order, 1, xy, mode="clip")  # every number is in range: clipping saves a copy
+            batch.xy, batch.order = xy, IN_PLACE
+        return batch
 
     def _products(self, rows: int) -> Literal["rows", "short", "tiles", "blas"]:
         """Return how products of this many rows are made."""
@@ -289,13 +329,14 @@ class NumbaBackend(Backend):
 
     def _host(self, batch: Batch) -> tuple[Array, Array]:
         """Return views of inputs and targets of all rows, ``[n, i]`` and ``[n, o]``."""
-        features = batch.xy if self._rows_major else batch.xy.transpose(0, 2, 1)
+        xy = self._settled(batch).xy
+        features = xy if self._rows_major else xy.transpose(0, 2, 1)
         rows = features.reshape(-1, features.shape[2])[: batch.n]
         return rows[:, : self.network.inputs], rows[:, self.network.inputs :]
 
     def _run(self, phases: int, params: Trained, batch: Batch, tape: Array) -> Array:
         """Run forward or backward; return the room, in which each chunk has left its gradients."""
-        room = self._room(batch)
+        room = self._room(self._settled(batch))
         run = loops(self._real, batch.parallel).run
         with self._blas.held_to_one_thread() if self._blas else nullcontext():
             run(self._chunk(batch)(), phases, self._plan, batch.task, params.flat, batch.xy, tape, room)
@@ -306,6 +347,11 @@ class NumbaBackend(Backend):
 
         So it is for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
         """
+        if batch.team:
+            of_batch = batch.xy, batch.order, batch.task
+            self._teams.run(batch.team, params.flat, params.updates, *of_batch, float(learning_rate), losses)
+            return
+        batch = self._settled(batch)
         key = batch.parallel, batch.products
         if key not in self._programs:
             addresses = self._chunk(batch)(), finish_of(self._real, self.optimizer.name)()

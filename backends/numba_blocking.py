@@ -40,6 +40,12 @@ SPLIT_WORK, SPLIT_ROWS, TANH_WORK = 800_000, 64, 20
 """Two threads repay their start from `SPLIT_WORK` rows x parameters, a tanh counting as `TANH_WORK` of these, and
 `SPLIT_ROWS` rows.
 """
+TEAM_ROWS = range(17, 513)
+"""A step of so many rows of wide layers is a team's (`numba_team`). With fewer, most of its tiles are empty; with more,
+its scratch leaves the caches.
+"""
+MEMBER_WORK, MEMBER_WIDTH = 2_000_000, 16
+"""Each member of a team has rows x parameters of at least this, and outputs of the widest layer."""
 ROOM_BYTES = 1 << 27
 """Most scratch of all chunks together. If it does not hold `LEAST_CHUNKS`, all threads share each product."""
 
@@ -92,6 +98,14 @@ def blocking(network: Network, real: Any) -> Blocking:
         if chunks * room_bytes <= ROOM_BYTES:
             return Blocking("wide", split_from, FEW_WIDE_ROWS, MOST_WIDE_ROWS, chunks)
     return Blocking("huge", HUGE_ROWS + 1, HUGE_ROWS, HUGE_ROWS, 1)
+
+
+def team_of(network: Network, rows: int, threads: int) -> int:
+    """Return how many threads share a step of ``rows`` of wide layers as a team; 0 if it is not a team's."""
+    if rows not in TEAM_ROWS:
+        return 0
+    most = min(rows * network.parameter_count // MEMBER_WORK, max(network.sizes[1:]) // MEMBER_WIDTH)
+    return max(1, min(threads, most))
 
 
 def room_length(network: Network, rows: int) -> int:

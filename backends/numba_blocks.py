@@ -112,9 +112,9 @@ def forward_block(activation, products, plan, params, x, n, live, pitch, tape, c
         elif products == "rows":
             multiply_rows(w, h, z, o, i, pitch, n, column)
         elif products == "short":
-            multiply_short(w, i, np.intp(1), h, z, o, i, pitch, live)
+            multiply_short(w, i, np.intp(1), h, pitch, z, pitch, o, i, live)
         else:
-            multiply(w, i, np.intp(1), h, z, o, i, pitch, live)
+            multiply(w, i, np.intp(1), h, pitch, z, pitch, o, i, live)
         if layer < layers:
             for j in range(o):
                 activate(activation, offset(z, j * pitch), b[j], live)
@@ -164,9 +164,9 @@ def backward_block(
             elif products == "rows":
                 multiply_rows_turned(w, g, below, o, i, pitch, n, column)
             elif products == "short":
-                multiply_short(w, np.intp(1), i, g, below, i, o, pitch, live)
+                multiply_short(w, np.intp(1), i, g, pitch, below, pitch, i, o, live)
             else:
-                multiply(w, np.intp(1), i, g, below, i, o, pitch, live)
+                multiply(w, np.intp(1), i, g, pitch, below, pitch, i, o, live)
             for j in range(i):
                 times_slope(activation, offset(below, j * pitch), offset(h, j * pitch), live)
             fill_up(below, i, pitch, n, live)

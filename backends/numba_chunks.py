@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from backends.numba_compile import compile_as, compile_c
 from backends.numba_lanes import address, offset
-from backends.numba_optimizers import advance
+from backends.numba_optimizers import advance, factors_of
 
 FORWARD, BACKWARD, BOTH = 1, 2, 3
 """What a chunk is to do: write the tape; read it, and write gradients and sum of squares; both, the tape in scratch."""
@@ -126,6 +126,7 @@ def finish_kernel(real, optimizer):
         parameters = plan[PARAMETERS]
         rate = real(learning_rate)
         updates[0] += 1
+        factors = factors_of(optimizer, real, settings, updates[0])
         for first in range(0, parameters + 1, PART):
             last = first + PART if first + PART < parameters else parameters + 1
             for c in range(1, chunks):
@@ -133,7 +134,7 @@ def finish_kernel(real, optimizer):
                 for k in range(first, last):
                     room[k] += source[k]
             last = last if last < parameters else parameters
-            advance(optimizer, real, settings, updates[0], params, room, parameters, first, last, rate)
+            advance(optimizer, factors, offset(params, first), offset(room, first), parameters, last - first, rate)
         loss[0] = room[parameters] / (rows * plan[TERMS])
 
     return finish
@@ -146,7 +147,8 @@ def update_kernel(real, optimizer):
         parameters = gradients.shape[0]
         updates[0] += 1
         to, by = address(params, 0), address(gradients, 0)
-        advance(optimizer, real, settings, updates[0], to, by, parameters, 0, parameters, real(learning_rate))
+        factors = factors_of(optimizer, real, settings, updates[0])
+        advance(optimizer, factors, to, by, parameters, parameters, real(learning_rate))
 
     return update
 

@@ -75,6 +75,17 @@ class Lanes:
 
     __radd__, __rmul__ = __add__, __mul__
 
+    def root(self):
+        """Return the square root, rounded once."""
+        width = self.type.count if isinstance(self.type, ir.VectorType) else 0
+        bits = 64 if isinstance(self.element, ir.DoubleType) else 32
+        name = f"llvm.sqrt.{f'v{width}' if width else ''}f{bits}"
+        kind = ir.FunctionType(self.type, [self.type])
+        return Lanes(
+            self.builder,
+            self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [self.value]),
+        )
+
     def at_most(self, bound):
         """Return the lesser of this and ``bound``; NaN stays NaN."""
         return self._choose(">", bound, bound, self)

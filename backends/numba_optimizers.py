@@ -1,6 +1,6 @@
-"""The optimisers: one pass over the parameters, fused. Each is one branch of `advance`, as `backends.base` has it.
+"""The optimisers: one pass over the parameters, fused. Each is one formula of `UPDATES`, as `backends.base` has it.
 
-A kernel names its optimiser by a constant, so only that branch is compiled. Moments follow the parameters in one
+A kernel names its optimiser by a constant, so only that formula is compiled. Moments follow the parameters in one
 vector, ``[1 + moments, parameters]``. Constants are computed in float64 and rounded once.
 
 Tests: `tests/backends/test_optimizers.py`.
@@ -10,7 +10,11 @@ import dataclasses
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from backends.numba_lanes import Lanes, lanes_of, load, splat, store
 
 OPTIMIZERS = ("descent", "momentum", "adam")
 
@@ -21,27 +25,68 @@ def settings_of(optimizer):
 
 
 @njit(inline="always")
-def advance(optimizer, real, settings, updates, params, gradients, parameters, first, last, rate):
-    """Take update number ``updates`` of parameters ``first`` to ``last``; all but settings and counts are pointers."""
-    if optimizer == "descent":
-        for k in range(first, last):
-            params[k] -= rate * gradients[k]
-    elif optimizer == "momentum":
-        momentum = real(settings[0])
-        for k in range(first, last):
-            v = momentum * params[parameters + k] + gradients[k]
-            params[parameters + k] = v
-            params[k] -= rate * v
-    else:
-        beta1, beta2, epsilon, decay = real(settings[0]), real(settings[1]), real(settings[2]), real(settings[3])
-        rest1, rest2 = real(1.0 - settings[0]), real(1.0 - settings[1])
-        correction1 = real(-math.expm1(updates * math.log(settings[0])) if settings[0] > 0.0 else 1.0)
-        correction2 = real(-math.expm1(updates * math.log(settings[1])) if settings[1] > 0.0 else 1.0)
-        for k in range(first, last):
-            g = gradients[k]
-            m = beta1 * params[parameters + k] + rest1 * g
-            v = beta2 * params[2 * parameters + k] + rest2 * (g * g)
-            params[parameters + k] = m
-            params[2 * parameters + k] = v
-            w = params[k]
-            params[k] = w - rate * ((m / correction1) / (math.sqrt(v / correction2) + epsilon) + decay * w)
+def factors_of(optimizer, real, settings, updates):
+    """Return the constants of update number ``updates``, and zeros for those that an optimiser does not have: ``beta1``
+    or momentum, ``1 - beta1``, ``beta2``, ``1 - beta2``, ``1 / c1``, ``1 / sqrt(c2)`` with the corrections ``c``,
+    ``epsilon``, weight decay.
+    """
+    zero = real(0.0)
+    if optimizer == "adam":
+        c1 = -math.expm1(updates * math.log(settings[0])) if settings[0] > 0.0 else 1.0
+        c2 = -math.expm1(updates * math.log(settings[1])) if settings[1] > 0.0 else 1.0
+        betas = real(settings[0]), real(1.0 - settings[0]), real(settings[1]), real(1.0 - settings[1])
+        return (*betas, real(1.0 / c1), real(1.0 / math.sqrt(c2)), real(settings[2]), real(settings[3]))
+    if optimizer == "momentum":
+        return (real(settings[0]), zero, zero, zero, zero, zero, zero, zero)
+    return (zero, zero, zero, zero, zero, zero, zero, zero)
+
+
+def _descend(w, g, moments, factors, rate):
+    return w - rate * g, ()
+
+
+def _descend_with_momentum(w, g, moments, factors, rate):
+    v = factors[0] * moments[0] + g
+    return w - rate * v, (v,)
+
+
+def _adam(w, g, moments, factors, rate):
+    beta1, rest1, beta2, rest2, scale, root, epsilon, decay = factors
+    m = beta1 * moments[0] + rest1 * g
+    v = beta2 * moments[1] + rest2 * (g * g)
+    return w - rate * ((m * scale) / (v.root() * root + epsilon) + decay * w), (m, v)
+
+
+UPDATES = {"descent": (0, _descend), "momentum": (1, _descend_with_momentum), "adam": (2, _adam)}
+"""Number of moments; formula of `Lanes`, from parameter, gradient, moments, `factors_of` the update and rate."""
+
+
+@intrinsic
+def advance(context, optimizer, factors, params, gradients, parameters, count, rate):
+    """Update ``count`` parameters; each moment is ``parameters`` further on. The arrays are pointers."""
+    if not isinstance(optimizer, types.StringLiteral):
+        return None
+    moments, formula = UPDATES[optimizer.literal_value]
+
+    def codegen(target, builder, signature, arguments):
+        _, factors, params, gradients, parameters, count, rate = arguments
+        numbers = [*cgutils.unpack_tuple(builder, factors), rate]
+        kept = [builder.gep(params, [builder.mul(parameters, count.type(k))]) for k in range(1, moments + 1)]
+        lanes = lanes_of(rate.type)
+        whole = builder.and_(count, count.type(-lanes))
+
+        def emit(first, last, lanes):
+            constants = [Lanes(builder, splat(builder, number, lanes)) for number in numbers]
+            with cgutils.for_range_slice(builder, first, last, count.type(lanes), count.type) as (k, _):
+                places = [builder.gep(array, [k]) for array in (params, gradients, *kept)]
+                w, g, *old = (Lanes(builder, load(builder, at, lanes)) for at in places)
+                new, of_moments = formula(w, g, old, constants[:-1], constants[-1])
+                for value, at in zip((new, *of_moments), (places[0], *places[2:]), strict=True):
+                    store(builder, value.value, at)
+
+        emit(count.type(0), whole, lanes)
+        emit(whole, count, 1)
+        return target.get_dummy_value()
+
+    integer = types.intp
+    return types.void(optimizer, factors, params, params, integer, integer, params.dtype), codegen

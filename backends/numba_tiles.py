@@ -40,8 +40,29 @@ def _add_product(builder, total, a, b):
     builder.store(builder.fadd(builder.load(total), product, flags=CONTRACT), total)
 
 
+def _tile(builder, outputs, vectors, weight_at, rows_at, count, z, z_pitch):
+    """Emit ``outputs`` sums of products for some vectors of rows, written to ``z [outputs, z_pitch]``.
+
+    ``weight_at(o, k)`` points to the weight of output ``o`` and term ``k``, ``rows_at(k)`` to what it multiplies.
+    """
+    real, integer = z.type.pointee, count.type
+    lanes = lanes_of(real)
+    sums = _sums(builder, real, outputs * vectors)
+    with cgutils.for_range(builder, count) as loop:
+        first = rows_at(loop.index)
+        rows = [load(builder, builder.gep(first, [integer(v * lanes)]), lanes) for v in range(vectors)]
+        for o in range(outputs):
+            weight = splat(builder, builder.load(weight_at(o, loop.index)), lanes)
+            for v in range(vectors):
+                _add_product(builder, sums[o * vectors + v], weight, rows[v])
+    for o in range(outputs):
+        for v in range(vectors):
+            at = builder.gep(z, [builder.add(builder.mul(z_pitch, integer(o)), integer(v * lanes))])
+            store(builder, builder.load(sums[o * vectors + v]), at)
+
+
 @intrinsic
-def multiply_tile(context, outputs, vectors, w, across, along, h, pitch, i, z):
+def multiply_tile(context, outputs, vectors, w, across, along, h, pitch, i, z, z_pitch):
     """Write rows ``[0, outputs)`` of ``w h`` to ``z`` for some vectors of rows; the weight of output ``o`` and input
     ``k`` is ``w[o * across + k * along]``.
     """
@@ -50,27 +71,97 @@ def multiply_tile(context, outputs, vectors, w, across, along, h, pitch, i, z):
     tile, wide = outputs.literal_value, vectors.literal_value
 
     def codegen(target, builder, signature, arguments):
-        _, _, w, across, along, h, pitch, i, z = arguments
-        real, integer = w.type.pointee, i.type
-        lanes = lanes_of(real)
-        sums = _sums(builder, real, tile * wide)
-        weights = [builder.gep(w, [builder.mul(across, integer(o))]) for o in range(tile)]
-        with cgutils.for_range(builder, i) as loop:
-            inputs = builder.gep(h, [builder.mul(loop.index, pitch)])
-            rows = [load(builder, builder.gep(inputs, [integer(v * lanes)]), lanes) for v in range(wide)]
-            at = builder.mul(loop.index, along)
-            for o in range(tile):
-                weight = splat(builder, builder.load(builder.gep(weights[o], [at])), lanes)
-                for v in range(wide):
-                    _add_product(builder, sums[o * wide + v], weight, rows[v])
-        for o in range(tile):
-            for v in range(wide):
-                at = builder.gep(z, [builder.add(builder.mul(pitch, integer(o)), integer(v * lanes))])
-                store(builder, builder.load(sums[o * wide + v]), at)
+        _, _, w, across, along, h, pitch, i, z, z_pitch = arguments
+        weights = [builder.gep(w, [builder.mul(across, i.type(o))]) for o in range(tile)]
+
+        def weight_at(o, k):
+            return builder.gep(weights[o], [builder.mul(k, along)])
+
+        def rows_at(k):
+            return builder.gep(h, [builder.mul(k, pitch)])
+
+        _tile(builder, tile, wide, weight_at, rows_at, i, z, z_pitch)
         return target.get_dummy_value()
 
     integer = types.intp
-    return types.void(outputs, vectors, w, integer, integer, w, integer, integer, w), codegen
+    return types.void(outputs, vectors, w, integer, integer, w, integer, integer, w, integer), codegen
+
+
+@intrinsic
+def gathered_tile(context, outputs, vectors, g, pitch, h, starts, n, z, z_pitch):
+    """Write ``outputs`` rows of ``g^T h`` to ``z`` for some vectors of features, ``g [n, pitch]``; row ``r`` of ``h``
+    starts at ``h[starts[r]]``.
+    """
+    if not isinstance(outputs, types.IntegerLiteral) or not isinstance(vectors, types.IntegerLiteral):
+        return None
+    tile, wide = outputs.literal_value, vectors.literal_value
+
+    def codegen(target, builder, signature, arguments):
+        _, _, g, pitch, h, starts, n, z, z_pitch = arguments
+
+        def weight_at(o, r):
+            return builder.gep(g, [builder.add(builder.mul(r, pitch), n.type(o))])
+
+        def rows_at(r):
+            return builder.gep(h, [builder.load(builder.gep(starts, [r]))])
+
+        _tile(builder, tile, wide, weight_at, rows_at, n, z, z_pitch)
+        return target.get_dummy_value()
+
+    integer = types.intp
+    return types.void(outputs, vectors, g, integer, g, types.CPointer(types.int64), integer, g, integer), codegen
+
+
+def _turned(builder, rows):
+    """Emit the transpose of a square of vectors: stage by stage, pairs of rows exchange what lies off the diagonal."""
+    count, step = len(rows), 1
+    while step < count:
+        turned = list(rows)
+        for j in range(count):
+            if not j & step:
+                lower = [count + k - step if k & step else k for k in range(count)]
+                upper = [count + k if k & step else k + step for k in range(count)]
+                for row, mask in ((j, lower), (j + step, upper)):
+                    chosen = ir.Constant(ir.VectorType(INT32, count), mask)
+                    turned[row] = builder.shuffle_vector(rows[j], rows[j + step], chosen)
+        rows, step = turned, 2 * step
+    return rows
+
+
+def _turn(builder, row_at, to, pitch):
+    """Emit the transpose of a square of numbers, a vector wide: row ``k`` from ``row_at(k)`` on, to ``to``."""
+    lanes = lanes_of(to.type.pointee)
+    turned = _turned(builder, [load(builder, row_at(k), lanes) for k in range(lanes)])
+    for k, row in enumerate(turned):
+        store(builder, row, builder.gep(to, [builder.mul(pitch, pitch.type(k))]))
+
+
+@intrinsic
+def turn_tile(context, z, pitch, to, to_pitch):
+    """Write the transpose of a square of ``z``, a vector wide, to ``to``."""
+
+    def codegen(target, builder, signature, arguments):
+        z, pitch, to, to_pitch = arguments
+        _turn(builder, lambda k: builder.gep(z, [builder.mul(pitch, pitch.type(k))]), to, to_pitch)
+        return target.get_dummy_value()
+
+    return types.void(z, types.intp, z, types.intp), codegen
+
+
+@intrinsic
+def turn_gathered_tile(context, h, starts, to, to_pitch):
+    """Do the same for rows that start at ``h[starts[k]]``."""
+
+    def codegen(target, builder, signature, arguments):
+        h, starts, to, to_pitch = arguments
+
+        def row_at(k):
+            return builder.gep(h, [builder.load(builder.gep(starts, [to_pitch.type(k)]))])
+
+        _turn(builder, row_at, to, to_pitch)
+        return target.get_dummy_value()
+
+    return types.void(h, types.CPointer(types.int64), h, types.intp), codegen
 
 
 @intrinsic
@@ -157,23 +248,26 @@ def _multiply_by(vectors):
     """Return `multiply` by tiles of this many vectors of rows."""
 
     @njit(**_INNER)
-    def multiply(w, across, along, h, z, o, i, pitch, live):
-        """Write ``z = w h`` for the first ``live`` of ``pitch`` rows, ``h [i, pitch]`` and ``z [o, pitch]``."""
+    def multiply(w, across, along, h, pitch, z, z_pitch, o, i, live):
+        """Write ``z = w h`` for the first ``live`` rows, ``h [i, pitch]`` and ``z [o, z_pitch]``."""
         for r in range(0, live, vectors * lanes(w)):
             j = 0
             rows = offset(h, r)
             while j + 8 <= o:
-                to = offset(z, j * pitch + r)
-                multiply_tile(8, vectors, offset(w, j * across), across, along, rows, pitch, i, to)
+                to = offset(z, j * z_pitch + r)
+                multiply_tile(8, vectors, offset(w, j * across), across, along, rows, pitch, i, to, z_pitch)
                 j += 8
             if j + 4 <= o:
-                to = offset(z, j * pitch + r)
-                multiply_tile(4, vectors, offset(w, j * across), across, along, rows, pitch, i, to)
+                to = offset(z, j * z_pitch + r)
+                multiply_tile(4, vectors, offset(w, j * across), across, along, rows, pitch, i, to, z_pitch)
                 j += 4
-            while j < o:
-                to = offset(z, j * pitch + r)
-                multiply_tile(1, vectors, offset(w, j * across), across, along, rows, pitch, i, to)
-                j += 1
+            if j + 2 <= o:
+                to = offset(z, j * z_pitch + r)
+                multiply_tile(2, vectors, offset(w, j * across), across, along, rows, pitch, i, to, z_pitch)
+                j += 2
+            if j < o:
+                to = offset(z, j * z_pitch + r)
+                multiply_tile(1, vectors, offset(w, j * across), across, along, rows, pitch, i, to, z_pitch)
 
     return multiply
 

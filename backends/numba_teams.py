@@ -1,0 +1,85 @@
+"""Runs a team's steps (`numba_team`): one member on the calling thread, the others on threads that are kept.
+
+Threads of Python, since a member waits for the others: whoever starts numba's own may run them one after another.
+
+Tests: `tests/backends/test_numba_team.py`.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from backends.base import Array, Network, Optimizer
+from backends.layout import aligned_empty
+from backends.numba_barrier import STOP, new_barrier, yield_address
+from backends.numba_chunks import plan_of
+from backends.numba_optimizers import settings_of
+from backends.numba_team import LENGTH, member_of, places_of
+from backends.numba_tiles import STEP_ROWS
+
+BARRIER = -2
+"""Which argument of a member is the barrier."""
+
+
+class Teams:
+    """The threads of one backend's teams, and the scratch of the latest."""
+
+    def __init__(self, network: Network, dtype: str, optimizer: Optimizer) -> None:
+        real: Any = np.dtype(dtype).type
+        self._network, self._dtype = network, np.dtype(dtype)
+        self._member: Any = member_of(real, network.activation, network.loss, optimizer.name)
+        self._plan: Array = plan_of(network, 0)  # type: ignore[no-untyped-call]
+        self._settings: Array = settings_of(optimizer)  # type: ignore[no-untyped-call]
+        self._rest: int = yield_address()  # type: ignore[no-untyped-call]
+        self._rooms: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
+        self._pool: ThreadPoolExecutor | None = None
+
+    def run(
+        self, team: int, flat: Array, updates: Array, xy: Array, order: Array, task: Array, rate: float, losses: Array
+    ) -> None:
+        """Take a step for each of ``losses``; arguments as `numba_team.member_kernel` has them."""
+        places, scratch, tables = self._room(int(task[4]), team)
+        barrier: Array = new_barrier()  # type: ignore[no-untyped-call]
+        of_params = self._plan, places, flat, updates, self._settings
+        told: tuple[Any, ...] = *of_params, xy, order, task, rate, losses, scratch, tables, barrier, self._rest
+        others: list[Future[None]] = []
+        try:
+            try:
+                for me in range(1, team):
+                    others.append(self._threads(team).submit(self._member, me, team, *told))
+            except RuntimeError:  # this account may start no more threads
+                self._alone(others, told)
+            else:
+                self._member(0, team, *told)
+        finally:
+            barrier[STOP] = 1  # nobody waits for a member that will not come
+            for other in others:
+                other.result()
+
+    def _alone(self, others: list[Future[None]], told: tuple[Any, ...]) -> None:
+        """Send the members home that have come, who have changed nothing yet, and take the steps without them."""
+        told[BARRIER][STOP] = 1
+        for other in others:
+            other.result()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+        self._member(0, 1, *told)
+
+    def _threads(self, team: int) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(team - 1, "team")
+        return self._pool
+
+    def _room(self, rows: int, team: int) -> tuple[Array, Array, Array]:
+        """Return places, scratch and tables for steps of that many rows: those of the last call if it had as many."""
+        if (rows, team) not in self._rooms:
+            self._rooms.clear()
+            places = places_of(self._network, rows, team, self._dtype.itemsize)  # type: ignore[no-untyped-call]
+            scratch = aligned_empty((int(places[LENGTH]),), self._dtype)
+            scratch[:] = 0
+            self._rooms[rows, team] = places, scratch, np.zeros((2 * team, rows + STEP_ROWS), np.int64)
+        return self._rooms[rows, team]

@@ -1,0 +1,187 @@
+"""Steps that a team of threads shares: right for any shape and number of members, and never stuck."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="numba is not installed: pip install -e '.[numba]'")
+
+import backends
+from backends import Adam, Layer, Network, Optimizer
+from backends.conformance import check_cell
+from backends.conformance.cases import Case
+from backends.numba_barrier import LENGTH, STOP, meet, new_barrier, yield_address
+from backends.numba_blocking import TEAM_ROWS, team_of
+from backends.numba_lanes import address
+
+LEAST = TEAM_ROWS.start
+
+
+def started(network: Network, optimizer: Optimizer | None = None, threads: int | None = None) -> tuple[Any, Any]:
+    """Return a backend and drawn parameters placed on it."""
+    rng = np.random.default_rng(0)
+    params = [Layer(rng.standard_normal((o, i)) / i**0.5, np.zeros(o)) for o, i in network.layer_shapes]
+    backend = backends.load("numba", network, optimizer=optimizer, threads=threads)
+    return backend, backend.place_params(params)
+
+
+def rows_for(network: Network, n: int) -> tuple[Any, Any]:
+    """Return drawn inputs and targets."""
+    rng = np.random.default_rng(1)
+    y = rng.integers(network.outputs, size=n) if network.loss == "cross-entropy" else rng.random((n, network.outputs))
+    return rng.standard_normal((n, network.inputs)), y
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        f"130-140-10/n={LEAST}/normal",
+        "130-140-10/n=100/normal",
+        "33-161-131-129-3/n=97/normal",
+        "126-126-126-40/n=64/normal",
+        "784-33-1/n=512/normal",
+    ],
+)
+def test_steps_of_a_team_are_right(case: str, dtype: str) -> None:
+    """Whatever is left over of tiles of rows, of inputs and of outputs, in one hidden layer and in several."""
+    problem = Case.parse(case).problem(dtype)
+    backend = backends.load("numba", problem.network, dtype)
+    assert backend.place_batch(problem.inputs, problem.targets).team
+    report = check_cell(backend, problem.params, problem.inputs, problem.targets, problem.learning_rate)
+    assert report.passed, report.worst
+
+
+@pytest.mark.parametrize("rows", [LEAST, 50, 128])
+@pytest.mark.parametrize("text", ["200-130-10/relu/cross-entropy", "28-140-300-140-1"])
+def test_every_member_count_gives_the_same_bits(text: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members take whole weights and whole rows, so no sum depends on how many there are; more than cores included."""
+    sizes, *kinds = text.split("/")
+    network = Network.parse(sizes) if not kinds else Network(Network.parse(sizes).sizes, *kinds)
+    x, y = rows_for(network, 300)
+    answers = set()
+    for members in (1, 2, 3, 7):
+        monkeypatch.setattr("backends.numba_backend.team_of", lambda *_, members=members: members)
+        backend, params = started(network, Adam())
+        trained, losses = backend.train(params, backend.place_batch(x, y), 0.01, 11, rows_per_step=rows)
+        answers.add((trained.flat.tobytes(), losses.tobytes()))
+    assert len(answers) == 1
+
+
+def test_a_batch_in_a_new_order_trains_as_one_that_was_placed_so() -> None:
+    """Read where its rows lie, or copied when something else needs them; the batch that it came from stays."""
+    network = Network((200, 130, 10))
+    x, y = rows_for(network, 333)
+    order = np.random.default_rng(2).permutation(333)
+    backend, params = started(network, Adam())
+    first = backend.place_batch(x, y)
+    reordered = backend.reorder(backend.reorder(first, order[::-1]), np.arange(333)[::-1])
+    assert np.shares_memory(reordered.xy, first.xy)
+    got = backend.train(params, reordered, 0.01, 5, rows_per_step=100)
+    _, fresh = started(network, Adam())
+    placed = backend.place_batch(x[order], y[order])
+    expected = backend.train(fresh, placed, 0.01, 5, rows_per_step=100)
+    assert got[1].tobytes() == expected[1].tobytes()
+    assert got[0].flat.tobytes() == expected[0].flat.tobytes()
+    assert (backend.host_memory(reordered)[0] == placed.xy).all()
+    assert (first.xy[0, :, :200] == x.astype("f")).all()
+
+
+def test_team_grows_with_the_work() -> None:
+    """No team for few rows or very many; one member for little work; never more than threads or than outputs serve."""
+    network = Network((784, 128, 10))
+    assert [team_of(network, rows, 2) for rows in (1, LEAST - 1, 32, 128, 512, 513)] == [0, 0, 1, 2, 2, 0]
+    assert team_of(network, 512, 64) == 8
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_no_member_passes_a_barrier_before_all_have_come(others: int) -> None:
+    """All wait for the last, at every meeting."""
+    from numba import njit
+
+    @njit(nogil=True)
+    def member(barrier: Any, counts: Any, me: int, team: int, rest: int) -> bool:
+        for k in range(2000):
+            counts[me * 8] = k
+            if meet(address(barrier, 0), team, rest):
+                return False
+            for other in range(team):
+                if counts[other * 8] < k:
+                    return False
+            if meet(address(barrier, 0), team, rest):
+                return False
+        return True
+
+    team, barrier = others + 1, new_barrier()
+    counts = np.zeros(8 * team, np.int64)
+    with ThreadPoolExecutor(team) as pool:
+        ended = [pool.submit(member, barrier, counts, me, team, yield_address()) for me in range(team)]
+        assert all(future.result(60) for future in ended)
+
+
+def test_a_member_that_waits_in_vain_can_be_ended() -> None:
+    """The others are told when one does not come, and touch nothing more."""
+    from numba import njit
+
+    @njit(nogil=True)
+    def wait(barrier: Any, rest: int) -> bool:
+        return meet(address(barrier, 0), 2, rest)
+
+    barrier = new_barrier()
+    assert len(barrier) == LENGTH
+    ended = []
+    waiting = threading.Thread(target=lambda: ended.append(wait(barrier, yield_address())))
+    waiting.start()
+    time.sleep(0.05)
+    assert waiting.is_alive() or not ended
+    barrier[STOP] = 1
+    waiting.join(60)
+    assert ended == [True]
+
+
+NO_THREADS = """
+import sys, threading
+import numpy as np
+sys.path.insert(0, "tests/backends")
+from test_numba_team import rows_for, started
+from backends import Network
+network = Network((200, 300, 10))
+x, y = rows_for(network, 128)
+def refuse(self):
+    raise RuntimeError("can't start new thread")
+threads = 2
+backend, params = started(network, threads=threads)
+batch = backend.place_batch(x, y)
+assert batch.team == 2, batch.team
+if sys.argv[1] == "refuse":
+    threading.Thread.start = refuse
+print(hash(backend.train(params, batch, 0.01, 3)[0].flat.tobytes()))
+"""
+
+
+def test_an_account_that_may_start_no_thread_trains_on_one() -> None:
+    """The same bits, on the calling thread alone."""
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "0", "NUMBA_NUM_THREADS": "2"}
+    bits = {
+        subprocess.run(
+            [sys.executable, "-c", NO_THREADS, what],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for what in ("start", "refuse")
+    }
+    assert len(bits) == 1
