@@ -1,17 +1,21 @@
 """Which cells a lap measures, and how long: the first lap looks at everything, later ones at what is open.
 
-Which cells are open is for a `StoppingRule` to say (`bench.verdicts.stopping`). An open cell is measured on the
-backends that may still be the fastest; those that are proven slower rest. So time goes where the decision is open. A
-lap takes no more open cells than fit into the time that is left; single steps and training come first, and of these
-the cheapest. The second lap cannot know yet what is proven, since one process of each backend shows no scatter, and may
-have met a busy machine: it repeats everything, but backends that took over twice as long as the fastest (`FAR`) get the
-least rounds.
+Single steps and training are the phases that *decide*: the maps of a step and of a whole job rest on them. The other
+phases describe where the time goes, and the first lap is enough for that. The second lap cannot know yet what is
+proven, since one process of each backend shows no scatter: it repeats all that decides, but backends that took over
+twice as long as the fastest (`FAR`) get the least rounds. From the third lap on a `StoppingRule`
+(`bench.verdicts.stopping`) says which cells are open. An open cell is measured on the backends that may still be the
+fastest; those that are proven slower rest. So time goes where the decision is open. What describes is measured again
+only if nothing is left to decide.
+
+A verdict needs processes more than long rounds, because rounds of one process share its luck. So a lap takes no more
+than half of the time that is left, the cheapest cells first, and another lap can follow.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import AA
@@ -36,23 +40,23 @@ FAR = 2.0
 
 LEAST_TIMED_S = 4e-3
 
-PRIORITY = ("step", "train", "forward", "backward", "update", "place")
-SEARCHED_PHASES = ("step", "train")
+DECIDING = ("step", "train")
+PRIORITY = (*DECIDING, "forward", "backward", "update", "place")
 LONGEST_AA_S = 0.02
-MOST_STRETCH = 4.0
+MOST_STRETCH = 2.0
 TURN_SHARE = 1.75
 """Seconds that a second of rounds takes with what comes between its turns."""
 
 
-def measures(plan: Plan, arm: str, threads: int, cell: Cell) -> bool:
-    """Return whether an arm takes part in a cell.
+def measures(plan: Plan, arm: str, threads: int, cell: Cell, first: bool = False) -> bool:
+    """Return whether an arm takes part in a cell, in the ``first`` lap or in later ones.
 
     In an adaptive campaign ``A/A`` only repeats short single steps. Fewer threads than the last number of the plan are
-    only tried where the plan searches them.
+    only tried where the plan searches them, from the second lap on.
     """
     group = cell.group
     if plan.thread_search and threads != plan.threads[-1]:
-        return not arm and group in plan.thread_search and cell.phase in SEARCHED_PHASES
+        return not (first or arm) and group in plan.thread_search and cell.phase in DECIDING
     if not (plan.adaptive and arm == AA and "step" in plan.phases):
         return True
     return cell.phase == "step" and step_s(group.workload, group.rows, group.dtype) <= LONGEST_AA_S
@@ -70,88 +74,108 @@ def tasks(plan: Plan, lap: Sequence[Process], history: History, rule: StoppingRu
     """
     if plan.adaptive and rule and lap[0].lap > 1:
         return _of_open(plan, lap, history, rule(history.rows), left_s)
-    second = plan.adaptive and lap[0].lap == 1
+    first, second = lap[0].lap == 0, plan.adaptive and lap[0].lap == 1
     near = _near(history) if second else {}
     least_s = min(LEAST_TIMED_S, plan.effort.timed_s)
     chosen: Tasks = {}
+    phases = deciding(plan) if second else plan.phases
     for process in lap:
         for cell in plan.cells:
-            if measures(plan, process.arm, process.threads, cell):
-                is_near = cell not in near or (process.backend, process.threads) in near[cell]
+            if cell.phase in phases and measures(plan, process.arm, process.threads, cell, first):
+                is_near = cell not in near or process.backend in near[cell]
                 chosen.setdefault(process, {})[cell] = plan.effort.timed_s if is_near else least_s
     return _spared(plan, chosen, history, left_s) if second else chosen
 
 
-def cell_s(history: History, processes: Sequence[Process], cell: Cell) -> float:
-    """Return the seconds that a cell should take some processes, as it took the latest of each arm."""
-    return sum(history.spent_s.get(arm_of(process), {}).get(cell, 0.0) for process in processes)
+def deciding(plan: Plan) -> tuple[str, ...]:
+    """Return the phases of a plan that decide; all of them if it has neither steps nor training."""
+    return tuple(phase for phase in plan.phases if phase in DECIDING) or plan.phases
 
 
-def start_s(history: History, processes: Sequence[Process]) -> float:
-    """Return the seconds that some processes should take beyond their cells."""
-    return sum(history.start_s.get(arm_of(process), 0.0) for process in processes)
+def expected_s(history: History, tasks: Mapping[Process, Iterable[Cell]]) -> float:
+    """Return the seconds that some tasks should take, as they took the latest process of each arm.
+
+    An arm that did not run yet should take as long as one of the same backend with other threads.
+    """
+    total_s = 0.0
+    for process, cells in tasks.items():
+        arm, measured = arm_of(process), list(cells)
+        if arm not in history.start_s:
+            arm = next((other for other in history.start_s if other[:2] == arm[:2]), arm)
+        opening_s, spent_s = history.opening_s.get(arm, {}), history.spent_s.get(arm, {})
+        total_s += history.start_s.get(arm, 0.0) if measured else 0.0
+        total_s += sum(opening_s.get(group, 0.0) for group in {cell.group for cell in measured})
+        total_s += sum(spent_s.get(cell, 0.0) for cell in measured)
+    return total_s
 
 
 def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: Open, left_s: float) -> Tasks:
-    """Return the tasks of a lap over open cells: those that fit, each a little longer if time is left.
-
-    Opening a group (its load, first calls and proof) is in what the first of its cells took.
-    """
+    """Return the tasks of a lap over open cells: those that fit, each a little longer if time is left."""
+    phases = deciding(plan)
+    if not any(cell.phase in phases for cell, _ in open_cells):
+        phases = plan.phases
     wanted = []
-    for cell in dict.fromkeys(cell for cell, _ in open_cells):
+    for cell in dict.fromkeys(cell for cell, _ in open_cells if cell.phase in phases):
         part = [p for p in lap if p.backend in open_cells.get((cell, p.threads), ())]
         part = [p for p in part if measures(plan, p.arm, p.threads, cell)]
-        wanted.append((PRIORITY.index(cell.phase), cell_s(history, part, cell), cell, part))
-    chosen: Tasks = {}
-    total_s = 0.0
-    for _, own_s, cell, part in sorted(wanted, key=lambda want: want[:2]):
-        new = [process for process in part if process not in chosen]
-        unopened = [p for p in part if not any(other.group == cell.group for other in chosen.get(p, ()))]
-        first = Cell(cell.group, plan.phases[0])
-        opening_s = cell_s(history, unopened, first) if cell != first else 0.0
-        more_s = own_s + opening_s + start_s(history, new)
-        if total_s + more_s <= left_s:
-            total_s += more_s
-            for process in part:
-                chosen.setdefault(process, {})[cell] = 0.0
+        wanted.append((PRIORITY.index(cell.phase), expected_s(history, {p: [cell] for p in part}), cell, part))
+    wanted.sort(key=lambda want: want[:2])
+    chosen = _fitting(wanted, history, left_s / 2) or _fitting(wanted, history, left_s)
     count = sum(map(len, chosen.values()))
-    spare_s = max(left_s / 2 - total_s, 0.0) / (TURN_SHARE * count) if count else 0.0
+    spare_s = max(left_s / 2 - expected_s(history, chosen), 0.0) / (TURN_SHARE * count) if count else 0.0
     timed_s = plan.effort.timed_s + min(spare_s, (MOST_STRETCH - 1) * plan.effort.timed_s)
     return {p: {cell: timed_s for cell in plan.cells if cell in chosen[p]} for p in lap if p in chosen}
 
 
-def _near(history: History) -> dict[Cell, set[tuple[str, int]]]:
-    """Return by cell the backends and threads that take at most `FAR` times as long as the fastest so far."""
-    seconds: dict[Cell, dict[tuple[str, int], float]] = {}
+def _fitting(
+    wanted: Iterable[tuple[int, float, Cell, Sequence[Process]]], history: History, most_s: float
+) -> dict[Process, set[Cell]]:
+    """Return the cells of each process that fit into some seconds, out of those wanted, in their order."""
+    chosen: dict[Process, set[Cell]] = {}
+    total_s = 0.0
+    for _, _, cell, part in wanted:
+        before = {process: chosen.get(process, set()) for process in part}
+        after = {process: cells | {cell} for process, cells in before.items()}
+        more_s = expected_s(history, after) - expected_s(history, before)
+        if total_s + more_s <= most_s:
+            total_s += more_s
+            chosen |= after
+    return chosen
+
+
+def _near(history: History) -> dict[Cell, set[str]]:
+    """Return by cell the backends that take at most `FAR` times as long as the fastest so far."""
+    seconds: dict[Cell, dict[str, float]] = {}
     for row in history.rows:
         if row["arm"] != AA:
-            seconds.setdefault(Cell.of(row), {})[row["backend"], row["threads"]] = row["median_s"]
+            seconds.setdefault(Cell.of(row), {})[row["backend"]] = row["median_s"]
     return {
-        cell: {arm for arm, own_s in of_cell.items() if own_s <= FAR * min(of_cell.values())}
+        cell: {name for name, own_s in of_cell.items() if own_s <= FAR * min(of_cell.values())}
         for cell, of_cell in seconds.items()
     }
 
 
 def _spared(plan: Plan, tasks: Tasks, history: History, left_s: float) -> Tasks:
-    """Return the tasks of the second lap without the middle rows that must go for it to fit.
+    """Return the tasks of the second lap without what must go for it to fit.
 
-    They are rows on which both neighbours agree, because the same backend was ahead in the first lap; the costliest go
-    first. If that is not enough, only steps and training stay.
+    Fewer threads go first. Then the middle rows on which both neighbours agree, because the same backend was ahead in
+    the first lap; of these, the costliest first.
     """
+    if plan.thread_search and expected_s(history, tasks) > left_s:
+        tasks = {process: cells for process, cells in tasks.items() if process.threads == plan.threads[-1]}
     cost_s: dict[Group, float] = {}
-    for process, cells in tasks.items():
-        for cell in cells:
-            cost_s[cell.group] = cost_s.get(cell.group, 0.0) + cell_s(history, [process], cell)
-    excess_s = start_s(history, list(tasks)) + sum(cost_s.values()) - left_s
+    for group in plan.groups:
+        of_group = {process: [c for c in cells if c.group == group] for process, cells in tasks.items()}
+        begun_s = sum(history.start_s.get(arm_of(process), 0.0) for process, cells in of_group.items() if cells)
+        cost_s[group] = expected_s(history, of_group) - begun_s
+    excess_s = expected_s(history, tasks) - left_s
     spared: set[Group] = set()
-    for group in sorted(_agreed(plan.groups, _ahead(history)), key=lambda group: cost_s.get(group, 0.0), reverse=True):
+    for group in sorted(_agreed(plan.groups, _ahead(history)), key=lambda group: cost_s[group], reverse=True):
         if excess_s > 0:
             spared.add(group)
-            excess_s -= cost_s.get(group, 0.0)
-    phases = plan.phases if excess_s <= 0 else set(PRIORITY[:2]) & set(plan.phases) or plan.phases
+            excess_s -= cost_s[group]
     left = {
-        process: {cell: s for cell, s in cells.items() if cell.group not in spared and cell.phase in phases}
-        for process, cells in tasks.items()
+        process: {cell: s for cell, s in cells.items() if cell.group not in spared} for process, cells in tasks.items()
     }
     return {process: cells for process, cells in left.items() if cells}
 

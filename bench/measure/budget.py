@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from bench.basics.names import BASE
 from bench.measure import adaptive, thread_search
-from bench.measure.cell import Cell, Group
-from bench.measure.pace import Pace
+from bench.measure.cell import Group
+from bench.measure.pace import AGAIN, COLD, WARM, Pace
 from bench.measure.plan import Plan
 
 LEAST_PROCESSES, MOST_PROCESSES, MOST_LAPS = 3, 6, 8
@@ -24,21 +24,25 @@ have no time, and two leave nearly all open: with 215 s for the default grid the
 """
 
 SECOND_SHARE = 0.9
-"""Of a whole lap: what the second takes, with the least rounds for backends that are far behind."""
+"""Of a lap over all that decides: what the second takes, with the least rounds for backends that are far behind."""
 
 
 def lap_s(plan: Plan, pace: Pace, first: bool) -> float:
-    """Return the seconds that a whole lap should take; the ``first`` compiles if the cache is cold."""
+    """Return the seconds that a whole lap should take.
+
+    The ``first`` measures everything, and compiles if the cache is cold. Of an adaptive campaign, the others are over
+    all that decides.
+    """
     total_s = 0.0
+    phases = adaptive.deciding(plan) if plan.adaptive and not first else plan.phases
     for backend, arm, threads in plan.arms:
         cold = first and (plan.own_cache or backend not in pace.start_s or arm == BASE)
-        cells = [cell for cell in plan.cells if adaptive.measures(plan, arm, threads, cell)]
+        cells = [c for c in plan.cells if c.phase in phases and adaptive.measures(plan, arm, threads, c, first)]
         total_s += pace.process_start_s(backend) if cells else 0.0
         for cell in cells:
             total_s += pace.cell_s(backend, cell, plan.effort.timed_s, plan.effort.least_rounds, cold)
-        for group in {cell.group for cell in cells} if threads != plan.threads[-1] and plan.thread_search else ():
-            opening = Cell(group, plan.phases[0])  # what loading and proving the group takes is in its pace
-            total_s += 0.0 if opening in cells else pace.cell_s(backend, opening, 0.0, 0, cold)
+        how = AGAIN if not first else COLD if cold else WARM
+        total_s += sum(pace.group_s(backend, group, how) for group in {cell.group for cell in cells})
     return total_s
 
 
@@ -150,8 +154,11 @@ def _group_s(plan: Plan, pace: Pace, group: Group) -> float:
     effort = plan.effort
     cells = [cell for cell in plan.cells if cell.group == group]
     return sum(
-        pace.cell_s(backend, cell, effort.timed_s, effort.least_rounds, False)
+        pace.group_s(backend, group, AGAIN)
+        + sum(
+            pace.cell_s(backend, cell, effort.timed_s, effort.least_rounds, False)
+            for cell in cells
+            if adaptive.measures(plan, arm, threads, cell)
+        )
         for backend, arm, threads in plan.arms
-        for cell in cells
-        if adaptive.measures(plan, arm, threads, cell)
     )

@@ -206,8 +206,7 @@ class _Campaign:
         """Return tasks without the backends that hung in an earlier lap, unless there is time for another hang."""
         hung = {backend for backend, groups in self.history.lost.items() if TIMEOUT in groups.values()}
         others = {process: cells for process, cells in tasks.items() if process.backend not in hung}
-        cells_s = sum(adaptive.cell_s(self.history, [process], cell) for process in others for cell in others[process])
-        needed_s = adaptive.start_s(self.history, list(others)) + cells_s + len(hung) * self.plan.timeout_s
+        needed_s = adaptive.expected_s(self.history, others) + len(hung) * self.plan.timeout_s
         return tasks if needed_s <= self._left_s() else others
 
     def _is_past(self, lap: Sequence[Process]) -> bool:
@@ -225,8 +224,7 @@ class _Campaign:
             return f"the time for all of it was over after {done} of {self.plan.processes} processes of each backend"
         if self.plan.budget_s is None or (self.plan.adaptive and self.rule) or done < 2:
             return ""
-        next_s = adaptive.start_s(self.history, lap)
-        next_s += sum(adaptive.cell_s(self.history, lap, cell) for cell in self.plan.cells)
+        next_s = adaptive.expected_s(self.history, dict.fromkeys(lap, self.plan.cells))
         if next_s <= self._left_s() + 0.05 * self.plan.budget_s:
             return ""
         return f"the budget of {self.plan.budget_s:g} s holds {done} of {self.plan.processes} processes of each backend"
@@ -360,8 +358,7 @@ class _Campaign:
     def _process_s(self, process: Process) -> float:
         """Return what a process should take, as the latest of its arm did, else by its pace."""
         if arm_of(process) in self.history.start_s:
-            cells_s = sum(self.history.spent_s[arm_of(process)].values())
-            return self.history.start_s[arm_of(process)] + cells_s
+            return adaptive.expected_s(self.history, {process: self.history.spent_s[arm_of(process)]})
         effort = self.plan.effort
         cells_s = sum(
             self.pace.cell_s(process.backend, cell, effort.timed_s, effort.least_rounds, process.lap == 0)

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.basics.names import OK
 from bench.measure.cell import Cell, Group, Process
+from bench.measure.pace import timed_rounds_s
 
 Arm = tuple[str, str, int]
 """Backend, arm and threads."""
@@ -22,7 +23,8 @@ class History:
         steps: by backend and group, as text: steps in a call of ``train``.
         lost: by backend: groups at which a process of it was lost, and with which status.
         start_s: by arm: seconds that its latest process took beyond its cells.
-        spent_s: by arm and cell: seconds that the cell took the latest process.
+        opening_s: by arm and group: seconds that loading and proving the group took the latest process.
+        spent_s: by arm and cell: seconds that the cell took the latest process, without opening its group.
         rows: records of cells with a time, in order.
     """
 
@@ -33,31 +35,42 @@ class History:
         self.steps: dict[str, dict[str, int]] = {}
         self.lost: dict[str, dict[Group, str]] = {}
         self.start_s: dict[Arm, float] = {}
+        self.opening_s: dict[Arm, dict[Group, float]] = {}
         self.spent_s: dict[Arm, dict[Cell, float]] = {}
         self.rows: list[Mapping[str, Any]] = []
+        self._worked_s: dict[tuple[int, int], float] = {}
+        self._opened: dict[tuple[int, int], set[Group]] = {}
 
     def learn(self, record: Mapping[str, Any]) -> None:
         """Take from a record what counts."""
         order = record.get("order", -1)
-        self.attempts[order] = max(self.attempts.get(order, 0), record.get("attempt", 0))
+        attempt = order, record.get("attempt", 0)
+        self.attempts[order] = max(self.attempts.get(order, 0), attempt[1])
         if record.get("record") == "process":
-            self._learn_process(order, record)
+            self._learn_process(attempt, record)
         elif record.get("record") == "cell":
-            self._learn_cell(order, record)
+            self._learn_cell(attempt, record)
 
-    def _learn_process(self, order: int, record: Mapping[str, Any]) -> None:
+    def _learn_process(self, attempt: tuple[int, int], record: Mapping[str, Any]) -> None:
+        order, _ = attempt
         self.ended[order] = record["status"]
         if group := record.get("group"):
             self.lost.setdefault(record["backend"], {})[Group.make(*group)] = record["status"]
-        arm = _arm(record)
-        spent_s = sum(self.spent_s.get(arm, {}).get(cell, 0.0) for cell in self.kept.get(order, ()))
         if record["status"] == OK:
-            self.start_s[arm] = max(float(record.get("seconds") or 0.0) - spent_s, 0.0)
+            beyond_s = float(record.get("seconds") or 0.0) - self._worked_s.get(attempt, 0.0)
+            self.start_s[_arm(record)] = max(beyond_s, 0.0)
 
-    def _learn_cell(self, order: int, record: Mapping[str, Any]) -> None:
-        cell = Cell.of(record)
-        self.kept.setdefault(order, set()).add(cell)
-        self.spent_s.setdefault(_arm(record), {})[cell] = float(record.get("spent_s") or 0.0)
+    def _learn_cell(self, attempt: tuple[int, int], record: Mapping[str, Any]) -> None:
+        cell, arm, spent_s = Cell.of(record), _arm(record), float(record.get("spent_s") or 0.0)
+        self.kept.setdefault(attempt[0], set()).add(cell)
+        self._worked_s[attempt] = self._worked_s.get(attempt, 0.0) + spent_s
+        opened = self._opened.setdefault(attempt, set())
+        if cell.group not in opened:  # what comes before the first cell of a group is counted with it
+            opened.add(cell.group)
+            rounds_s = min(timed_rounds_s(record), spent_s) if record["status"] == OK else 0.0
+            self.opening_s.setdefault(arm, {})[cell.group] = spent_s - rounds_s
+            spent_s = rounds_s
+        self.spent_s.setdefault(arm, {})[cell] = spent_s
         if record["status"] == OK:
             self.rows.append(record)
             if cell.phase == "train":

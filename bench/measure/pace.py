@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.basics.names import AA, OK
-from bench.measure.cell import Cell
+from bench.measure.cell import Cell, Group
 from bench.measure.estimate import phase_s
 from bench.measure.timing import TURN_S, settling_s
 
@@ -27,6 +27,9 @@ EXTRA_CALLS, LONG_EXTRA_CALLS, LONG_CALL_S = 3.0, 1.5, 0.1
 
 SWITCH_S = 1e-3
 
+COLD, WARM, AGAIN = "cold", "warm", "again"
+"""How a group is opened: in a first lap with a cold or a warm compile cache, or in a later lap."""
+
 Known = tuple[str, Cell]
 
 
@@ -38,21 +41,33 @@ class Pace:
         start_s: by backend: of a process beyond its cells.
         extra_s: by ``"cold"`` or ``"warm"`` cache, backend and cell: of a cell beyond its rounds.
         call_s: by backend and cell: of one call.
+        opening_s: by `COLD`, `WARM` or `AGAIN`, backend and group: of loading and proving a group.
     """
 
     start_s: Mapping[str, float] = field(default_factory=dict)
     extra_s: Mapping[str, Mapping[Known, float]] = field(default_factory=dict)
     call_s: Mapping[Known, float] = field(default_factory=dict)
+    opening_s: Mapping[str, Mapping[tuple[str, Group], float]] = field(default_factory=dict)
 
     def process_start_s(self, backend: str) -> float:
         """Return the seconds of a process beyond its cells."""
         return self.start_s.get(backend, START_S)
 
+    def group_s(self, backend: str, group: Group, how: str) -> float:
+        """Return the seconds of opening a group, 0 if unknown: what is guessed of its cells has their share of it."""
+        order = (how, WARM) if how == AGAIN else (how,)
+        return next(
+            (seconds for state in order if (seconds := self.opening_s.get(state, {}).get((backend, group)))), 0.0
+        )
+
     def cell_s(self, backend: str, cell: Cell, timed_s: float, least_rounds: int, cold: bool) -> float:
-        """Return the seconds that one cell should take one process, of which ``timed_s`` go into its rounds."""
+        """Return the seconds that one cell should take one process, of which ``timed_s`` go into its rounds.
+
+        Opening its group, `group_s`, comes on top of it.
+        """
         group = cell.group
         call_s = self.call_s.get((backend, cell)) or phase_s(group.workload, group.rows, cell.phase, group.dtype)
-        state = "cold" if cold else "warm"
+        state = COLD if cold else WARM
         extra_s = self.extra_s.get(state, {}).get((backend, cell))
         if extra_s is None:
             extra_s = EXTRA_S[state] + call_s * (LONG_EXTRA_CALLS if call_s > LONG_CALL_S else EXTRA_CALLS)
@@ -62,6 +77,12 @@ class Pace:
 def rounds_s(call_s: float, timed_s: float) -> float:
     """Return the seconds that rounds take with what comes between their turns."""
     return timed_s + timed_s / max(TURN_S, call_s) * (settling_s(call_s) + SWITCH_S)
+
+
+def timed_rounds_s(record: Mapping[str, Any]) -> float:
+    """Return the seconds that the rounds of a stored cell took, with what came between their turns."""
+    call_s = record["median_s"] * record["steps"]
+    return rounds_s(call_s, (record["rounds"] + record["set_aside"]) * record["iterations"] * call_s)
 
 
 def learn(records: Iterable[Mapping[str, Any]]) -> Pace:
@@ -76,7 +97,7 @@ def learn(records: Iterable[Mapping[str, Any]]) -> Pace:
             if record.get("status") == OK:
                 lesson.learn(record)
     start_s = {name: statistics.median(values) for name, values in lesson.start_s.items()}
-    return Pace(start_s, lesson.extra_s, lesson.call_s)
+    return Pace(start_s, lesson.extra_s, lesson.call_s, lesson.opening_s)
 
 
 class _Lesson:
@@ -84,9 +105,11 @@ class _Lesson:
 
     def __init__(self) -> None:
         self.start_s: dict[str, list[float]] = {}
-        self.extra_s: dict[str, dict[Known, float]] = {"cold": {}, "warm": {}}
+        self.extra_s: dict[str, dict[Known, float]] = {COLD: {}, WARM: {}}
+        self.opening_s: dict[str, dict[tuple[str, Group], float]] = {COLD: {}, WARM: {}, AGAIN: {}}
         self.call_s: dict[Known, float] = {}
         self._spent_s: dict[int, float] = {}
+        self._opened: dict[int, set[Group]] = {}
         self._threads: dict[Known, int] = {}
 
     def learn(self, record: Mapping[str, Any]) -> None:
@@ -95,18 +118,34 @@ class _Lesson:
             beyond_s = float(record["seconds"]) - self._spent_s[record["order"]]
             self.start_s.setdefault(record["backend"], []).append(max(beyond_s, 0.0))
         elif record.get("spent_s"):
-            self._spent_s[record["order"]] = self._spent_s.get(record["order"], 0.0) + record["spent_s"]
-            known = record["backend"], Cell.of(record)
+            order, cell = record["order"], Cell.of(record)
+            self._spent_s[order] = self._spent_s.get(order, 0.0) + record["spent_s"]
+            opened = self._opened.setdefault(order, set())
+            first = cell.group not in opened
+            opened.add(cell.group)
+            known = record["backend"], cell
             self._threads[known] = max(self._threads.get(known, 0), record.get("threads", 0))
             # The second copy may find compiled what the first had to compile; one thread tells nothing of all.
             if record["arm"] != AA and record.get("threads", 0) == self._threads[known]:
-                call_s = record["median_s"] * record["steps"]
-                timed_s = (record["rounds"] + record["set_aside"]) * record["iterations"] * call_s
-                self.extra_s[record["cache"]][known] = max(record["spent_s"] - rounds_s(call_s, timed_s), 0.0)
-                self.call_s[known] = call_s
+                self._learn_cell(record, known, first)
+
+    def _learn_cell(self, record: Mapping[str, Any], known: Known, first: bool) -> None:
+        backend, cell = known
+        beyond_s = max(record["spent_s"] - timed_rounds_s(record), 0.0)
+        extra_s = self.extra_s[record["cache"]]
+        if first:  # of its group: nearly all beyond its rounds is opening it
+            how = AGAIN if record["process"] else record["cache"]
+            self.opening_s[how][backend, cell.group] = beyond_s
+            extra_s.setdefault(known, 0.0)
+        else:
+            extra_s[known] = beyond_s
+        self.call_s[known] = record["median_s"] * record["steps"]
 
 
 def joined(earlier: Pace, later: Pace) -> Pace:
     """Return what two runs show; if both do, the later one counts."""
-    extra_s = {state: {**earlier.extra_s.get(state, {}), **later.extra_s.get(state, {})} for state in ("cold", "warm")}
-    return Pace({**earlier.start_s, **later.start_s}, extra_s, {**earlier.call_s, **later.call_s})
+    extra_s, opening_s = (
+        {state: {**first.get(state, {}), **second.get(state, {})} for state in (COLD, WARM, AGAIN)}
+        for first, second in ((earlier.extra_s, later.extra_s), (earlier.opening_s, later.opening_s))
+    )
+    return Pace({**earlier.start_s, **later.start_s}, extra_s, {**earlier.call_s, **later.call_s}, opening_s)

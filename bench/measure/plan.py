@@ -42,8 +42,8 @@ class Plan:
         aa: the backend that runs twice; '' for none.
         against: what each backend is held against, as a second arm ``base``: a label of other code; '' for nothing.
         versions: further arms of each backend, each of other code.
-        thread_search: groups whose single steps and training are measured with every number of threads, all else with
-            the last alone; if empty, everything is measured with every number.
+        thread_search: groups whose single steps and training are measured with every number of threads from the second
+            lap on, all else with the last alone; if empty, everything is measured with every number.
         threads: thread counts, each in a separate process.
         processes: of each arm, one a lap; the most of them if the campaign is adaptive.
         effort: how long to look at one cell.

@@ -39,7 +39,10 @@ def rate(monkeypatch):
 
 
 def told(laps, seconds, spent_s=1.0):
-    """Return the history of some laps in which each backend takes its seconds at all cells, or its own at a group."""
+    """Return the history of some laps in which each backend takes its seconds at all cells, or its own at a group.
+
+    All that a cell takes comes before its rounds, so that the first of a group has only the opening of its group.
+    """
     history = History()
     for lap in LAPS[:laps]:
         for process in lap:
@@ -48,6 +51,7 @@ def told(laps, seconds, spent_s=1.0):
                 own_s = seconds[process.backend]
                 own_s = own_s.get(cell.group.rows, 1e-3) if isinstance(own_s, dict) else own_s
                 row = {"record": "cell", **process.columns(), **cell.columns(), "status": "ok", "steps": 1}
+                row |= {"rounds": 0, "set_aside": 0, "iterations": 1}
                 history.learn({**row, "median_s": own_s, "turn_s": [own_s] * 3, "spent_s": spent_s})
             end = {"record": "process", **process.columns(), "status": "ok", "seconds": 2 + spent_s * len(cells)}
             history.learn(end)
@@ -78,13 +82,22 @@ def test_the_second_lap_gives_the_least_rounds_to_who_is_far_behind():
     assert timed_s == {"a": {0.02}, "b": {0.02}, "c": {adaptive.LEAST_TIMED_S}}
 
 
+def test_the_second_lap_leaves_out_what_only_describes():
+    """Of phases that decide and phases that describe, the first are repeated; of the others alone, all are."""
+    history = told(1, {"a": 1e-3, "b": 1e-3, "c": 1e-3})
+    tasks = adaptive.tasks(PLAN, LAPS[1], history, open_cells, 1000.0)
+    assert {cell.phase for cells in tasks.values() for cell in cells} == {"step"}
+    plan = replace(PLAN, phases=("forward", "backward"))
+    tasks = adaptive.tasks(plan, LAPS[1], History(), open_cells, 1000.0)
+    assert {cell.phase for cells in tasks.values() for cell in cells} == {"forward", "backward"}
+
+
 @pytest.mark.parametrize(("left_s", "rows"), [(1000.0, {1, 32, 1024}), (24.0, {1, 1024}), (1.0, {1, 1024})])
 def test_when_time_is_short_rows_in_the_middle_go_first(left_s, rows):
     """The middle goes if its neighbours agree on who is ahead; the least and the most rows never do."""
     history = told(1, {"a": 1e-3, "b": 1.5e-3, "c": 1.6e-3})
     tasks = adaptive.tasks(PLAN, LAPS[1], history, open_cells, left_s)
     assert {cell.group.rows for cells in tasks.values() for cell in cells} == rows
-    assert {cell.phase for cells in tasks.values() for cell in cells} == ({"step"} if left_s < 10 else set(PHASES))
     history = told(1, {"a": 1e-3, "b": {1: 2e-3, 32: 0.5e-3, 1024: 0.5e-3}, "c": 1.6e-3})
     tasks = adaptive.tasks(PLAN, LAPS[1], history, open_cells, left_s)
     assert {cell.group.rows for cells in tasks.values() for cell in cells} == set(ROWS)
@@ -100,14 +113,35 @@ def test_later_laps_measure_open_cells_on_those_that_may_be_the_fastest():
     assert adaptive.tasks(PLAN, LAPS[2], history, lambda _: {}, 1000.0) == {}
 
 
-def test_a_lap_takes_no_more_than_the_time_left_and_steps_come_first():
-    """Where not all open cells fit, steps go before other phases; where not one fits, there is no lap."""
+@pytest.mark.parametrize(("left_s", "count"), [(33.0, 3), (17.0, 1), (8.5, 1), (7.5, 0)])
+def test_a_lap_takes_half_of_the_time_left_unless_nothing_fits(left_s, count):
+    """Two starts take 4 s, each group 4 s: laps are cheap enough for another one; only the last takes all there is."""
     history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3})
     contenders = {(cell, 1): frozenset("bc") for cell in PLAN.cells}
-    opening_s = 6.0  # of three groups in two processes, as much as their first cell took
-    tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, 4.0 + 6.5 + opening_s)
-    assert {cell for cells in tasks.values() for cell in cells} == set(STEPS)
-    assert adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, 3.0) == {}
+    tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, left_s)
+    assert {cell for cells in tasks.values() for cell in cells} == set(STEPS[:count])
+
+
+def test_what_describes_comes_last():
+    """Forward passes are measured again only if no step is open."""
+    history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3})
+    forward = Cell(PLAN.groups[0], "forward")
+    both = {(cell, 1): frozenset("bc") for cell in (forward, STEPS[0])}
+    for contenders, expected in ((both, STEPS[0]), ({(forward, 1): frozenset("bc")}, forward)):
+        tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _, open_=contenders: open_, 1000.0)
+        assert {cell for cells in tasks.values() for cell in cells} == {expected}
+
+
+def test_opening_a_group_is_expected_once():
+    """Whichever of its cells are measured, and however many, loading and proving a group takes what it took."""
+    history = told(1, {"a": 1e-3, "b": 1e-3, "c": 1e-3}, spent_s=3.0)
+    (b,) = (process for process in LAPS[0] if process.backend == "b")
+    start_s, opening_s, step_s = 2.0, 3.0, 3.0
+    group = PLAN.groups[0]
+    assert adaptive.expected_s(history, {b: [Cell(group, "forward")]}) == pytest.approx(start_s + opening_s)
+    assert adaptive.expected_s(history, {b: [STEPS[0]]}) == pytest.approx(start_s + opening_s + step_s)
+    assert adaptive.expected_s(history, {b: PLAN.cells}) == pytest.approx(start_s + 3 * (opening_s + step_s))
+    assert adaptive.expected_s(history, {b: []}) == 0
 
 
 def test_a_campaign_stops_when_all_is_decided(tmp_path, monkeypatch):

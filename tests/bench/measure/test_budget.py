@@ -90,7 +90,25 @@ def test_the_pace_is_learned_from_earlier_processes():
     assert learnt.start_s == {"a": pytest.approx(1.5)}
     assert budget.estimate_s(plan, learnt) == pytest.approx(36.0)
     lost = [{**record, "status": "crashed"} for record in records("warm", 900.0)]
-    assert pace.learn(lost) == Pace({}, {"cold": {}, "warm": {}}, {})
+    nothing = pace.learn(lost)
+    assert not any((nothing.start_s, nothing.call_s, *nothing.extra_s.values(), *nothing.opening_s.values()))
+
+
+def test_later_laps_open_a_group_at_their_own_pace():
+    """What a later lap took to load and prove a group counts for later laps alone."""
+    plan = replace(SMALL, effort=Effort(timed_s=0.1), aa="", backends=("a",), phases=("step",))
+    plan = replace(plan, adaptive=True, own_cache=False)
+    again = [{**record, "order": 1, "process": 1} for record in records("warm", 3.0)]
+    learnt = pace.learn([*records("warm", 6.0), *again])
+    assert budget.lap_s(plan, learnt, True) == pytest.approx(6.0)
+    assert budget.lap_s(plan, learnt, False) == pytest.approx(3.0)
+
+
+def test_later_laps_of_an_adaptive_campaign_are_over_what_decides():
+    """They take as long as a lap of steps and training alone."""
+    deciding = replace(ADAPTIVE, phases=("step", "train"))
+    assert budget.lap_s(ADAPTIVE, Pace(), False) == budget.lap_s(deciding, Pace(), False)
+    assert budget.lap_s(ADAPTIVE, Pace(), True) > budget.lap_s(deciding, Pace(), True)
 
 
 WHOLE = {

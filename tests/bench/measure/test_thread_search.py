@@ -55,16 +55,32 @@ def test_anchors_are_one_batch_a_network():
     assert len({group.network for group in anchors}) == len(anchors) == len({group.network for group in searched})
 
 
-def test_a_lap_tries_one_thread_only_where_it_is_searched():
+def test_later_laps_try_one_thread_only_where_it_is_searched():
     """One thread times single steps and training of the searched groups, without a second copy of a backend."""
     asked = plan()
-    tasks = adaptive.tasks(asked, next(asked.laps()), History(), None, 1000.0)
-    for process, cells in tasks.items():
-        if process.threads == 1:
-            assert process.arm == ""
-            assert set(cells) == {Cell(group, phase) for group in asked.thread_search for phase in ("step", "train")}
-        elif process.arm != AA:
-            assert set(cells) == set(asked.cells)
+    first, second, *_ = asked.laps()
+    tasks = adaptive.tasks(asked, first, History(), None, 1000.0)
+    assert {process.threads for process in tasks} == {2}
+    assert all(set(cells) == set(asked.cells) for process, cells in tasks.items() if process.arm != AA)
+    one = {p: cells for p, cells in adaptive.tasks(asked, second, History(), None, 1e3).items() if p.threads == 1}
+    searched = {Cell(group, phase) for group in asked.thread_search for phase in ("step", "train")}
+    assert {process.backend: (process.arm, set(cells)) for process, cells in one.items()} == {
+        "a": ("", searched), "b": ("", searched)
+    }  # fmt: skip
+
+
+def test_a_second_lap_that_does_not_fit_gives_up_the_search():
+    """Fewer threads should take as long as all, and go before any rows do."""
+    asked = plan()
+    first, second, *_ = asked.laps()
+    history = History()
+    for process in first:
+        if process.threads == 2:
+            history.learn({"record": "process", **process.columns(), "status": "ok", "seconds": 5.0})
+    for left_s, threads in ((25.0, {1, 2}), (24.0, {2})):
+        tasks = adaptive.tasks(asked, second, history, None, left_s)
+        assert {process.threads for process in tasks} == threads
+        assert {cell.group for cells in tasks.values() for cell in cells} == set(GROUPS)
 
 
 def test_a_search_is_given_up_before_the_grid_is():
