@@ -130,6 +130,25 @@ def costs(
     return known
 
 
+def of_each(frame: pd.DataFrame, shapes: Sequence[Shape], cache: str = "warm") -> list[list[Cost]]:
+    """Return for each shape what `costs` returns for it alone, from one pass over the rows."""
+    known = costs(frame, shapes, cache)
+    compiled = {
+        key: compile_times(rows)
+        for key, rows in timed(frame, arm="").groupby(["backend", "device", "threads"], sort=False)
+    }
+    each = []
+    for place, shape in enumerate(shapes):
+        rng = np.random.default_rng(place)
+        of_shape = []
+        for cost in known:
+            compiling_s, _ = compile_s(compiled[cost.backend, cost.device, cost.threads], shape, cache, rng)
+            parts: dict[str, Any] = {name: getattr(cost, name)[:, [place]] for name in ("place_s", "call_s", "step_s")}
+            of_shape.append(replace(cost, compile_s=compiling_s, known=(), **parts))
+        each.append(of_shape)
+    return each
+
+
 def widened(cost: Cost, scatter: float) -> Cost:
     """Return a cost whose steps and fixed parts are less sure by a log scatter, the same for all shapes."""
     rng = np.random.default_rng(list(cost.label.encode()))

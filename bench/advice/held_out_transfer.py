@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MOST_LOSS, LEAST_SHARE = 0.15, 0.85
 STEPS = (10, 1_000, 100_000)
-DTYPE, DEVICE = "float32", "cpu"
+DTYPE, DEVICE, PHASES = "float32", "cpu", ("step", "train")
 
 
 def losses(there: Run, here: Run, steps: Sequence[int] = STEPS) -> pd.DataFrame:
@@ -58,17 +58,17 @@ def losses(there: Run, here: Run, steps: Sequence[int] = STEPS) -> pd.DataFrame:
     measured = truth[[shape in anchors for shape in _shapes(truth)]]
     measured = measured[measured["process"] == truth["process"].min()] if len(measured) else None
     alone = truth.assign(compile_s=compile_alone_s(truth))
+    asked = [shape for shape in dict.fromkeys(_shapes(timed(truth, arm=""))) if shape not in anchors]
+    carrier = transfer.Carrier(known, then, now, measured)
+    each = (costs.of_each(frame, asked) for frame in (carrier.rows, known))
     rows = []
-    for shape in dict.fromkeys(_shapes(timed(truth, arm=""))):
-        if shape in anchors:
-            continue
+    for shape, said, before in zip(asked, *each, strict=True):
         of_case = alone[[other == shape for other in _shapes(alone)]]
         true = [cost for cost in costs.costs(of_case, [shape]) if cost.basis == MEASURED]
         if len(true) < 2:
             continue
-        carried = transfer.carried(known, then, now, measured, shape)
-        said = [costs.widened(cost, carried.scatter[cost.backend]) for cost in costs.costs(carried.rows, [shape])]
-        before = costs.costs(known, [shape])
+        scatter = carrier.scatter(shape)
+        said = [costs.widened(cost, scatter[cost.backend]) for cost in said]
         for count in steps:
             totals = {
                 cost.backend: float(np.median(cost.total_s(count))) for cost in costs.with_best_threads(true, count)
@@ -105,7 +105,8 @@ def _of_backends(frame: pd.DataFrame, there: Run, here: Run) -> pd.DataFrame:
     named = [set(timed(load(run), arm="")["backend"]) for run in (there, here)]
     if not (both := named[0] & named[1]):
         raise UsageError(f"runs {there.id} and {here.id} have no backend in common")
-    return frame[(frame["dtype"] == DTYPE) & (frame["device"] == DEVICE) & frame["backend"].isin(both)]
+    frame = frame[(frame["dtype"] == DTYPE) & (frame["device"] == DEVICE) & frame["phase"].isin(PHASES)]
+    return frame[frame["backend"].isin(both)]
 
 
 def _shapes(frame: pd.DataFrame) -> list[Shape]:

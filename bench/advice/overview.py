@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bench.advice.compiling import compile_s, compile_times
-from bench.advice.costs import costs, with_best_threads
+from bench.advice.costs import of_each, with_best_threads
 from bench.advice.decision import standings
 from bench.advice.time_model import Shape
 from bench.basics.formats import format_count
@@ -45,26 +41,12 @@ def fastest_for_jobs(
     for (dtype, device), rows in good.groupby(["dtype", "device"], sort=False):
         pairs = rows[["network", "batch"]].drop_duplicates().itertuples(index=False, name=None)
         shapes = [Shape(str(network), int(batch)) for network, batch in pairs]
-        known = costs(rows, shapes, cache)
-        compiled = {
-            key: compile_times(of_backend) for key, of_backend in rows.groupby(["backend", "threads"], sort=False)
-        }
         there = {
             key: set(zip(of_case["backend"], of_case["threads"], strict=True))
             for key, of_case in rows.groupby(["network", "batch"])
         }
-        for place, shape in enumerate(shapes):
-            rng = np.random.default_rng(place)
-            of_shape = [
-                replace(
-                    cost,
-                    compile_s=compile_s(compiled[cost.backend, cost.threads], shape, cache, rng)[0],
-                    known=(),
-                    **{name: getattr(cost, name)[:, [place]] for name in ("place_s", "call_s", "step_s")},
-                )
-                for cost in known
-                if (cost.backend, cost.threads) in there[shape.network, shape.rows]
-            ]
+        for shape, known in zip(shapes, of_each(rows, shapes, cache), strict=True):
+            of_shape = [cost for cost in known if (cost.backend, cost.threads) in there[shape.network, shape.rows]]
             if of_shape:
                 best = with_best_threads(of_shape, steps)
                 ((_, decided),) = standings(best, [steps], margin)

@@ -43,7 +43,7 @@ def carried_over(
         UsageError: the run and this machine have no backend in common.
     """
     frame = results.load(run)
-    frame = frame[(frame["dtype"] == job.dtype) & (frame["device"] == "cpu")]
+    frame = frame[(frame["dtype"] == job.dtype) & (frame["device"] == "cpu") & frame["phase"].isin(job.phases)]
     here, _ = contenders.present([job.dtype], ["cpu"])
     names = tuple(name for name in dict.fromkeys(frame["backend"].astype(str)) if name in here)
     if not names:

@@ -1,19 +1,23 @@
 """Times of one machine carried over to another, by the speeds of both and a few anchor cells measured on the second.
 
-    log(time here / time there) = prior(shape) + what the anchors add
+    log(time here / time there) = prior(shape) + common + own(backend) + near(backend, shape)
 
 The prior takes the time apart into kinds of work, as `bench.advice.time_model` fits it, and scales each by the rate
 that the speed probes of both machines reached: calls, tanh, products, bandwidth. The anchors are a few of the stored
-cells, measured here on every backend. What they show beyond the prior is a mean for the backend and a part that fades
-away from the anchors. A backend without anchors gets what the others have in common.
+cells, measured here on every backend. What they show beyond the prior is split into three parts: one that all backends
+share, one of each backend, and one that fades away from the anchors. How large the last two are is learnt from the
+anchors of all backends together, so that a difference between backends counts only as far as it exceeds what single
+processes scatter. Rates of the probes and times of imports are drawn towards no change in the same way: an answer must
+not be changed by noise. Source: Morris, Journal of the American Statistical Association 78 (1983) 47.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +36,21 @@ Floats = NDArray[np.float64]
 KINDS = ("calls", "calls", "tanh", "product", "bandwidth", "bandwidth", "bandwidth")
 """The rate that each kind of work of `time_model.work_of` goes with."""
 
-COMMON, OWN, LOCAL, NOISE = 0.5, 0.15, 0.15, 0.03
-"""Log standard deviations: of what the probes miss for all backends, for one, near one shape, and of an anchor."""
+COMMON, OWN, NEAR, NOISE = 0.5, 0.15, 0.15, 0.03
+"""Log standard deviations: of what the probes miss for all backends, for one, near one shape, and the least of an
+anchor. Those of one backend and near one shape are what is usual; the anchors change them."""
+
+TRIED = 2.0 ** np.arange(-3, 5)
+"""Multiples of what is usual that the anchors choose from."""
+
+DOUBT = 1.0
+"""How far from the usual the anchors easily move it, as a natural log."""
+
+RATE_SCATTER = {"calls": 0.03, "tanh": 0.03, "product": 0.03, "bandwidth": 0.2}
+"""Log standard deviation of a probed rate between hours on one machine, which neighbours share."""
+
+IMPORT_SCATTER = 0.1
+"""Likewise of the import of one process, if the run cannot tell."""
 
 TIMES = ("median_s", "lower_quartile_s", "minimum_s")
 LISTS = ("turn_s", "round_s")
@@ -74,31 +91,69 @@ def anchors(frame: pd.DataFrame, job: Job) -> list[Shape]:
 
 
 def carried(frame: pd.DataFrame, then: Speed, now: Speed, measured: pd.DataFrame | None, target: Shape) -> Carried:
-    """Return rows of another machine as they should be on this one.
+    """Return rows of another machine as they should be on this one, with the scatter at a shape asked about.
+
+    Other arguments as for `Carrier`.
+    """
+    carrier = Carrier(frame, then, now, measured)
+    return Carried(carrier.rows, carrier.scatter(target), str(frame["machine"].iloc[0]))
+
+
+class Carrier:
+    """Carries the rows of another machine over to this one.
 
     Args:
         frame: rows of the other machine.
         then: its speed when they were measured; without rates the prior is that nothing changes.
         now: this machine's speed.
         measured: anchor cells measured here, ``None`` for none.
-        target: the shape asked about, for which ``scatter`` holds.
+
+    Attributes:
+        rows: as they should be on this machine.
     """
-    factors = _Factors(frame, then, now, measured)
-    scaled = frame.copy()
-    scatter: dict[str, float] = {}
-    for (backend, phase), rows in frame.groupby(["backend", "phase"], sort=False):
-        shapes = list(map(Shape, rows["network"].astype(str), rows["batch"].astype(int)))
-        logs, deviation = factors.of(str(backend), str(phase), shapes, target)
-        scale = np.exp(logs)
-        for name in TIMES:
-            scaled.loc[rows.index, name] = rows[name] * scale
-        for name in LISTS:
-            scaled.loc[rows.index, name] = _scaled_lists(rows[name], scale)
-        fixed = factors.fixed(str(backend))
-        for name in ("import_s", "compile_s", "first_call_s", "place_s"):
-            scaled.loc[rows.index, name] = rows[name] * fixed
-        scatter[str(backend)] = max(scatter.get(str(backend), 0.0), deviation)
-    return Carried(scaled, scatter, str(frame["machine"].iloc[0]))
+
+    def __init__(self, frame: pd.DataFrame, then: Speed, now: Speed, measured: pd.DataFrame | None) -> None:
+        self._factors = _Factors(frame, then, now, measured)
+        self._kinds = [
+            (str(name), str(phase)) for name, phase in frame.groupby(["backend", "phase"], sort=False).groups
+        ]
+        self.rows = self._scaled(frame)
+
+    def scatter(self, target: Shape) -> dict[str, float]:
+        """Return the log standard deviation of the scaled times at a shape, by backend."""
+        scatter: dict[str, float] = {}
+        for backend, phase in self._kinds:
+            _, deviation = self._factors.of(backend, phase, [], target)
+            scatter[backend] = max(scatter.get(backend, 0.0), deviation)
+        return scatter
+
+    def _scaled(self, frame: pd.DataFrame) -> pd.DataFrame:
+        scaled = frame.copy()
+        for (backend, phase), rows in frame.groupby(["backend", "phase"], sort=False):
+            shapes = list(map(Shape, rows["network"].astype(str), rows["batch"].astype(int)))
+            logs, _ = self._factors.of(str(backend), str(phase), shapes, shapes[0])
+            scale = np.exp(logs)
+            for name in TIMES:
+                scaled.loc[rows.index, name] = rows[name] * scale
+            for name in LISTS:
+                scaled.loc[rows.index, name] = _scaled_lists(rows[name], scale)
+            scaled.loc[rows.index, "import_s"] = rows["import_s"] * self._factors.import_factor(str(backend))
+            for name in ("compile_s", "first_call_s", "place_s"):
+                scaled.loc[rows.index, name] = rows[name] * self._factors.compile_factor
+        return scaled
+
+
+class _Anchor(NamedTuple):
+    """What one anchor shows beyond the prior, as a log, and how sure that is."""
+
+    backend: str
+    shape: Shape
+    beyond: float
+    variance: float
+
+
+Place = tuple[str, Shape]
+"""A backend and a shape."""
 
 
 class _Factors:
@@ -108,43 +163,53 @@ class _Factors:
         self._stored = statistics.cell_estimates(frame[frame["arm"] == ""])
         self._anchors = None if measured is None else statistics.cell_estimates(measured[measured["arm"] == ""])
         self._rates = _rate_factors(then, now)
-        self._imports = _import_factors(frame, measured)
+        self._imports, self._common_import = _import_factors(frame, measured)
+        self._seen: dict[str, tuple[list[_Anchor], tuple[float, float]]] = {}
+        self._costs_s: dict[tuple[str, str], Floats | None] = {}
 
-    def fixed(self, backend: str) -> float:
-        """Return the factor of imports and compilations, which are the interpreter's and the compiler's work."""
-        common = list(self._imports.values())
-        return self._imports.get(backend, float(np.median(common)) if common else float(self._rates[0]))
+    def import_factor(self, backend: str) -> float:
+        """Return how much longer the import of a backend takes."""
+        return self._imports.get(backend, self.compile_factor)
+
+    @property
+    def compile_factor(self) -> float:
+        """How much longer compilations take, which are the interpreter's and the compiler's work, as imports are."""
+        return self._common_import or float(self._rates[0])
 
     def of(self, backend: str, phase: str, shapes: Sequence[Shape], target: Shape) -> tuple[Floats, float]:
         """Return the log factor of some shapes, and its standard deviation at the target."""
-        places = [*shapes, target]
-        prior = self._prior(backend, phase, places)
-        of_backend, common = self._residuals(phase, backend), self._residuals(phase, None)
-        observed = of_backend or common
-        if not observed:
-            return prior[:-1], math.hypot(COMMON, OWN) if np.allclose(self._rates, 1) else math.hypot(OWN, LOCAL) + 0.1
-        at = [shape for shape, _ in observed]
-        residual = np.array([value for _, value in observed])
-        known = _covariance(at, at) + NOISE**2 * np.eye(len(at))
-        if not of_backend:
-            known += OWN**2 * np.eye(len(at))
-        across = _covariance(places, at)
+        prior = self._prior(backend, phase, shapes)
+        if phase not in self._seen:
+            anchors = self._anchored(phase)
+            self._seen[phase] = anchors, _spread(anchors)
+        anchors, spread = self._seen[phase]
+        if not anchors:
+            return prior, math.hypot(COMMON, OWN) if np.allclose(self._rates, 1) else math.hypot(OWN, NEAR) + 0.1
+        at = [(anchor.backend, anchor.shape) for anchor in anchors]
+        places = [(backend, shape) for shape in (*shapes, target)]
+        known = _covariance(at, at, spread) + np.diag([anchor.variance for anchor in anchors])
+        across = _covariance(places, at, spread)
         gain = np.linalg.solve(known, across.T).T
-        variance = _covariance([target], [target])[0, 0] - float(gain[-1] @ across[-1])
-        return (prior + gain @ residual)[:-1], math.sqrt(max(variance, NOISE**2))
+        variance = _covariance(places[-1:], places[-1:], spread)[0, 0] - float(gain[-1] @ across[-1])
+        beyond = gain[:-1] @ np.array([anchor.beyond for anchor in anchors])
+        return prior + beyond, math.sqrt(max(variance, NOISE**2))
 
     def _prior(self, backend: str, phase: str, shapes: Sequence[Shape]) -> Floats:
         """Return what the probes alone say of some shapes."""
-        cells = self._stored[(self._stored["backend"] == backend) & (self._stored["phase"] == phase)]
-        if cells.empty or np.allclose(self._rates, 1):
+        if np.allclose(self._rates, 1) or not len(shapes):
             return np.zeros(len(shapes))
-        known = list(map(Shape, cells["network"].astype(str), cells["batch"].astype(int)))
-        cost_s = costs_of_work(known, cells["log_s"].to_numpy(float))
+        if (backend, phase) not in self._costs_s:
+            cells = self._stored[(self._stored["backend"] == backend) & (self._stored["phase"] == phase)]
+            known = list(map(Shape, cells["network"].astype(str), cells["batch"].astype(int)))
+            self._costs_s[backend, phase] = costs_of_work(known, cells["log_s"].to_numpy(float)) if known else None
+        cost_s = self._costs_s[backend, phase]
+        if cost_s is None:
+            return np.zeros(len(shapes))
         work = np.array([work_of(shape) for shape in shapes])
         return np.asarray(np.log(work @ (cost_s * self._rates)) - np.log(np.maximum(work @ cost_s, 1e-12)))
 
-    def _residuals(self, phase: str, backend: str | None) -> list[tuple[Shape, float]]:
-        """Return what the anchors of a backend, or of all, show beyond the prior."""
+    def _anchored(self, phase: str) -> list[_Anchor]:
+        """Return what the anchors of a phase show beyond the prior."""
         if self._anchors is None:
             return []
         keys = ["backend", "network", "batch", "dtype", "device", "threads", "phase"]
@@ -152,19 +217,44 @@ class _Factors:
         if both.empty:  # another number of threads there: the nearest is the best that is known
             keys.remove("threads")
             both = self._anchors.merge(self._stored, on=keys, suffixes=("", "_then"))
-        cells = both[both["phase"] == phase]
-        cells = cells if backend is None else cells[cells["backend"] == backend]
-        residuals = []
-        for cell in cells.itertuples():
+        anchors = []
+        for cell in both[both["phase"] == phase].itertuples():
             shape = Shape(str(cell.network), int(cell.batch))
             prior = float(self._prior(str(cell.backend), phase, [shape])[0])
-            residuals.append((shape, float(cell.log_s - cell.log_s_then) - prior))
-        return residuals
+            process = max(np.nan_to_num(cell.variance_then) * cell.processes_then, NOISE**2)
+            variance = process / cell.processes_then + process / cell.processes
+            anchors.append(_Anchor(str(cell.backend), shape, float(cell.log_s - cell.log_s_then) - prior, variance))
+        return anchors
 
 
-def _covariance(some: Sequence[Shape], others: Sequence[Shape]) -> Floats:
-    """Return the covariance of what the probes miss: a common part, and one of near shapes."""
-    return np.asarray(COMMON**2 + LOCAL**2 * likeness(some, others))
+def _covariance(some: Sequence[Place], others: Sequence[Place], spread: tuple[float, float]) -> Floats:
+    """Return the covariance of what the probes miss: a common part, one of the backend, and one of near shapes.
+
+    Args:
+        some: backends and shapes.
+        others: likewise.
+        spread: log standard deviations of the last two parts.
+    """
+    own, near = spread
+    same = np.array([[backend == other for other, _ in others] for backend, _ in some])
+    alike = likeness([shape for _, shape in some], [shape for _, shape in others])
+    return np.asarray(COMMON**2 + same * (own**2 + near**2 * alike))
+
+
+def _spread(anchors: Sequence[_Anchor]) -> tuple[float, float]:
+    """Return the log standard deviations of a backend's own part and of the near one: the likeliest for the anchors."""
+    at = [(anchor.backend, anchor.shape) for anchor in anchors]
+    beyond, noise = (np.array([getattr(anchor, name) for anchor in anchors]) for name in ("beyond", "variance"))
+
+    def unlikely(multiples: tuple[float, float]) -> float:
+        own, near = multiples
+        root = np.linalg.cholesky(_covariance(at, at, (own * OWN, near * NEAR)) + np.diag(noise))
+        fit = np.linalg.solve(root, beyond)
+        doubt = (math.log(own) ** 2 + math.log(near) ** 2) / DOUBT**2
+        return float(np.log(np.diag(root)).sum() + (fit @ fit + doubt) / 2)
+
+    own, near = min(itertools.product(TRIED.tolist(), repeat=2), key=unlikely) if anchors else (1.0, 1.0)
+    return own * OWN, near * NEAR
 
 
 def _rate_factors(then: Speed, now: Speed) -> Floats:
@@ -172,17 +262,39 @@ def _rate_factors(then: Speed, now: Speed) -> Floats:
     ratios = now.ratios(then)
     threads = max((count for _, count in ratios), default=1)
     slower = {
-        kind: 1 / ratio for (kind, count), ratio in ratios.items() if count == (1 if kind == "calls" else threads)
+        kind: math.exp(_shrunk(-math.log(ratio), math.sqrt(2) * RATE_SCATTER.get(kind, 0.0)))
+        for (kind, count), ratio in ratios.items()
+        if count == (1 if kind == "calls" else threads)
     }
     return np.array([slower.get(kind, 1.0) for kind in KINDS])
 
 
-def _import_factors(frame: pd.DataFrame, measured: pd.DataFrame | None) -> dict[str, float]:
-    """Return how much longer each backend's import takes here."""
+def _shrunk(change: float, scatter: float) -> float:
+    """Return a change as far as it exceeds its scatter: none if it is no larger, nearly all if it is much larger."""
+    return change * max(0.0, 1 - (scatter / change) ** 2) if change else 0.0
+
+
+def _import_factors(frame: pd.DataFrame, measured: pd.DataFrame | None) -> tuple[dict[str, float], float]:
+    """Return how much longer each backend's import takes here, and what is common to them, 0 if nothing is known."""
     if measured is None:
-        return {}
-    there, here = (rows[rows["import_s"] > 0].groupby("backend")["import_s"].median() for rows in (frame, measured))
-    return {str(name): float(here[name] / there[name]) for name in here.index.intersection(there.index)}
+        return {}, 0.0
+    there, here = (_imports(rows) for rows in (frame, measured))
+    backends = here.index.intersection(there.index)
+    if backends.empty:
+        return {}, 0.0
+    there, here = there.loc[backends], here.loc[backends]
+    change = here["mean"] - there["mean"]
+    common = float(change.median())
+    process = float(np.nan_to_num(there["var"].mean(), nan=IMPORT_SCATTER**2))
+    scatter = np.sqrt(process / there["size"] + process / here["size"])
+    own = {str(name): _shrunk(float(change[name]) - common, float(scatter[name])) for name in backends}
+    return {name: math.exp(common + beyond) for name, beyond in own.items()}, math.exp(common)
+
+
+def _imports(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return of each backend the mean, variance and number of the logs of its imports, one a process."""
+    imported = rows[rows["import_s"] > 0].groupby(["backend", "run", "process"])["import_s"].first()
+    return np.log(imported).groupby("backend").agg(["mean", "var", "size"])
 
 
 def _scaled_lists(lists: pd.Series[object], scale: Floats) -> pd.Series[object]:

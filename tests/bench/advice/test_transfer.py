@@ -132,3 +132,52 @@ def test_anchors_are_short_and_common_to_all_backends():
     assert len(shapes) == 3
     known = then.set_index(["network", "batch"]).sort_index()
     assert all(known.loc[tuple(shape), "median_s"].max() < transfer.LONGEST_ANCHOR_S for shape in shapes)
+
+
+def relative(carried, then):
+    """Return by backend and shape how much longer a step takes than then, over the same of all backends (median)."""
+    keys = ["backend", "network", "batch"]
+    seconds = [
+        rows[rows["phase"] == "train"].groupby(keys)["median_s"].median().unstack("backend")
+        for rows in (carried.rows, then)
+    ]
+    factors = seconds[0] / seconds[1]
+    return factors.div(factors.median(axis=1), axis=0)
+
+
+def test_noise_of_the_anchors_changes_no_backend_much():
+    """The same machine again, each process off by 10 %: backends are drawn together, far nearer than the anchors."""
+    noise = synthetic.Noise(process=0.1)
+    then = frame(NETWORKS, ROWS, noise=noise, processes=4)
+    shapes = transfer.anchors(then, Job(Network((3, 2, 1)), 1))
+    again = frame(NETWORKS, ROWS, noise=noise, processes=1, seed=5)
+    measured = again[[pair in shapes for pair in zip(again["network"], again["batch"], strict=True)]]
+    raw = np.log(measured["median_s"].to_numpy() / _then_at(then, measured))
+    carried = np.log(relative(transfer.carried(then, THEN, THEN, measured, shapes[0]), then))
+    assert carried.to_numpy().std() < 0.5 * raw.std()
+
+
+def test_a_change_near_one_anchor_stays_there():
+    """A backend twice as fast at one anchor and as fast as before at the others keeps its times far from it."""
+    then = frame(NETWORKS, ROWS)
+    shapes = transfer.anchors(then, Job(Network((3, 2, 1)), 1))
+    rows = frame(NETWORKS, ROWS, processes=1, slower={("numba", *shapes[0]): 0.5})
+    measured = rows[[pair in shapes for pair in zip(rows["network"], rows["batch"], strict=True)]]
+    factors = relative(transfer.carried(then, THEN, THEN, measured, shapes[0]), then)["numba"]
+    assert factors.loc[tuple(shapes[0])] == pytest.approx(0.5, rel=0.2)
+    assert factors.loc["784-512-10", 1_024] == pytest.approx(1.0, rel=0.15)
+
+
+@pytest.mark.parametrize(("change", "expected"), [(1.25, 1.0), (4.0, 3.85)])
+def test_a_rate_counts_as_far_as_it_exceeds_what_it_scatters(change, expected):
+    """Bandwidth that neighbours take changes no time; four times the bandwidth is nearly four times the speed."""
+    now = Speed("", "x", {"1": {"calls": 1e6}, "2": {"product": 2e11, "tanh": 5e9, "bandwidth": 6e10 * change}})
+    factors = dict(zip(transfer.KINDS, transfer._rate_factors(THEN, now), strict=True))
+    assert factors["bandwidth"] == pytest.approx(1 / expected, rel=0.02)
+    assert factors["tanh"] == factors["product"] == factors["calls"] == 1.0
+
+
+def _then_at(then, measured):
+    """Return the median time then of each cell measured."""
+    keys = ["backend", "network", "batch", "phase"]
+    return measured[keys].merge(then.groupby(keys)["median_s"].median().reset_index(), on=keys)["median_s"].to_numpy()
