@@ -33,7 +33,7 @@ MOST_ROWS, MOST_HIDDEN_LAYERS, WIDEST, MOST_OUTPUTS = 1 << 20, 4, 512, 20
 MOST_FLOP = 2e9
 """Of one step: larger cases take long to prove and say little more."""
 
-MOST_TOTAL_STEPS = 1e6
+MOST_TOTAL_STEPS = 1_000_000
 
 
 class Held(NamedTuple):
@@ -47,22 +47,30 @@ class Held(NamedTuple):
 def draw(count: int, seed: int = 0) -> list[Held]:
     """Draw cases: one to four hidden layers, widths to 512, rows to 2^20 and steps, all even on log scales.
 
-    What would take too many products a step is drawn again.
+    Rows and steps are drawn in as many equal parts of their ranges as there are cases, one in each, and every depth is
+    as frequent as any other, so that even a few cases reach from one row to 2^20. Widths that would take too many
+    products a step are drawn again. Source of the parts: McKay, Beckman and Conover, Technometrics 21 (1979) 239.
     """
     rng = np.random.default_rng(seed)
-    cases: list[Held] = []
-    while len(cases) < count:
-        hidden = rng.integers(1, MOST_HIDDEN_LAYERS + 1)
+    all_rows, all_steps = (_log_even(rng, count, most) for most in (MOST_ROWS, MOST_TOTAL_STEPS))
+    depths = rng.permutation(np.arange(count) % MOST_HIDDEN_LAYERS + 1).tolist()
+    return [
+        Held(str(_network(rng, depth, rows)), rows, steps)
+        for depth, rows, steps in zip(depths, all_rows, all_steps, strict=True)
+    ]
+
+
+def _network(rng: np.random.Generator, depth: int, rows: int) -> Network:
+    """Return a network of some hidden layers that does not take too many products with this many rows."""
+    while True:
         sizes = [
             _log_uniform(rng, 1, WIDEST),
-            *(_log_uniform(rng, 2, WIDEST) for _ in range(hidden)),
+            *(_log_uniform(rng, 2, WIDEST) for _ in range(depth)),
             _log_uniform(rng, 1, MOST_OUTPUTS),
         ]
         network = Network(tuple(sizes))
-        batch = _log_uniform(rng, 1, MOST_ROWS)
-        if work.product_flop(network, batch) <= MOST_FLOP:
-            cases.append(Held(str(network), batch, _log_uniform(rng, 1, MOST_TOTAL_STEPS)))
-    return cases
+        if work.product_flop(network, rows) <= MOST_FLOP:
+            return network
 
 
 def measure(
@@ -129,6 +137,12 @@ def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> 
 def share_good(cases: pd.DataFrame) -> float:
     """Return the share of cases whose regret is 10 % or less."""
     return float((cases["regret"] <= MOST_REGRET).mean())
+
+
+def _log_even(rng: np.random.Generator, count: int, most: float) -> list[int]:
+    """Return whole numbers from 1 to ``most`` in random order, one in each of equal parts of the log scale."""
+    places = (rng.permutation(count) + rng.uniform(size=count)) / count
+    return [round(float(np.exp(place * np.log(most)))) for place in places]
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -328,6 +329,17 @@ def test_drawn_cases_reach_deep_wide_and_many_rows():
     assert {len(network.sizes) - 2 for network in networks} == {1, 2, 3, 4}
     assert 400 < max(max(network.sizes) for network in networks) <= 512
     assert 500_000 < max(case.batch for case in validate.draw(200)) <= 1 << 20
+
+
+def test_a_few_drawn_cases_are_spread_evenly():
+    """Of 40 cases every depth has ten, and every tenth of the log ranges of rows and steps has four.
+
+    The least three tenths are left out, because rounding to whole numbers moves cases across their edges.
+    """
+    cases = validate.draw(40)
+    assert Counter(case.network.count("-") - 1 for case in cases) == dict.fromkeys((1, 2, 3, 4), 10)
+    for values, most in (([c.batch for c in cases], 1 << 20), ([c.steps for c in cases], 10**6)):
+        assert np.histogram(values, np.geomspace(1, most, 11)[3:])[0].tolist() == [4] * 7
 
 
 def test_drawn_cases_are_the_same_for_a_seed():
