@@ -101,6 +101,10 @@ def trust(comparison: Comparison) -> str:
 
 def _precision(rows: pd.DataFrame) -> str:
     """Return how sure times are and how sure ratios: half an interval of the middle cell."""
+    if rows["processes"].max() == 1:
+        phases = ",".join(rows["phase"].unique())
+        command = f"python -m bench run --phases {phases}"
+        return f"One process of each shows no scatter, so nothing is decided. To decide: {command}"
     behind = rows[rows["to_fastest_high"] > rows["to_fastest_low"]]
     times = float(np.sqrt(rows["high_s"] / rows["low_s"]).median() - 1)
     ratios = float(np.sqrt(behind["to_fastest_high"] / behind["to_fastest_low"]).median() - 1)
