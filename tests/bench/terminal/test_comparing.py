@@ -10,7 +10,7 @@ from tests.bench import synthetic
 
 
 @pytest.mark.parametrize(
-    ("processes", "said"), [(1, "To decide: python -m bench run --phases forward --phases"), (2, "sure to")]
+    ("processes", "said"), [(1, "To decide: python -m bench run --phases forward"), (2, "sure to")]
 )
 def test_times_of_one_process_are_not_called_sure(processes, said):
     """A phase that only describes has one process: the text says that nothing is decided, and which command decides."""
