@@ -8,7 +8,6 @@ Tests: `tests/bench/cli/test_decision_commands.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -80,9 +79,12 @@ def measure(
     command: Sequence[str] = (),
     report: Callable[[Progress], None] | None = None,
 ) -> Run:
-    """Measure the cases on every backend that is here, in fresh processes, with the compile caches of earlier runs."""
+    """Measure the cases on every backend that is here, with the compile caches of earlier runs.
+
+    Each backend gets two fresh processes, and more while the budget holds another lap.
+    """
     from bench.machine import default_threads
-    from bench.measure import budget, campaign, plan
+    from bench.measure import campaign, plan
 
     names = available()
     groups = [
@@ -91,8 +93,9 @@ def measure(
         for group in plan.asked_groups([Network.parse(case.network)], [case.batch], ["float32"], ["cpu"], len(names))
     ]
     asked = plan.Plan(plan.ordered(groups), ("step", "train"), names, threads=(default_threads(),), own_cache=False)
-    fitted = replace(budget.fit(asked, budget_s, campaign.earlier_pace(root)), budget_s=None)
-    return campaign.measure(fitted, VALIDATION, command=command, root=root, report=report or campaign.silent)
+    return campaign.measure(
+        asked, VALIDATION, budget_s=budget_s, command=command, root=root, report=report or campaign.silent
+    )
 
 
 def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> pd.DataFrame:

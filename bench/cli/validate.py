@@ -29,7 +29,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=flags.seconds,
         default=600.0,
         metavar="TIME",
-        help="for measuring; three processes a backend at least (600 s)",
+        help="for measuring; two processes a backend at least (600 s)",
     )
     flags.add_results(parser)
     flags.add_json(parser)

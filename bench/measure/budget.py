@@ -89,7 +89,7 @@ def fit(
         plan = replace(plan, processes=count)
         if (spare_s := room_s - estimate_s(plan, pace)) >= 0:
             break
-    share_s = max(spare_s, 0.0) / (len(plan.cells) * len(plan.arms) * plan.processes)
+    share_s = max(spare_s, 0.0) / (adaptive.TURN_SHARE * len(plan.cells) * len(plan.arms) * plan.processes)
     return with_timed(plan, cell_s or min(round(LEAST_TIMED_S + share_s, 3), MOST_TIMED_S))
 
 

@@ -40,6 +40,15 @@ def test_a_budget_is_used_and_not_exceeded(budget_s):
     assert budget.LEAST_PROCESSES <= fitted.processes <= budget.MOST_PROCESSES
 
 
+def test_many_cells_of_short_rounds_stay_within_the_budget():
+    """What comes between the turns of rounds is paid for: a grid that has time to spare is not made too long."""
+    learnt = Pace(dict.fromkeys("abc", 1.0), {"warm": {(name, cell): 0.02 for name in "abc" for cell in WIDE.cells}})
+    plan = replace(WIDE, aa="", own_cache=False)
+    fitted = budget.fit(plan, 400.0, learnt)
+    assert budget.LEAST_TIMED_S < fitted.effort.timed_s < budget.MOST_TIMED_S
+    assert 0.75 * 400 < budget.estimate_s(fitted, learnt) <= 400
+
+
 def test_a_budget_that_is_too_small_keeps_the_least():
     """Of a grid that was asked for, the least processes and the shortest rounds remain; the estimate is true."""
     fitted = budget.fit(WIDE, 1.0, Pace())
