@@ -9,7 +9,7 @@ fastest; those that are proven slower rest. So time goes where the decision is o
 only if nothing is left to decide.
 
 A verdict needs processes more than long rounds, because rounds of one process share its luck. So a lap takes no more
-than half of the time that is left, the cheapest cells first, and another lap can follow.
+than half of the time that is left, the cells nearest to a decision first, and another lap can follow.
 """
 
 from __future__ import annotations
@@ -110,7 +110,10 @@ def expected_s(history: History, tasks: Mapping[Process, Iterable[Cell]]) -> flo
 
 
 def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: Open, left_s: float) -> Tasks:
-    """Return the tasks of a lap over open cells: those that fit, each a little longer if time is left."""
+    """Return the tasks of a lap over open cells: those that fit, each a little longer if time is left.
+
+    Cells with the fewest backends left come first, since they are nearest to a decision, and of these the cheapest.
+    """
     phases = deciding(plan)
     if not any(cell.phase in phases for cell, _ in open_cells):
         phases = plan.phases
@@ -118,8 +121,13 @@ def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: O
     for cell in dict.fromkeys(cell for cell, _ in open_cells if cell.phase in phases):
         part = [p for p in lap if p.backend in open_cells.get((cell, p.threads), ())]
         part = [p for p in part if measures(plan, p.arm, p.threads, cell)]
-        wanted.append((PRIORITY.index(cell.phase), expected_s(history, {p: [cell] for p in part}), cell, part))
-    wanted.sort(key=lambda want: want[:2])
+        rank = (
+            PRIORITY.index(cell.phase),
+            len({p.backend for p in part}),
+            expected_s(history, {p: [cell] for p in part}),
+        )
+        wanted.append((rank, cell, part))
+    wanted.sort(key=lambda want: want[0])
     chosen = _fitting(wanted, history, left_s / 2) or _fitting(wanted, history, left_s)
     count = sum(map(len, chosen.values()))
     spare_s = max(left_s / 2 - expected_s(history, chosen), 0.0) / (TURN_SHARE * count) if count else 0.0
@@ -128,12 +136,12 @@ def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: O
 
 
 def _fitting(
-    wanted: Iterable[tuple[int, float, Cell, Sequence[Process]]], history: History, most_s: float
+    wanted: Iterable[tuple[Any, Cell, Sequence[Process]]], history: History, most_s: float
 ) -> dict[Process, set[Cell]]:
     """Return the cells of each process that fit into some seconds, out of those wanted, in their order."""
     chosen: dict[Process, set[Cell]] = {}
     total_s = 0.0
-    for _, _, cell, part in wanted:
+    for _, cell, part in wanted:
         before = {process: chosen.get(process, set()) for process in part}
         after = {process: cells | {cell} for process, cells in before.items()}
         more_s = expected_s(history, after) - expected_s(history, before)

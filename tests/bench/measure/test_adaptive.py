@@ -122,6 +122,16 @@ def test_a_lap_takes_half_of_the_time_left_unless_nothing_fits(left_s, count):
     assert {cell for cells in tasks.values() for cell in cells} == set(STEPS[:count])
 
 
+def test_cells_nearest_to_a_decision_come_first():
+    """Of two cells of which one fits, that with fewer backends left is measured, though it takes longer."""
+    history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3})
+    for name in "bc":
+        history.spent_s[name, "", 1][STEPS[1]] = 5.0
+    contenders = {(STEPS[0], 1): frozenset("abc"), (STEPS[1], 1): frozenset("bc")}
+    tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, 2 * 16.0)
+    assert {cell for cells in tasks.values() for cell in cells} == {STEPS[1]}
+
+
 def test_what_describes_comes_last():
     """Forward passes are measured again only if no step is open."""
     history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3})
