@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
@@ -87,6 +88,8 @@ class JaxBackend(Backend):
                 f"backend {self.name!r} has no device {device!r} here: {str(error).splitlines()[0]}; "
                 "on a machine with a GPU: pip install -U 'jax[cuda13]', or ask for device 'cpu'"
             ) from error
+        if device != "cpu":  # XLA times products when it compiles, and may take others in another process
+            self.capabilities = replace(self.capabilities, deterministic=frozenset({"process"}))
         _start_compiler()
         self._narrow = self.takes_narrow()
         self._features_axis = int(network.inputs >= ROW_MAJOR_INPUTS and not self._narrow)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Backend, TrainingDiverged
+from backends.base import Backend, Scope, TrainingDiverged
 from backends.conformance.cases import BLOCK_NETWORK, LARGE_NETWORK, VALUES_SHAPE, Case, many_blocks, rows_around_blocks
 from backends.conformance.report import Finding
 from backends.conformance.subject import Subject
@@ -43,7 +43,7 @@ def check_determinism(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Fin
     """Judge repeated calls and child processes, by what the backend declares."""
     elsewhere = {threads: answer for threads, answer in zip(_wanted(subject), prefetch(subject), strict=True)}
     here = digest(subject)
-    if "process" in subject.kind.capabilities.deterministic:
+    if "process" in _declared(subject):
         yield _compared("repeated in one process", here, digest(subject))
     digests = {threads: answer.result()[subject.dtype] for threads, answer in elsewhere.items()}
     if None in digests:
@@ -59,8 +59,13 @@ def prefetch(subject: Subject) -> list[Future[Digests]]:
 
 def _wanted(subject: Subject) -> list[int | None]:
     """Return the numbers of threads to try in child processes; ``None`` is as many as here."""
-    declared = subject.kind.capabilities.deterministic
+    declared = _declared(subject)
     return [*([None] if "processes" in declared else []), *([1, 2] if "threads" in declared else [])]
+
+
+def _declared(subject: Subject) -> frozenset[Scope]:
+    """Return what the backend promises on the device, where it may promise less than its class does."""
+    return subject.on(BLOCK_NETWORK).capabilities.deterministic
 
 
 @lru_cache(maxsize=64)

@@ -28,6 +28,8 @@ TOTAL_S = 480.0
 LEAST_S = 5.0
 GRACE_S = 10.0
 """What a step has to end after its Ctrl-C: what it measured is kept."""
+NEEDED = ("rich", "pandas", "scipy", "pytest_benchmark", "filelock", "psutil", "threadpoolctl")
+"""What the steps import, and a machine that was made for its GPU may lack. Neither pyarrow nor a library of charts."""
 FUSED = ("jax-pallas", "torch-triton")
 """Variants for a GPU, which are measured next to the backends: the run shows which is to be the default."""
 
@@ -54,7 +56,7 @@ def steps(backends: tuple[str, ...], results: Path) -> tuple[Step, ...]:
         Step("check", ("check", *cuda, "--quick", "--backend", names, "--within", "90s"), 105.0),
         Step("ceilings", ("ceilings", *cuda, *where), 40.0),
         Step("limits", ("limits", *cuda, *share, "--within", "150s", *where), 180.0),
-        Step("run-cuda", ("run", "--quick", "--devices", "cuda", "--budget", "45s", *where), 65.0),
+        Step("run-cuda", ("run", "--quick", "--devices", "cuda", "--aa", "none", "--budget", "45s", *where), 65.0),
         Step("run-cpu", ("run", "--quick", "--devices", "cpu", "--budget", "50s", *where), 70.0),
         Step("recommend", ("recommend", "--network", "784-512-10", "--batch", "16384", *where), 20.0),
     )
@@ -72,10 +74,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out each step that is not done yet; 1 if one failed or had no time."""
+    from backends.installed import is_installed
+    from bench.basics.errors import UsageError
     from bench.measure import contenders
     from bench.results import results_root
 
     contenders.check_devices(("cuda",))
+    if lacking := [name for name in NEEDED if not is_installed(name)]:
+        raise UsageError(f"no step would end well without {', '.join(lacking)}: pip install {' '.join(lacking)}")
     args.out.mkdir(parents=True, exist_ok=True)
     statuses = {} if args.again else _done(args.out)
     end_s = time.monotonic() + args.within

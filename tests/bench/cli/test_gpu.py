@@ -28,6 +28,17 @@ def test_without_a_gpu_nothing_is_started(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.usefixtures("with_gpu")
+def test_what_the_steps_need_is_asked_for_before_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A library that is not here is told with the command that installs it, and nothing is started."""
+    monkeypatch.setattr(gpu, "NEEDED", ("numpy", "no_such_module"))
+    assert main(["gpu", "--out", str(tmp_path / "gpu")]) == WRONG_USAGE
+    assert "pip install no_such_module" in capsys.readouterr().err
+    assert not (tmp_path / "gpu").exists()
+
+
+@pytest.mark.usefixtures("with_gpu")
 def test_every_step_is_tried_and_only_what_failed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ from bench.limits.ceilings import Ceiling, Ceilings
 from bench.limits.peers import PEERS
 from bench.limits.standings import CASES, CUDA_CASES, WORKLOADS, LimitCase, Standing, make_plan, standings
 from bench.limits.targets import TARGETS, judge
+from bench.measure import contenders
 from bench.terminal import standings as report
 from bench.terminal.terminal import console
 
@@ -234,6 +235,35 @@ def test_contenders_are_all_that_is_installed(monkeypatch: pytest.MonkeyPatch) -
     assert set(names) - {"a.b:C"} == set(limits.contenders(with_peers=False))
     assert peers.missing() == {"absent": "no_such_module"}
     assert (peers.short_name("a.b:C"), peers.short_name("numba")) == ("numpy-peer", "numba")
+
+
+def test_variants_for_a_gpu_alone_are_no_contenders_on_a_cpu() -> None:
+    """What the registry says of devices decides, before anything is imported."""
+    for_gpu = {entry.name for entry in backends.catalogue() if entry.devices == ("cuda",)}
+    assert "jax-pallas" in for_gpu
+    assert not for_gpu & set(limits.contenders())
+    with pytest.raises(UsageError, match="backend 'jax-pallas' has no device 'cpu', only cuda"):
+        contenders.named(["jax-pallas"], ["float32"], ["cpu"])
+
+
+def test_on_a_gpu_a_case_that_does_not_fit_is_left_out() -> None:
+    """The others are measured; a plan of nothing but such a case is an error."""
+    large = LimitCase("32-64-1", 1 << 40)
+    plan = make_plan([LimitCase("3-2-1", 3), large], ["float32"], ["torch"], 1, 0.1, 60, "cuda")
+    assert [group.rows for group in plan.groups] == [3]
+    assert plan.left_out[0].startswith(f"32-64-1 n={1 << 40}: needs")
+    with pytest.raises(UsageError, match="are free on cuda"):
+        make_plan([large], ["float32"], ["torch"], 1, 0.1, 60, "cuda")
+
+
+def test_limits_end_in_time_and_show_what_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --within the first lap alone is begun, and what it measured by then is shown."""
+    flags = ["limits", "--case", "3-2-1:3", "--backends", "numpy", "--processes", "99", "--cell-time", "10ms"]
+    assert main([*flags, "--within", "1ms", "--results", str(tmp_path), "--json"]) == 1
+    told = capsys.readouterr()
+    (row,) = json.loads(told.out)["standings"]
+    assert "the time for all of them was over" in row["reason"]
+    assert "stopped early: the time for all of it was over after 1 of 99 processes" in " ".join(told.err.split())
 
 
 def test_built_in_peers_are_known_backends() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from backends import Network
 from bench.measure.cell import Group
-from bench.measure.group import SOME_BYTES, GroupRun
+from bench.measure.group import SOME_BYTES, GroupRun, _choose_steps
 from bench.measure.instructions import Instructions
+from bench.measure.interference import Round
 from tests.bench import specimens
 
 
@@ -51,3 +54,17 @@ def test_of_a_large_batch_only_some_rows_are_placed_before(monkeypatch):
     load(1000, monkeypatch)
     assert SlowFirstPlace.placed_rows == [20, 20, 1000]
     assert SOME_BYTES < 64 << 20
+
+
+@pytest.mark.parametrize(("step_s", "records"), [(100e-6, True), (5e-3, False)])
+def test_training_that_records_a_step_is_timed_in_calls_that_do(monkeypatch, step_s, records):
+    """Of short steps a call makes as many as recording takes and more; of long ones that would take too long."""
+    group = load(5, monkeypatch)
+    group.backend.captured_steps = 256
+    group.step_s = step_s
+    monkeypatch.setattr(
+        "bench.measure.group.timed_round", lambda work, calls: Round(step_s * max(1, group.train_steps), 0.0, 0)
+    )
+    monkeypatch.setattr(group, "work", lambda phase: lambda calls: None)
+    _choose_steps(group)
+    assert (group.train_steps >= group.backend.captured_steps) == records

@@ -40,6 +40,22 @@ def test_backend_that_ends_its_process_fails_alone_and_with_words(capsys: pytest
         assert [claim["name"] for claim in report["claims"]] == ["outputs", "refusals"]
 
 
+def test_what_is_not_judged_in_time_has_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --within a backend that hangs is stopped then, and the report says during which claim."""
+    begun_s = time.monotonic()
+    asked = ["check", "--claim", "outputs,refusals", "--quick", "--dtype", "float32", "--within", "4s", "--json"]
+    assert main([*asked, "--backend", f"{HOSTILE}Hangs"]) == 1
+    assert time.monotonic() - begun_s < 60  # without it two minutes of silence are allowed
+    (report,) = json.loads(capsys.readouterr().out)["reports"]
+    assert [claim["status"] for claim in report["claims"]] == ["fail", "skip"]
+    assert "the time for all of it was over" in report["claims"][0]["where"]
+
+
+def test_judging_processes_leave_memory_of_an_accelerator_to_each_other() -> None:
+    """JAX takes three quarters of it by default, and both dtypes are judged at a time."""
+    assert environment()["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+
+
 def test_backend_that_ends_its_process_on_import_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
