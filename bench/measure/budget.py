@@ -20,7 +20,7 @@ FIRST_SHARE = 0.6
 
 SEARCH_SHARE = 0.85
 """Of an adaptive budget: what its first two laps may take for the sake of a search of threads. Above it a third lap may
-have no time, and two leave nearly all open: with 215 s for the default grid the search cost 13 decided cells of 19.
+have no time, and two leave nearly all open.
 """
 
 SECOND_SHARE = 0.9

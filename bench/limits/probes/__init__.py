@@ -38,7 +38,7 @@ BRIEF_SECONDS = 0.03
 """The same for the few probes that a campaign makes between its laps."""
 
 MOST_SHARE = 0.08
-"""Of a campaign's time that its probes may take, less the first of each lap."""
+"""Of a campaign's time that its probes may take, beyond one probe of each library."""
 
 logger = logging.getLogger(__name__)
 
@@ -108,9 +108,9 @@ def _raised(ceiling: Ceiling, others: list[Ceiling]) -> Ceiling:
 def between_laps(run: Run) -> Callable[[int], None]:
     """Return what a campaign calls after each lap: it probes some libraries and keeps the ceilings with the run.
 
-    So the ceilings meet the machine in the same minutes as the backends. Each call probes one library or more, in turn,
-    as long as all probes together have taken no more than `MOST_SHARE` of the campaign. A probe that fails costs its
-    own rates alone.
+    So the ceilings meet the machine in the same minutes as the backends. Each call probes libraries in turn as long as
+    all probes together have taken no more than `MOST_SHARE` of the campaign, and at least one until each had its turn.
+    A probe that fails costs its own rates alone.
     """
     plan = stored_plan(run)
     dtypes = tuple(dict.fromkeys(group.dtype for group in plan.groups))
@@ -119,15 +119,18 @@ def between_laps(run: Run) -> Callable[[int], None]:
     children += [(CUDA, 1)] * (CUDA in devices)
     turns = itertools.cycle(children)
     begun_s = time.monotonic()
-    spent_s = 0.0
+    spent_s, probed = 0.0, 0
 
     def probe(lap: int) -> None:
-        nonlocal spent_s
+        nonlocal spent_s, probed
         known = load_of(run)
         measured = list(known.measured) if known else []
-        for number, (library, threads) in enumerate(itertools.islice(turns, len(children))):
-            if number and spent_s > MOST_SHARE * (time.monotonic() - begun_s):
+        for number in range(len(children)):
+            due = not number and probed < len(children)
+            if not due and spent_s > MOST_SHARE * (time.monotonic() - begun_s):
                 break
+            library, threads = next(turns)
+            probed += 1
             started_s = time.monotonic()
             try:
                 measured += _child(library, threads, BRIEF_SECONDS, dtypes, brief=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backends import Network
 from bench.basics.errors import UsageError
 from bench.cli import main
 from bench.limits import probes
@@ -18,6 +19,8 @@ from bench.limits.ceilings import Ceiling, load
 from bench.limits.probes import child, probe
 from bench.limits.probes.probe import Probe
 from bench.machine import machine_id, physical_cores
+from bench.measure.cell import Group
+from bench.measure.plan import Plan
 
 
 @pytest.fixture
@@ -192,3 +195,28 @@ def test_probe_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "LIBRARIES", ("json", "numpy"))
     with pytest.raises(UsageError, match=r"the probes of json failed: .*json_probes.*--libraries numpy"):
         probes.measure([1], libraries=["json"])
+
+
+def test_probes_between_laps_take_turns_and_little_time(monkeypatch):
+    """Each library has its turn, one a lap at least; after that short laps are not followed by a probe each time."""
+    plan = Plan((Group(Network((3, 2, 1)), 1, "float32", "cpu"),), ("step",), ("numpy",), threads=(2,))
+    now_s, probed = 0.0, []
+
+    def child(library, *_, **__):
+        nonlocal now_s
+        now_s += 2.0
+        probed.append(library)
+        return []
+
+    monkeypatch.setattr(probes, "stored_plan", lambda run: plan)
+    monkeypatch.setattr(probes, "installed", lambda names: ["x", "y", "z"])
+    monkeypatch.setattr(probes, "load_of", lambda run: None)
+    monkeypatch.setattr(probes, "_child", child)
+    monkeypatch.setattr(probes.time, "monotonic", lambda: now_s)
+    probe = probes.between_laps(None)
+    after = []
+    for lap, lap_s in enumerate((30.0, 10.0, 2.0, 2.0, 2.0, 100.0)):
+        now_s += lap_s
+        probe(lap)
+        after.append("".join(probed))
+    assert after == ["xy", "xyz", "xyz", "xyz", "xyz", "xyzxyz"]
