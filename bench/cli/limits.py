@@ -187,6 +187,8 @@ def _show(
     if args.targets:
         out.print(standings.targets(judged))
         out.print()
+        if line := standings.targets_elsewhere(judged):
+            out.print(line)
     for line in standings.remarks(judged, known is not None, beaten):
         out.print(line)
     out.print(f"kept in {os.path.relpath(stored.path)}")

@@ -44,7 +44,10 @@ CHECK_UNIT_S, CHECK_PARAMETER_S = 1.6e-6, 10e-9
 
 
 MOST_SHAPED_WORK = 1e9
-"""Rows times parameters up to which the whole shape is proven: a second or two for each backend."""
+MOST_SHAPED_VALUES = 1 << 26
+"""Rows times parameters, and inputs and outputs of all layers, up to which the whole shape is proven: a second or two
+for each backend, up to five for a narrow network of 10 million rows.
+"""
 
 
 class GroupRun:
@@ -93,7 +96,9 @@ class GroupRun:
         """Return how many rows the claims on the shape take, once a run and before timing: all if time allows."""
         if timed or self.instructions.lap or self.instructions.arm:
             return 0
-        return min(self._step_rows, max(1, int(MOST_SHAPED_WORK / self.group.network.parameter_count)))
+        network = self.group.network
+        most = min(MOST_SHAPED_WORK / network.parameter_count, MOST_SHAPED_VALUES / sum(network.sizes))
+        return min(self._step_rows, max(1, int(most)))
 
     @property
     def _step_rows(self) -> int:

@@ -82,5 +82,15 @@ def targets(standings: Sequence[Standing]) -> Table:
     return terminal.table(["case", "dtype", "backend", "target", ("reached", "right"), "met"], rows, title="targets")
 
 
+def targets_elsewhere(standings: Sequence[Standing]) -> str:
+    """Return a line for the targets of a GPU if none of these was measured on one, else ''."""
+    from bench.limits.targets import TARGETS
+
+    count = sum(target.device == "cuda" for target in TARGETS)
+    if any(standing.device == "cuda" for standing in standings):
+        return ""
+    return f"{count} more targets are for a GPU, and not yet measured; on a machine with one: python -m bench gpu"
+
+
 def _percent(share: float | None) -> str:
     return terminal.format_percent(share)

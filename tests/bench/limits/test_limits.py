@@ -166,6 +166,15 @@ def test_a_gpu_is_held_against_its_own_ceilings_and_targets() -> None:
     assert unknown.share is None
 
 
+def test_targets_of_a_gpu_are_said_to_be_unmeasured_until_one_is() -> None:
+    """The line counts them; once something was measured on a GPU the table has them, and there is no line."""
+    case = CUDA_CASES[3]
+    (on_gpu,), _ = standings(frame({"torch": 1e-3}, case, device="cuda"), CUDA_CASES, None)
+    count = sum(target.device == "cuda" for target in TARGETS)
+    assert report.targets_elsewhere([]).startswith(f"{count} more targets are for a GPU, and not yet measured")
+    assert report.targets_elsewhere([on_gpu]) == ""
+
+
 def test_a_share_of_a_gpu_never_exceeds_its_limit() -> None:
     """A time below the limit of the GPU's ceilings raises them, and the text names the device."""
     case = LimitCase("3-2-1", 67_108_864)

@@ -56,6 +56,15 @@ def test_of_a_large_batch_only_some_rows_are_placed_before(monkeypatch):
     assert SOME_BYTES < 64 << 20
 
 
+@pytest.mark.parametrize(("rows", "shaped"), [(1 << 20, 1 << 20), (1 << 26, (1 << 26) // 6)])
+def test_the_shape_of_a_batch_of_millions_is_proven_in_seconds(rows, shaped):
+    """All of a million rows of 3-2-1, of 64 millions as many as hold 64 million values; none when timing is over."""
+    instructions = Instructions(0, 0, "slow", "", 1, (), {}, (0,), frozenset(), {}, "m", "c", False, "", "")
+    group = GroupRun(instructions, Group(Network((3, 2, 1)), rows, "float32", "cuda"), ("step",))
+    assert group.checked_shape(timed=False) == shaped
+    assert group.checked_shape(timed=True) == 0
+
+
 @pytest.mark.parametrize(("step_s", "records"), [(100e-6, True), (5e-3, False)])
 def test_training_that_records_a_step_is_timed_in_calls_that_do(monkeypatch, step_s, records):
     """Of short steps a call makes as many as recording takes and more; of long ones that would take too long."""
