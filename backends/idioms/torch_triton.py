@@ -21,7 +21,9 @@ from torch import Tensor
 from backends.base import Array, Descent, Network, Optimizer
 from backends.idioms import triton_kernels
 from backends.idioms.fused_plan import Plan, plan_of, plan_of_one, rows_of_a_thread
-from backends.torch_backend import Batch, Outputs, TorchBackend, Trained, Vector
+from backends.torch_backend import TorchBackend
+from backends.torch_batch import Batch
+from backends.torch_room import Outputs, Trained, Vector
 
 ACTIVATIONS = ("tanh", "relu", "identity")
 
@@ -45,8 +47,8 @@ class TorchTriton(TorchBackend):
         written = len(network.sizes) == 3 and network.activation in ACTIVATIONS and network.loss == "mse"
         self.is_fused = written and rows_of_a_thread(network, self._itemsize) > 0
         if self.is_fused:
-            self.block_rows = 1 << 62  # never cut: no outputs of layers are kept
-        self._rate: tuple[float, Tensor] = (float("nan"), self._total.flat)
+            self._batches.block_rows = self.block_rows = 1 << 62  # never cut: no outputs of layers are kept
+        self._rate: tuple[float, Tensor] = (float("nan"), torch.empty(0))
 
     def step(self, params: Trained, batch: Batch, learning_rate: float) -> tuple[Trained, Tensor]:
         if of := self._plan_of_one(batch):
@@ -86,9 +88,8 @@ class TorchTriton(TorchBackend):
         triton_kernels.gradients_kernel[(of.programs,)](
             params.flat, block.x, block.y, batch.one_term, sums, batch.n, *self._constants(of), num_warps=of.warps
         )
-        *_, loss = total = sums.sum(0)
-        self._total.flat.copy_(total[:-1])
-        return loss.mul(batch.one_term), self._total
+        total = sums.sum(0)
+        return total[-1].mul(batch.one_term), self._room.vector(total[:-1])
 
     def _constants(self, of: Plan) -> tuple[Any, ...]:
         """Return what a kernel is compiled for."""
