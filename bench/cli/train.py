@@ -57,7 +57,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--learning-rate", type=float, metavar="R", help="default: by optimizer and network")
     training.add_argument("--steps", type=int, metavar="N", help="default 3000")
     training.add_argument(
-        "--rows-per-step", type=int, metavar="N", help="mini-batches; the table may be larger than memory"
+        "--rows-per-step",
+        type=int,
+        metavar="N",
+        help="mini-batches; the table may be larger than memory. Rows are shuffled in chunks of up to 65,536; the "
+        "row groups of a Parquet file are visited in a drawn order, a CSV file from its beginning",
     )
     training.add_argument(
         "--chunks",

@@ -5,6 +5,8 @@ Tested in `test_reading`.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import re
 import shlex
 import threading
@@ -48,19 +50,21 @@ class TableFile:
         path: where it is.
         names: its columns, no two of one name.
         types: the type of each column as stored; CSV has only text, whose meaning shows row by row.
-        blocks: gives an iterator over record batches that hold the columns asked for.
+        blocks: gives an iterator over record batches that hold the columns asked for, from a row on, by default all.
         form: how it is written, as far as a person said.
         semicolons: whether semicolons separate its fields, as they do where commas mark the fraction.
         units: what its first data rows hold, if that seems to be units.
+        starts: rows from which it can be read without those before: of Parquet the first of each row group.
     """
 
     path: Path
     names: tuple[str, ...]
     types: dict[str, pa.DataType]
-    blocks: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+    blocks: Callable[..., Iterator[pa.RecordBatch]]
     form: Form = field(default_factory=Form)
     semicolons: bool = False
     units: tuple[tuple[str, ...], ...] = ()
+    starts: tuple[int, ...] = (0,)
 
 
 def open_table(path: str | Path, form: Form | None = None) -> TableFile:
@@ -99,23 +103,30 @@ def _head(path: Path) -> bytes:
 def _open_parquet(path: Path, form: Form) -> TableFile:
     form.refuse_for_parquet(path)
     with pa.parquet.ParquetFile(path) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
+        schema, rows, about = file.schema_arrow, file.metadata.num_rows, file.metadata
+        groups = [about.row_group(k).num_rows for k in range(about.num_row_groups)]
+    starts = tuple(itertools.accumulate(groups[:-1], initial=0))
     if rows == 0:
         raise UsageError(f"{path} has columns but 0 rows; give a table with at least 2 rows")
 
-    def blocks(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def blocks(names: Sequence[str], first_row: int = 0) -> Iterator[pa.RecordBatch]:
+        group = bisect.bisect_right(starts, first_row) - 1
+        before = first_row - starts[group]
         # With pre_buffer the reader would hold the whole file, and without a small buffer a whole row group.
         rows_at_once = max(1024, min(BLOCK_ROWS, BLOCK_BYTES // (8 * len(names))))
         try:
             with pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
-                for batch in file.iter_batches(rows_at_once, columns=list(names), use_threads=False):
-                    yield batch.select(list(names))
+                rest = range(group, len(starts))
+                for batch in file.iter_batches(rows_at_once, rest, columns=list(names), use_threads=False):
+                    if before < batch.num_rows:
+                        yield batch.select(list(names)).slice(before)
+                    before = max(0, before - batch.num_rows)
         except (pa.ArrowException, OSError) as error:
             raise UsageError(_not_a_table(path, error)) from error
 
     columns = {field.name: field.type for field in schema if not PANDAS_INDEX.fullmatch(field.name)}
     names = tuple(name for name in schema.names if name in columns)  # a name that the file holds twice is listed twice
-    return TableFile(path, names, columns, blocks, form)
+    return TableFile(path, names, columns, blocks, form, starts=starts)
 
 
 def _open_csv(path: Path, head: bytes, form: Form) -> TableFile:

@@ -102,8 +102,11 @@ def number_blocks(
     required: Collection[str] = (),
     allow_missing: bool = False,
     classes: Classes | None = None,
+    first_row: int = 0,
 ) -> Iterator[Floats]:
     """Yield the rows of a table block by block, ``[rows, columns]``, NaN for a missing value; arguments as above.
+
+    From row ``first_row`` on, which is 0 or at or behind one of the table's ``starts``.
 
     Raises:
         UsageError: after the last block, so that it counts over the whole table.
@@ -112,7 +115,7 @@ def number_blocks(
     faults = {name: ColumnFaults(dots=DotWatch(table.semicolons, dots)) for name in columns}
     reader = NumberText(table.form)
     rows = 0
-    for batch in table.blocks(columns):
+    for batch in table.blocks(columns, first_row) if first_row else table.blocks(columns):
         block = np.empty((batch.num_rows, len(columns)))
         for position, name in enumerate(columns):
             if classes and name == classes.column:

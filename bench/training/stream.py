@@ -1,11 +1,17 @@
 """A table as a stream of chunks: read anew for each epoch of mini-batches, or kept if it fits into memory.
 
-Rows stay in the chunk in which the file holds them. Within a chunk they are shuffled anew for each epoch by the seed,
-so that every backend sees the same rows in the same order, whether the table is kept or streamed.
+Rows stay in the chunk in which the file holds them. For each epoch the seed draws an order of the chunks and of the
+rows in each, so that every backend sees the same rows in the same order, whether the table is kept or streamed.
+
+Chunks are visited in a drawn order as far as the file can be read from their first row: in a Parquet file, from its
+row groups. Chunks of one long row group stay together, in its order, since reading each alone would read the group
+again and again. A CSV file is one run of chunks.
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import threading
 from collections.abc import Iterator, Sequence
@@ -30,6 +36,9 @@ HELD_SHARE = 4
 
 HOLD = 1 << 32
 """Part of the seed of what is held out, in the place that the epoch has in the seed of an order."""
+
+VISITS = 1 << 32
+"""Part of the seed of the order of chunks, in the place that a chunk has in the seed of the order of its rows."""
 
 
 @dataclass
@@ -57,7 +66,7 @@ class Stream:
     classes: Classes | None
     keep: bool
     _read: _Reading = field(repr=False)
-    _placed: list[Any] = field(default_factory=list, repr=False)
+    _placed: dict[int, Any] = field(default_factory=dict, repr=False)
 
     @property
     def rows(self) -> int:
@@ -68,11 +77,13 @@ class Stream:
         """Return the steps of an epoch."""
         return sum(-(-size // rows_per_step) for size in self.sizes)
 
-    def batches(self, backend: Backend, epoch: int) -> Iterator[Any]:
-        """Yield the chunks of an epoch, placed and shuffled."""
-        for number, batch in enumerate(self._all(backend)):
+    def batches(self, backend: Backend, epoch: int) -> Iterator[tuple[int, Any]]:
+        """Yield the chunks of an epoch in a drawn order: the number of rows of each, and these, placed and shuffled."""
+        runs = self._read.runs()
+        drawn = np.random.default_rng([self._read.seed, epoch, VISITS]).permutation(len(runs))
+        for number, batch in self._all(backend, [runs[k] for k in drawn]):
             order = np.random.default_rng([self._read.seed, epoch, number]).permutation(self.sizes[number])
-            yield backend.reorder(batch, order)
+            yield self.sizes[number], backend.reorder(batch, order)
 
     def chunks(self) -> Iterator[tuple[Floats, Floats]]:
         """Yield standardised inputs and targets of the rows trained on, chunk by chunk; the next is read meanwhile."""
@@ -83,19 +94,21 @@ class Stream:
             yield x, y
             del x, y
 
-    def _all(self, backend: Backend) -> Iterator[Any]:
+    def _all(self, backend: Backend, runs: Sequence[range]) -> Iterator[tuple[int, Any]]:
+        """Yield number and placed rows of the chunks of some runs."""
         if len(self._placed) == len(self.sizes):
-            yield from self._placed
+            yield from ((number, self._placed[number]) for run in runs for number in run)
             return
         self._placed.clear()
-        for number, chunk in enumerate(read_ahead(self._read.chunks(self.classes))):
+        chunks = itertools.chain.from_iterable(self._read.chunks(self.classes, run) for run in runs)
+        for number, chunk in zip(itertools.chain.from_iterable(runs), read_ahead(chunks), strict=True):
             _, kept = self._read.parts(number, chunk)
             x, y = self.standardised(kept)
             batch = backend.place_batch(x, y)
             del chunk, kept, x, y
             if self.keep:
-                self._placed.append(batch)
-            yield batch
+                self._placed[number] = batch
+            yield number, batch
 
     def standardised(self, rows: Floats) -> tuple[Floats, Floats]:
         """Return inputs and targets of rows as the file holds them; their memory is used."""
@@ -183,6 +196,8 @@ class _Reading:
     Attributes:
         last_held: the last chunk of which rows are held out; those of later ones are trained on.
         rows_read: rows of the latest pass, with those left out.
+        firsts: of each chunk the number of its first row in the file, known after a pass.
+        lengths: likewise its rows.
     """
 
     file: TableFile
@@ -194,23 +209,43 @@ class _Reading:
     chunk_rows: int
     last_held: int | None = None
     rows_read: int = 0
+    firsts: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
 
-    def chunks(self, classes: Classes | None) -> Iterator[Floats]:
-        """Yield the complete rows of the table in chunks of ``chunk_rows``, the last one shorter."""
-        self.rows_read = 0
+    def chunks(self, classes: Classes | None, run: range | None = None) -> Iterator[Floats]:
+        """Yield the complete rows of the table in chunks of ``chunk_rows``, the last one shorter; or those of a run."""
+        row = self.firsts[run.start] if run else 0
+        firsts: list[int] = []
+        lengths: list[int] = []
         chunk, filled = np.empty((self.chunk_rows, len(self.columns))), 0
-        for read in number_blocks(self.file, self.columns, self.targets, self.drop_missing, classes):
-            self.rows_read += len(read)
-            block = read[~np.isnan(read).any(axis=1)] if self.drop_missing else read
+        for read in number_blocks(self.file, self.columns, self.targets, self.drop_missing, classes, row):
+            complete = ~np.isnan(read).any(axis=1) if self.drop_missing else np.ones(len(read), bool)
+            block, numbers = read[complete] if self.drop_missing else read, row + np.flatnonzero(complete)
+            row += len(read)
             while len(block):
-                taken = block[: self.chunk_rows - filled]
+                full = self.lengths[run[len(lengths)]] if run else self.chunk_rows
+                if not filled:
+                    firsts.append(int(numbers[0]))
+                taken = block[: full - filled]
                 chunk[filled : filled + len(taken)] = taken
-                filled, block = filled + len(taken), block[len(taken) :]
-                if filled == self.chunk_rows:
-                    yield chunk
+                filled, block, numbers = filled + len(taken), block[len(taken) :], numbers[len(taken) :]
+                if filled == full:
+                    yield chunk[:filled]
+                    lengths.append(filled)
                     chunk, filled = np.empty((self.chunk_rows, len(self.columns))), 0
+                    if run and len(lengths) == len(run):
+                        return
         if filled:
             yield chunk[:filled]
+            lengths.append(filled)
+        self.rows_read, self.firsts, self.lengths = row, tuple(firsts), tuple(lengths)
+
+    def runs(self) -> list[range]:
+        """Return the runs of chunks of which each can be read by itself, with less than a chunk of rows before it."""
+        starts = self.file.starts
+        before = [first - starts[bisect.bisect_right(starts, first) - 1] for first in self.firsts]
+        heads = [k for k, rows in enumerate(before) if k == 0 or (rows < self.chunk_rows and len(starts) > 1)]
+        return [range(*pair) for pair in itertools.pairwise([*heads, len(self.firsts)])]
 
     def parts(self, number: int, chunk: Floats) -> tuple[Floats, Floats]:
         """Return copies of the rows of a chunk that are held out, and the others, moved together in its memory."""

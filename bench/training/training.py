@@ -274,7 +274,7 @@ def train_epochs(
     losses = np.full(steps, np.nan, backend.dtype)
     done, go_on, hope = 0, True, True
     for epoch in itertools.count():
-        for batch, rows in zip(stream.batches(backend, epoch), stream.sizes, strict=False):
+        for rows, batch in stream.batches(backend, epoch):
             count = min(-(-rows // rows_per_step), steps - done)
             placed = _run(backend, placed, batch, learning_rate, losses, done, count, min(rows_per_step, rows))
             done += count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.workload.memory.CHUNK_ROWS", 64)
 
 
-def table(folder: Path, rows: int = 1000, name: str = "t.parquet") -> Path:
+def table(folder: Path, rows: int = 1000, name: str = "t.parquet", group: int = 100) -> Path:
     """Write a table of two inputs and a target; the first input is the number of the row."""
     x = np.random.default_rng(0).standard_normal(rows)
     columns = pa.table({"row": np.arange(rows, dtype=float), "x": x, "y": np.sin(x)})
@@ -41,7 +42,7 @@ def table(folder: Path, rows: int = 1000, name: str = "t.parquet") -> Path:
     if path.suffix == ".csv":
         pa.csv.write_csv(columns, path)
     else:
-        pa.parquet.write_table(columns, path, row_group_size=100)
+        pa.parquet.write_table(columns, path, row_group_size=group)
     return path
 
 
@@ -56,7 +57,7 @@ def rows_of(stream: Stream, epoch: int) -> list[int]:
     first_input = [(np.array([[1.0, 0.0]]), np.zeros(1)), (np.zeros((1, 1)), np.zeros(1))]
     params = backend.place_params([Layer(*layer) for layer in first_input])
     found: list[int] = []
-    for batch in stream.batches(backend, epoch):
+    for _, batch in stream.batches(backend, epoch):
         x = backend.outputs(backend.forward(params, batch))[0][:, 0]
         found += np.round(x * stream.inputs.scales[0] + stream.inputs.means[0]).astype(int).tolist()
     return found
@@ -101,6 +102,44 @@ def test_a_streamed_table_trains_as_one_that_is_kept(
         for a, b in zip(one, two, strict=True)
     )
     assert runs[0].losses[-20:].mean() < runs[0].losses[:20].mean()
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(
+    ("name", "group", "together"),
+    [("t.parquet", 40, 1), ("t.parquet", 200, 4), ("t.parquet", 1000, 16), ("t.csv", 0, 16)],
+)
+def test_epochs_visit_chunks_in_an_order_of_their_own(
+    tmp_path: Path, name: str, group: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as row groups allow: chunks of one long group stay together, and so do those of a CSV file."""
+    monkeypatch.setattr(streams, "memory_room", lambda: 0)
+    path = table(tmp_path, name=name, group=group)
+    stream = opened(path, holdout=0.0)
+    orders = []
+    for epoch in range(3):
+        rows = rows_of(stream, epoch)
+        assert sorted(rows) == list(range(1000))
+        chunks = [row // 64 for row in rows]
+        orders.append([k for k, _ in itertools.groupby(chunks)])
+        assert len(orders[-1]) == 16, "a chunk is visited once"
+    assert max(map(len, stream._read.runs())) <= together + 1
+    assert (orders[0] != sorted(orders[0])) == (orders[0] != orders[1]) == (together < 16)
+    monkeypatch.setattr(streams, "memory_room", lambda: 1 << 40)
+    kept = opened(path, holdout=0.0)
+    assert [rows_of(kept, epoch) for epoch in (0, 1)] == [rows_of(stream, epoch) for epoch in (0, 1)]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_rows_with_missing_values_do_not_move_what_a_chunk_holds(tmp_path: Path) -> None:
+    """Chunks are of complete rows, and are found again behind any number of rows that are left out."""
+    x = np.where(np.arange(1000) % 3 == 1, np.nan, np.arange(1000.0))
+    columns = pa.table({"row": np.arange(1000.0), "x": pa.array(x, from_pandas=True), "y": np.sin(np.arange(1000.0))})
+    pa.parquet.write_table(columns, tmp_path / "t.parquet", row_group_size=90)
+    stream = open_stream(open_table(tmp_path / "t.parquet"), ["row", "x"], ["y"], True, 0.0, 0, 16, 4)
+    assert len(stream._read.runs()) > 5
+    expected = [row for row in range(1000) if row % 3 != 1]
+    assert all(sorted(rows_of(stream, epoch)) == expected for epoch in range(2))
 
 
 @pytest.mark.usefixtures("small_chunks")
