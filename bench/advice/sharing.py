@@ -1,6 +1,6 @@
 """Whether sharing a batch out among ranks or machines pays: a prediction, from measured steps and a probed all-reduce.
 
-    t(p) = step(rows / p) of the rank that takes longest + all-reduce(parameters + 1 numbers, p)
+    t(p) = step(rows / p) of the rank that takes longest, called from Python + all-reduce(parameters + 1 numbers, p)
 
 On one machine a rank has its part of the cores, so its step is that measured with fewer threads. With machines each has
 all. All parts are draws, so the answer is an interval; within the margin it is a tie.
@@ -102,7 +102,8 @@ def predicted(
             part = _with_threads(group, how.threads(count), whole)
             if part is None:
                 continue
-            step_s = part.step_s * _slowest(count, rng) + _sums(known, message, count, how.link, rng)
+            called_s = part.step_s + (part.call_s if count > 1 else 0.0)  # between ranks every step is a call
+            step_s = called_s * _slowest(count, rng) + _sums(known, message, count, how.link, rng)
             record = _record(backend, count, how, whole.step_s[:, 0], step_s[:, place], margin)
             summed = sum_s(known, message, count, how.link)
             record |= {"sum_s": summed, "sum_share": summed / record["step_s"], "basis": part.basis}

@@ -41,7 +41,7 @@ CASES = {
 MEASURED_ROWS = {"3-2-1": "1,4096,65536,1048576", "32-64-1": "64,1024,32768", "784-512-10": "32,256,2048"}
 """Rows that are measured on one core first; the cases lie between them and beyond."""
 
-ONE_CORE = ("--threads", "1", "--dtypes", "float32", "--aa", "none", "--warm")
+ONE_CORE = ("--phases", "step,train", "--threads", "1", "--dtypes", "float32", "--aa", "none", "--warm")
 MOST_ERROR, LEAST_RIGHT = 0.15, 0.90
 TIMED_S, LIMIT_S = 0.25, 120.0
 
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure_one_core(network: str, backends: str, budget: str, root: Path) -> None:
     """Keep a run of one thread."""
-    what = ["--networks", network, "--batches", MEASURED_ROWS[network], "--backends", backends, "--phases", "train"]
+    what = ["--networks", network, "--batches", MEASURED_ROWS[network], "--backends", backends]
     command = [sys.executable, "-m", "bench", "run", *what, *ONE_CORE, "--budget", budget, "--results", str(root)]
     if (ended := subprocess.run(command, capture_output=True, text=True)).returncode:
         raise SystemExit(f"{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}")

@@ -138,6 +138,5 @@ def _started(command: Sequence[str], variables: Mapping[str, str]) -> subprocess
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
         text=True,
     )
