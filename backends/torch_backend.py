@@ -25,7 +25,7 @@ from backends.base import Array, Backend, BackendUnavailable, Capabilities, Laye
 from backends.torch_batch import Batch, Batches, Block, memory, whole
 from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation
 from backends.torch_precision import full_precision
-from backends.torch_room import Outputs, Room, Scratch, Trained, Vector
+from backends.torch_room import Outputs, Received, Room, Scratch, Trained, Vector
 
 # A product and an activation by oneDNN, which torch.compile calls as well; builds without oneDNN have none.
 onednn_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
@@ -128,11 +128,11 @@ class TorchBackend(Backend):
         message: Array = torch.cat((gradients.flat, loss.view(1))).cpu().numpy()
         return message
 
-    def from_message(self, message: Array) -> tuple[Tensor, Vector]:
+    def from_message(self, message: Array) -> tuple[Tensor, Received]:
         placed = torch.from_numpy(message).to(self.device)
-        return placed[-1], self._room.vector(placed[:-1])
+        return placed[-1], Received(placed[:-1], self._room.vector)
 
-    def update(self, params: Trained, gradients: Vector, learning_rate: float) -> Trained:
+    def update(self, params: Trained, gradients: Vector | Received, learning_rate: float) -> Trained:
         rate = float(self._real(learning_rate))  # torch refuses what lies beyond the dtype: there it is infinite
         self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer)
         return params
@@ -184,7 +184,7 @@ class TorchBackend(Backend):
         layers = zip(*(block.h for block in tape), strict=True)
         return tuple(torch.cat([h.T for h in layer]).cpu().numpy() for layer in layers)
 
-    def fetch(self, params: Trained | Vector) -> Params:
+    def fetch(self, params: Trained | Vector | Received) -> Params:
         host = [view.cpu().numpy() for view in params.layers]
         return tuple(Layer(view[:, :-1].copy(), view[:, -1].copy()) for view in host)
 

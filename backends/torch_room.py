@@ -8,6 +8,7 @@ Tests: `tests/backends/test_torch_backend.py`.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -25,6 +26,18 @@ class Vector(NamedTuple):
     flat: Tensor
     layers: list[Tensor]
     transposed: list[Tensor]
+
+
+class Received(NamedTuple):
+    """Gradients from a message; the views of a `Vector` are made when they are asked for: an update needs none."""
+
+    flat: Tensor
+    vector: Callable[[Tensor], Vector]
+
+    @property
+    def layers(self) -> list[Tensor]:
+        """Views ``[o, i + 1]``, biases last."""
+        return self.vector(self.flat).layers
 
 
 class Trained(NamedTuple):

@@ -179,13 +179,15 @@ def count_for(steps: Steps, turn_s: float) -> int:
 
 
 def compared(first: Steps, second: Steps, count: int, turns: int) -> tuple[float, float, float]:
-    """Return the ratio of second to first, the median over turns of both, and the least seconds of a step of each."""
+    """Return the ratio of second to first, of the lower quartiles over turns, and the least seconds of each."""
     pairs = []
     for turn in range(turns):
         order = (first, second) if turn % 2 == 0 else (second, first)
         took = [timed(steps, count) / count for steps in order]
         pairs.append(took if turn % 2 == 0 else took[::-1])
-    return statistics.median(b / a for a, b in pairs), min(a for a, _ in pairs), min(b for _, b in pairs)
+    of_first, of_second = zip(*pairs, strict=True)
+    low = [statistics.quantiles(seconds, n=4)[0] for seconds in (of_first, of_second)]
+    return low[1] / low[0], min(of_first), min(of_second)
 
 
 def timed(steps: Steps, count: int) -> float:
