@@ -33,7 +33,7 @@ class BlockBytes(NamedTuple):
         near: of one thread's own block, in its second cache.
         far: likewise, for networks whose rows are too wide for that.
         products: of a block whose products all threads share, one call after the other.
-        calls: of one thread's block, if each call costs as much as a short product, and of one whose calls all threads share.
+        calls: likewise, if starting threads or taking the interpreter lock for each call takes as long as a short call.
     """
 
     near: int
