@@ -40,7 +40,7 @@ SPLIT_WORK, SPLIT_ROWS, TANH_WORK = 800_000, 64, 20
 """Two threads repay their start from `SPLIT_WORK` rows x parameters, a tanh counting as `TANH_WORK` of these, and
 `SPLIT_ROWS` rows.
 """
-TEAM_ROWS = range(17, 513)
+LEAST_TEAM_ROWS, MOST_TEAM_ROWS = 17, 512
 """A step of so many rows of wide layers is a team's (`numba_team`). With fewer, most of its tiles are empty; with more,
 its scratch leaves the caches.
 """
@@ -102,7 +102,7 @@ def blocking(network: Network, real: Any) -> Blocking:
 
 def team_of(network: Network, rows: int, threads: int) -> int:
     """Return how many threads share a step of ``rows`` of wide layers as a team; 0 if it is not a team's."""
-    if rows not in TEAM_ROWS:
+    if not LEAST_TEAM_ROWS <= rows <= MOST_TEAM_ROWS:
         return 0
     most = min(rows * network.parameter_count // MEMBER_WORK, max(network.sizes[1:]) // MEMBER_WIDTH)
     return max(1, min(threads, most))

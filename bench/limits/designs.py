@@ -110,6 +110,16 @@ TRIALS = {
         (16, 0),
         tuple((network, rows) for network in ("8-32-1", "17-33-3", "64-64-64-1") for rows in (5, 8, 12, 16)),
     ),
+    "numba-team": Trial(
+        "numba",
+        "backends.numba_blocking:MOST_TEAM_ROWS",
+        (512, 0),
+        (
+            ("784-128-10/relu/cross-entropy/adam", 128),
+            ("28-300-300-300-300-300-1/momentum", 100),
+            *(("784-512-10", rows) for rows in (32, 128, 512)),
+        ),
+    ),
     "torch-row-major": Trial("torch", "backends.torch_batch:WIDE_INPUTS", (32, NEVER), MIDDLE),
     "torch-blocks": Trial(
         "torch",

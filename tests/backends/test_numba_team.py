@@ -21,10 +21,10 @@ from backends import Adam, Layer, Network, Optimizer
 from backends.conformance import check_cell
 from backends.conformance.cases import Case
 from backends.numba_barrier import LENGTH, STOP, meet, new_barrier, yield_address
-from backends.numba_blocking import TEAM_ROWS, team_of
+from backends.numba_blocking import LEAST_TEAM_ROWS, team_of
 from backends.numba_lanes import address
 
-LEAST = TEAM_ROWS.start
+LEAST = LEAST_TEAM_ROWS
 
 
 def started(network: Network, optimizer: Optimizer | None = None, threads: int | None = None) -> tuple[Any, Any]:
