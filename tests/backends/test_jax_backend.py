@@ -97,16 +97,16 @@ def test_gradients_come_from_grad(monkeypatch: pytest.MonkeyPatch, fresh_kernels
 
 
 @pytest.mark.parametrize(
-    ("sizes", "rows", "form"),
+    ("sizes", "rows", "form", "dtype"),
     [
-        (NARROW, ROWS - 1, jax_wide.Batch),
-        (NARROW, ROWS, jax_narrow.Batch),
-        (NARROW, 3 * jax_backend.NARROW_BLOCK_ROWS + 5, jax_narrow.Batch),
-        ("2-3-3-2", 3 * ROWS, jax_narrow.Batch),
-        ("40-2-1", 85 * jax_backend.NARROW_ROWS, jax_narrow.Batch),
-        (FEATURE_MAJOR, ROWS, jax_wide.Batch),
-        (ROW_MAJOR, ROWS, jax_wide.Batch),
-        ("200-170-2", 50, jax_wide.Batch),
+        (NARROW, ROWS - 1, jax_wide.Batch, "float32"),
+        (NARROW, ROWS, jax_narrow.Batch, "float32"),
+        (NARROW, 3 * jax_backend.NARROW_BLOCK_ROWS + 5, jax_narrow.Batch, "float64"),
+        ("2-3-3-2", 3 * ROWS, jax_narrow.Batch, "float32"),
+        ("40-2-1", 85 * jax_backend.NARROW_ROWS, jax_narrow.Batch, "float64"),
+        (FEATURE_MAJOR, ROWS, jax_wide.Batch, "float64"),
+        (ROW_MAJOR, ROWS, jax_wide.Batch, "float32"),
+        ("200-170-2", 50, jax_wide.Batch, "float64"),
     ],
 )
 def test_each_form_of_a_batch_passes_conformance(sizes: str, rows: int, form: type, dtype: str) -> None:

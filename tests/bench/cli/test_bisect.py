@@ -37,8 +37,13 @@ print(json.dumps(dict(cells=[cell], lost=[])))
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """A repository of 16 commits, of which the twelfth makes the backend wait three times as long; its commits."""
+    return history(tmp_path, monkeypatch, 16, PLANTED)
+
+
+def history(tmp_path, monkeypatch, commits, planted):
+    """Make a repository of some commits, which are slow from the planted one on; return its folder and its commits."""
     folder = theirs.repository(tmp_path, monkeypatch)
-    waits_s = [100e-6] * PLANTED + [300e-6] * (16 - PLANTED)
+    waits_s = [100e-6] * planted + [300e-6] * (commits - planted)
     return folder, [commit(folder, wait_s, f"\n# commit {number}\n") for number, wait_s in enumerate(waits_s)]
 
 
@@ -133,9 +138,9 @@ def test_interrupt_removes_the_worktree(repository, tmp_path, project):
 
 
 @pytest.mark.timing
-def test_real_gates_name_the_slow_commit(repository, project, tmp_path):
-    """With the gate itself, in a few seconds for each commit, the planted commit is named."""
-    folder, commits = repository
+def test_real_gates_name_the_slow_commit(project, tmp_path, monkeypatch):
+    """With the gate itself, in a few seconds for each commit, the planted commit of four is named."""
+    folder, commits = history(tmp_path, monkeypatch, 4, 2)
     before = state(folder)
     command = [
         sys.executable,
@@ -153,6 +158,6 @@ def test_real_gates_name_the_slow_commit(repository, project, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(project), "TMPDIR": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert json.loads(done.stdout)["first_slow"] == commits[PLANTED]
+    assert json.loads(done.stdout)["first_slow"] == commits[2]
     assert state(folder) == before
     assert left_over(folder) == []

@@ -15,7 +15,6 @@ from tests.bench import synthetic
 from tests.bench.synthetic import Noise
 
 OPTIONS = {"noise": Noise(process=0.01), "networks": ("3-2-1", "8-32-1", "64-64-64-1"), "rounds": 15}
-DECISIONS = ("compare", "recommend", "gate", "certify", "validate")
 
 
 @pytest.fixture(scope="module")
@@ -242,13 +241,6 @@ def fastest_s(stored, *arguments):
 def test_answers_come_in_under_two_seconds(stored, arguments):
     """A stored run of 540 cells is compared, and a backend recommended, in under 2 s."""
     assert fastest_s(stored, *arguments) < 2
-
-
-@pytest.mark.timing
-@pytest.mark.parametrize("command", DECISIONS)
-def test_help_is_instant(stored, command):
-    """``--help`` answers in under 0.3 s."""
-    assert fastest_s(stored, command, "--help") < 0.3
 
 
 def test_importing_the_package_is_light():

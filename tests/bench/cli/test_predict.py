@@ -20,7 +20,8 @@ from tests.bench.cli.house_prices import ROWS, edited, predict, train
 def saved(houses: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """Parameters trained for both targets."""
     path = houses.with_name("p.safetensors")
-    assert train("--data", houses, "--target", "price", "rent", "--save", path) == cli.SUCCESS
+    flags = ("--data", houses, "--target", "price", "rent", "--backend", "numpy", "--save", path)
+    assert train(*flags) == cli.SUCCESS
     capsys.readouterr()
     return path
 

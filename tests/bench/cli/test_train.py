@@ -15,6 +15,8 @@ from bench import cli
 from bench.training.trained_model import load_model
 from tests.bench.cli.house_prices import ROWS, document, edited, predict, train
 
+NUMPY = ("--backend", "numpy")
+
 
 def test_train_learns_scores_and_saves(houses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The text says what was done to the data, the held-out score is good, and it fits 80 columns without colour."""
@@ -65,24 +67,24 @@ def test_csv_and_parquet_train_alike(houses: Path, capsys: pytest.CaptureFixture
 
 def test_train_without_holdout_scores_the_training_rows_only(houses: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A holdout of 0 trains on every row, and says nothing of a held-out score."""
-    assert train("--data", houses, "--target", "price", "--holdout", "0", "--json", steps=5) == cli.SUCCESS
+    assert train("--data", houses, "--target", "price", "--holdout", "0", *NUMPY, "--json", steps=5) == cli.SUCCESS
     found = document(capsys)
     assert (found["rows_trained_on"], found["held_out"]) == (ROWS, None)
-    assert train("--data", houses, "--target", "price", "--holdout", "0", steps=5) == cli.SUCCESS
+    assert train("--data", houses, "--target", "price", "--holdout", "0", *NUMPY, steps=5) == cli.SUCCESS
 
 
 def test_one_held_out_row_has_no_r2(houses: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With a single row held out R^2 is undefined, in JSON as null."""
-    assert train("--data", houses, "--target", "price", "--holdout", "0.001", "--json", steps=5) == cli.SUCCESS
+    assert train("--data", houses, "--target", "price", "--holdout", "0.001", *NUMPY, "--json", steps=5) == cli.SUCCESS
     assert document(capsys)["held_out"]["r2"] == {"price": None}
 
 
 def test_rows_with_missing_values_are_dropped_when_asked(houses: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --drop-missing they are left out, counted and said."""
     holed = edited(houses, "holed.csv", 7, 0, "")
-    assert train("--data", holed, "--target", "price", "--drop-missing", "--json", steps=5) == cli.SUCCESS
+    assert train("--data", holed, "--target", "price", "--drop-missing", *NUMPY, "--json", steps=5) == cli.SUCCESS
     assert document(capsys)["rows_dropped"] == 1
-    assert train("--data", holed, "--target", "price", "--drop-missing", steps=5) == cli.SUCCESS
+    assert train("--data", holed, "--target", "price", "--drop-missing", *NUMPY, steps=5) == cli.SUCCESS
     assert "119 rows (1 with missing values left out)" in capsys.readouterr().out
 
 

@@ -1,5 +1,6 @@
 """Campaigns over specimens: backends whose time or fault is known, measured for a moment."""
 
+import os
 from pathlib import Path
 
 from backends import Network
@@ -12,6 +13,9 @@ from bench.measure.timing import Effort
 
 SPECIMENS = Path(__file__).resolve().parents[1]
 """The folder of `specimens`, which the processes of a campaign import from."""
+
+PATH = os.pathsep.join([str(SPECIMENS.parents[1]), str(SPECIMENS)])
+"""``PYTHONPATH`` of these processes."""
 
 QUICK = Effort(timed_s=0.03, warm_up_s=0.03)
 

@@ -11,9 +11,10 @@ import pytest
 import backends
 from backends.conformance.cell import CLAIMS
 from bench.basics.names import AA, PHASES
+from bench.machine import speed
 from bench.measure import child, process
 from bench.measure.instructions import Assignment
-from tests.bench.measure.small_campaigns import measure
+from tests.bench.measure.small_campaigns import PATH, measure
 
 pytestmark = pytest.mark.usefixtures("specimens")
 
@@ -100,10 +101,19 @@ def test_every_phase_gives_a_row_with_its_ledger(tmp_path):
         assert f"receipt_{field}" in frame.columns
 
 
-def test_the_arms_alternate_and_one_runs_twice(tmp_path):
+@pytest.fixture(scope="module")
+def two_laps(tmp_path_factory):
+    """The outcome and the rows of two laps of two backends, of which one runs twice, with one thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", PATH)
+        patch.setattr(speed, "fresh", speed.here)
+        root = tmp_path_factory.mktemp("results")
+        return measure(root, "Exact", "SlowFirstCall", processes=2, aa="specimens:Exact", threads=(1,))
+
+
+def test_the_arms_alternate_and_one_runs_twice(two_laps):
     """Laps go there and back, the A/A arm is a backend of its own, the first process is cold and the second warm."""
-    _, frame = measure(tmp_path, "Exact", "SlowFirstCall", processes=2, aa="specimens:Exact")
-    frame = frame.sort_values("order")
+    frame = two_laps[1].sort_values("order")
     arms = [f"{row.backend}{row.arm}" for row in frame.itertuples()]
     assert arms == arms[::-1]
     assert sorted(set(arms)) == [f"specimens:Exact{arm}" for arm in ("", AA)] + ["specimens:SlowFirstCall"]
@@ -120,11 +130,11 @@ def test_what_a_backend_says_of_itself_costs_no_row(tmp_path):
     assert receipts.receipt_share["DescribesInNumpy"] == 0.5
 
 
-def test_a_process_has_the_threads_that_were_asked_for(tmp_path):
+def test_a_process_has_the_threads_that_were_asked_for(two_laps):
     """The number of threads and the processors are set before anything is imported."""
-    _, frame = measure(tmp_path, "Exact", threads=(1,))
-    assert frame.receipt_threads_observed.tolist() == [1]
-    assert frame.receipt_affinity.tolist() == [1]
+    _, frame = two_laps
+    assert set(frame.receipt_threads_observed) == {1}
+    assert set(frame.receipt_affinity) == {1}
 
 
 def test_every_thread_variable_and_cache_is_set_before_the_start(tmp_path, monkeypatch):
@@ -138,14 +148,15 @@ def test_every_thread_variable_and_cache_is_set_before_the_start(tmp_path, monke
         assert own[name].startswith(str(tmp_path))
 
 
-def test_pytest_benchmark_reads_what_a_process_leaves(tmp_path):
+def test_pytest_benchmark_reads_what_a_process_leaves(two_laps):
     """pytest-benchmark's own compare reads the files, and they hold seconds of one call."""
-    outcome, frame = measure(tmp_path, "SlowFirstCall", processes=2)
-    files = sorted((outcome.run.path / "benchmarks").glob("*.json"))
-    assert len(files) == 2
+    outcome, frame = two_laps
+    files = sorted((outcome.run.path / "benchmarks").glob("*SlowFirstCall*.json"))
+    rows = frame[frame.backend == "specimens:SlowFirstCall"].sort_values("order")
+    assert len(files) == len(rows) == 2
     stored = json.loads(files[0].read_text())["benchmarks"][0]
-    assert stored["stats"]["median"] == pytest.approx(frame.median_s[0], rel=0.2)
-    assert stored["extra_info"]["calls_in_a_round"] == frame.iterations[0]
+    assert stored["stats"]["median"] == pytest.approx(rows.median_s.iloc[0], rel=0.2)
+    assert stored["extra_info"]["calls_in_a_round"] == rows.iterations.iloc[0]
     compared = subprocess.run(
         [sys.executable, "-m", "pytest_benchmark", "compare", *map(str, files)], capture_output=True, text=True
     )

@@ -28,17 +28,24 @@ def test_outlook_covers_every_condition(found):
     assert {len(one.cells) for one in found} == {len(made_up.BATCHES) * len(answers.STEPS)}
 
 
+OWN = FRAME[~FRAME["backend"].str.endswith("-idiom")]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """The outlooks of the backends that `recommend` chooses from."""
+    return list(answers.outlooks(page.without_receipts(OWN)))
+
+
 @pytest.mark.parametrize("cache", ["warm", "cold"])
 @pytest.mark.parametrize("steps", [1, 1_000, 1_000_000])
-def test_outlook_says_what_recommend_says(found, steps, cache):
+def test_outlook_says_what_recommend_says(alone, steps, cache):
     """A map's totals are those of `recommend` for the same case, up to its random draws; so are its winners."""
     if missing := {"numba", "jax", "torch"} - set(available()):
         pytest.skip(f"recommend names no backend that is not installed: {', '.join(sorted(missing))}")
-    own = FRAME[~FRAME["backend"].str.endswith("-idiom")]
-    alone = list(answers.outlooks(page.without_receipts(own)))
     one = next(o for o in alone if (o.network, o.dtype, o.cache) == ("3-2-1", "float32", cache))
     cell = next(c for c in one.cells if (c.batch, c.steps) == (256, steps))
-    asked = recommendation.from_rows(own, Job(Network((3, 2, 1)), 256, steps, cache=cache))
+    asked = recommendation.from_rows(OWN, Job(Network((3, 2, 1)), 256, steps, cache=cache))
     expected = dict(zip(asked.rows["backend"], asked.rows["total_s"], strict=True))
     assert {total.backend: total.total_s for total in cell.totals} == pytest.approx(expected, rel=0.03)
     assert cell.leaders == asked.candidates
