@@ -139,8 +139,8 @@ def test_interrupt_removes_the_worktree(repository, tmp_path, project):
 
 @pytest.mark.timing
 def test_real_gates_name_the_slow_commit(project, tmp_path, monkeypatch):
-    """With the gate itself, in a few seconds for each commit, the planted commit of four is named."""
-    folder, commits = history(tmp_path, monkeypatch, 4, 2)
+    """With the gate itself, in a few seconds for each commit, the planted commit of three is named."""
+    folder, commits = history(tmp_path, monkeypatch, 3, 2)
     before = state(folder)
     command = [
         sys.executable,
