@@ -101,10 +101,16 @@ def ball_of_step(problem: Problem, params: list[BallLayer], p: Precision) -> tup
 
 def balls_of_steps(problem: Problem, steps: int, p: Precision) -> Trajectory:
     """Return, for each step from the problem's parameters and state, the state after it and the loss before it."""
-    state = exact_state(problem, p)
+    return balls_of_steps_from(problem, exact_state(problem, p), steps, p)
+
+
+def balls_of_steps_from(
+    problem: Problem, state: BallState, steps: int, p: Precision, rows_per_step: int | None = None
+) -> Trajectory:
+    """Return the same from some balls; each step takes the next ``rows_per_step`` rows, or all."""
     trajectory = []
-    for _ in range(steps):
-        state, loss = ball_of_next(problem, state, p)
+    for k in range(steps):
+        state, loss = ball_of_next(problem.of_step(k, rows_per_step) if rows_per_step else problem, state, p)
         trajectory.append((state, loss))
     return trajectory
 

@@ -6,6 +6,8 @@ lie in its ball, and stays the same bits. Values may be fetched at once, late, o
 anew after they were placed, and placed again; fetched arrays are overwritten, or kept and looked at later.
 
 A seed decides the order, so a walk can be repeated. No claims here.
+
+Tests: `tests/backends/conformance/test_stateful.py`.
 """
 
 from __future__ import annotations
@@ -18,14 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Array, Backend, Layer, Network, TrainingDiverged
-from backends.conformance.bounds import Ball, Precision
+from backends.base import Backend, Network, TrainingDiverged
 from backends.conformance.caller import Caller
-from backends.conformance.composed import ball_of_gradients, ball_of_next, balls_of_outputs, exact_state
+from backends.conformance.composed import ball_of_gradients, balls_of_outputs, balls_of_steps_from
 from backends.conformance.held import HeldBatch, HeldLoss, HeldParams, HeldTape, Owner, Wrong
 from backends.conformance.looks import Looks, tally_of
 from backends.conformance.oracle import round_to
-from backends.conformance.states import copied_state, drawn_state, moments_of
+from backends.conformance.placing import Placing
 from backends.conformance.subject import DESCENT, Problem, precision_of
 from backends.conformance.updates import BallState, updated
 
@@ -46,18 +47,23 @@ class Walk:
         networks: one for each instance; the first two are commonly the same.
         rows: of the batches.
         seed: decides order and values.
+        choose: decides the order instead.
     """
 
     def __init__(
-        self, make: Callable[[Network], Backend], networks: Sequence[Network], rows: Sequence[int], seed: int
+        self,
+        make: Callable[[Network], Backend],
+        networks: Sequence[Network],
+        rows: Sequence[int],
+        seed: int,
+        choose: random.Random | None = None,
     ) -> None:
         self.rows = rows
         self.trace: list[str] = []
-        self.choose = random.Random(seed)
-        self._rng = np.random.default_rng(seed)
+        self.choose = choose or random.Random(seed)
         self._caller = Caller(self.choose)
+        self._placing = Placing(self._caller, self.choose, seed)
         self._looks = Looks(self._caller)
-        self._placed = 0
         self.owners = []
         for k, network in enumerate(networks):
             backend = make(network)
@@ -90,50 +96,18 @@ class Walk:
     # What can be called, with what is held
 
     def place_params(self, owner: Owner) -> HeldParams:
-        """Place new values, in fresh arrays or in those placed before, and perhaps fill the arrays anew at once."""
-        sizes = owner.backend.network.layer_shapes
-        values = [
-            array.astype(owner.backend.dtype)
-            for o, i in sizes
-            for array in (self._rng.standard_normal((o, i)) / math.sqrt(i), self._rng.standard_normal(o) / 4)
-        ]
-        arrays = self._caller.arrays(owner, "params", values)
-        layers = tuple(Layer(*arrays[k : k + 2]) for k in range(0, len(arrays), 2))
-        self._placed += 1
-        label = f"{owner.label}.params{self._placed}"
+        """Hold new params."""
+        label = self._placing.label(owner, "params")
         self.trace.append(f"place {label}")
-        placed_values = tuple(Layer(*values[k : k + 2]) for k in range(0, len(values), 2))
-        optimizer, dtype = owner.backend.optimizer, owner.backend.dtype
-        kept = Problem(label, placed_values, np.zeros((1, sizes[0][1]), dtype), np.zeros(1), 0.0, optimizer=optimizer)
-        if optimizer.moments and self.choose.random() < 0.5:
-            kept = replace(kept, state=drawn_state(kept, self.choose.choice((1, 8, 300)), self._placed))
-        given = replace(kept, params=layers, state=copied_state(kept.state))
-        value = given.placed_on(owner.backend)
-        self._caller.after_placing(arrays, values)
-        for array in moments_of(given.state):
-            array.fill(self.choose.choice((math.nan, 7.0)))
-        state = exact_state(kept, owner.precision)
-        placed = HeldParams(value, state.params, label, state=state)
+        placed = self._placing.params(owner, label)
         self._hold(owner.params, placed)
         return placed
 
     def place_batch(self, owner: Owner) -> HeldBatch:
-        """Place new rows, or those of a batch before with other targets, or with one entry changed."""
-        network, dtype = owner.backend.network, owner.backend.dtype
-        rows = self.choose.choice(list(self.rows))
-        x = self._rng.standard_normal((rows, network.inputs)).astype(dtype)
-        y = self._rng.standard_normal((rows, network.outputs)).astype(dtype)
-        if owner.batches and self.choose.random() < 0.5:
-            before = self.choose.choice(owner.batches)
-            change = self.choose.choice(("targets", "inputs", "last input", "last target"))
-            x, y = self._like(before, change, x, y)
-        arrays = self._caller.arrays(owner, ("batch", len(x)), [x, y])
-        self._placed += 1
-        label = f"{owner.label}.batch{self._placed}"
-        self.trace.append(f"place {label} of {len(x)} rows")
-        value = owner.backend.place_batch(*arrays)
-        self._caller.after_placing(arrays, [x, y])
-        placed = HeldBatch(value, x, y, label)
+        """Hold a new batch."""
+        label, rows = self._placing.label(owner, "batch"), self.choose.choice(list(self.rows))
+        self.trace.append(f"place {label}")
+        placed = self._placing.batch(owner, label, rows)
         self._hold(owner.batches, placed)
         return placed
 
@@ -294,19 +268,6 @@ class Walk:
         if all(np.max(np.abs(ball.exact), initial=0) < LARGEST for layer in new.balls for ball in layer):
             self._hold(owner.params, new)
 
-    def _like(self, before: HeldBatch, change: str, x: Array, y: Array) -> tuple[Array, Array]:
-        """Return rows that differ from those of a batch in one respect."""
-        new_x, new_y = before.inputs.copy(), before.targets.copy()
-        if change == "targets":
-            new_y = self._rng.standard_normal(new_y.shape).astype(y.dtype)
-        elif change == "inputs":
-            new_x = self._rng.standard_normal(new_x.shape).astype(x.dtype)
-        elif change == "last input":
-            new_x[-1, -1] += 2
-        else:
-            new_y[-1, -1] += 2
-        return new_x, new_y
-
     def _problem(self, batch: HeldBatch, rate: Any = 0.0, owner: Owner | None = None) -> Problem:
         optimizer = owner.backend.optimizer if owner else DESCENT
         return Problem(batch.label, (), batch.inputs, batch.targets, float(rate), optimizer=optimizer)
@@ -322,17 +283,6 @@ CALLS = (
 
 LONG_CALLS = ("step", "step", "update", "train", "backward", "fetch", "place_batch", "place_params")
 """Calls of walks that look for what tires: they make many updates on each instance."""
-
-
-def balls_of_steps_from(
-    problem: Problem, state: BallState, steps: int, p: Precision, rows_per_step: int | None = None
-) -> list[tuple[BallState, Ball]]:
-    """Return, for each step from some balls, the state after it and the loss before it."""
-    balls = []
-    for k in range(steps):
-        state, loss = ball_of_next(problem.of_step(k, rows_per_step) if rows_per_step else problem, state, p)
-        balls.append((state, loss))
-    return balls
 
 
 def _state(params: HeldParams) -> BallState:

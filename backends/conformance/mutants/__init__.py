@@ -8,16 +8,20 @@ A kit that cannot fail proves nothing. `MUTANTS` names, for each fault, the clai
 from __future__ import annotations
 
 from backends.conformance.mutants import (
-    functions,
+    activations,
+    adam,
     identity,
+    losses,
     mathematics,
     memory,
     minibatches,
-    optimizers,
+    momentum,
+    optimizer_state,
     promises,
     shapes,
     shares,
     training,
+    updates,
     values,
     width,
 )
@@ -33,8 +37,12 @@ MUTANTS: dict[type[Plain], str] = {
     **values.MUTANTS,
     **shapes.MUTANTS,
     **shares.MUTANTS,
-    **functions.MUTANTS,
-    **optimizers.MUTANTS,
+    **activations.MUTANTS,
+    **losses.MUTANTS,
+    **adam.MUTANTS,
+    **momentum.MUTANTS,
+    **updates.MUTANTS,
+    **optimizer_state.MUTANTS,
     **minibatches.MUTANTS,
 }
 """Each fault, and the claim that must reject it. A new family is a module with such a table, and a line here."""

@@ -24,8 +24,7 @@ def machine(kind: type[backends.Backend], dtype: str) -> type[RuleBasedStateMach
     class Calls(RuleBasedStateMachine):
         @initialize(seed=st.integers(0, 99), choose=st.randoms())
         def begin(self, seed: int, choose: random.Random) -> None:
-            self.walk = Walk(lambda network: kind(network, dtype), NETWORKS, (64, 31), seed)
-            self.walk.choose = choose
+            self.walk = Walk(lambda network: kind(network, dtype), NETWORKS, (64, 31), seed, choose)
 
         @rule(call=st.sampled_from(sorted(set(CALLS))), k=st.integers(0, len(NETWORKS) - 1))
         def call(self, call: str, k: int) -> None:
