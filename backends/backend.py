@@ -111,7 +111,8 @@ class Backend(ABC):
     optimizer: Optimizer = Descent()
     threads: int | None = None
     block_rows: int | None = None
-    """Rows from which a batch is cut into blocks, if it is; conformance tries batches around it."""
+    """Rows from which a batch is cut into blocks, if it is; conformance tries batches around it, and warns of errors
+    larger than sums of the sums of blocks have."""
     captured_steps: int | None = None
     """Steps from which `train` works in another way, if it does; conformance tries as many."""
 

@@ -121,7 +121,8 @@ class Totals:
     def __init__(self, problem: Problem, params: list[BallLayer], p: Precision, more: int = 0) -> None:
         self._params, self._p, self._more = params, p, more
         entries = CONTRACT_LOSSES[problem.loss].mean_over == "entries"
-        self._entries = problem.targets.size if entries else len(problem.inputs)
+        self._rows = len(problem.inputs)
+        self._entries = problem.targets.size if entries else self._rows
         self._rule = LOSSES[problem.loss]
         self._loss: Sum | None = None
         self._gradients: list[tuple[Sum, Sum] | None] = [None for _ in params]
@@ -143,16 +144,17 @@ class Totals:
     def loss(self) -> Ball:
         """The loss of all rows."""
         assert self._loss is not None
-        return self._loss.ball(self._p.gamma(self._loss.terms + self._rule.roundings + self._more))
+        block = self._p.block_rows and self._p.block_rows * max(1, self._entries // self._rows)
+        return self._loss.ball(self._p.gamma(self._loss.terms + self._rule.roundings + self._more, block))
 
     @property
     def gradients(self) -> list[BallLayer]:
         """The gradients of all rows."""
-        gamma = self._p.gamma_of_products
+        gamma, block = self._p.gamma_of_products, self._p.block_rows
         return [
             (
-                sums[0].ball(gamma(sums[0].terms + self._more)),
-                sums[1].ball(gamma(np.maximum(sums[1].terms - 1, 0) + self._more)),
+                sums[0].ball(gamma(sums[0].terms + self._more, block)),
+                sums[1].ball(gamma(np.maximum(sums[1].terms - 1, 0) + self._more, block)),
             )
             for sums in self._gradients
             if sums is not None

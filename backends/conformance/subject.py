@@ -141,6 +141,7 @@ def precision_of(backend: Backend, work: int) -> Precision:
         floor=float(limits.tiny if flushes else limits.smallest_subnormal),
         largest=float(limits.max),
         product_unit=PRODUCT_UNITS[backend.capabilities.products] if backend.dtype == "float32" else 0.0,
+        block_rows=backend.block_rows,
     )
 
 

@@ -135,7 +135,41 @@ def test_gamma_is_finite_for_every_number_of_roundings() -> None:
     unit = 2.0**-24 + 2.0**-53
     assert p.gamma(10) == pytest.approx(10 * unit / (1 - 10 * unit))
     assert p.gamma(2**24) == pytest.approx(math.e - 1)
-    assert replace(p, sharp=True).gamma(10_000) == pytest.approx(300 * unit)
+    sharp = replace(p, sharp=True)
+    assert sharp.gamma(10_000) == sharp.gamma(10_000, block=10_000) == pytest.approx(300 * unit)
+    assert sharp.gamma(10_000, block=1000) == pytest.approx(3 * math.sqrt(1010) * unit)
+    assert p.gamma(10_000, block=1000) == p.gamma(10_000)
+
+
+class SaysBlocks(OneByOne):
+    """Right, and says that it sums blocks of sixteen rows, which it does not."""
+
+    name = "says blocks"
+    block_rows = 16
+
+
+class SumsBlocks(SaysBlocks):
+    """Right, and sums the blocks that it says."""
+
+    name = "sums blocks"
+
+    def product(self, a: Array, b: Array) -> Array:
+        blocks = [slice(k, k + 16) for k in range(0, a.shape[1], 16)]
+        return np.asarray(sum(super(SumsBlocks, self).product(a[:, rows], b[rows]) for rows in blocks))
+
+
+def test_quality_tier_expects_sums_of_the_blocks_that_a_backend_declares(dtype: str) -> None:
+    """Equal rows round alike: in one long chain that is a warning for a backend that declares blocks, and no other."""
+    case = Case.parse("3-2-1/n=256/normal/seed=3")
+    problem = case.problem(dtype)
+    alike = replace(
+        problem, inputs=np.repeat(problem.inputs[:1], 256, 0), targets=np.repeat(problem.targets[:1], 256, 0)
+    )
+    status = {}
+    for kind in (OneByOne, SaysBlocks, SumsBlocks):
+        findings = judge_stages(kind(case.network, dtype), alike).findings
+        (status[kind],) = (found.status for found in findings if found.claim == "weights gradients")
+    assert status == {OneByOne: "pass", SaysBlocks: "warn", SumsBlocks: "pass"}
 
 
 def test_sum_of_more_terms_than_the_inverse_unit_is_still_judged() -> None:
