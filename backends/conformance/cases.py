@@ -101,7 +101,7 @@ def fixed(backend_of: Callable[[Network], Backend], quick: bool = False) -> tupl
     """Return the stated set for a backend: fewer shapes if every new shape compiles, or if it has to be quick.
 
     Every kind of values at 3-2-1 with 64 rows; networks of one to three hidden layers; `LARGE_SHAPE` and
-    `SPARSE_SHAPE`; the rows around each block size at `BLOCK_NETWORK`; many blocks at `LARGE_NETWORK`.
+    `SPARSE_SHAPE`; the rows around each block size at `BLOCK_NETWORK`.
     """
     backend = backend_of(BLOCK_NETWORK)
     names = ["3-2-1/n=3/tutorial", *(f"{VALUES_SHAPE}/{kind}" for kind in KINDS if kind != "tutorial")]
@@ -111,7 +111,6 @@ def fixed(backend_of: Callable[[Network], Backend], quick: bool = False) -> tupl
         names += ["2-3-8-16-1/n=9/saturated", f"{LARGE_SHAPE}/normal", f"{LARGE_SHAPE}/tanh", f"{SPARSE_SHAPE}/sparse"]
         names += [] if compiles else [_latin_square(k) for k in range(len(SIZES))]
         names += [f"{BLOCK_NETWORK}/n={rows}/normal" for rows in rows_around_blocks(backend)]
-        names += many_blocks(backend_of(LARGE_NETWORK))
     return tuple(Case.parse(name) for name in dict.fromkeys(names))
 
 

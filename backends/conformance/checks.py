@@ -29,7 +29,7 @@ from backends.conformance import (
     state,
     trajectory,
 )
-from backends.conformance.cases import Case, fixed, fixed_for, large_of
+from backends.conformance.cases import LARGE_NETWORK, Case, fixed, fixed_for, large_of, many_blocks
 from backends.conformance.drawn import DRAWS, DRAWS_THAT_COMPILE, drawn
 from backends.conformance.report import Claim, Finding, Report, summarise
 from backends.conformance.stages import judge_stages, judge_step
@@ -201,14 +201,16 @@ def plan_of(
         elif rule.selected and network is None:
             plan.append((claim, tuple(case for case in given if str(case) in rule.selected)))
         elif not (quick and rule.own_cases and claim == "determinism"):
-            plan.append((claim, given if not rule.large or quick else _shapes(given, rule, network)))
+            plan.append((claim, given if not rule.large or quick else _shapes(subject, given, rule, network)))
     return plan
 
 
-def _shapes(given: tuple[Case, ...], rule: Rule, network: Network | None) -> tuple[Case, ...]:
-    """Return the shapes that are not too much work, and one of many rows."""
+def _shapes(subject: Subject, given: tuple[Case, ...], rule: Rule, network: Network | None) -> tuple[Case, ...]:
+    """Return the shapes that are not too much work, one of many blocks of wide layers, and one of many rows."""
     small = [case for case in given if case.rows * case.network.parameter_count <= MOST_SHAPED_WORK]
-    return (*small, *(rule.large if network is None else large_of(network)))
+    if network:
+        return (*small, *large_of(network))
+    return (*small, *map(Case.parse, many_blocks(subject.on(LARGE_NETWORK))), *rule.large)
 
 
 def _draws(subject: Subject, quick: bool) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 from backends.base import Backend, Scope, TrainingDiverged
 from backends.conformance.cases import BLOCK_NETWORK, LARGE_NETWORK, VALUES_SHAPE, Case, many_blocks, rows_around_blocks
 from backends.conformance.report import Finding
-from backends.conformance.subject import Subject
+from backends.conformance.subject import Problem, Subject
 
 SMALL = f"{VALUES_SHAPE}/normal/seed=5"
 WIDE = ("784-512-10/n=50/normal", "784-512-10/n=100/normal")
@@ -45,11 +45,9 @@ def check_determinism(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Fin
     here = digest(subject)
     if "process" in _declared(subject):
         yield _compared("repeated in one process", here, digest(subject))
-    digests = {threads: answer.result()[subject.dtype] for threads, answer in elsewhere.items()}
-    if None in digests:
-        yield _compared("in another process", here, digests[None])
-    if 1 in digests:
-        yield _compared("with 1 and with 2 threads", digests[1], digests[2])
+    for threads, answer in elsewhere.items():
+        how = "in another process" + (f" of {threads} thread{'s' * (threads > 1)}" if threads else "")
+        yield _compared(how, here, answer.result()[subject.dtype])
 
 
 def prefetch(subject: Subject) -> list[Future[Digests]]:
@@ -58,9 +56,9 @@ def prefetch(subject: Subject) -> list[Future[Digests]]:
 
 
 def _wanted(subject: Subject) -> list[int | None]:
-    """Return the numbers of threads to try in child processes; ``None`` is as many as here."""
+    """Return the numbers of threads to try in child processes; ``None`` is as many as here, if no more is promised."""
     declared = _declared(subject)
-    return [*([None] if "processes" in declared else []), *([1, 2] if "threads" in declared else [])]
+    return [1, 2] if "threads" in declared else [None] if "processes" in declared else []
 
 
 def _declared(subject: Subject) -> frozenset[Scope]:
@@ -73,32 +71,39 @@ def _elsewhere(name: str, device: str, dtypes: str, threads: int | None) -> Futu
     return _children.submit(_digests_of_child, name, device, dtypes, threads)
 
 
-def digest(subject: Subject) -> dict[str, str]:
-    """Return a hash of the bits of every result, a case and a stage each."""
+def digest(subject: Subject, few: bool = False) -> dict[str, str]:
+    """Return a hash of the bits of every result, a case and a stage each; if ``few``, training alone of large cases."""
     hashes = {}
     most = max(rows_around_blocks(subject.on(BLOCK_NETWORK)), default=1)  # several blocks: threads share the sums
-    for name in (SMALL, *WIDE, f"{BLOCK_NETWORK}/n={most}/normal", *many_blocks(subject.on(LARGE_NETWORK))):
-        case = Case.parse(name)
+    large = (*WIDE, f"{BLOCK_NETWORK}/n={most}/normal", *many_blocks(subject.on(LARGE_NETWORK)))
+    for case in map(Case.parse, (SMALL, *large)):
         backend, problem = subject.on(case.network), case.problem(subject.dtype)
         batch = backend.place_batch(problem.inputs, problem.targets)
-        params = backend.place_params(problem.params)
-        tape = backend.forward(params, batch)
-        loss, gradients = backend.backward(params, batch, tape)
-        hashes[f"{name} forward"] = _hash(*backend.outputs(tape))
-        hashes[f"{name} loss"] = float(loss).hex()
-        hashes[f"{name} backward"] = _hash_params(backend, gradients)
-        updated = backend.update(params, gradients, problem.learning_rate)
-        hashes[f"{name} update"] = _hash_params(backend, updated)
-        stepped, loss = backend.step(backend.place_params(problem.params), batch, problem.learning_rate)
-        hashes[f"{name} loss of step"] = float(loss).hex()
-        hashes[f"{name} step"] = _hash_params(backend, stepped)
-        try:
-            trained, losses = backend.train(backend.place_params(problem.params), batch, problem.learning_rate, STEPS)
-        except TrainingDiverged as diverged:  # another claim judges that
-            trained, losses = diverged.params, diverged.losses
-        hashes[f"{name} losses of train"] = _hash(losses)
-        hashes[f"{name} train"] = _hash_params(backend, trained)
+        stages = {} if few and str(case) != SMALL else _stages(backend, problem, batch)
+        for stage, hashed in (stages | _training(backend, problem, batch)).items():
+            hashes[f"{case} {stage}"] = hashed
     return hashes
+
+
+def _stages(backend: Backend, problem: Problem, batch: Any) -> dict[str, str]:
+    """Return the hashes of forward, backward, update and a fused step."""
+    params = backend.place_params(problem.params)
+    tape = backend.forward(params, batch)
+    loss, gradients = backend.backward(params, batch, tape)
+    hashes = {"forward": _hash(*backend.outputs(tape)), "loss": float(loss).hex()}
+    hashes["backward"] = _hash_params(backend, gradients)
+    hashes["update"] = _hash_params(backend, backend.update(params, gradients, problem.learning_rate))
+    stepped, loss = backend.step(backend.place_params(problem.params), batch, problem.learning_rate)
+    return hashes | {"loss of step": float(loss).hex(), "step": _hash_params(backend, stepped)}
+
+
+def _training(backend: Backend, problem: Problem, batch: Any) -> dict[str, str]:
+    """Return the hashes of a few steps of training."""
+    try:
+        trained, losses = backend.train(backend.place_params(problem.params), batch, problem.learning_rate, STEPS)
+    except TrainingDiverged as diverged:  # another claim judges that
+        trained, losses = diverged.params, diverged.losses
+    return {"losses of train": _hash(losses), "train": _hash_params(backend, trained)}
 
 
 def _digests_of_child(name: str, device: str, dtypes: str, threads: int | None) -> Digests:
@@ -116,8 +121,8 @@ def _digests_of_child(name: str, device: str, dtypes: str, threads: int | None) 
     return answer
 
 
-def _compared(how: str, left: dict[str, str], right: dict[str, str]) -> Finding:
-    differing = [stage for stage in left if left[stage] != right[stage]]
+def _compared(how: str, here: dict[str, str], again: dict[str, str]) -> Finding:
+    differing = [stage for stage in again if here[stage] != again[stage]]
     return Finding("determinism", differing[0] if differing else SMALL, math.inf if differing else 0.0, how)
 
 
@@ -132,6 +137,13 @@ def _hash(*arrays: np.ndarray) -> str:
     return hashed.hexdigest()
 
 
+def _main(name: str, device: str, dtypes: str) -> None:
+    """Print the digest of each dtype; where every shape compiles, and nothing compiled is kept, of few results."""
+    subjects = {dtype: Subject(name, dtype, device) for dtype in dtypes.split(",")}
+    print(
+        json.dumps({dtype: digest(subject, subject.kind.capabilities.compiles) for dtype, subject in subjects.items()})
+    )
+
+
 if __name__ == "__main__":
-    asked_name, asked_device, asked_dtypes = sys.argv[1:]
-    print(json.dumps({dtype: digest(Subject(asked_name, dtype, asked_device)) for dtype in asked_dtypes.split(",")}))
+    _main(*sys.argv[1:])

@@ -103,14 +103,14 @@ def multiprecision(bits: int = 113) -> Arithmetic:
 def arithmetic_for(work: int, dtype: str) -> Arithmetic:
     """Return the finest arithmetic that ``work`` (rows times parameters) allows; its own unit goes into every bound.
 
-    Doubles judge float32 well. They judge float64 as well, with bounds about twice as wide, once the work is too much
-    for extended precision, or for mpmath if there is none.
+    Doubles judge float32 well: their unit is 2^-29 of its own. They judge float64 as well, with bounds about twice as
+    wide, once the work is too much for extended precision, or for mpmath if there is none.
     """
-    if work > SMALL_WORK:
+    if dtype == "float32" or work > SMALL_WORK:
         return DOUBLE
     if EXTENDED.unit < DOUBLE.unit:
         return EXTENDED
-    if dtype == "float64" and work <= SMALLEST_WORK:
+    if work <= SMALLEST_WORK:
         try:
             return multiprecision()
         except ImportError:

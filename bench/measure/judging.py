@@ -32,9 +32,10 @@ from bench.measure.process import KEEP_EVERY_COMPILATION, SHARE_THE_ACCELERATOR
 MOST_AT_ONCE = 4
 POLL_S = 0.5
 FAREWELL_S = 10.0
-WAIT_ASLEEP = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
-"""Threads of OpenMP give their core away while they wait: several processes judge at a time, each on all cores, and
-threads that spin in one would slow the others to a quarter. Nothing is timed here, and the numbers are the same.
+WAIT_ASLEEP = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "OPENBLAS_THREAD_TIMEOUT": "4"}
+"""Threads of OpenMP and of OpenBLAS give their core away while they wait: several processes judge at a time, each on
+all cores, and threads that spin in one would slow the others to a quarter. Nothing is timed here, and the numbers are
+the same.
 """
 MOST_KEPT_BYTES = 1 << 25
 """Of what JAX compiled; what was not used for longest goes first."""

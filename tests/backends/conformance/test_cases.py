@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from backends import Network
-from backends.conformance.cases import KINDS, SIZES, TANH_POINTS, Case, fixed, fixed_for
+from backends.conformance.cases import KINDS, LARGE_NETWORK, SIZES, TANH_POINTS, Case, fixed, fixed_for
+from backends.conformance.checks import STAGES, plan_of
 from backends.conformance.mutants import DroppedRows
 from backends.conformance.plain import Plain
+from backends.conformance.subject import Subject
 
 
 class Compiling(Plain):
@@ -59,10 +61,22 @@ def test_fixed_set_has_every_size_in_every_place() -> None:
 
 
 def test_fixed_set_surrounds_the_block_size_that_a_backend_states() -> None:
-    """A row less and more than ``block_rows``, two, eight and seventeen blocks and one, besides the common sizes."""
-    assert {99, 100, 101, 201, 801, 1701} <= {case.rows for case in fixed(DroppedRows)}
+    """A row less and more than ``block_rows``, two and eight blocks and one, besides the common sizes."""
+    assert {99, 100, 101, 201, 801} <= {case.rows for case in fixed(DroppedRows)}
     for backend in (Plain, DroppedRows):
         assert {1023, 1024, 1025, 8191, 8192, 8193} <= {case.rows for case in fixed(backend)}
+
+
+def test_sharp_claims_judge_many_blocks_of_wide_layers() -> None:
+    """Seventeen blocks and a row, more than there are sums for, are judged by spikes and by exact sums alone."""
+    name = f"{DroppedRows.__module__}:{DroppedRows.__name__}"
+    judged = {
+        claim
+        for claim, cases in plan_of(Subject(name, "float32", "cpu"))
+        if Case(LARGE_NETWORK, 1701, "normal") in cases
+    }
+    assert judged >= {"spikes", "exact sums"}
+    assert not judged & {*STAGES, "step", "train"}
 
 
 def test_fixed_set_leaves_out_blocks_that_no_batch_fills() -> None:
