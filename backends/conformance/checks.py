@@ -161,7 +161,7 @@ def check(
         BackendUnavailable: the framework or the device is not there.
         ValueError: no backend of that name, or it lacks the dtype or the device.
     """
-    subject = Subject(backend_name, dtype, device, draws=draws, deep=deep)
+    subject = Subject(backend_name, dtype, device, draws=draws, deep=deep, quick=quick)
     if seed is not None:
         subject.seed = seed
     plan = plan_of(subject, network, quick, cases, claims)

@@ -83,12 +83,8 @@ def check_losses(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]
                         return
 
 
-def _compiles(subject: Subject) -> bool:
-    return subject.kind.capabilities.compiles and not subject.deep
-
-
 def _sizes(subject: Subject) -> tuple[tuple[int, ...], ...]:
-    return COMPILED_SIZES if _compiles(subject) else SIZES
+    return COMPILED_SIZES if subject.few else SIZES
 
 
 def _activation(subject: Subject, network: Network) -> Iterator[Tally]:
@@ -96,8 +92,8 @@ def _activation(subject: Subject, network: Network) -> Iterator[Tally]:
     for problem in activation_problems(network, subject.dtype):
         yield judge_all(backend, problem, ACTIVATION_CLAIM)
     usual = Case(network, ROWS, "normal").problem(subject.dtype)
-    yield judge_chain(backend, usual, COMPILED_STEPS if _compiles(subject) else STEPS, ACTIVATION_CLAIM)
-    for rows in (ROWS,) if _compiles(subject) else SHAPED:
+    yield judge_chain(backend, usual, COMPILED_STEPS if subject.few else STEPS, ACTIVATION_CLAIM)
+    for rows in (ROWS,) if subject.few else SHAPED:
         for judge in (judge_exact, judge_spikes):
             yield renamed(judge(backend, rows, f"{network}/n={rows}/normal"), ACTIVATION_CLAIM)
 
@@ -120,7 +116,7 @@ def _loss(subject: Subject, network: Network) -> Iterator[Tally]:
     for problem, given in loss_problems(network, subject.dtype):
         yield judge_all(backend, problem, LOSS_CLAIM, given)
     usual, _ = next(loss_problems(network, subject.dtype))
-    yield judge_chain(backend, usual, COMPILED_STEPS if _compiles(subject) else STEPS, LOSS_CLAIM)
+    yield judge_chain(backend, usual, COMPILED_STEPS if subject.few else STEPS, LOSS_CLAIM)
 
 
 def loss_problems(network: Network, dtype: str) -> Iterator[tuple[Problem, Problem]]:

@@ -67,7 +67,7 @@ def check_minibatches(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Fin
 def _judged(subject: Subject) -> Iterator[Tally]:
     offered = [rule for rule in OPTIMIZERS if rule.name in subject.kind.capabilities.optimizers]
     several = _several_blocks(subject, offered[-1])
-    if subject.kind.capabilities.compiles and not subject.deep:
+    if subject.few:
         backend, problem = _made(subject, USUAL, offered[-1])
         rows, steps = COMPILED_PARTS
         yield judge_parts(backend, problem, rows, steps)

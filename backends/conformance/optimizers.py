@@ -65,11 +65,10 @@ UPDATES = (1, 9, 999, 100_000)
 
 def check_optimizers(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
     """Judge every optimiser that the backend offers, up to the first failure of each."""
-    compiles = subject.kind.capabilities.compiles and not subject.deep
-    for name, settings in (COMPILED_SETTINGS if compiles else SETTINGS).items():
+    for name, settings in (COMPILED_SETTINGS if subject.few else SETTINGS).items():
         if name in subject.kind.capabilities.optimizers:
             for k, rule in enumerate(settings):
-                for tally in (_judged_by_few if compiles else _judged)(subject, rule, k == 0):
+                for tally in (_judged_by_few if subject.few else _judged)(subject, rule, k == 0):
                     yield from tally.findings
                     if any(finding.status == "fail" for finding in tally.findings):
                         return

@@ -78,11 +78,12 @@ def check_state(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
 def judge_walks(subject: Subject) -> Iterator[Finding]:
     """Judge calls in any order, up to the first walk that goes wrong: of fixed seeds, and of drawn ones if deep."""
     offered = tuple(ground for ground in OPTIMIZED if ground.optimizer.name in subject.kind.capabilities.optimizers)
-    usual = COMPILED_GROUNDS if subject.kind.capabilities.compiles and not subject.deep else GROUNDS
-    for ground in (*usual, *offered):
+    usual = COMPILED_GROUNDS if subject.few else GROUNDS
+    for ground in (*usual[:1], *offered) if subject.quick else (*usual, *offered):
         networks = [Network.parse(text) for text in ground.networks]
         drawn = range(subject.seed, subject.seed + DEEP_WALKS) if subject.deep else ()
-        for label, seed in (*(("walk", k) for k in range(ground.walks)), *(("drawn walk", k) for k in drawn)):
+        stated = range(1 if subject.quick else ground.walks)
+        for label, seed in (*(("walk", k) for k in stated), *(("drawn walk", k) for k in drawn)):
             walk = Walk(partial(subject.fresh, optimizer=ground.optimizer), networks, ground.rows, seed)
             wrong = walk.run(ground.calls, ground.kinds)
             named = f"{ground.networks[0]}, " + (f"{ground.optimizer}, " if ground.optimizer.moments else "")
@@ -93,7 +94,7 @@ def judge_walks(subject: Subject) -> Iterator[Finding]:
 
 def judge_memory(subject: Subject) -> Iterator[Finding]:
     """Judge a step from arrays that are overwritten once placed, large and small, of every make that invites to it."""
-    for network, rows in MEMORY if not subject.kind.capabilities.compiles or subject.deep else MEMORY[:2]:
+    for network, rows in MEMORY[:2] if subject.few else MEMORY:
         backend = subject.on(Network.parse(network))
         problem = Case.parse(f"{network}/n={rows}/normal/seed=6").problem(subject.dtype)
         p = precision_of(backend, problem.work)

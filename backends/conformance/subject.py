@@ -83,6 +83,7 @@ class Subject:
         seed: of the drawn cases.
         draws: how many cases are drawn; ``None`` for as many as the backend's compile time allows.
         deep: whether to spend minutes on what has no end: walks of state, drawn shapes.
+        quick: whether seconds have to do: fewer cases of each claim.
         judged: what was found on each case that several claims share.
         expected: what one exact step of each case gives, which several claims share.
     """
@@ -93,6 +94,7 @@ class Subject:
     seed: int = field(default_factory=lambda: secrets.randbelow(10**9))
     draws: int | None = None
     deep: bool = False
+    quick: bool = False
     judged: dict[str, list[Finding]] = field(default_factory=dict)
     expected: dict[str, Any] = field(default_factory=dict)
     _instances: dict[tuple[Network, Optimizer], Backend] = field(default_factory=dict)
@@ -101,6 +103,11 @@ class Subject:
     def kind(self) -> type[Backend]:
         """The backend's class."""
         return find(self.name)
+
+    @property
+    def few(self) -> bool:
+        """Whether to judge fewer shapes and fewer numbers of steps: each of them compiles, or it has to be quick."""
+        return (self.quick or self.kind.capabilities.compiles) and not self.deep
 
     def fresh(self, network: Network, optimizer: Optimizer = DESCENT) -> Backend:
         """Return a new instance; its constructor need not know of optimisers, as long as it has none but descent."""

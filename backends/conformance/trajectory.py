@@ -52,8 +52,7 @@ def _long_training(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Tally]
     """Judge exact training, rates that change between calls, divergence, and chains of many steps."""
     if OVERFLOWED not in map(str, cases):
         return
-    compiles = subject.kind.capabilities.compiles and not subject.deep
-    for sizes in EXACT[:1] if compiles else EXACT:
+    for sizes in EXACT[:1] if subject.few else EXACT:
         backend = subject.on(Network(sizes))
         yield judge_exact(backend, turning=False)
         yield judge_exact(backend, turning=True)
@@ -65,7 +64,7 @@ def _long_training(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Tally]
     yield judge_overflow(backend, replace(problem, learning_rate=OVERFLOWING_RATE[subject.dtype]))
     for name in (LONG, *MIDDLE):
         backend, problem = _made(subject, name)
-        steps = {*NEAR, *FAR} if name == LONG else {*(COMPILED if compiles else NEAR)}
+        steps = {*NEAR, *FAR} if name == LONG else {*(COMPILED if subject.few else NEAR)}
         if backend.captured_steps:  # from this many on it works in another way
             steps |= {backend.captured_steps - 1, backend.captured_steps, backend.captured_steps + 1}
         yield judge_chain(backend, problem, tuple(sorted(steps)))
@@ -81,9 +80,8 @@ def first_step(subject: Subject, backend: Backend, problem: Problem) -> tuple[Ba
 
 
 def _first_steps(subject: Subject, case: Case) -> Tally:
-    compiles = subject.kind.capabilities.compiles and not subject.deep  # every number of steps anew
     backend, problem = subject.on(case.network), case.problem(subject.dtype)
-    return judge_local_steps(backend, problem, first_step(subject, backend, problem), first_alone=compiles)
+    return judge_local_steps(backend, problem, first_step(subject, backend, problem), first_alone=subject.few)
 
 
 def _made(subject: Subject, name: str) -> tuple[Backend, Problem]:
