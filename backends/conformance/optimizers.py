@@ -64,31 +64,34 @@ UPDATES = (1, 9, 999, 100_000)
 
 
 def check_optimizers(subject: Subject, cases: tuple[Case, ...]) -> Iterator[Finding]:
-    """Judge every optimiser that the backend offers, up to the first failure of each."""
-    for name, settings in (COMPILED_SETTINGS if subject.few else SETTINGS).items():
-        if name in subject.kind.capabilities.optimizers:
-            for k, rule in enumerate(settings):
-                for tally in (_judged_by_few if subject.few else _judged)(subject, rule, k == 0):
-                    yield from tally.findings
-                    if any(finding.status == "fail" for finding in tally.findings):
-                        return
+    """Judge every optimiser that the backend offers, up to the first failure: the updates of all of them first."""
+    offered = subject.kind.capabilities.optimizers
+    settings = {
+        name: rules for name, rules in (COMPILED_SETTINGS if subject.few else SETTINGS).items() if name in offered
+    }
+    for tally in (_judged_by_few if subject.few else _judged)(subject, settings):
+        yield from tally.findings
+        if any(finding.status == "fail" for finding in tally.findings):
+            return
 
 
-def _judged(subject: Subject, rule: Optimizer, usual: bool) -> Iterator[Tally]:
-    backend, problem = made(subject, CHAINED, rule)
+def _judged(subject: Subject, settings: dict[str, tuple[Optimizer, ...]]) -> Iterator[Tally]:
     for name in UPDATED:
-        yield judge_updates(*made(subject, name, rule))
-    yield from (judge_step_from(backend, problem, k, CLAIM) for k in range(2))
-    yield judge_state_kept(subject, backend, problem)
-    yield judge_chain(backend, problem, (*NEAR, *FAR[rule.name]) if usual else NEAR, CLAIM)
-    yield judge_chain(*made(subject, UPDATED[-1], rule), (1, 2, 5), CLAIM)
+        yield from (judge_updates(*made(subject, name, rule)) for rules in settings.values() for rule in rules)
+    for rules in settings.values():
+        for rule in rules:
+            backend, problem = made(subject, CHAINED, rule)
+            yield from (judge_step_from(backend, problem, k, CLAIM) for k in range(2))
+            yield judge_state_kept(subject, backend, problem)
+            yield judge_chain(backend, problem, (*NEAR, *FAR[rule.name]) if rule is rules[0] else NEAR, CLAIM)
+            yield judge_chain(*made(subject, UPDATED[-1], rule), (1, 2, 5), CLAIM)
 
 
-def _judged_by_few(subject: Subject, rule: Optimizer, trained: bool) -> Iterator[Tally]:
+def _judged_by_few(subject: Subject, settings: dict[str, tuple[Optimizer, ...]]) -> Iterator[Tally]:
     """Judge on one shape, and few numbers of steps."""
-    backend, problem = made(subject, CHAINED, rule)
-    yield judge_updates(backend, problem)
-    if trained:
+    yield from (judge_updates(*made(subject, CHAINED, rule)) for rules in settings.values() for rule in rules)
+    for rule, *_ in settings.values():
+        backend, problem = made(subject, CHAINED, rule)
         yield from (judge_step_from(backend, problem, k, CLAIM) for k in range(2))
         yield judge_state_kept(subject, backend, problem)
         yield judge_chain(backend, problem, COMPILED_STEPS, CLAIM)
