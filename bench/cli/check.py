@@ -34,7 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", type=flags.network, help="numeric claims on this network alone, e.g. 8-32-1")
     parser.add_argument("--case", metavar="NAME", help="one case alone, e.g. 3-2-1/n=64/tanh/seed=1")
     parser.add_argument("--claim", type=names, metavar="NAME", help="these claims alone, e.g. 'update,sign'")
-    parser.add_argument("--quick", action="store_true", help="fewer cases, and no other processes")
+    parser.add_argument("--quick", action="store_true", help="fewer cases of each claim, and no other processes")
     parser.add_argument("--deep", action="store_true", help="minutes: more drawn shapes, and calls in many more orders")
     parser.add_argument("--draws", type=flags.count, metavar="N", help="judge this many drawn shapes (default: a few)")
     parser.add_argument("--seed", type=flags.count, metavar="S", help="draw the shapes of an earlier check again")
