@@ -32,6 +32,11 @@ Products of fewer features are faster from feature-major blocks.
 MANY_ROWS = 1024
 """From this many rows on, multiplying by one row is faster than a product of the BLAS."""
 
+FEW_OUTPUTS, MANY_INPUTS = 16, 128
+"""The gradients of a layer of so few outputs and so many inputs are computed transposed: with the long side first the
+BLAS takes 0.3 to 0.65 of the time.
+"""
+
 
 class Batch(NamedTuple):
     """Inputs ``[i + 1, rows]``, the last row ones, and targets ``[o, rows]``, a pair for each block of ``n`` rows.
@@ -68,7 +73,8 @@ class Trained(NamedTuple):
 class Scratch(NamedTuple):
     """Room for one block: outputs, error terms and slopes of every layer, and the block's gradients.
 
-    ``flat_error`` is a view of the last layer's error terms.
+    ``flat_error`` is a view of the last layer's error terms. ``turned`` has room ``[i + 1, o]`` for the gradients of each
+    layer of few outputs.
     """
 
     tape: list[Array]
@@ -76,6 +82,7 @@ class Scratch(NamedTuple):
     flat_error: Array
     slope: list[Array]
     product: Vector
+    turned: list[Array | None]
 
 
 class Kept(threading.local):
@@ -308,7 +315,10 @@ class NumpyBackend(Backend):
         loss = self._loss(tape[-1], y, terms, g, room.flat_error)
         for k in range(len(layers) - 1, 0, -1):
             h = tape[k - 1]
-            np.dot(g, h.T, gradients[k])
+            if room.turned[k] is not None and g.shape[1] >= MANY_ROWS:
+                gradients[k][...] = np.dot(h, g.T, room.turned[k]).T
+            else:
+                np.dot(g, h.T, gradients[k])
             w = layers[k][:, :-1].T
             g = (np.multiply if len(g) == 1 and g.size >= MANY_ROWS else np.dot)(w, g, room.g[k - 1])
             self._times_slope(g, h[:-1], room.slope[k - 1])
@@ -357,9 +367,12 @@ class NumpyBackend(Backend):
         kept = self._kept.scratch
         if rows not in kept:
             g = [np.empty((size, rows), self.dtype) for size in self.network.sizes[1:]]
-            kept[rows] = Scratch(
-                self._empty_tape(rows), g, g[-1].ravel(), [np.empty_like(h) for h in g[:-1]], self._empty_vector()
-            )
+            turned = [
+                np.empty((i + 1, o), self.dtype) if 1 < o <= FEW_OUTPUTS and i >= MANY_INPUTS else None
+                for o, i in self.network.layer_shapes
+            ]
+            slope = [np.empty_like(h) for h in g[:-1]]
+            kept[rows] = Scratch(self._empty_tape(rows), g, g[-1].ravel(), slope, self._empty_vector(), turned)
         return kept[rows]
 
     def _total(self, run: int) -> Vector:

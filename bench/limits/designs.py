@@ -73,6 +73,9 @@ TRIALS = {
         {"backends.threads:NEAR_BYTES": 0},
     ),
     "numpy-one-row": Trial("numpy", "backends.numpy_backend:MANY_ROWS", (1024, NEVER), (*NARROW, *MIDDLE)),
+    "numpy-few-outputs": Trial(
+        "numpy", "backends.numpy_backend:FEW_OUTPUTS", (16, 0), (("784-512-10", 1 << 12), ("300-300-10", 1 << 12))
+    ),
     "numpy-row-major": Trial(
         "numpy",
         "backends.numpy_backend:WIDE_INPUTS",
