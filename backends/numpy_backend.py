@@ -73,8 +73,8 @@ class Trained(NamedTuple):
 class Scratch(NamedTuple):
     """Room for one block: outputs, error terms and slopes of every layer, and the block's gradients.
 
-    ``flat_error`` is a view of the last layer's error terms. ``turned`` has room ``[i + 1, o]`` for the gradients of each
-    layer of few outputs.
+    ``flat_error`` is a view of the last layer's error terms. ``turned`` has room ``[i + 1, o]`` for the
+    gradients of each layer of few outputs.
     """
 
     tape: list[Array]
