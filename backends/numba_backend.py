@@ -33,6 +33,9 @@ SLACK = 64
 IN_PLACE = np.empty(0, np.int64)
 """The order of a batch that has not been reordered."""
 
+TURNED_INPUTS = 16
+"""From this many inputs on a compiled copy is faster than numpy's: 0.75 of its time for 32, 1.5 for 3."""
+
 
 @dataclass(slots=True)
 class Batch:
@@ -257,7 +260,8 @@ class NumbaBackend(Backend):
         xy = self._memory(shape)
 
         large = xy.nbytes >= SHARED_BYTES
-        copy_to = _turned_copy() if large and not self._rows_major else copy_blocks
+        turned = large and not self._rows_major and self.network.inputs >= TURNED_INPUTS
+        copy_inputs = _turned_copy() if turned else copy_blocks
 
         def copy(part: slice) -> None:
             """Copy these rows, or these blocks."""
@@ -265,8 +269,8 @@ class NumbaBackend(Backend):
                 np.concatenate((x[part], y[part]), axis=1, out=xy[0, part])
                 return
             rows = slice(part.start * pitch, part.stop * pitch)
-            copy_to(x[rows], xy[part, : self.network.inputs])
-            copy_to(y[rows], xy[part, self.network.inputs :])
+            copy_inputs(x[rows], xy[part, : self.network.inputs])
+            copy_blocks(y[rows], xy[part, self.network.inputs :])
 
         parts = n if self._rows_major else blocks
         if large:

@@ -3,7 +3,8 @@
     python -m bench.limits.constants [NAME ...]
 
 Each constant is multiplied by 1/4, 1/2, 2 and 4, in cases on both sides of it, and steps by each are taken in turns
-in one process (`bench.limits.designs`). Shown is the worst case of each factor, relative to the constant as it is.
+in one process, on one thread (`bench.limits.designs`). Shown is the worst case of each factor, relative to the constant as
+it is.
 
 Tests: `tests/bench/limits/test_constants.py`.
 """
@@ -30,13 +31,11 @@ class Constant:
         backend: whose steps are timed.
         where: as in `Trial`.
         cases: networks and numbers of rows.
-        threads: of a step; switches to threads matter with two or more alone.
     """
 
     backend: str
     where: str
     cases: tuple[tuple[str, int], ...]
-    threads: int = 1
 
     def trial(self) -> Trial:
         """Return the trial of all factors."""
@@ -84,9 +83,6 @@ CONSTANTS = {
     "numba-cache-part": Constant("numba", "backends.numba_blocking:CACHE_PART", MIDDLE),
     "numba-most-wide-rows": Constant("numba", "backends.numba_blocking:MOST_WIDE_ROWS", (WIDE,)),
     "numba-few-wide-rows": Constant("numba", "backends.numba_blocking:FEW_WIDE_ROWS", (("784-512-10", 1024),)),
-    "numba-split-work": Constant(
-        "numba", "backends.numba_blocking:SPLIT_WORK", (*_around("8-32-1", 840), *_around("64-64-64-1", 72)), threads=2
-    ),
     "torch-onednn-tanh": Constant(
         "torch", "backends.torch_backend:ONEDNN_TANH", (*_around("3-2-1", 1 << 15), *_around("32-64-1", 1 << 10))
     ),
@@ -148,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             subprocess.run(command, check=True)
         return
     constant = CONSTANTS[names[0]]
-    hold_threads(constant.backend, constant.threads)
+    hold_threads(constant.backend, 1)
     shown = [f"x{cost.factor:g}: {cost.relative:.2f} ({cost.case})" for cost in costs(constant, asked.laps)]
     print(f"{names[0]:26} {constant.trial().values[0]:>10,}  {'; '.join(shown)}", flush=True)
 
