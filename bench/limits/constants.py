@@ -3,8 +3,8 @@
     python -m bench.limits.constants [NAME ...]
 
 Each constant is multiplied by 1/4, 1/2, 2 and 4, in cases on both sides of it, and steps by each are taken in turns
-in one process, on one thread (`bench.limits.designs`). Shown is the worst case of each factor, relative to the constant as
-it is.
+in one process on one thread (`bench.limits.designs`). Shown is the worst case of each factor, relative to the constant
+as it is.
 
 Tests: `tests/bench/limits/test_constants.py`.
 """
