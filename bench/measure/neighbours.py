@@ -35,7 +35,7 @@ class Neighbours:
         if path == self._lock_path:
             return False
         try:
-            with FileLock(path, blocking=False):
+            with FileLock(path, timeout=0):
                 path.unlink(missing_ok=True)
         except Timeout:
             return True
