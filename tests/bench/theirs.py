@@ -44,6 +44,7 @@ def repository(tmp_path, monkeypatch):
     folder = tmp_path / "theirs"
     folder.mkdir()
     git(folder, "init", "-q")
+    (folder / ".gitignore").write_text("__pycache__/\n")
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
