@@ -7,7 +7,7 @@ Tests: `tests/backends/test_numba_team.py`.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from backends.numba_chunks import plan_of
 from backends.numba_optimizers import settings_of
 from backends.numba_team import LENGTH, member_of, places_of
 from backends.numba_tiles import STEP_ROWS
+from backends.threads import KeptThreads
 
 BARRIER = -2
 """Which argument of a member is the barrier."""
@@ -35,7 +36,7 @@ class Teams:
         self._settings: Array = settings_of(optimizer)  # type: ignore[no-untyped-call]
         self._rest: int = yield_address()  # type: ignore[no-untyped-call]
         self._rooms: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
-        self._pool: ThreadPoolExecutor | None = None
+        self._kept: dict[int, KeptThreads] = {}
 
     def run(
         self, team: int, flat: Array, updates: Array, xy: Array, order: Array, task: Array, rate: float, losses: Array
@@ -46,12 +47,14 @@ class Teams:
         of_params = self._plan, places, flat, updates, self._settings
         told: tuple[Any, ...] = *of_params, xy, order, task, rate, losses, scratch, tables, barrier, self._rest
         others: list[Future[None]] = []
+        kept = self._kept.setdefault(team, KeptThreads(team - 1, "team"))
         try:
             try:
                 for me in range(1, team):
-                    others.append(self._threads(team).submit(self._member, me, team, *told))
+                    others.append(kept.pool().submit(self._member, me, team, *told))
             except RuntimeError:  # this account may start no more threads
                 self._alone(others, told)
+                kept.drop()
             else:
                 self._member(0, team, *told)
         finally:
@@ -64,15 +67,7 @@ class Teams:
         told[BARRIER][STOP] = 1
         for other in others:
             other.result()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
         self._member(0, 1, *told)
-
-    def _threads(self, team: int) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(team - 1, "team")
-        return self._pool
 
     def _room(self, rows: int, team: int) -> tuple[Array, Array, Array]:
         """Return places, scratch and tables for steps of that many rows: those of the last call if it had as many."""

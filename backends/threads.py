@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
@@ -51,6 +52,36 @@ def even_rows(n: int, most: int, threads: int) -> int:
     return rows if rows % 512 else rows + 16  # rows a power of two apart share cache sets
 
 
+class KeptThreads:
+    """Threads that start when there is first something for them to do, and are kept for the next.
+
+    A process that is forked has none of its parent's threads, and would wait for them for ever: it starts its own.
+
+    Args:
+        count: threads.
+        name: their names begin with it.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count, self._name = count, name
+        self._pool: ThreadPoolExecutor | None = None
+        self._process = 0
+
+    def pool(self) -> ThreadPoolExecutor:
+        """Return the pool of this process."""
+        if self._pool is None or self._process != os.getpid():
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool, self._process = ThreadPoolExecutor(self._count, self._name), os.getpid()
+        return self._pool
+
+    def drop(self) -> None:
+        """Cancel what has not begun, and let the threads end."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
 class BlockThreads:
     """The calling thread and a pool of others, which start when there is first something for them to do.
 
@@ -60,7 +91,7 @@ class BlockThreads:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._kept = KeptThreads(threads - 1, "blocks")
 
     def map(self, work: Callable[[range], T], blocks: int, runs: int = RUNS) -> list[T]:
         """Call ``work`` on runs of consecutive blocks that cover ``range(blocks)``; return its results in order."""
@@ -80,17 +111,14 @@ class BlockThreads:
         """
         if len(parts) == 1 or self.threads == 1:
             return [work(part) for part in parts]
-        if self._pool is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._pool = ThreadPoolExecutor(self.threads - 1, "blocks")
+        pool = self._kept.pool()
         numbers, results = iter(range(len(parts))), dict[int, T]()
 
         def take() -> None:
             while (k := next(numbers, None)) is not None:
                 results[k] = work(parts[k])
 
-        others = [self._pool.submit(copy_context().run, take) for _ in range(min(self.threads, len(parts)) - 1)]
+        others = [pool.submit(copy_context().run, take) for _ in range(min(self.threads, len(parts)) - 1)]
         try:
             take()
         finally:

@@ -169,6 +169,39 @@ print(hash(backend.train(params, batch, 0.01, 3)[0].flat.tobytes()))
 """
 
 
+SIZES_AND_FORK = """
+import os, signal, sys
+sys.path.insert(0, "tests/backends")
+from backends import numba_backend
+from test_numba_team import Network, rows_for, started
+network = Network((200, 300, 10))
+x, y = rows_for(network, 128)
+backend, params = started(network)
+start = backend.fetch(params)
+train = lambda: backend.train(backend.place_params(start), batch, 0.01, 3)[0].flat.tobytes()
+bits = set()
+for members in (2, 3):
+    numba_backend.team_of = lambda *_: members
+    batch = backend.place_batch(x, y)
+    signal.alarm(60)
+    bits.add(train())
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    os._exit(train() not in bits)
+assert os.waitpid(child, 0)[1] == 0, "the forked process waits for threads that it does not have"
+assert len(bits) == 1
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_teams_of_another_size_and_of_a_forked_process_start_their_own_threads() -> None:
+    """A backend that trained with two members trains with three, and again in a fork, and never waits for ever."""
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", SIZES_AND_FORK], cwd=root, env=environment, check=True)
+
+
 def test_an_account_that_may_start_no_thread_trains_on_one() -> None:
     """The same bits, on the calling thread alone."""
     root = Path(__file__).resolve().parents[2]

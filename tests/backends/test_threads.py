@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +57,26 @@ def test_the_caller_and_the_pool_share_the_work() -> None:
     BlockThreads(2).map(work, 2)
     assert len(names) == 2
     assert threading.get_ident() in names
+
+
+FORK = """
+import os, signal
+from backends.threads import BlockThreads
+threads = BlockThreads(2)
+first = threads.map(list, 4)
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    os._exit(threads.map(list, 4) != first)
+assert os.waitpid(child, 0)[1] == 0, "the forked process waits for threads that it does not have"
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_starts_threads_of_its_own() -> None:
+    """Blocks are worked on in a fork of a process whose threads are at hand."""
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", FORK], cwd=root, check=True)
 
 
 @pytest.mark.parametrize("at", range(4))
