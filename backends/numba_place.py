@@ -12,42 +12,12 @@ from functools import lru_cache
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from backends.numba_compile import compile_c
-from backends.numba_lanes import INT32, lanes_of, load, offset, store
+from backends.numba_lanes import offset
 from backends.numba_tiles import lanes
-
-
-@intrinsic
-def turn_tile(context, side, rows, stride, to, pitch):
-    """Write ``to[c * pitch + r] = rows[r * stride + c]`` for a square of ``side`` numbers, 0 for those of a vector."""
-    if not isinstance(side, types.IntegerLiteral):
-        return None
-
-    def codegen(target, builder, signature, arguments):
-        _, rows, stride, to, pitch = arguments
-        count = side.literal_value or lanes_of(rows.type.pointee)
-        integer = stride.type
-        tile = [load(builder, builder.gep(rows, [builder.mul(stride, integer(r))]), count) for r in range(count)]
-        step = 1
-        while step < count:  # exchange the off-diagonal squares of each square of 2 step a side
-            for r in (r for r in range(count) if not r & step):
-                a, b = tile[r], tile[r + step]
-                upper = [k if not k & step else count + k - step for k in range(count)]
-                lower = [k + step if not k & step else count + k for k in range(count)]
-                tile[r], tile[r + step] = (
-                    builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, count), mask))
-                    for mask in (upper, lower)
-                )
-            step *= 2
-        for c in range(count):
-            store(builder, tile[c], builder.gep(to, [builder.mul(pitch, integer(c))]))
-        return target.get_dummy_value()
-
-    return types.void(side, rows, stride, to, pitch), codegen
+from backends.numba_turn import turn_tile
 
 
 def turn_kernel():

@@ -30,7 +30,8 @@ from backends.numba_chunks import LAYERS, PARAMETERS, SIZES, TERMS, WIDEST
 from backends.numba_compile import compile_as
 from backends.numba_lanes import address, offset
 from backends.numba_optimizers import advance, factors_of
-from backends.numba_tiles import STEP_ROWS, gathered_tile, lanes, multiply, rounded_up, turn_gathered_tile, turn_tile
+from backends.numba_tiles import STEP_ROWS, gathered_tile, lanes, multiply, rounded_up
+from backends.numba_turn import turn_gathered_tile, turn_tile
 
 TURNED, BLOCKS, ERRORS, TARGETS, LOSSES, GRADIENTS, LENGTH, PITCHES = range(8)
 """Where the scratch has the inputs by features, two layers' outputs by features, three layers' error terms, the targets
@@ -86,7 +87,7 @@ def turn_features(z, first, last, h, pitch):
     """Write features ``first`` to ``last`` of ``z [features, STEP_ROWS]`` to ``h [STEP_ROWS, pitch]``."""
     for f in range(first, last, lanes(z)):
         for r in range(0, STEP_ROWS, lanes(z)):
-            turn_tile(offset(z, f * STEP_ROWS + r), np.intp(STEP_ROWS), offset(h, r * pitch + f), pitch)
+            turn_tile(0, offset(z, f * STEP_ROWS + r), np.intp(STEP_ROWS), offset(h, r * pitch + f), pitch)
 
 
 @njit(**_INNER)

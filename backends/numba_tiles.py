@@ -112,58 +112,6 @@ def gathered_tile(context, outputs, vectors, g, pitch, h, starts, n, z, z_pitch)
     return types.void(outputs, vectors, g, integer, g, types.CPointer(types.int64), integer, g, integer), codegen
 
 
-def _turned(builder, rows):
-    """Emit the transpose of a square of vectors: stage by stage, pairs of rows exchange what lies off the diagonal."""
-    count, step = len(rows), 1
-    while step < count:
-        turned = list(rows)
-        for j in range(count):
-            if not j & step:
-                lower = [count + k - step if k & step else k for k in range(count)]
-                upper = [count + k if k & step else k + step for k in range(count)]
-                for row, mask in ((j, lower), (j + step, upper)):
-                    chosen = ir.Constant(ir.VectorType(INT32, count), mask)
-                    turned[row] = builder.shuffle_vector(rows[j], rows[j + step], chosen)
-        rows, step = turned, 2 * step
-    return rows
-
-
-def _turn(builder, row_at, to, pitch):
-    """Emit the transpose of a square of numbers, a vector wide: row ``k`` from ``row_at(k)`` on, to ``to``."""
-    lanes = lanes_of(to.type.pointee)
-    turned = _turned(builder, [load(builder, row_at(k), lanes) for k in range(lanes)])
-    for k, row in enumerate(turned):
-        store(builder, row, builder.gep(to, [builder.mul(pitch, pitch.type(k))]))
-
-
-@intrinsic
-def turn_tile(context, z, pitch, to, to_pitch):
-    """Write the transpose of a square of ``z``, a vector wide, to ``to``."""
-
-    def codegen(target, builder, signature, arguments):
-        z, pitch, to, to_pitch = arguments
-        _turn(builder, lambda k: builder.gep(z, [builder.mul(pitch, pitch.type(k))]), to, to_pitch)
-        return target.get_dummy_value()
-
-    return types.void(z, types.intp, z, types.intp), codegen
-
-
-@intrinsic
-def turn_gathered_tile(context, h, starts, to, to_pitch):
-    """Do the same for rows that start at ``h[starts[k]]``."""
-
-    def codegen(target, builder, signature, arguments):
-        h, starts, to, to_pitch = arguments
-
-        def row_at(k):
-            return builder.gep(h, [builder.load(builder.gep(starts, [to_pitch.type(k)]))])
-
-        _turn(builder, row_at, to, to_pitch)
-        return target.get_dummy_value()
-
-    return types.void(h, types.CPointer(types.int64), h, types.intp), codegen
-
-
 @intrinsic
 def gradient_tile(context, outputs, inputs, g, h, pitch, live, dw, stride):
     """Add ``g h^T`` to ``dw`` for ``outputs`` features of ``g`` and ``inputs``, 1 or 4, of ``h``."""

@@ -10,7 +10,9 @@ any size. How it is made, for the mean squared error:
 - the output layer has small integers; targets are the predictions less ``d``, and ``d`` is -1, 0 or 1 times the odd
   part of ``N``: ``g = 2 d / N`` is a power of two. `thinned` leaves so few errors that no sum of magnitudes leaves the
   whole numbers of the dtype, in which every order of summation is exact.
-- the rate is the power of two that undoes the factor of ``g``, so that new parameters are whole numbers
+- the rate is the power of two that undoes the factor of ``g``, so that new parameters are whole numbers. Behind three
+  or more saturating layers a gradient may be so much larger than its parameter that their difference rounds: those that
+  are `_coarse` have the bound of a sum of their terms.
 
 Where ``N`` is a power of two, equality to the bit is claimed. Otherwise the factor ``2 / N`` rounds. A backend that
 fuses it into multiply-adds then adds terms that are not whole, so that every sum rounds: ``gamma`` of its terms times
@@ -56,7 +58,7 @@ class Exact:
         outputs: of every layer, in the dtype.
         loss: the mean squared error.
         gradients: of the loss.
-        sums: of the magnitudes of the terms of each gradient that round; zeros if ``N`` is a power of two.
+        sums: of the magnitudes of the terms of each gradient; zeros if neither it nor an update of it rounds.
         roundings: of a term of the gradients, a number a layer.
         terms: how many errors are not zero.
         whole: whether ``N`` is a power of two.
@@ -137,20 +139,33 @@ def balls(exact: Exact, p: Precision, more: int = 0) -> tuple[list[BallLayer], B
     """
     rate = exact.problem.learning_rate
     gradients, new = [], []
-    for layer, values, sums, m in zip(exact.problem.params, exact.gradients, exact.sums, exact.roundings, strict=True):
-        gamma, gamma_of_step = float(p.gamma(m + more)), float(p.gamma(m + more + 3))
+    every = zip(exact.problem.params, exact.gradients, exact.sums, exact.roundings, _units(exact.problem), strict=True)
+    for layer, values, sums, m, unit in every:
+        gamma, gamma_of_step = 0.0 if exact.whole else float(p.gamma(m + more)), float(p.gamma(m + more + 3))
         pairs = list(zip(layer, values, sums, strict=True))
         gradient = [Ball(value, gamma * most) for _, value, most in pairs]
-        moved = [
-            Ball(old.astype(np.float64) - rate * value, gamma_of_step * (rate * most + np.abs(old) * (most != 0)))
-            for old, value, most in pairs
-        ]
+        moved = []
+        for old, value, most in pairs:
+            reach = rate * most + np.abs(old.astype(np.float64))
+            rounds = _coarse(old, reach, unit) if exact.whole else most != 0
+            moved.append(Ball(old.astype(np.float64) - rate * value, gamma_of_step * reach * rounds))
         gradients.append((gradient[0], gradient[1]))
         new.append((moved[0], moved[1]))
     loss = Ball(
         np.asarray(exact.loss), np.asarray(0.0 if exact.whole else p.gamma(exact.terms + 5 + more) * exact.loss)
     )
     return gradients, loss, new
+
+
+def _units(problem: Problem) -> list[float]:
+    """Return the number of which all terms of a layer's parameters and of their updates are multiples."""
+    scale, last = SATURATING[problem.activation], len(problem.params) - 1
+    return [1.0 if k >= last - 1 else scale for k in range(last + 1)]
+
+
+def _coarse(old: Array, reach: Array, unit: float) -> Array:
+    """Return which new parameters round: magnitudes of up to ``reach`` are too large for the dtype's whole ``unit``."""
+    return np.asarray((old != 0) & (reach > unit * 2.0 ** WHOLE_BITS[str(old.dtype)]))
 
 
 def make(network: Network, n: int, dtype: str, name: str) -> Exact:
@@ -164,12 +179,13 @@ def make(network: Network, n: int, dtype: str, name: str) -> Exact:
     x = _signs(rng, (n, network.inputs), density, dtype)
     hs = _forward(network, params, x)
     d = _signs(rng, (n, network.outputs), 1.0, dtype)
-    bits = WHOLE_BITS[dtype]
-    limit = 2.0**bits / factor if odd == 1 else min(2.0**bits / factor, 2.0 ** (bits / 2 - 1))
+    bits, scale = WHOLE_BITS[dtype], SATURATING[network.activation]
+    limit = (2.0**bits - scale) / factor if odd == 1 else min(2.0**bits / factor, 2.0 ** (bits / 2 - 1))
     d, gradients = thinned(network, params, x, hs, d, limit, rng)
     terms = int(np.count_nonzero(d))
+    deep = scale > 1 and len(params) > 3
     scale = factor * 2 / entries
-    if odd == 1:  # nothing rounds
+    if odd == 1 and not deep:  # nothing rounds
         sums, roundings = [(np.zeros(w.shape), np.zeros(b.shape)) for w, b in gradients], [0] * len(gradients)
     else:
         sums, roundings = _magnitudes(network, params, x, hs, d)

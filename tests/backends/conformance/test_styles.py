@@ -38,3 +38,21 @@ def test_right_backend_of_any_order_of_sums_passes_the_sharp_claims(style: type[
     backend = style(Network((5, 4, 3)), dtype)
     tallies = [judge_spikes(backend, rows, "sharp"), judge_exact(backend, rows, "sharp")]
     assert [finding for tally in tallies for finding in tally.findings if finding.status == "fail"] == []
+
+
+DEEP = (
+    "9-9-22-1-5-1-6-2/n=256/normal",
+    "8-9-6-10-5-4-2/n=32/7566",
+    "6-8-4-3-3-8/n=8/7577",
+    "9-5-5-5-6-3-11-8/n=256/7584",
+)
+"""Names of exact problems in which a gradient is over 2^24 times as large as its parameter: their difference rounds."""
+
+
+@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("style", sums.STYLES, ids=lambda style: style.__name__)
+def test_right_updates_behind_many_saturating_layers_may_round(style: type[Style], name: str) -> None:
+    """Exact sums allow what the sum of a parameter and the terms of its gradient rounds to, in any order."""
+    sizes, rows = name.split("/")[:2]
+    tally = judge_exact(style(Network.parse(sizes), "float32"), int(rows.removeprefix("n=")), name)
+    assert [finding for finding in tally.findings if finding.status == "fail"] == []
