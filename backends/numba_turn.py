@@ -1,0 +1,60 @@
+"""Squares of numbers that are turned in vector registers, inside compiled code.
+
+A copy of a turned array moves one number at a time; here a square is read by rows, turned by shuffles, and written by
+rows.
+
+Tests: `tests/backends/test_numba_place.py`, `tests/backends/test_numba_team.py`.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from backends.numba_lanes import INT32, lanes_of, load, store
+
+
+@intrinsic
+def turn_tile(context, side, rows, stride, to, pitch):
+    """Write ``to[c * pitch + r] = rows[r * stride + c]`` for a square of ``side`` numbers, 0 for those of a vector."""
+    if not isinstance(side, types.IntegerLiteral):
+        return None
+
+    def codegen(target, builder, signature, arguments):
+        _, rows, stride, to, pitch = arguments
+        count = side.literal_value or lanes_of(rows.type.pointee)
+        _turn(builder, count, lambda k: builder.gep(rows, [builder.mul(stride, stride.type(k))]), to, pitch)
+        return target.get_dummy_value()
+
+    return types.void(side, rows, stride, to, pitch), codegen
+
+
+@intrinsic
+def turn_gathered_tile(context, rows, starts, to, pitch):
+    """Do so for a square of a vector's numbers whose row ``r`` is ``rows[starts[r]:]``."""
+
+    def codegen(target, builder, signature, arguments):
+        rows, starts, to, pitch = arguments
+
+        def row_at(k):
+            return builder.gep(rows, [builder.load(builder.gep(starts, [pitch.type(k)]))])
+
+        _turn(builder, lanes_of(rows.type.pointee), row_at, to, pitch)
+        return target.get_dummy_value()
+
+    return types.void(rows, types.CPointer(types.int64), rows, types.intp), codegen
+
+
+def _turn(builder, count, row_at, to, pitch):
+    """Emit the turning of a square of ``count``: row ``k`` from ``row_at(k)`` on, to ``to``."""
+    tile, step = [load(builder, row_at(k), count) for k in range(count)], 1
+    while step < count:  # exchange the off-diagonal squares of each square of 2 step a side
+        for r in (r for r in range(count) if not r & step):
+            a, b = tile[r], tile[r + step]
+            upper = [k if not k & step else count + k - step for k in range(count)]
+            lower = [k + step if not k & step else count + k for k in range(count)]
+            tile[r], tile[r + step] = (
+                builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, count), mask)) for mask in (upper, lower)
+            )
+        step *= 2
+    for c, row in enumerate(tile):
+        store(builder, row, builder.gep(to, [builder.mul(pitch, pitch.type(c))]))
