@@ -33,7 +33,7 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 PICTURE = "8-32-1"
 """The network of the README's picture."""
 
-JOB = ("--network", "64-64-64-1", "--batch", "32768", "--steps", "1000")
+JOB = ("--network", "8-32-1", "--batch", "100000", "--steps", "1000")
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
