@@ -58,6 +58,7 @@ def copied(folder, share):
     return module.NumpyBackend(Network((3, 2, 1)), "float64", "cpu")
 
 
+@pytest.mark.timing
 def test_planted_source_computes_the_same_and_takes_its_share(tmp_path, monkeypatch):
     """The planted losses are the same; a share of 2 makes a step three times as long, four and a half if it is slow."""
     import numpy as np
