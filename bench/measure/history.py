@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.basics.names import OK
 from bench.measure.cell import Cell, Group, Process
-from bench.measure.pace import timed_rounds_s
+from bench.measure.pace import beyond_rounds_s
 
 Arm = tuple[str, str, int]
 """Backend, arm and threads."""
@@ -65,11 +65,11 @@ class History:
         self.kept.setdefault(attempt[0], set()).add(cell)
         self._worked_s[attempt] = self._worked_s.get(attempt, 0.0) + spent_s
         opened = self._opened.setdefault(attempt, set())
-        if cell.group not in opened:  # what comes before the first cell of a group is counted with it
+        if cell.group not in opened:
             opened.add(cell.group)
-            rounds_s = min(timed_rounds_s(record), spent_s) if record["status"] == OK else 0.0
-            self.opening_s.setdefault(arm, {})[cell.group] = spent_s - rounds_s
-            spent_s = rounds_s
+            opening_s = beyond_rounds_s(record)
+            self.opening_s.setdefault(arm, {})[cell.group] = opening_s
+            spent_s -= opening_s
         self.spent_s.setdefault(arm, {})[cell] = spent_s
         if record["status"] == OK:
             self.rows.append(record)

@@ -85,6 +85,15 @@ def timed_rounds_s(record: Mapping[str, Any]) -> float:
     return rounds_s(call_s, (record["rounds"] + record["set_aside"]) * record["iterations"] * call_s)
 
 
+def beyond_rounds_s(record: Mapping[str, Any]) -> float:
+    """Return the seconds that a stored cell took beyond its rounds: all of them if it was not timed.
+
+    In the first cell of its group they are the opening of the group: loading and proving it.
+    """
+    spent_s = float(record.get("spent_s") or 0.0)
+    return max(spent_s - timed_rounds_s(record), 0.0) if record["status"] == OK else spent_s
+
+
 def learn(records: Iterable[Mapping[str, Any]]) -> Pace:
     """Return the pace that the records of a run show.
 
@@ -131,9 +140,9 @@ class _Lesson:
 
     def _learn_cell(self, record: Mapping[str, Any], known: Known, first: bool) -> None:
         backend, cell = known
-        beyond_s = max(record["spent_s"] - timed_rounds_s(record), 0.0)
+        beyond_s = beyond_rounds_s(record)
         extra_s = self.extra_s[record["cache"]]
-        if first:  # of its group: nearly all beyond its rounds is opening it
+        if first:
             how = AGAIN if record["process"] else record["cache"]
             self.opening_s[how][backend, cell.group] = beyond_s
             extra_s.setdefault(known, 0.0)
