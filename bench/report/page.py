@@ -19,6 +19,7 @@ from bench.report.answers import CHANGE, LINE, Card, Outlook
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
 from bench.verdicts.conditions import busy
+from bench.verdicts.statistics import OF_PROCESSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +94,7 @@ def tables_of(
     cells = rows.cells(slim, every)
     limit = rows.limits(cells, ceilings)
     return {
-        "cells": cells.drop(columns="process_logs"),
+        "cells": cells.drop(columns=OF_PROCESSES),
         "limits": rows.limit_line(cells, limit),
         "crossovers": pd.DataFrame(answers.phase_changes(cells), columns=[*LINE, "phase", "batch", *CHANGE]),
         "ratios": rows.ratios(cells),

@@ -41,10 +41,14 @@ LAPS = 24
 
 
 class Noise(NamedTuple):
-    """Laps of one backend and its copy: ``[cells, laps]`` of the differences of their log process estimates."""
+    """Laps of one backend and its copy: ``[cells, laps]`` of the differences of their log process estimates.
+
+    ``by_turns`` are the variances that the turns of both let expect of the differences, NaN if they tell nothing.
+    """
 
     backend: str
     differences: Floats
+    by_turns: Floats
 
 
 class Trial(NamedTuple):
@@ -181,10 +185,11 @@ def certify_rule(
         for noise in noises:
             drawn = rng.choice(noise.differences.shape[1], min(laps, noise.differences.shape[1]), replace=False)
             differences = noise.differences[:, drawn] * rng.choice([-1.0, 1.0], len(drawn))
-            ratios, counts = _stopped(differences, margin)
+            by_turns = noise.by_turns[:, drawn]
+            ratios, counts = _stopped(differences, by_turns, margin)
             same.append(ratios)
             used.append(counts)
-            planted.append(_stopped(differences + math.log(PLANTED), margin)[0])
+            planted.append(_stopped(differences + math.log(PLANTED), by_turns, margin)[0])
     alone = np.concatenate([statistics.verdicts(ratios, together=False) for ratios in same])
     detected, detected_together = (
         np.concatenate([statistics.verdicts(ratios, together) == SLOWER for ratios in planted])
@@ -204,13 +209,14 @@ def certify_rule(
     )
 
 
-def _stopped(differences: Floats, margin: float) -> tuple[statistics.Ratios, NDArray[np.int_]]:
+def _stopped(differences: Floats, by_turns: Floats, margin: float) -> tuple[statistics.Ratios, NDArray[np.int_]]:
     """Return the ratios of cells that got laps until the stopping rule was content, and how many each got."""
     cells, most = differences.shape
     counts = np.full(cells, min(2, most))
     while True:
         values = [cell[:count] for cell, count in zip(differences, counts, strict=True)]
-        mean, variance, dof = statistics.means(values, float(counts.max() - 1))
+        noise = [statistics.mean_noise(cell[:count]) for cell, count in zip(by_turns, counts, strict=True)]
+        mean, variance, dof = statistics.means(values, float(counts.max() - 1), noise)
         ratios = statistics.weigh(mean, np.sqrt(variance), dof, margin)
         more = (statistics.verdicts(ratios, rate=stopping.RATE) == UNDECIDED) & (counts < most)
         if not more.any():
@@ -221,13 +227,17 @@ def _stopped(differences: Floats, margin: float) -> tuple[statistics.Ratios, NDA
 def recorded(frame: pd.DataFrame, estimate: str, twin: str = AA) -> Iterator[Noise]:
     """Yield the noise of each backend that has the arm ``twin``: the cells that both arms have in every lap."""
     good = timed(frame)
-    good = good.assign(log_estimate=statistics.process_estimates(good, estimate))
+    logs, noises = statistics.estimates_and_noises(good, estimate)
+    good = good.assign(log_estimate=logs, noise=noises)
     for (_, backend), rows in good.groupby(["run", "backend"], sort=False):
-        logs = rows.set_index([*CASE, "arm", "process"])["log_estimate"].unstack("process").dropna()
-        arms = [logs[logs.index.get_level_values("arm") == arm].droplevel("arm") for arm in ("", twin)]
+        table = rows.set_index([*CASE, "arm", "process"])[["log_estimate", "noise"]].unstack("process")
+        table = table[table["log_estimate"].notna().all(axis=1)]
+        arms = [table[table.index.get_level_values("arm") == arm].droplevel("arm") for arm in ("", twin)]
         both = arms[0].index.intersection(arms[1].index)
         if len(both):
-            yield Noise(str(backend), (arms[1].loc[both] - arms[0].loc[both]).to_numpy(float))
+            before, after = (arm.loc[both] for arm in arms)
+            differences = (after["log_estimate"] - before["log_estimate"]).to_numpy(float)
+            yield Noise(str(backend), differences, (after["noise"] + before["noise"]).to_numpy(float))
 
 
 def passed(row: pd.Series[float]) -> bool:
@@ -263,7 +273,8 @@ def _draws(noises: list[Noise], processes: int, margin: float, rng: np.random.Ge
     for noise in noises:
         drawn = rng.permutation(noise.differences.shape[1])[:processes]
         differences = noise.differences[:, drawn] * rng.choice([-1.0, 1.0], processes)
-        mean, variance, dof = statistics.means(list(differences), float(processes - 1))
+        by_turns = [statistics.mean_noise(cell) for cell in noise.by_turns[:, drawn]]
+        mean, variance, dof = statistics.means(list(differences), float(processes - 1), by_turns)
         same = statistics.weigh(mean, np.sqrt(variance), dof, margin)
         planted = statistics.weigh(mean + math.log(PLANTED), np.sqrt(variance), dof, margin)
         alone = statistics.verdicts(same, together=False)

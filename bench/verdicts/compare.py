@@ -84,7 +84,7 @@ def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | Non
     main["limit_s"] = [_limit_s(row, limit_of) for _, row in main.iterrows()]
     main["share_of_limit"] = main["limit_s"] / main["seconds"]
     chance = a_against_a(estimates, margin)
-    rows = main.drop(columns="process_logs")
+    rows = main.drop(columns=statistics.OF_PROCESSES)
     best = with_best_threads(estimates[estimates["arm"] == ""], margin)
     return Comparison(rows, pd.DataFrame(fastest), failures(frame), chance, margin, pairs, best)
 
