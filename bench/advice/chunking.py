@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.advice import costs
-from bench.advice.compiling import DRAWS
 from bench.advice.job import Job
-from bench.advice.time_model import Shape
+from bench.advice.time_model import DRAWS, Shape
 from bench.machine.reading import Reading
 from bench.workload.memory import CHUNKS_HELD, PROCESS_BYTES, SPARE, chunk_rows, need_bytes
 from bench.workload.work import batch_bytes

@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.advice.time_model import Shape, apart
+from bench.advice.time_model import DRAWS, Floats, Shape, apart
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
-DRAWS = 1000
 LEAST_COMPILE_S = 0.02
 """A first call that takes no longer beyond a steady one compiled nothing worth a note."""
 

@@ -22,16 +22,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.advice.compiling import DRAWS, SINGLE_SCATTER, Floats, compile_s, compile_times, scattered
+from bench.advice.compiling import SINGLE_SCATTER, compile_s, compile_times, scattered
 from bench.advice.job import Job
 from bench.advice.time_model import (
     CARRIED,
+    DRAWS,
     ELSEWHERE,
     ESTIMATED,
     EXTRAPOLATED,
     INTERPOLATED,
     KIND_SCATTER,
     MEASURED,
+    Floats,
     Shape,
     TimeModel,
     apart,
@@ -273,7 +275,7 @@ def phase_s(figures: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Gener
             known, logs = _as_another_kind(known, logs, kind)
         model = TimeModel.fit(known, logs, _widened(rows["variance"], rows["dof"]))
         some = [shapes[place] for place in of_kind]
-        draws[:, of_kind] = np.exp(draw(*model.predict(some), DRAWS, rng))
+        draws[:, of_kind] = np.exp(draw(*model.predict(some), rng))
         if source != kind:
             draws[:, of_kind] *= np.exp(KIND_SCATTER * rng.standard_normal((DRAWS, 1)))
             continue
@@ -313,7 +315,7 @@ def _place_s(rows: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generat
         return np.zeros((DRAWS, len(shapes)))
     spread = placed.apply(lambda seconds: np.log(seconds).var()).fillna(SINGLE_SCATTER**2) / placed.size()
     model = TimeModel.fit([Shape(str(n), int(b)) for n, b in logs.index], logs, spread)
-    return np.exp(draw(*model.predict([Shape(_sizes_alone(n), b) for n, b in shapes]), DRAWS, rng))
+    return np.exp(draw(*model.predict([Shape(_sizes_alone(n), b) for n, b in shapes]), rng))
 
 
 def _sizes_alone(network: str) -> str:

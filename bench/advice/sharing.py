@@ -20,10 +20,9 @@ import numpy as np
 
 from bench import results
 from bench.advice import costs
-from bench.advice.compiling import DRAWS, Floats
 from bench.advice.costs import Cost
 from bench.advice.job import Job
-from bench.advice.time_model import Shape
+from bench.advice.time_model import DRAWS, Floats, Shape
 from bench.basics.names import FASTER, MARGIN, OK, SCALING, SLOWER, TIE, UNDECIDED
 from bench.machine import machine_id
 from bench.ranks.allreduce import AllReduce, Link, sum_s

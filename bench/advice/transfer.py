@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.advice.time_model import Shape, costs_of_work, likeness, work_of
+from bench.advice.time_model import Floats, Shape, costs_of_work, likeness, work_of
 from bench.machine.speed import Speed
 from bench.verdicts import statistics
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from bench.advice.job import Job
 
-Floats = NDArray[np.float64]
 
 KINDS = ("calls", "calls", "tanh", "product", "bandwidth", "bandwidth", "bandwidth")
 """The rate that each kind of work of `time_model.work_of` goes with."""

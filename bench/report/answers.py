@@ -19,7 +19,7 @@ from bench.advice.compiling import CompileTimes
 from bench.advice.costs import Cost
 from bench.advice.crossover import Change
 from bench.advice.decision import Standing
-from bench.advice.time_model import Shape
+from bench.advice.time_model import DRAWS, Shape
 from bench.basics.formats import counted, format_count, format_seconds, interval_s
 from bench.basics.names import MARGIN
 from bench.results import timed
@@ -295,7 +295,7 @@ def phase_changes(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
     Args:
         cells: of `bench.report.judged.cells`.
     """
-    zero = np.zeros((compiling.DRAWS, 1))
+    zero = np.zeros((DRAWS, 1))
     for conditions, rows in cells.groupby(["run", "dtype", "device", "threads", "phase"], sort=False):
         run, dtype, device, threads, phase = conditions
         along = {

@@ -40,8 +40,8 @@ def fitted(known, backend, phase="train"):
 def constant(backend, fixed_s, step_s, scatter=0.01):
     """Return a job of known cost, with a little scatter."""
     rng = np.random.default_rng(list(backend.encode()))
-    around = np.exp(scatter * rng.standard_normal((compiling.DRAWS, 1)))
-    nothing, steps = np.zeros((compiling.DRAWS, 1)), np.atleast_2d(step_s) * around
+    around = np.exp(scatter * rng.standard_normal((time_model.DRAWS, 1)))
+    nothing, steps = np.zeros((time_model.DRAWS, 1)), np.atleast_2d(step_s) * around
     return Cost(
         backend, fixed_s * around, nothing, np.zeros_like(steps), np.zeros_like(steps), steps, MEASURED, "train", "warm"
     )
