@@ -6,42 +6,36 @@ use, how sure that is, and what it rests on. No formatting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends import Network, Optimizer, catalogue, parse_optimizer
-from backends.installed import is_installed
+from backends import Network, Optimizer, parse_optimizer
 from bench import results
-from bench.advice import compiling, costs, crossover
-from bench.advice.basis import elsewhere, flags_of, joined, nothing_stored, runs_for
+from bench.advice import costs, crossover
+from bench.advice.basis import elsewhere, joined, nothing_stored, runs_for
 from bench.advice.costs import Cost
 from bench.advice.crossover import Change
 from bench.advice.decision import decide
 from bench.advice.job import Job, Work
-from bench.advice.time_model import CARRIED, ELSEWHERE, ESTIMATED, MEASURED, Shape, kind_of, nearest_kind
+from bench.advice.notes import notes_of
+from bench.advice.time_model import CARRIED, ELSEWHERE, MEASURED, Shape
 from bench.advice.transfer import Carried
+from bench.advice.usable import able, usable
 from bench.basics.errors import UsageError
 from bench.basics.names import MARGIN
-from bench.machine.environment import as_text, slowdowns, speed_variables
-from bench.measure.contenders import lacking
-from bench.measure.process import OWN_VARIABLES
 from bench.results import Run
-from bench.verdicts.compare import failures
-from bench.verdicts.conditions import busy, refuse, unlike_between, unlike_within
+from bench.verdicts.conditions import refuse, unlike_between, unlike_within
 from bench.workload import Workload
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from backends.registry import Entry
 
 GRID_POINTS = 33
-SHORT_STEP_S = 3e-4
-"""In a longer step one thread is hardly faster than several."""
 
 WIDEST = 4_096
 """How far around the rows asked for, as a factor, crossovers are looked for."""
@@ -215,8 +209,8 @@ def from_rows(
     refuse(_unlike(rows), False, "name runs of like conditions with --run")
     grid = _grid(job.rows, job.rows_per_step or 1)
     shapes = [job.shape, *(Shape(job.shape.network, count) for count in grid)]
-    here, missing = _usable(costs.costs(rows, shapes, job.cache, job=job))
-    every, unable = _able(here, job)
+    here, missing = usable(costs.costs(rows, shapes, job.cache, job=job))
+    every, unable = able(here, job)
     if not every:
         names = ", ".join([*missing, *unable]) or "all failed"
         raise UsageError(f"no backend of this run can be used here ({names}); see: python -m bench backends")
@@ -248,7 +242,7 @@ def from_rows(
         step_changes=tuple(crossover.step_changes(known)),
         runs=tuple(dict.fromkeys(rows["run"])),
         machine=str(rows["machine"].iloc[0]),
-        notes=(*filter(None, [where]), *unable, *_notes(known, rows, missing, job, measured)),
+        notes=(*filter(None, [where]), *unable, *notes_of(known, rows, missing, job, measured)),
         phase=job.phase,
         fresh=job.fresh,
         searched_threads=tuple(sorted({cost.threads for cost in every})),
@@ -277,97 +271,6 @@ def _beyond_first(cost: Cost) -> Cost:
     from dataclasses import replace
 
     return replace(cost, place_s=cost.place_s[:, 1:], call_s=cost.call_s[:, 1:], step_s=cost.step_s[:, 1:])
-
-
-def _usable(known: Sequence[Cost]) -> tuple[list[Cost], list[str]]:
-    """Part costs by whether their backend can be used here.
-
-    A backend of the catalogue can if its framework is installed. One that only the run names, as
-    ``package.module:Class``, is looked for without importing its package.
-    """
-    catalogued = {entry.name: entry for entry in catalogue()}
-    absent = {cost.backend for cost in known if not _is_here(cost.backend, catalogued.get(cost.backend))}
-    return [cost for cost in known if cost.backend not in absent], sorted(absent)
-
-
-def _able(known: Sequence[Cost], job: Job) -> tuple[list[Cost], list[str]]:
-    """Part costs by whether their backend has the job's workload; of those that do not, a sentence each.
-
-    A backend that only the run names is not imported to ask: it must have been measured on this kind of workload.
-    """
-    catalogued = {entry.name: entry for entry in catalogue()}
-    lacks = {}
-    for cost in known:
-        entry = catalogued.get(cost.backend)
-        if entry and (lack := lacking(entry, [job.workload])):
-            lacks[cost.backend] = f"{cost.backend} {lack}, so it is left out."
-        elif entry is None and cost.basis == ESTIMATED:
-            lacks[cost.backend] = f"{cost.backend} was never measured on such a workload, so it is left out."
-    return [cost for cost in known if cost.backend not in lacks], list(lacks.values())
-
-
-def _is_here(name: str, entry: Entry | None) -> bool:
-    """Return whether a backend can be loaded here, as far as can be seen without importing it."""
-    if entry:
-        return not entry.missing()
-    return ":" in name and is_installed(name.partition(":")[0].partition(".")[0])
-
-
-def _notes(
-    known: Sequence[Cost], rows: pd.DataFrame, missing: Sequence[str], job: Job, measured: Sequence[int]
-) -> tuple[str, ...]:
-    notes = [*_environment(rows)]
-    if any(cost.basis == ESTIMATED for cost in known):
-        kind = job.workload.kind
-        measured_kinds = {kind_of(network) for network in rows["network"].astype(str)}
-        source = "/".join(str(nearest_kind(kind, measured_kinds)).split("/")[1:]) or "tanh, mean squared error, descent"
-        notes.append(
-            f"No such workload was measured: estimated from times of {source} by the work of both. To measure it: "
-            f"--measure, or python -m bench run{flags_of(job.workload)}"
-        )
-    if job.threads is not None and job.threads not in measured:
-        notes.append(f"Nothing was measured with {job.threads} threads; this is for {measured[-1]}.")
-    if job.threads is None and (hint := _one_thread(known, measured)):
-        notes.append(hint)
-    if missing:
-        notes.append(f"Not installed here, so left out: {', '.join(missing)}.")
-    if other := [
-        cost.label
-        for cost in known
-        if cost.cache != job.cache and np.median(cost.compile_s) > compiling.LEAST_COMPILE_S
-    ]:
-        notes.append(
-            f"No {job.cache} compile cache was measured for {', '.join(other)}: compile times are for the other."
-        )
-    if not job.places and (stepwise := [cost.label for cost in known if cost.phase == "step"]):
-        notes.append(f"train was not measured for {', '.join(stepwise)}: their steps are single calls.")
-    if warning := busy(rows):
-        notes.append(warning)
-    gone = {line.split(",")[0] for line in failures(rows)} - {cost.backend for cost in known}
-    if gone:
-        notes.append(f"Failed, so left out: {', '.join(sorted(gone))}; see python -m bench compare.")
-    return tuple(notes)
-
-
-def _one_thread(known: Sequence[Cost], measured: Sequence[int]) -> str:
-    """Return how to search the threads, if a step is short and only one number of them was measured, not 1."""
-    if len(measured) != 1 or measured[0] == 1 or min(np.median(cost.step_s[:, 0]) for cost in known) > SHORT_STEP_S:
-        return ""
-    return f"Only {measured[0]} threads were measured, 1 may be faster: python -m bench run --threads 1,{measured[0]}"
-
-
-def _environment(rows: pd.DataFrame) -> Iterator[str]:
-    """Yield what the environment of the rows, or another one now, does to the answer."""
-    if "receipt_environment" not in rows or rows["receipt_environment"].dropna().empty:
-        return
-    then = str(rows["receipt_environment"].dropna().iloc[-1])
-    variables = dict(part.partition("=")[::2] for part in then.split("; ") if part)
-    features = str(rows["receipt_cpu_features"].dropna().iloc[-1]) if "receipt_cpu_features" in rows else ""
-    for line in slowdowns(variables, features):
-        yield f"Measured slower than need be: {line} and measure again."
-    now = as_text(speed_variables(ours=OWN_VARIABLES))
-    if now != then:
-        yield f"Measured with {then or 'no variables that change speed'}; now there is {now or 'none'}."
 
 
 def _workload(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from backends import Network, parse_optimizer
-from bench.advice import basis, recommendation
+from bench.advice import basis, recommendation, usable
 from bench.advice.job import Job
 from bench.advice.time_model import ESTIMATED, INTERPOLATED
 from tests.bench import synthetic
@@ -70,7 +70,7 @@ def test_a_backend_that_lacks_the_workload_is_left_out_with_the_reason(monkeypat
     """One that says so, and one from elsewhere that was never measured on such a workload, are no candidates."""
     frame = rows_of()
     frame.loc[frame["backend"] == "jax", "backend"] = "tests.bench.specimens:Exact"
-    monkeypatch.setattr(recommendation, "lacking", lambda entry, _: "has no relu" if entry.name == "torch" else "")
+    monkeypatch.setattr(usable, "lacking", lambda entry, _: "has no relu" if entry.name == "torch" else "")
     advice = recommendation.from_rows(frame, job("8-32-1/relu"))
     assert set(advice.rows["backend"]) == {"numpy", "numba"}
     assert "torch has no relu, so it is left out." in advice.notes

@@ -1,0 +1,90 @@
+"""What limits an answer, one sentence each: threads, caches, backends and conditions that were not measured.
+
+Tests: `tests/bench/advice/test_recommendation.py`, `tests/bench/advice/test_job.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.advice.basis import flags_of
+from bench.advice.compiling import LEAST_COMPILE_S
+from bench.advice.costs import Cost
+from bench.advice.job import Job
+from bench.advice.time_model import ESTIMATED, kind_of, nearest_kind
+from bench.machine.environment import as_text, slowdowns, speed_variables
+from bench.measure.process import OWN_VARIABLES
+from bench.verdicts.compare import failures
+from bench.verdicts.conditions import busy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+SHORT_STEP_S = 3e-4
+"""In a longer step one thread is hardly faster than several."""
+
+
+def notes_of(
+    known: Sequence[Cost], rows: pd.DataFrame, missing: Sequence[str], job: Job, measured: Sequence[int]
+) -> Iterator[str]:
+    """Yield what limits the answer for a job.
+
+    Args:
+        known: of each backend that is weighed, its cost.
+        rows: that the costs rest on.
+        missing: backends of the run that are not installed here.
+        job: what is asked.
+        measured: the numbers of threads that were measured.
+    """
+    yield from _environment(rows)
+    if any(cost.basis == ESTIMATED for cost in known):
+        kind = job.workload.kind
+        measured_kinds = {kind_of(network) for network in rows["network"].astype(str)}
+        source = "/".join(str(nearest_kind(kind, measured_kinds)).split("/")[1:]) or "tanh, mean squared error, descent"
+        yield (
+            f"No such workload was measured: estimated from times of {source} by the work of both. To measure it: "
+            f"--measure, or python -m bench run{flags_of(job.workload)}"
+        )
+    if job.threads is not None and job.threads not in measured:
+        yield f"Nothing was measured with {job.threads} threads; this is for {measured[-1]}."
+    if job.threads is None and (hint := _one_thread(known, measured)):
+        yield hint
+    if missing:
+        yield f"Not installed here, so left out: {', '.join(missing)}."
+    compiled_otherwise = [
+        cost.label for cost in known if cost.cache != job.cache and np.median(cost.compile_s) > LEAST_COMPILE_S
+    ]
+    if compiled_otherwise:
+        labels = ", ".join(compiled_otherwise)
+        yield f"No {job.cache} compile cache was measured for {labels}: compile times are for the other."
+    if not job.places and (stepwise := [cost.label for cost in known if cost.phase == "step"]):
+        yield f"train was not measured for {', '.join(stepwise)}: their steps are single calls."
+    if warning := busy(rows):
+        yield warning
+    if gone := {line.split(",")[0] for line in failures(rows)} - {cost.backend for cost in known}:
+        yield f"Failed, so left out: {', '.join(sorted(gone))}; see python -m bench compare."
+
+
+def _one_thread(known: Sequence[Cost], measured: Sequence[int]) -> str:
+    """Return how to search the threads, if a step is short and only one number of them was measured, not 1."""
+    if len(measured) != 1 or measured[0] == 1 or min(np.median(cost.step_s[:, 0]) for cost in known) > SHORT_STEP_S:
+        return ""
+    return f"Only {measured[0]} threads were measured, 1 may be faster: python -m bench run --threads 1,{measured[0]}"
+
+
+def _environment(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield what the environment of the rows, or another one now, does to the answer."""
+    if "receipt_environment" not in rows or rows["receipt_environment"].dropna().empty:
+        return
+    then = str(rows["receipt_environment"].dropna().iloc[-1])
+    variables = dict(part.partition("=")[::2] for part in then.split("; ") if part)
+    features = str(rows["receipt_cpu_features"].dropna().iloc[-1]) if "receipt_cpu_features" in rows else ""
+    for line in slowdowns(variables, features):
+        yield f"Measured slower than need be: {line} and measure again."
+    now = as_text(speed_variables(ours=OWN_VARIABLES))
+    if now != then:
+        yield f"Measured with {then or 'no variables that change speed'}; now there is {now or 'none'}."
