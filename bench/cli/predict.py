@@ -42,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
     from bench.basics.files import check_output, is_replaced
     from bench.cli import SUCCESS
     from bench.terminal.terminal import console, format_count
+    from bench.training.choosing import first_available, load_backend
     from bench.training.kept import KeptRows, in_chunks
     from bench.training.prediction import BLOCK_ROWS, predict_blocks
     from bench.training.reading import check_known, no_row_complete, number_blocks, open_table
     from bench.training.trained_model import load_model
-    from bench.training.training import first_available, load_backend
 
     out = check_output(args.out, "--out", {"--data": args.data, "--params": args.params}) if args.out else None
     if out and out.suffix not in (".csv", ".parquet") and is_replaced(out):

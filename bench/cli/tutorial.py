@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     """Walk, show the erratum, train; return the exit status."""
     from bench.cli import CHECK_FAILED, SUCCESS
     from bench.cli.document import show
-    from bench.training.training import first_available, load_backend
+    from bench.training.choosing import first_available, load_backend
     from bench.training.tutorial import DTYPE, NETWORK, load_all, recover, walk
     from bench.training.tutorial_as_printed import mean_squared_errors
 

@@ -14,6 +14,7 @@ import numpy as np
 from backends import Backend, Network, parse_optimizer
 from bench.basics.errors import UsageError
 from bench.basics.formats import counted, format_bytes
+from bench.training.choosing import choose_backend, load_backend
 from bench.training.classes import Classes, is_text
 from bench.training.form import Form
 from bench.training.reading import TableFile, check_known, open_table, read_numbers
@@ -23,12 +24,11 @@ from bench.training.training import (
     DEFAULT_EPOCHS,
     DEFAULT_STEPS,
     HIDDEN_UNITS,
+    Course,
     Keep,
     Notice,
     Training,
-    choose_backend,
     default_learning_rate,
-    load_backend,
     start_params,
     train,
     train_chunks,
@@ -132,13 +132,12 @@ class Prepared:
         """
         parts, start = self.parts, start_params(self.network, seed)
         watch = Watch(parts.held_x, parts.held_y, self.patience) if self.patience else None
+        course = Course(self.learning_rate, self.steps, notice, watch, keep)
         if self.stream and self.rows_per_step:
-            return train_epochs(
-                self.backend, start, self.stream, self.learning_rate, self.steps, self.rows_per_step, notice, watch
-            )
+            return train_epochs(self.backend, start, self.stream, course, self.rows_per_step)
         if self.stream:
-            return train_chunks(self.backend, start, self.stream, self.learning_rate, self.steps, notice, watch)
-        return train(self.backend, start, parts.x, parts.y, self.learning_rate, self.steps, notice, watch, keep)
+            return train_chunks(self.backend, start, self.stream, course)
+        return train(self.backend, start, parts.x, parts.y, course)
 
 
 def prepare(request: Request) -> Prepared:

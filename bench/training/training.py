@@ -1,4 +1,7 @@
-"""Training in pieces, each inside the framework, on a backend asked for or chosen. No files and no text."""
+"""Training in pieces, each inside the framework: on a batch, on chunks of a table, or on its epochs. No text.
+
+Tests: `tests/bench/training/test_training.py`, `tests/bench/training/test_stream.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import backends
-import bench
-from backends import (
-    Adam,
-    Backend,
-    BackendUnavailable,
-    Momentum,
-    Network,
-    Optimizer,
-    Params,
-    Shares,
-    TrainingDiverged,
-)
+from backends import Adam, Backend, Momentum, Network, Optimizer, Params, Shares, TrainingDiverged
 from backends.base import Array
 from bench.basics.errors import UsageError
-from bench.training.over_ranks import alone, as_whole_machine, said_by_first
+from bench.training.over_ranks import alone, said_by_first
 from bench.training.standardise import Floats
 from bench.training.watch import Watch
 from bench.workload.problem import initial_params
@@ -41,16 +32,32 @@ CHECKS = 100
 
 CHUNK_S = 0.3
 FIRST_CHUNK = 8
-
-# Where nothing was measured, those first that start at once: compiling for a new network takes seconds, which the
-# few thousand steps of an ordinary table do not win back. A measurement knows better, and `recommend` has it.
-PREFERRED = {"cpu": ("numpy", "torch", "numba", "jax"), "cuda": ("torch", "jax")}
+"""Seconds that a piece of training should take, between two notices, and the steps of the first piece."""
 
 Keep = Callable[[int, Params], None]
 """Given the steps done and the parameters reached after each chunk."""
 
 Notice = Callable[[int, float], bool]
 """Told the steps done and the latest loss after each chunk; returns whether to go on."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """How training goes.
+
+    Attributes:
+        learning_rate: of the optimiser.
+        steps: in all.
+        notice: told of each piece of training.
+        watch: of the held-out loss; stops training that gets no better.
+        keep: given the parameters after each piece.
+    """
+
+    learning_rate: float
+    steps: int
+    notice: Notice
+    watch: Watch | None = None
+    keep: Keep | None = None
 
 
 @dataclass(frozen=True)
@@ -97,109 +104,12 @@ def default_learning_rate(network: Network, optimizer: Optimizer | None = None, 
     return float(f"{rate:.2g}")
 
 
-def load_backend(
-    name: str,
-    network: Network,
-    dtype: str,
-    device: str,
-    optimizer: Optimizer | None = None,
-    minibatches: bool = False,
-) -> Backend:
-    """Return the backend asked for by name.
-
-    Raises:
-        BackendUnavailable: it is not on this machine.
-        UsageError: there is none of that name, or it lacks something asked for.
-    """
-    try:
-        return _able(name, network, dtype, device, optimizer, minibatches)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"--backend: {error}") from error
-
-
-def _able(
-    name: str, network: Network, dtype: str, device: str, optimizer: Optimizer | None, minibatches: bool
-) -> Backend:
-    """Return a backend, or raise `ValueError` if it lacks something."""
-    backend = backends.load(name, network, dtype, device, optimizer)
-    backend.capabilities.require(name, network, minibatches=minibatches)
-    return backend
-
-
-def choose_backend(
-    network: Network,
-    batch: int,
-    steps: int,
-    dtype: str,
-    device: str,
-    optimizer: Optimizer | None = None,
-    rows_per_step: int | None = None,
-) -> tuple[Backend, str]:
-    """Return the backend to train on when none was asked for, and why that one: measured where there is a measurement.
-
-    Raises:
-        BackendUnavailable: none can do it; says why for each.
-    """
-    minibatches = rows_per_step is not None
-    try:
-        with as_whole_machine():
-            advice = bench.recommend(
-                network, batch, steps, dtype, device, optimizer=optimizer, rows_per_step=rows_per_step
-            )
-        if ":" in advice.backend:  # the name of a stored run may lead to any package
-            raise BackendUnavailable(f"{advice.backend} is the fastest measured; to train with it, name it: --backend")
-        threads = advice.threads if len(advice.searched_threads) > 1 else None
-        backend = backends.load(advice.backend, network, dtype, device, optimizer, threads=threads)
-        backend.capabilities.require(advice.backend, network, minibatches=minibatches)
-    except (BackendUnavailable, ValueError) as error:
-        backend = first_available(network, dtype, device, optimizer, minibatches)
-        return backend, "nothing was measured here" if isinstance(error, UsageError) else str(error)
-    return backend, f"recommended: {advice.outcome}, {advice.basis}"
-
-
-def first_available(
-    network: Network, dtype: str, device: str, optimizer: Optimizer | None = None, minibatches: bool = False
-) -> Backend:
-    """Return the first backend of a fixed order that works here and has all that is asked for.
-
-    Raises:
-        BackendUnavailable: none does; says why for each.
-    """
-    reasons = []
-    installed = backends.available()
-    for name in sorted(installed, key=[*PREFERRED[device], *installed].index):
-        try:
-            return _able(name, network, dtype, device, optimizer, minibatches)
-        except (BackendUnavailable, ValueError) as error:
-            reasons.append(str(error))
-    raise BackendUnavailable(f"no backend has network {network} in {dtype} on {device}: {'; '.join(reasons)}")
-
-
-def train(
-    backend: Backend,
-    params: Params,
-    x: Floats,
-    y: Floats,
-    learning_rate: float,
-    steps: int,
-    notice: Notice,
-    watch: Watch | None = None,
-    keep: Keep | None = None,
-) -> Training:
+def train(backend: Backend, params: Params, x: Floats, y: Floats, course: Course) -> Training:
     """Train on all rows ``x`` and ``y`` at each step; all else as for `train_batch`."""
-    batch = backend.place_batch(x, y)
-    return train_batch(backend, params, batch, learning_rate, steps, notice, watch, keep)
+    return train_batch(backend, params, backend.place_batch(x, y), course)
 
 
-def train_chunks(
-    backend: Backend,
-    params: Params,
-    stream: Stream,
-    learning_rate: float,
-    steps: int,
-    notice: Notice,
-    watch: Watch | None = None,
-) -> Training:
+def train_chunks(backend: Backend, params: Params, stream: Stream, course: Course) -> Training:
     """Train on all rows of a table at each step, which are read chunk by chunk; all else as for `train_batch`.
 
     Raises:
@@ -210,113 +120,99 @@ def train_chunks(
         batch = chunked.place_chunks(stream.chunks())
     except OSError as error:
         raise UsageError(f"--chunks: {error.strerror or error}") from error
-    return train_batch(chunked, params, batch, learning_rate, steps, notice, watch)
+    return train_batch(chunked, params, batch, course)
 
 
-def train_batch(
-    backend: Backend,
-    params: Params,
-    batch: Any,
-    learning_rate: float,
-    steps: int,
-    notice: Notice,
-    watch: Watch | None = None,
-    keep: Keep | None = None,
-) -> Training:
-    """Train on a placed batch, in pieces of about `CHUNK_S`, with a word to ``notice`` after each.
+def train_batch(backend: Backend, params: Params, batch: Any, course: Course) -> Training:
+    """Train on a placed batch, in pieces of about `CHUNK_S`.
 
-    ``keep`` is then given the steps done and the parameters as they are. On several ranks, rank 0 decides how long a
-    piece is and whether to go on.
+    On several ranks, rank 0 decides how long a piece is and whether to go on.
 
     Raises:
         TrainingDiverged: counted from the first step of all, with every loss; losses not reached are NaN.
     """
-    begun_s = time.monotonic()
-    placed = backend.place_params(params)
-    losses = np.full(steps, np.nan, backend.dtype)
-    done, chunk, compiled, go_on, hope = 0, FIRST_CHUNK, 0, True, True
+    state, watch, steps = _Progress(backend, params, course), course.watch, course.steps
+    chunk, compiled, go_on, hope = FIRST_CHUNK, 0, True, True
     between = max(1, steps // CHECKS) if watch else steps
-    while done < steps and go_on and hope:
-        count = min(chunk, between - done % between, steps - done)
+    while state.done < steps and go_on and hope:
         chunk_begun_s = time.monotonic()
-        placed = _run(backend, placed, batch, learning_rate, losses, done, count, None)
-        done += count
+        state.advance(batch, min(chunk, between - state.done % between))
         seconds = said_by_first(backend, time.monotonic() - chunk_begun_s)
         if chunk == compiled:  # a length's first run may compile, and says nothing of the next
             chunk = _next_chunk(chunk, seconds)
         else:
             compiled = chunk
-        if watch and (done % between == 0 or done == steps):
-            hope = bool(said_by_first(backend, watch.goes_on(alone(backend), placed, done)))
-        go_on = bool(said_by_first(backend, notice(done, float(losses[done - 1]))))
-        if keep:
-            keep(done, backend.fetch(placed))
-    return _training(backend, placed, losses[:done], done == steps or not hope, begun_s, watch)
+        if watch and (state.done % between == 0 or state.done == steps):
+            hope = bool(said_by_first(backend, watch.goes_on(alone(backend), state.placed, state.done)))
+        go_on = bool(said_by_first(backend, course.notice(state.done, float(state.losses[state.done - 1]))))
+        if course.keep:
+            course.keep(state.done, backend.fetch(state.placed))
+    return state.training(complete=state.done == steps or not hope)
 
 
-def train_epochs(
-    backend: Backend,
-    params: Params,
-    stream: Stream,
-    learning_rate: float,
-    steps: int,
-    rows_per_step: int,
-    notice: Notice,
-    watch: Watch | None = None,
-) -> Training:
-    """Train on a few rows at each step, epoch after epoch, with a word to ``notice`` after each chunk of the table.
+def train_epochs(backend: Backend, params: Params, stream: Stream, course: Course, rows_per_step: int) -> Training:
+    """Train on a few rows at each step, epoch after epoch, in pieces of a chunk of the table.
+
+    ``course.notice`` is told the mean loss of the chunk; the held-out loss is watched at the end of each epoch.
 
     Raises:
-        TrainingDiverged: as for `train`.
+        TrainingDiverged: as for `train_batch`.
     """
-    begun_s = time.monotonic()
-    placed = backend.place_params(params)
-    losses = np.full(steps, np.nan, backend.dtype)
-    done, go_on, hope = 0, True, True
+    state, watch, steps = _Progress(backend, params, course), course.watch, course.steps
+    go_on, hope = True, True
     for epoch in itertools.count():
         for rows, batch in stream.batches(backend, epoch):
-            count = min(-(-rows // rows_per_step), steps - done)
-            placed = _run(backend, placed, batch, learning_rate, losses, done, count, min(rows_per_step, rows))
-            done += count
-            go_on = notice(done, float(losses[done - count : done].mean()))
-            if done == steps or not go_on:
+            begun = state.done
+            state.advance(batch, -(-rows // rows_per_step), rows_per_step=min(rows_per_step, rows))
+            go_on = course.notice(state.done, float(state.losses[begun : state.done].mean()))
+            if state.done == steps or not go_on:
                 break
-        if watch and (done == steps or go_on):
-            hope = watch.goes_on(backend, placed, done)
-        if done == steps or not (go_on and hope):
-            return _training(backend, placed, losses[:done], done == steps or not hope, begun_s, watch)
+        if watch and (state.done == steps or go_on):
+            hope = watch.goes_on(backend, state.placed, state.done)
+        if state.done == steps or not (go_on and hope):
+            return state.training(complete=state.done == steps or not hope)
     raise AssertionError("epochs do not end by themselves")
 
 
-def _run(
-    backend: Backend,
-    placed: Any,
-    batch: Any,
-    learning_rate: float,
-    losses: Array,
-    done: int,
-    count: int,
-    rows_per_step: int | None,
-) -> Any:
-    """Train for ``count`` steps after ``done``, keep their losses, return the parameters."""
-    few = {} if rows_per_step is None else {"rows_per_step": rows_per_step}
-    try:
-        with np.errstate(all="ignore"):  # overflow is reported as divergence
-            placed, losses[done : done + count] = backend.train(placed, batch, learning_rate, count, **few)
-    except TrainingDiverged as error:
-        losses[done : done + count] = error.losses
-        raise TrainingDiverged(done + error.step, losses, error.params, learning_rate) from None
-    return placed
+class _Progress:
+    """How far training has come.
 
+    Attributes:
+        done: steps done.
+        placed: the parameters that they reached.
+        losses: the loss before each step; NaN for those to come.
+    """
 
-def _training(
-    backend: Backend, placed: Any, losses: Array, complete: bool, begun_s: float, watch: Watch | None
-) -> Training:
-    """Return what came of it: the last parameters, or the best ones if they were watched."""
-    best = watch.params if watch else None
-    params = backend.fetch(placed) if best is None else best
-    step = watch.step if watch and best is not None else None
-    return Training(params, losses, complete, time.monotonic() - begun_s, step)
+    def __init__(self, backend: Backend, params: Params, course: Course) -> None:
+        self._begun_s = time.monotonic()
+        self._backend, self._course = backend, course
+        self.done = 0
+        self.placed = backend.place_params(params)
+        self.losses = np.full(course.steps, np.nan, backend.dtype)
+
+    def advance(self, batch: Any, count: int, **few: int) -> None:
+        """Train for ``count`` more steps, or those that are left, inside the framework; ``few`` as `Backend.train`."""
+        rate, first = self._course.learning_rate, self.done
+        last = min(first + count, self._course.steps)
+        try:
+            with np.errstate(all="ignore"):  # overflow is reported as divergence
+                self.placed, self.losses[first:last] = self._backend.train(
+                    self.placed, batch, rate, last - first, **few
+                )
+        except TrainingDiverged as error:
+            self.losses[first:last] = error.losses
+            raise TrainingDiverged(first + error.step, self.losses, error.params, rate) from None
+        self.done = last
+
+    def training(self, complete: bool) -> Training:
+        """Return what came of it: the last parameters, or the best ones if they were watched."""
+        watch = self._course.watch
+        if watch and watch.params is not None:
+            params, best_step = watch.params, watch.step
+        else:
+            params, best_step = self._backend.fetch(self.placed), None
+        seconds = time.monotonic() - self._begun_s
+        return Training(params, self.losses[: self.done], complete, seconds, best_step)
 
 
 def _next_chunk(chunk: int, seconds: float) -> int:

@@ -22,7 +22,7 @@ from bench.training.classes import Classes
 from bench.training.files import open_table
 from bench.training.standardise import Standardisation
 from bench.training.stream import Stream, open_stream, read_ahead
-from bench.training.training import start_params, train_epochs
+from bench.training.training import Course, start_params, train_epochs
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 NETWORK = Network((2, 4, 1))
@@ -92,7 +92,7 @@ def test_a_streamed_table_trains_as_one_that_is_kept(
     assert (kept.keep, streamed.keep, kept.sizes) == (True, False, streamed.sizes)
     backend = backends.load("numpy", NETWORK)
     runs = [
-        train_epochs(backend, start_params(NETWORK, 0), stream, 0.05, 3 * stream.steps(16), 16, lambda *_: True)
+        train_epochs(backend, start_params(NETWORK, 0), stream, Course(0.05, 3 * stream.steps(16), lambda *_: True), 16)
         for stream in (kept, streamed)
     ]
     assert runs[0].losses.tolist() == runs[1].losses.tolist()
@@ -152,7 +152,7 @@ def test_backends_see_the_same_rows(tmp_path: Path) -> None:
             backend = backends.load(name, NETWORK, "float64")
             stream._placed.clear()
             start = start_params(NETWORK, 0)
-            losses.append(train_epochs(backend, start, stream, 1e-12, 60, 16, lambda *_: True).losses)
+            losses.append(train_epochs(backend, start, stream, Course(1e-12, 60, lambda *_: True), 16).losses)
     assert len(losses) > 1
     for other in losses[1:]:
         np.testing.assert_allclose(other, losses[0], rtol=1e-9)  # other rows would differ in the first digit

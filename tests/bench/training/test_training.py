@@ -17,16 +17,10 @@ from backends import Adam, Backend, BackendUnavailable, Layer, Network, Training
 from backends.conformance import check_cell
 from bench.basics.errors import UsageError
 from bench.training import training
+from bench.training.choosing import choose_backend, first_available, load_backend
 from bench.training.prediction import predict, score, score_standardised
 from bench.training.standardise import Standardisation
-from bench.training.training import (
-    choose_backend,
-    default_learning_rate,
-    first_available,
-    load_backend,
-    start_params,
-    train,
-)
+from bench.training.training import Course, default_learning_rate, start_params, train
 
 NETWORK = Network((3, 2, 1))  # the tutorial's: a compiling backend may have it in its cache
 RATE = 0.05
@@ -50,9 +44,9 @@ def test_each_chunk_continues_where_the_last_one_ended(
     monkeypatch.setattr(training, "_next_chunk", lambda chunk, seconds: training.FIRST_CHUNK)
     backend = backends.load(backend_name, NETWORK, dtype)
     x, y = problem()
-    trained = train(backend, start_params(NETWORK, 0), x, y, RATE, 16, go_on)
+    trained = train(backend, start_params(NETWORK, 0), x, y, Course(RATE, 16, go_on))
     assert (len(trained.losses), trained.complete, trained.losses.dtype) == (16, True, np.dtype(dtype))
-    between = train(backend, start_params(NETWORK, 0), x, y, RATE, 8, go_on)
+    between = train(backend, start_params(NETWORK, 0), x, y, Course(RATE, 8, go_on))
     _, following = backend.train(backend.place_params(between.params), backend.place_batch(x, y), RATE, 8)
     if "process" in backend.capabilities.deterministic:
         assert trained.losses.tolist() == [*between.losses, *following]
@@ -65,7 +59,7 @@ def test_backends_agree_on_the_same_run(dtype: str) -> None:
     """From the state that one backend's run reached, every backend takes the same step within the proven bounds."""
     x, y = problem()
     loaded = [backends.load(name, NETWORK, dtype) for name in backends.available("best")]
-    trained = train(loaded[0], start_params(NETWORK, 1), x, y, RATE, 30, go_on)
+    trained = train(loaded[0], start_params(NETWORK, 1), x, y, Course(RATE, 30, go_on))
     for other in loaded:
         report = check_cell(other, trained.params, x, y, RATE)
         assert report.passed, (loaded[0].name, other.name, report.worst)
@@ -84,7 +78,7 @@ def test_divergence_counts_steps_from_the_first_of_all(backend_name: str) -> Non
     with pytest.raises(
         TrainingDiverged, match=r"of 1000: last finite loss .* lower the learning rate \(got 1.5\)"
     ) as error:
-        train(backend, start_params(NETWORK, 0), x * 3, y * 3, 1.5, 1000, notice)
+        train(backend, start_params(NETWORK, 0), x * 3, y * 3, Course(1.5, 1000, notice))
     losses = error.value.losses
     assert len(losses) == 1000
     assert error.value.step >= max(told, default=0)
@@ -97,10 +91,10 @@ def test_training_stops_when_told(backend_name: str) -> None:
     """When the notice says no, the parameters and losses reached so far come back."""
     backend = backends.load(backend_name, NETWORK, "float32")
     x, y = problem()
-    trained = train(backend, start_params(NETWORK, 0), x, y, RATE, 10_000, lambda done, loss: done < 8)
+    trained = train(backend, start_params(NETWORK, 0), x, y, Course(RATE, 10_000, lambda done, loss: done < 8))
     assert (len(trained.losses), trained.complete) == (8, False)
     if "process" in backend.capabilities.deterministic:
-        whole = train(backend, start_params(NETWORK, 0), x, y, RATE, 8, go_on)
+        whole = train(backend, start_params(NETWORK, 0), x, y, Course(RATE, 8, go_on))
         assert trained.losses.tolist() == whole.losses.tolist()
         assert trained.params[0].weights.tolist() == whole.params[0].weights.tolist()
 
@@ -127,7 +121,7 @@ def test_a_length_is_judged_by_its_second_run(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(kind, "train", noted)
     x, y = problem()
-    train(kind(NETWORK), start_params(NETWORK, 0), x, y, RATE, 100, go_on)
+    train(kind(NETWORK), start_params(NETWORK, 0), x, y, Course(RATE, 100, go_on))
     assert lengths == [8, 8, 64, 20]
 
 
@@ -147,10 +141,10 @@ def test_default_learning_rate_learns_without_diverging(sizes: tuple[int, ...]) 
     x = (common + 0.05 * random.standard_normal((200, sizes[0]))) / math.sqrt(1.0025)
     y = (common + 0.5 * common**2 - 0.5) / math.sqrt(1.5)
     backend = backends.load("numpy", network)
-    trained = train(backend, start_params(network, 0), x, y, default_learning_rate(network), 500, go_on)
+    trained = train(backend, start_params(network, 0), x, y, Course(default_learning_rate(network), 500, go_on))
     assert trained.losses[-1] < 0.5 * trained.losses[0]
     with pytest.raises(TrainingDiverged):
-        train(backend, start_params(network, 0), x, y, 20 * default_learning_rate(network), 500, go_on)
+        train(backend, start_params(network, 0), x, y, Course(20 * default_learning_rate(network), 500, go_on))
 
 
 def test_default_backend_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) -> None:
