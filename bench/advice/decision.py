@@ -27,7 +27,7 @@ class Standing:
     """One backend's place among the others, for one case and number of steps.
 
     Attributes:
-        job: its parts.
+        cost: its parts.
         total_s, low_s, high_s: with a 95 % interval.
         to_best: its total over the least one.
         verdict: what is proven of it: ``fastest`` (or the outcome of the whole) for the first, else ``slower``,
@@ -68,10 +68,10 @@ def standings(
         verdicts = [str(verdict) if verdict in ("slower", "tie") else "undecided" for verdict in proven]
         ranked = [costs[rank] for rank in ranks]
         decided = outcome(dict(zip([cost.label for cost in ranked], ["fastest", *verdicts], strict=True)))
-        figures = (middles, low, high, middles / middles[:, :1])
+        estimates = (middles, low, high, middles / middles[:, :1])
         rows = zip(
             ranked,
-            *(estimates[place].tolist() for estimates in figures),
+            *(of_steps[place].tolist() for of_steps in estimates),
             [str(decided["outcome"]), *verdicts],
             strict=True,
         )

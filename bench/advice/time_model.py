@@ -11,7 +11,7 @@ first term makes on a network left out of the fit, so that an interval far from 
 A model is of one kind of workload: one activation, loss and optimiser, with or without mini-batches. Of a kind that was
 not measured, `as_kind` makes estimates of the cells of another, by the work of both.
 
-No totals here (`bench.advice.ledger`), no files.
+No totals here (`bench.advice.costs`), no files.
 
 Tests: `tests/bench/advice/test_recommendation.py`.
 """

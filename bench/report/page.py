@@ -14,10 +14,13 @@ from bench.basics.errors import UsageError
 from bench.basics.formats import format_percent
 from bench.basics.names import FASTER, MARGIN, SLOWER
 from bench.limits.peers import short_name
-from bench.report import answers, over_ranks, over_time, parts, rows
-from bench.report.answers import CHANGE, LINE, Card, Outlook
+from bench.report import over_ranks, over_time, parts, rows
+from bench.report.answers import Card
+from bench.report.crossovers import CHANGE, LINE, phase_changes
 from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
+from bench.report.outlook import Outlook, outlooks
+from bench.report.sentences import sentence
 from bench.verdicts.conditions import busy
 from bench.verdicts.statistics import OF_PROCESSES
 
@@ -54,8 +57,8 @@ def page(
         raise UsageError(f"nothing to show: no cell was timed ({reasons}); measure with: python -m bench run --quick")
     frame = frame.assign(backend=frame["backend"].map(short_name))
     slim = without_receipts(frame)
-    outlooks = list(answers.outlooks(slim))
-    tables = tables_of(frame, slim, outlooks, ceilings)
+    expected = list(outlooks(slim))
+    tables = tables_of(frame, slim, expected, ceilings)
     tables["runs"] = run_rows(frame, commands)
     theme = Theme(tuple(in_order(frame["backend"].drop_duplicates())))
     earlier = over_time.rows(levels, slim) if levels is not None and len(levels) else None
@@ -75,7 +78,7 @@ def page(
         )
     return Page(
         runs=run_lines(frame, labels or {}),
-        cards=[card(outlook) for outlook in outlooks],
+        cards=[card(outlook) for outlook in expected],
         parts=chapters,
         chosen=first_choices(tables["cells"]),
         unlike=list(dict.fromkeys(tables["unlike"]["field"])),
@@ -85,7 +88,7 @@ def page(
 
 
 def tables_of(
-    frame: pd.DataFrame, slim: pd.DataFrame, outlooks: Sequence[Outlook], ceilings: Mapping[str, Ceilings]
+    frame: pd.DataFrame, slim: pd.DataFrame, expected: Sequence[Outlook], ceilings: Mapping[str, Ceilings]
 ) -> dict[str, pd.DataFrame]:
     """Return the rows of every exhibit, by name."""
     import pandas as pd
@@ -96,12 +99,12 @@ def tables_of(
     return {
         "cells": cells.drop(columns=OF_PROCESSES),
         "limits": rows.limit_line(cells, limit),
-        "crossovers": pd.DataFrame(answers.phase_changes(cells), columns=[*LINE, "phase", "batch", *CHANGE]),
+        "crossovers": pd.DataFrame(phase_changes(cells), columns=[*LINE, "phase", "batch", *CHANGE]),
         "ratios": rows.ratios(cells),
         "shares": rows.shares(cells, limit),
-        "ledger": rows.ledger(slim, outlooks),
-        "totals": rows.totals(outlooks),
-        "break_even": rows.break_even(outlooks),
+        "ledger": rows.ledger(slim, expected),
+        "totals": rows.totals(expected),
+        "break_even": rows.break_even(expected),
         "conformance": rows.conformance(frame),
         "repeats": rows.repeats(every),
         "margin": pd.DataFrame({"low": [1 / (1 + MARGIN)], "high": [1 + MARGIN]}),
@@ -123,7 +126,7 @@ def without_receipts(frame: pd.DataFrame) -> pd.DataFrame:
 
 def card(outlook: Outlook) -> Card:
     """Return the map of the first screen for one network."""
-    return Card(**outlook.conditions, sentence=answers.sentence(outlook), cells=outlook.cells)
+    return Card(**outlook.conditions._asdict(), sentence=sentence(outlook), cells=outlook.cells)
 
 
 def proof(older: Sequence[str]) -> str:

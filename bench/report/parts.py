@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.report import charts
-from bench.report.answers import STEPS
 from bench.report.exhibits import CASE_COLUMNS, COST_COLUMNS, GRID, INTERVAL, NO_LIMIT, Column, Exhibit, Part
+from bench.report.outlook import STEPS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +53,7 @@ def speed(theme: Theme, rows: dict[str, pd.DataFrame]) -> Part:
                 id="crossovers",
                 title="Crossovers",
                 lead="The number of rows at which the fastest backend changes, interpolated between measured batches. "
-                "A "
-                "dash means that the interval is open on that side.",
+                "A dash means that the interval is open on that side.",
                 frame=rows["crossovers"],
                 columns=(
                     *CASE_COLUMNS[:6],

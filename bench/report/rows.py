@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
-from bench.report.answers import CHANGE, LINE, STEPS, Outlook, change_row
+from bench.report.crossovers import CHANGE, LINE, change_row
+from bench.report.outlook import STEPS, Outlook
 from bench.results import timed
 from bench.verdicts import pairs, statistics
 from bench.verdicts.statistics import CASE as CASE_OF_ONE_RUN
@@ -161,7 +162,7 @@ def ledger(frame: pd.DataFrame, outlooks: Iterable[Outlook]) -> pd.DataFrame:
     """Return what each backend pays once and for each step, by batch and state of the compile cache."""
     import pandas as pd
 
-    rows = pd.DataFrame([{**outlook.conditions, **cost} for outlook in outlooks for cost in outlook.costs])
+    rows = pd.DataFrame([{**outlook.conditions._asdict(), **cost} for outlook in outlooks for cost in outlook.costs])
     good = timed(frame, arm="")
     used = good.groupby(CELL, as_index=False).agg(
         peak_bytes=("peak_bytes", "median"), flop=("flop", "median"), bytes_moved=("bytes_moved", "median")
@@ -178,7 +179,7 @@ def totals(outlooks: Iterable[Outlook]) -> pd.DataFrame:
 
     rows = pd.DataFrame(
         {
-            **outlook.conditions,
+            **outlook.conditions._asdict(),
             "batch": cell.batch,
             "steps": cell.steps,
             "backend": total.backend,
@@ -198,7 +199,7 @@ def break_even(outlooks: Iterable[Outlook]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        {**outlook.conditions, "batch": batch, **change_row(change, "steps", STEPS[0], STEPS[-1])}
+        {**outlook.conditions._asdict(), "batch": batch, **change_row(change, "steps", STEPS[0], STEPS[-1])}
         for outlook in outlooks
         for batch, changes in outlook.step_changes.items()
         for change in changes

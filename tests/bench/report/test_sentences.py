@@ -3,7 +3,9 @@
 import math
 
 from bench.advice.crossover import Change
-from bench.report.answers import Cell, Outlook, Total, sentence
+from bench.report.answers import Cell, Total
+from bench.report.outlook import Conditions, Outlook
+from bench.report.sentences import sentence
 
 
 def outlook(batch_changes=(), step_changes=(), verdicts=("fastest", "tie", "undecided"), batches=(1, 256, 65_536)):
@@ -13,7 +15,7 @@ def outlook(batch_changes=(), step_changes=(), verdicts=("fastest", "tie", "unde
         Cell(batch, 1_000, verdict, ("numba",), totals) for batch, verdict in zip(batches, verdicts, strict=True)
     )
     changes = {batch: tuple(step_changes) for batch in batches}
-    return Outlook("run", "3-2-1", "float32", "cpu", 2, "warm", cells, (), tuple(batch_changes), changes)
+    return Outlook(Conditions("run", "3-2-1", "float32", "cpu", 2, "warm"), cells, (), tuple(batch_changes), changes)
 
 
 def test_sentence_names_changes_with_intervals():

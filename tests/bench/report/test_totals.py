@@ -7,8 +7,10 @@ import pytest
 from backends import Network, available
 from bench.advice import recommendation
 from bench.advice.job import Job
-from bench.report import answers, page
+from bench.report import page
 from bench.report import rows as tables
+from bench.report.outlook import STEPS, outlooks
+from bench.report.sentences import sentence
 from bench.verdicts.statistics import cell_estimates
 from tests.bench.report import made_up
 
@@ -18,14 +20,14 @@ FRAME = made_up.frame((made_up.FIRST,), hostile=False)
 @pytest.fixture(scope="module")
 def found():
     """The outlooks of one run."""
-    return list(answers.outlooks(page.without_receipts(FRAME)))
+    return list(outlooks(page.without_receipts(FRAME)))
 
 
 def test_outlook_covers_every_condition(found):
     """Each network has one outlook for each precision and state of the cache, each with every batch and step."""
-    conditions = {(one.network, one.dtype, one.cache) for one in found}
+    conditions = {(one.conditions.network, one.conditions.dtype, one.conditions.cache) for one in found}
     assert conditions == {(n, d, c) for n in made_up.NETWORKS for d in ("float32", "float64") for c in ("warm", "cold")}
-    assert {len(one.cells) for one in found} == {len(made_up.BATCHES) * len(answers.STEPS)}
+    assert {len(one.cells) for one in found} == {len(made_up.BATCHES) * len(STEPS)}
 
 
 OWN = FRAME[~FRAME["backend"].str.endswith("-idiom")]
@@ -34,7 +36,7 @@ OWN = FRAME[~FRAME["backend"].str.endswith("-idiom")]
 @pytest.fixture(scope="module")
 def alone():
     """The outlooks of the backends that `recommend` chooses from."""
-    return list(answers.outlooks(page.without_receipts(OWN)))
+    return list(outlooks(page.without_receipts(OWN)))
 
 
 @pytest.mark.parametrize("cache", ["warm", "cold"])
@@ -43,7 +45,11 @@ def test_outlook_says_what_recommend_says(alone, steps, cache):
     """A map's totals are those of `recommend` for the same case, up to its random draws; so are its winners."""
     if missing := {"numba", "jax", "torch"} - set(available()):
         pytest.skip(f"recommend names no backend that is not installed: {', '.join(sorted(missing))}")
-    one = next(o for o in alone if (o.network, o.dtype, o.cache) == ("3-2-1", "float32", cache))
+    one = next(
+        o
+        for o in alone
+        if (o.conditions.network, o.conditions.dtype, o.conditions.cache) == ("3-2-1", "float32", cache)
+    )
     cell = next(c for c in one.cells if (c.batch, c.steps) == (256, steps))
     asked = recommendation.from_rows(OWN, Job(Network((3, 2, 1)), 256, steps, cache=cache))
     expected = dict(zip(asked.rows["backend"], asked.rows["total_s"], strict=True))
@@ -55,9 +61,8 @@ def test_totals_and_ledger_hold_the_map(found):
     """The rows of the charts are the cells of the maps: as many, and the same seconds."""
     totals = tables.totals(found)
     one = found[0]
-    chosen = totals[
-        (totals["network"] == one.network) & (totals["dtype"] == one.dtype) & (totals["cache"] == one.cache)
-    ]
+    of_one = [(totals[name] == getattr(one.conditions, name)) for name in ("network", "dtype", "cache")]
+    chosen = totals[of_one[0] & of_one[1] & of_one[2]]
     assert chosen["total_s"].tolist() == [total.total_s for cell in one.cells for total in cell.totals]
     ledger = tables.ledger(page.without_receipts(FRAME), found)
     parts = ledger[["import_s", "compile_s", "place_s", "call_s"]].sum(axis=1)
@@ -91,7 +96,7 @@ def test_sentence_names_every_change_and_counts_what_is_proven(found):
     """The words of a map name every backend that takes over, in order, and count each verdict of its cells."""
     assert any(outlook.batch_changes for outlook in found)
     for outlook in found:
-        said = answers.sentence(outlook)
+        said = sentence(outlook)
         names = [change.after for change in outlook.batch_changes]
         along = said.partition(". ")[0]
         assert [name for name in re.findall(r"[a-z]+", along) if name in set(names)][-len(names) :] == names
