@@ -44,7 +44,8 @@ optimisers. `backends.backend` has the contract.
 Tests: `tests/backends/test_contract.py`.
 """
 
-from backends.backend import DEVICES, DTYPES, Backend, Capabilities, Scope
+from backends.backend import Backend
+from backends.capabilities import DEVICES, DTYPES, Capabilities, Scope
 from backends.errors import BackendUnavailable, TrainingDiverged
 from backends.functions import ACTIVATIONS, LOSSES, Activation, Loss
 from backends.network import Array, Layer, Network, Params

@@ -17,7 +17,9 @@ from backends.conformance.mutants import (
     minibatches,
     momentum,
     optimizer_state,
+    ownership,
     promises,
+    reordering,
     shapes,
     shares,
     training,
@@ -31,6 +33,7 @@ MUTANTS: dict[type[Plain], str] = {
     **mathematics.MUTANTS,
     **memory.MUTANTS,
     **identity.MUTANTS,
+    **ownership.MUTANTS,
     **training.MUTANTS,
     **promises.MUTANTS,
     **width.MUTANTS,
@@ -44,6 +47,7 @@ MUTANTS: dict[type[Plain], str] = {
     **updates.MUTANTS,
     **optimizer_state.MUTANTS,
     **minibatches.MUTANTS,
+    **reordering.MUTANTS,
 }
 """Each fault, and the claim that must reject it. A new family is a module with such a table, and a line here."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.base import Array, Layer, Network, Params, State
+from backends.conformance.mutants.params import filled, mapped
 from backends.conformance.plain import Batch, Plain
 
 
@@ -31,27 +32,9 @@ class KeepsVelocity(Plain):
         """Add a tenth of the last gradients."""
         loss, gradients = self.backward(params, batch, self.forward(params, batch))
         before = self.__dict__.setdefault("before", gradients)
-        mixed = _map(lambda g, last: g + g.dtype.type(0.1) * (last - g), gradients, before)
+        mixed = mapped(lambda g, last: g + g.dtype.type(0.1) * (last - g), gradients, before)
         self.before = gradients
         return self.update(params, mixed, learning_rate), loss
-
-
-class SharesResults(Plain):
-    """Returns every updated set of params in the same memory."""
-
-    def update(self, params: Params, gradients: Params, learning_rate: float) -> Params:
-        """Write over what the last update returned."""
-        new = super().update(params, gradients, learning_rate)
-        return _filled(self.__dict__.setdefault("room", new), new)
-
-
-class SharesGradients(Plain):
-    """Returns every set of gradients in the same memory."""
-
-    def backward(self, params: Params, batch: Batch, tape: list[Array]) -> tuple[float, Params]:
-        """Write over what the last call returned."""
-        loss, new = super().backward(params, batch, tape)
-        return loss, _filled(self.__dict__.setdefault("room", new), new)
 
 
 class GradientsOfTheLastCall(Plain):
@@ -65,26 +48,6 @@ class GradientsOfTheLastCall(Plain):
     def update(self, params: Params, gradients: Params, learning_rate: float) -> Params:
         """Update by what is remembered."""
         return super().update(params, self.last, learning_rate)
-
-
-class SpoilsGradients(Plain):
-    """`update` scales the gradients in their own memory."""
-
-    def update(self, params: Params, gradients: Params, learning_rate: float) -> Params:
-        """Scale in place, then subtract."""
-        for g in _flat(gradients):
-            g *= g.dtype.type(learning_rate)
-        return super().update(params, gradients, 1.0)
-
-
-class SpoilsTape(Plain):
-    """`backward` computes the error term in the memory of the tape."""
-
-    def backward(self, params: Params, batch: Batch, tape: list[Array]) -> tuple[float, Params]:
-        """Leave the error where the predictions were."""
-        result = super().backward(params, batch, tape)
-        tape[-1] -= batch[1]
-        return result
 
 
 class SlopesOfTheLastForward(Plain):
@@ -111,7 +74,7 @@ class OneSetOfParams(Plain):
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Params:
         """Place into the memory of the class."""
         placed = super().place_params(params)
-        return _filled(self.shared.setdefault((self.network, self.dtype), placed), placed)
+        return filled(self.shared.setdefault((self.network, self.dtype), placed), placed)
 
 
 class BatchByIdentity(Plain):
@@ -131,7 +94,7 @@ class ParamsByIdentity(Plain):
         """Return copies of what was placed from these very arrays."""
         known: dict[Any, Any] = self.__dict__.setdefault("known", {})
         kept = known.setdefault(id(params[0][0]), (params, super().place_params(params)))[1]
-        return _map(lambda w: w.copy(), kept)
+        return mapped(lambda w: w.copy(), kept)
 
 
 class BatchByInputs(Plain):
@@ -152,78 +115,6 @@ class BatchByFirstRow(Plain):
         known: dict[Any, Batch] = self.__dict__.setdefault("known", {})
         x, y = super().place_batch(inputs, targets)
         return known.setdefault((len(x), x[0].tobytes(), y[0].tobytes()), (x, y))
-
-
-class KeepsLargeMemory(Plain):
-    """Keeps large arrays of the caller, since copying them takes long."""
-
-    def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
-        """Copy small arrays alone."""
-        x, y = self.host_batch(inputs, targets)
-        return (x, y) if x.nbytes > 1 << 15 else (x.copy(), y.copy())
-
-
-class KeepsAlignedMemory(Plain):
-    """Keeps inputs of the caller that start on a cache line."""
-
-    def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
-        """Copy what is not aligned."""
-        x, y = self.host_batch(inputs, targets)
-        return x if x.ctypes.data % 64 == 0 else x.copy(), y.copy()
-
-
-class KeepsColumnMajorMemory(Plain):
-    """Wants its inputs feature-major, and takes those that are for its own."""
-
-    def place_batch(self, inputs: ArrayLike, targets: ArrayLike) -> Batch:
-        """Transpose, which copies unless the caller's array lies that way already."""
-        _, y = super().place_batch(inputs, targets)
-        return np.ascontiguousarray(np.asarray(inputs, self.dtype).T).T, y
-
-
-class KeepsAlignedWeights(Plain):
-    """Keeps weights of the caller that start on a cache line."""
-
-    def place_params(self, params: Sequence[Layer], state: State | None = None) -> Params:
-        """Copy what is not aligned."""
-        copied = super().place_params(params)
-        return tuple(
-            Layer(np.asarray(w, self.dtype) if np.asarray(w).ctypes.data % 64 == 0 else copy, b)
-            for (w, _), (copy, b) in zip(params, copied, strict=True)
-        )
-
-
-class ForwardMovesParams(Plain):
-    """`forward` leaves the output biases a little larger."""
-
-    def forward(self, params: Params, batch: Batch) -> list[Array]:
-        """Run, then spoil."""
-        tape = super().forward(params, batch)
-        params[-1].biases[...] *= params[-1].biases.dtype.type(1.25)
-        return tape
-
-
-class BackwardMovesParams(Plain):
-    """`backward` leaves the weights of the first layer a little smaller."""
-
-    def backward(self, params: Params, batch: Batch, tape: list[Array]) -> tuple[float, Params]:
-        """Run, then spoil."""
-        result = super().backward(params, batch, tape)
-        params[0].weights[...] *= params[0].weights.dtype.type(0.5)
-        return result
-
-
-class LossesAreViews(Plain):
-    """Returns the losses of `train` in one buffer."""
-
-    def train(
-        self, params: Any, batch: Any, learning_rate: float, steps: int, rows_per_step: int | None = None
-    ) -> tuple[Any, Array]:
-        """Return a part of the buffer."""
-        params, losses = super().train(params, batch, learning_rate, steps, rows_per_step)
-        room: Array = self.__dict__.setdefault("room", np.zeros(4096, self.dtype))
-        room[:steps] = losses
-        return params, room[:steps]
 
 
 class _LateLoss:
@@ -252,26 +143,11 @@ class FetchRemembers(Plain):
         """Look up what was fetched."""
         known: dict[Any, Any] = self.__dict__.setdefault("known", {})
         kept = known.setdefault(id(params), (params, super().fetch(params)))[1]
-        return _map(lambda w: w.copy(), kept)
+        return mapped(lambda w: w.copy(), kept)
 
     def update(self, params: Params, gradients: Params, learning_rate: float) -> Params:
         """Update in place."""
-        return _filled(params, super().update(params, gradients, learning_rate))
-
-
-class FetchIsAView(Plain):
-    """Fetches views that cannot be written to, and change when the params do."""
-
-    def fetch(self, params: Params) -> Params:
-        """Return views."""
-        views = _map(lambda w: w.view(), params)
-        for view in _flat(views):
-            view.flags.writeable = False
-        return views
-
-    def update(self, params: Params, gradients: Params, learning_rate: float) -> Params:
-        """Update in place."""
-        return _filled(params, super().update(params, gradients, learning_rate))
+        return filled(params, super().update(params, gradients, learning_rate))
 
 
 class PoisonedByDivergence(Plain):
@@ -344,50 +220,19 @@ class KeepsFirstRate(Plain):
         return super().update(params, gradients, self.__dict__.setdefault("rate", learning_rate))
 
 
-def _filled(room: Params, values: Params) -> Params:
-    """Return the params of the first, which hold the values of the second."""
-    for old, new in zip(_flat(room), _flat(values), strict=True):
-        old[...] = new
-    return room
-
-
-def _flat(params: Params) -> list[Array]:
-    return [array for layer in params for array in layer]
-
-
-def _map(function: Any, *params: Params) -> Params:
-    """Return params made by a function of each array, or of the arrays of several params."""
-    return tuple(
-        Layer(function(*(layer.weights for layer in layers)), function(*(layer.biases for layer in layers)))
-        for layers in zip(*params, strict=True)
-    )
-
-
 MUTANTS: dict[type[Plain], str] = dict.fromkeys(
     (
         Resumes,
         KeepsVelocity,
-        SharesResults,
-        SharesGradients,
         GradientsOfTheLastCall,
-        SpoilsGradients,
-        SpoilsTape,
         SlopesOfTheLastForward,
         OneSetOfParams,
         BatchByIdentity,
         ParamsByIdentity,
         BatchByInputs,
         BatchByFirstRow,
-        KeepsLargeMemory,
-        KeepsAlignedMemory,
-        KeepsColumnMajorMemory,
-        KeepsAlignedWeights,
-        ForwardMovesParams,
-        BackwardMovesParams,
-        LossesAreViews,
         LossIsReadLate,
         FetchRemembers,
-        FetchIsAView,
         PoisonedByDivergence,
         PoisonedByRefusal,
         TiresAfterManyCalls,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from backends.base import Array
 from backends.conformance.complete import Complete
@@ -43,7 +42,8 @@ class Parts(Complete):
         return self.trained(params, losses, learning_rate)
 
 
-def _rows(batch: Batch, rows: Any) -> Batch:
+def taken(batch: Batch, rows: Any) -> Batch:
+    """Return some rows of a batch, by number or slice."""
     return batch[0][rows], batch[1][rows]
 
 
@@ -73,7 +73,7 @@ class LastRowsFilledUp(Parts):
     def parts(self, batch: Batch, rows: int) -> list[Batch]:
         """Wrap around."""
         n = len(batch[0])
-        return [_rows(batch, np.arange(k, k + rows) % n) for k in range(0, n, rows)]
+        return [taken(batch, np.arange(k, k + rows) % n) for k in range(0, n, rows)]
 
 
 class LastRowsJoined(Parts):
@@ -82,7 +82,7 @@ class LastRowsJoined(Parts):
     def parts(self, batch: Batch, rows: int) -> list[Batch]:
         """Make the last part longer."""
         n = len(batch[0])
-        return [_rows(batch, rows_of) for rows_of in np.array_split(np.arange(n), max(1, n // rows))]
+        return [taken(batch, rows_of) for rows_of in np.array_split(np.arange(n), max(1, n // rows))]
 
 
 class PassesRunOn(Parts):
@@ -98,7 +98,7 @@ class PassesRunOn(Parts):
         for k in range(steps):
             start = k * self.checked_rows(rows_per_step, n)
             params, losses[k] = self.step(
-                params, _rows(batch, np.arange(start, start + rows_per_step) % n), learning_rate
+                params, taken(batch, np.arange(start, start + rows_per_step) % n), learning_rate
             )
         return self.trained(params, losses, learning_rate)
 
@@ -109,7 +109,7 @@ class EveryOther(Parts):
     def parts(self, batch: Batch, rows: int) -> list[Batch]:
         """Deal the rows out."""
         steps = -(-len(batch[0]) // rows)
-        return [_rows(batch, slice(k, None, steps)) for k in range(steps)]
+        return [taken(batch, slice(k, None, steps)) for k in range(steps)]
 
 
 class Backwards(Parts):
@@ -125,7 +125,7 @@ class Shuffled(Parts):
 
     def parts(self, batch: Batch, rows: int) -> list[Batch]:
         """Shuffle."""
-        return self.split(_rows(batch, np.random.default_rng(0).permutation(len(batch[0]))), rows)
+        return self.split(taken(batch, np.random.default_rng(0).permutation(len(batch[0]))), rows)
 
 
 class SecondPassBackwards(Parts):
@@ -176,7 +176,7 @@ class RowOff(Parts):
 
     def parts(self, batch: Batch, rows: int) -> list[Batch]:
         """Shift by one."""
-        return self.split(_rows(batch, np.roll(np.arange(len(batch[0])), -1)), rows)
+        return self.split(taken(batch, np.roll(np.arange(len(batch[0])), -1)), rows)
 
 
 class TargetsStay(Parts):
@@ -271,78 +271,12 @@ class GradientsOfSeveralSteps(Complete):
         return self.trained(params, losses, learning_rate)
 
 
-class ReorderDoesNothing(Complete):
-    """`reorder` returns the batch as it was."""
-
-    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
-        """Check the order, and ignore it."""
-        self.checked_order(order, len(batch[0]))
-        return batch
-
-
-class ReorderInverse(Complete):
-    """`reorder` puts row ``k`` to place ``order[k]``."""
-
-    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
-        """Invert the order."""
-        return super().reorder(batch, np.argsort(self.checked_order(order, len(batch[0]))))
-
-
-class ReorderInputsAlone(Complete):
-    """`reorder` leaves the targets where they were."""
-
-    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
-        """Keep the targets."""
-        return super().reorder(batch, order)[0], batch[1]
-
-
-class ReorderInPlace(Complete):
-    """`reorder` writes to the batch that it is given."""
-
-    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
-        """Overwrite it."""
-        new = super().reorder(batch, order)
-        for array, values in zip(batch, new, strict=True):
-            array[...] = values
-        return new
-
-
-class ReorderBlocks(Complete):
-    """`reorder` orders rows within blocks of sixteen alone, if the order allows no less."""
-
-    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
-        """Sort each block's rows by the order."""
-        rows = self.checked_order(order, len(batch[0]))
-        within = np.concatenate([k + np.argsort(np.argsort(rows[k : k + 16])) for k in range(0, len(rows), 16)])
-        return _rows(batch, within)
-
-
-class ReorderSharesMemory(Complete):
-    """All reordered batches are one."""
-
-    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
-        """Write to the last reordered batch."""
-        new = super().reorder(batch, order)
-        room = self.__dict__.setdefault("rooms", {}).setdefault(len(new[0]), new)
-        for array, values in zip(room, new, strict=True):
-            array[...] = values
-        return room[0], room[1]
-
-
 class AcceptsAnyRows(Complete):
     """A step of more rows than there are takes all of them."""
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         """Cut the number down."""
         return super().split(batch, min(rows_per_step, len(batch[0])))
-
-
-class AcceptsAnyOrder(Complete):
-    """An order that repeats rows is taken."""
-
-    def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
-        """Take the rows."""
-        return _rows(batch, np.asarray(order) % len(batch[0]))
 
 
 MUTANTS: dict[type[Plain], str] = dict.fromkeys(
@@ -368,14 +302,7 @@ MUTANTS: dict[type[Plain], str] = dict.fromkeys(
         LossesOfAllRows,
         SecondPassAfresh,
         GradientsOfSeveralSteps,
-        ReorderDoesNothing,
-        ReorderInverse,
-        ReorderInputsAlone,
-        ReorderInPlace,
-        ReorderBlocks,
-        ReorderSharesMemory,
         AcceptsAnyRows,
-        AcceptsAnyOrder,
     ),
     "mini-batches",
 )
