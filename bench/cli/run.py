@@ -151,7 +151,7 @@ def _effort(quick: bool, adaptive: bool) -> Effort:
     from bench.measure.timing import Effort
 
     if adaptive:
-        return Effort(least_rounds=2, check_s=0.1)
+        return Effort(least_rounds=8, fewest_rounds=2, most_s=0.6, check_s=0.1)
     return Effort(check_s=0.1) if quick else Effort()
 
 

@@ -1,15 +1,17 @@
 """Which cells a lap measures, and how long: the first lap looks at everything, later ones at what is open.
 
 Single steps and training are the phases that *decide*: the maps of a step and of a whole job rest on them. The other
-phases describe where the time goes, and the first lap is enough for that. The second lap cannot know yet what is
-proven, since one process of each backend shows no scatter: it repeats all that decides, but backends that took over
-twice as long as the fastest (`FAR`) get the least rounds. From the third lap on a `StoppingRule`
+phases describe where the time goes: the first lap looks at them briefly, and that is enough. The second lap cannot know
+yet what is proven, since one process of each backend shows no scatter: it repeats all that decides, but backends that
+took over twice as long as the fastest (`FAR`) get the least rounds. From the third lap on a `StoppingRule`
 (`bench.verdicts.stopping`) says which cells are open. An open cell is measured on the backends that may still be the
 fastest; those that are proven slower rest. So time goes where the decision is open. What describes is measured again
 only if nothing is left to decide.
 
 A verdict needs processes more than long rounds, because rounds of one process share its luck. So a lap takes no more
-than half of the time that is left, the cells nearest to a decision first, and another lap can follow.
+than half of the time that is left, and another lap can follow, unless starting its processes would take much of that.
+The cells that cost least to decide come first: those of cheap calls, and those whose fastest backends are far apart,
+since the laps that a decision needs go down with the square of that distance. Backends within the margin come last.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.basics.names import AA
+from bench.basics.names import AA, MARGIN
 from bench.measure.cell import Cell, Group, Process
 from bench.measure.estimate import step_s
-from bench.measure.history import History, arm_of
+from bench.measure.history import Arm, History, arm_of
+from bench.measure.timing import Effort
 
 if TYPE_CHECKING:
     from bench.measure.plan import Plan
@@ -41,9 +44,17 @@ FAR = 2.0
 LEAST_TIMED_S = 4e-3
 
 DECIDING = ("step", "train")
-PRIORITY = (*DECIDING, "forward", "backward", "update", "place")
 LONGEST_AA_S = 0.02
 MOST_STRETCH = 2.0
+LEAST_GAP = 1e-3
+"""Of two logarithms of times, beyond the margin: what is nearer is not decided by any number of laps."""
+
+STARTS_SHARE = 1 / 6
+"""Of the time that is left: if starting the processes takes more, the next lap is the last and gets all of it."""
+
+AGAIN_SHARE = 0.4
+"""Of what opening a group takes the first lap, which also proves its shape: what it takes later ones."""
+
 TURN_SHARE = 1.75
 """Seconds that a second of rounds takes with what comes between its turns."""
 
@@ -75,15 +86,16 @@ def tasks(plan: Plan, lap: Sequence[Process], history: History, rule: StoppingRu
     if plan.adaptive and rule and lap[0].lap > 1:
         return _of_open(plan, lap, history, rule(history.rows), left_s)
     first, second = lap[0].lap == 0, plan.adaptive and lap[0].lap == 1
+    decide = deciding(plan) if plan.adaptive else plan.phases
     near = _near(history) if second else {}
     least_s = min(LEAST_TIMED_S, plan.effort.timed_s)
     chosen: Tasks = {}
-    phases = deciding(plan) if second else plan.phases
+    phases = decide if second else plan.phases
     for process in lap:
         for cell in plan.cells:
             if cell.phase in phases and measures(plan, process.arm, process.threads, cell, first):
-                is_near = cell not in near or process.backend in near[cell]
-                chosen.setdefault(process, {})[cell] = plan.effort.timed_s if is_near else least_s
+                closely = cell.phase in decide and (cell not in near or process.backend in near[cell])
+                chosen.setdefault(process, {})[cell] = plan.effort.timed_s if closely else least_s
     return _spared(plan, chosen, history, left_s) if second else chosen
 
 
@@ -92,45 +104,64 @@ def deciding(plan: Plan) -> tuple[str, ...]:
     return tuple(phase for phase in plan.phases if phase in DECIDING) or plan.phases
 
 
+def effort(plan: Plan, cell: Cell) -> Effort:
+    """Return how long to look at a cell in the first lap: briefly if it does not decide."""
+    brief = plan.adaptive and cell.phase not in deciding(plan)
+    return plan.effort.shortly(LEAST_TIMED_S) if brief else plan.effort
+
+
 def expected_s(history: History, tasks: Mapping[Process, Iterable[Cell]]) -> float:
-    """Return the seconds that some tasks should take, as they took the latest process of each arm.
+    """Return the seconds that some tasks of a later lap should take, as they took the latest process of each arm.
 
     An arm that did not run yet should take as long as one of the same backend with other threads.
     """
-    total_s = 0.0
-    for process, cells in tasks.items():
-        arm, measured = arm_of(process), list(cells)
-        if arm not in history.start_s:
-            arm = next((other for other in history.start_s if other[:2] == arm[:2]), arm)
-        opening_s, spent_s = history.opening_s.get(arm, {}), history.spent_s.get(arm, {})
-        total_s += history.start_s.get(arm, 0.0) if measured else 0.0
-        total_s += sum(opening_s.get(group, 0.0) for group in {cell.group for cell in measured})
-        total_s += sum(spent_s.get(cell, 0.0) for cell in measured)
+    measured = {process: list(cells) for process, cells in tasks.items()}
+    total_s = starts_s(history, (process for process, cells in measured.items() if cells))
+    for process, cells in measured.items():
+        arm = _known_arm(history, process)
+        for group in {cell.group for cell in cells}:
+            share = AGAIN_SHARE if history.opened_in.get(arm, {}).get(group) == 0 else 1.0
+            total_s += share * history.opening_s.get(arm, {}).get(group, 0.0)
+        total_s += sum(history.spent_s.get(arm, {}).get(cell, 0.0) for cell in cells)
     return total_s
+
+
+def starts_s(history: History, processes: Iterable[Process]) -> float:
+    """Return the seconds that some processes should take beyond their cells."""
+    return sum(history.start_s.get(_known_arm(history, process), 0.0) for process in processes)
+
+
+def _known_arm(history: History, process: Process) -> Arm:
+    """Return the arm of a process, or if that did not run yet another one of the same backend."""
+    arm = arm_of(process)
+    if arm in history.start_s:
+        return arm
+    return next((other for other in history.start_s if other[:2] == arm[:2]), arm)
 
 
 def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: Open, left_s: float) -> Tasks:
     """Return the tasks of a lap over open cells: those that fit, each a little longer if time is left.
 
-    Cells with the fewest backends left come first, since they are nearest to a decision, and of these the cheapest.
+    What needs the fewest seconds of laps to be decided comes first.
     """
     phases = deciding(plan)
     if not any(cell.phase in phases for cell, _ in open_cells):
         phases = plan.phases
+    gaps = _gaps(history)
     wanted = []
     for cell in dict.fromkeys(cell for cell, _ in open_cells if cell.phase in phases):
         part = [p for p in lap if p.backend in open_cells.get((cell, p.threads), ())]
         part = [p for p in part if measures(plan, p.arm, p.threads, cell)]
-        rank = (
-            PRIORITY.index(cell.phase),
-            len({p.backend for p in part}),
-            expected_s(history, {p: [cell] for p in part}),
-        )
+        gap = gaps.get(cell, 0.0)
+        cost_s = expected_s(history, {p: [cell] for p in part}) - starts_s(history, part)
+        rank = (cell.phase not in DECIDING, gap < LEAST_GAP, cost_s / max(gap, LEAST_GAP) ** 2)
         wanted.append((rank, cell, part))
     wanted.sort(key=lambda want: want[0])
-    chosen = _fitting(wanted, history, left_s / 2) or _fitting(wanted, history, left_s)
+    begun_s = starts_s(history, {p for _, _, part in wanted for p in part})
+    most_s = left_s / 2 if begun_s < STARTS_SHARE * left_s else left_s
+    chosen = _fitting(wanted, history, most_s) or _fitting(wanted, history, left_s)
     count = sum(map(len, chosen.values()))
-    spare_s = max(left_s / 2 - expected_s(history, chosen), 0.0) / (TURN_SHARE * count) if count else 0.0
+    spare_s = max(most_s - expected_s(history, chosen), 0.0) / (TURN_SHARE * count) if count else 0.0
     timed_s = plan.effort.timed_s + min(spare_s, (MOST_STRETCH - 1) * plan.effort.timed_s)
     return {p: {cell: timed_s for cell in plan.cells if cell in chosen[p]} for p in lap if p in chosen}
 
@@ -149,6 +180,26 @@ def _fitting(
             total_s += more_s
             chosen |= after
     return chosen
+
+
+def _gaps(history: History) -> dict[Cell, float]:
+    """Return by cell how far the second fastest backend is behind the fastest: the log of the ratio, less the margin.
+
+    Each backend counts with the number of threads at which it was fastest.
+    """
+    logs: dict[Cell, dict[tuple[str, int], list[float]]] = {}
+    for row in history.rows:
+        if row["arm"] != AA:
+            key = row["backend"], row["threads"]
+            logs.setdefault(Cell.of(row), {}).setdefault(key, []).append(math.log(row["median_s"]))
+    gaps = {}
+    for cell, of_cell in logs.items():
+        best: dict[str, float] = {}
+        for (backend, _), values in of_cell.items():
+            best[backend] = min(best.get(backend, math.inf), sum(values) / len(values))
+        fastest = sorted(best.values())
+        gaps[cell] = fastest[1] - fastest[0] - math.log1p(MARGIN) if len(fastest) > 1 else 0.0
+    return gaps
 
 
 def _near(history: History) -> dict[Cell, set[str]]:

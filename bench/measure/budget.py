@@ -15,12 +15,12 @@ LEAST_TIMED_S, MOST_TIMED_S = 0.05, 0.3
 LEAST_ADAPTIVE_S = 0.02
 FEWER_PHASES = ("place", "step", "train")
 MARGIN = 0.9
-FIRST_SHARE = 0.6
+FIRST_SHARE = 0.5
 """Of an adaptive budget: what its first two laps should take."""
 
-SEARCH_SHARE = 0.85
-"""Of an adaptive budget: what its first two laps may take for the sake of a search of threads. Above it a third lap may
-have no time, and two leave nearly all open.
+SEARCH_SHARE = 0.7
+"""Of an adaptive budget: what its first two laps may take for the sake of a search of threads. Above it two more laps
+may have no time, and without them much is left open.
 """
 
 SECOND_SHARE = 0.9
@@ -40,7 +40,7 @@ def lap_s(plan: Plan, pace: Pace, first: bool) -> float:
         cells = [c for c in plan.cells if c.phase in phases and adaptive.measures(plan, arm, threads, c, first)]
         total_s += pace.process_start_s(backend) if cells else 0.0
         for cell in cells:
-            total_s += pace.cell_s(backend, cell, plan.effort.timed_s, plan.effort.least_rounds, cold)
+            total_s += pace.cell_s(backend, cell, adaptive.effort(plan, cell), cold)
         how = AGAIN if not first else COLD if cold else WARM
         total_s += sum(pace.group_s(backend, group, how) for group in {cell.group for cell in cells})
     return total_s
@@ -67,7 +67,8 @@ def fit(
 
     As many processes as fit, at least three, then as much time a cell. If not even three of the shortest fit and the
     grid was not asked for, rows in the middle and then phases are left out, and the plan says which. The plan of an
-    adaptive campaign gets the time a cell with which its first two laps take a good half of the budget.
+    adaptive campaign gets the time a cell with which its first two laps take half of the budget: laps decide more
+    than long rounds do.
 
     Args:
         plan: what to measure.
@@ -118,7 +119,8 @@ def _fit_adaptive(plan: Plan, budget_s: float, pace: Pace) -> Plan:
     plan = with_timed(replace(plan, processes=MOST_LAPS), LEAST_ADAPTIVE_S)
     plan = thin(_search_that_fits(plan, budget_s, pace), budget_s, pace)
     spare_s = FIRST_SHARE * budget_s - _total_s(plan, pace)
-    cells = sum(adaptive.measures(plan, arm, count, cell) for _, arm, count in plan.arms for cell in plan.cells)
+    deciding = [cell for cell in plan.cells if cell.phase in adaptive.deciding(plan)]
+    cells = sum(adaptive.measures(plan, arm, count, cell) for _, arm, count in plan.arms for cell in deciding)
     share_s = max(spare_s, 0.0) / ((1 + SECOND_SHARE) * adaptive.TURN_SHARE * cells)
     return with_timed(plan, min(round(LEAST_ADAPTIVE_S + share_s, 3), MOST_TIMED_S))
 
@@ -151,12 +153,11 @@ def _costliest(plan: Plan, pace: Pace) -> Group | None:
 
 
 def _group_s(plan: Plan, pace: Pace, group: Group) -> float:
-    effort = plan.effort
     cells = [cell for cell in plan.cells if cell.group == group]
     return sum(
         pace.group_s(backend, group, AGAIN)
         + sum(
-            pace.cell_s(backend, cell, effort.timed_s, effort.least_rounds, False)
+            pace.cell_s(backend, cell, adaptive.effort(plan, cell), False)
             for cell in cells
             if adaptive.measures(plan, arm, threads, cell)
         )

@@ -44,6 +44,9 @@ __all__ = ["Outcome", "Progress", "carry_out", "check_resumable", "create", "ear
 LEAST_FREE_BYTES = 64 << 10
 """Less room on the disk than this may be why a process was lost."""
 
+LEAST_WORK_SHARE = 0.5
+"""Of the time that passes: what processes work at least, as far as plans go. A campaign that was suspended saw less."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -172,6 +175,7 @@ class _Campaign:
         self.journal, self.report, self.neighbours = journal, report, neighbours
         self.beside: set[str] = set()
         self.begun_s, self.deadline_s = time.monotonic(), math.inf
+        self._worked_s = 0.0
         self._own_caches = folder_of_caches(run.id) if plan.own_cache else None
         self._caches = self._own_caches or folder_of_caches(run.machine)
         self.history = History()
@@ -185,7 +189,7 @@ class _Campaign:
         for lap in self.plan.laps():
             if self._is_past(lap):
                 continue
-            tasks = self._without_hung(adaptive.tasks(self.plan, lap, self.history, self.rule, self._left_s()))
+            tasks = self._without_hung(adaptive.tasks(self.plan, lap, self.history, self.rule, self._left_to_work_s()))
             left = [process for process in tasks if process.order not in self.history.ended]
             if left and (stopped := self._must_stop(lap)):
                 break
@@ -216,6 +220,15 @@ class _Campaign:
     def _left_s(self) -> float:
         """Return the seconds of the budget that are left."""
         return (self.plan.budget_s or float("inf")) - (time.monotonic() - self.begun_s)
+
+    def _left_to_work_s(self) -> float:
+        """Return the seconds that processes may still work: what is left, less what comes between their work.
+
+        That is what is measured between laps, and the turns; it goes on as it went so far.
+        """
+        passed_s = time.monotonic() - self.begun_s
+        share = self._worked_s / passed_s if self._worked_s else 1.0
+        return self._left_s() * min(max(share, LEAST_WORK_SHARE), 1.0)
 
     def _must_stop(self, lap: Sequence[Process]) -> str:
         """Return why the next lap should not begin: it would not fit in the budget, and enough are done."""
@@ -298,6 +311,7 @@ class _Campaign:
         end = {"record": "process", **flight.base, "status": last.get("status", OK), "reason": last.get("reason", "")}
         group = flight.current.group if lost and flight.current and not last.get("by_another") else None
         end["group"] = group.stored() if group else None
+        self._worked_s += last.get("seconds", 0.0)
         self._keep({**end, "seconds": last.get("seconds", 0.0), "spent_s": last.get("spent_s", {})})
 
     def _cache(self, process: Process) -> CompileCache:
@@ -326,6 +340,7 @@ class _Campaign:
             cpus=machine.cpus_for(process.threads),
             cached=frozenset(flight.cache.groups),
             steps=self.history.steps.get(process.backend, {}),
+            calls=self.history.calls.get(arm_of(process), {}),
             machine=self.run.machine,
             commit=code.revision[:12] if code else self.run.manifest["commit"],
             dirty=self.run.manifest["dirty"] and not code,
@@ -359,9 +374,8 @@ class _Campaign:
         """Return what a process should take, as the latest of its arm did, else by its pace."""
         if arm_of(process) in self.history.start_s:
             return adaptive.expected_s(self.history, {process: self.history.spent_s[arm_of(process)]})
-        effort = self.plan.effort
         cells_s = sum(
-            self.pace.cell_s(process.backend, cell, effort.timed_s, effort.least_rounds, process.lap == 0)
+            self.pace.cell_s(process.backend, cell, adaptive.effort(self.plan, cell), process.lap == 0)
             for cell in self.plan.cells
         )
         return self.pace.process_start_s(process.backend) + cells_s

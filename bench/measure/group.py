@@ -147,7 +147,9 @@ class GroupRun:
         return self._works[key]
 
     def long_call_s(self, phase: str) -> float:
-        """Return about what a call takes if that is long, as its first calls show; else 0."""
+        """Return about what a call takes if that is long, as an earlier process or its first calls show; else 0."""
+        if known_s := self.instructions.calls.get(str(self.group), {}).get(phase):
+            return known_s if known_s > LONG_CALL_S else 0.0
         step_s = self.step_s * (self.steps(phase) if self.group.rows_per_step else 1)
         call_s = min(self.first_s.get(phase, 0.0), step_s)
         return call_s if call_s > LONG_CALL_S else 0.0
@@ -187,9 +189,11 @@ def first_calls(run: GroupRun) -> None:
     """Make the first call of every phase and keep its time; `train` gets its number of steps here.
 
     A phase that raises costs itself alone; a `synchronize` that does not wait costs all, since no time would be true.
+    That is tried in a backend's first process: what its later ones do was tried there.
     """
+    later = run.instructions.lap and set(run.phases) <= set(run.instructions.calls.get(str(run.group), {}))
     for phase in run.phases:
-        if phase == "train":
+        if phase == "train" and not later:
             _check_waiting(run)
         try:
             if phase == "train" and not run.train_steps:
@@ -198,7 +202,7 @@ def first_calls(run: GroupRun) -> None:
                 run.first_s[phase] = timed_round(run.work(phase), 1).wall_s
         except BaseException as error:
             run.fail(phase, error)
-    if "train" not in run.phases:
+    if "train" not in run.phases and not later:
         _check_waiting(run)
 
 

@@ -21,9 +21,12 @@ class History:
         ended: by order: the status with which a process ended.
         kept: by order: the cells that have a row.
         steps: by backend and group, as text: steps in a call of ``train``.
+        calls: by arm, group, as text, and phase: seconds of a call in the latest process.
         lost: by backend: groups at which a process of it was lost, and with which status.
         start_s: by arm: seconds that its latest process took beyond its cells.
-        opening_s: by arm and group: seconds that loading and proving the group took the latest process.
+        opening_s: by arm and group: seconds that loading and proving the group took the latest process, without
+            compiling.
+        opened_in: by arm and group: the lap of that process.
         spent_s: by arm and cell: seconds that the cell took the latest process, without opening its group.
         rows: records of cells with a time, in order.
     """
@@ -33,9 +36,11 @@ class History:
         self.ended: dict[int, str] = {}
         self.kept: dict[int, set[Cell]] = {}
         self.steps: dict[str, dict[str, int]] = {}
+        self.calls: dict[Arm, dict[str, dict[str, float]]] = {}
         self.lost: dict[str, dict[Group, str]] = {}
         self.start_s: dict[Arm, float] = {}
         self.opening_s: dict[Arm, dict[Group, float]] = {}
+        self.opened_in: dict[Arm, dict[Group, int]] = {}
         self.spent_s: dict[Arm, dict[Cell, float]] = {}
         self.rows: list[Mapping[str, Any]] = []
         self._worked_s: dict[tuple[int, int], float] = {}
@@ -69,10 +74,16 @@ class History:
             opened.add(cell.group)
             opening_s = beyond_rounds_s(record)
             self.opening_s.setdefault(arm, {})[cell.group] = opening_s
+            self.opened_in.setdefault(arm, {})[cell.group] = record["process"]
             spent_s -= opening_s
+        if record.get("cache") == "cold":
+            compiled_s = min(record.get("compile_s") or 0.0, self.opening_s[arm][cell.group])
+            self.opening_s[arm][cell.group] -= compiled_s
         self.spent_s.setdefault(arm, {})[cell] = spent_s
         if record["status"] == OK:
             self.rows.append(record)
+            call_s = record["median_s"] * record["steps"]
+            self.calls.setdefault(arm, {}).setdefault(str(cell.group), {})[cell.phase] = call_s
             if cell.phase == "train":
                 self.steps.setdefault(record["backend"], {}).setdefault(str(cell.group), record["steps"])
 

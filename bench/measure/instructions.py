@@ -45,6 +45,7 @@ class Instructions:
         cpus: logical processors to run on.
         cached: groups, as text, that this arm has compiled before.
         steps: by group, as text: steps in a call of ``train``, as the backend's first process chose them.
+        calls: by group, as text, and phase: seconds of a call in an earlier process of this arm.
         machine, commit, dirty, environment: as the campaign saw them.
         benchmarks: the file for pytest-benchmark's own JSON.
     """
@@ -59,6 +60,7 @@ class Instructions:
     cpus: tuple[int, ...]
     cached: frozenset[str]
     steps: Mapping[str, int]
+    calls: Mapping[str, Mapping[str, float]]
     machine: str
     commit: str
     dirty: bool

@@ -14,7 +14,7 @@ from typing import Any
 from bench.basics.names import AA, OK
 from bench.measure.cell import Cell, Group
 from bench.measure.estimate import phase_s
-from bench.measure.timing import TURN_S, settling_s
+from bench.measure.timing import ROUND_S, TURN_S, Effort, settling_s
 
 START_S = 2.0
 """Of a process whose backend was never run here: interpreter, imports, the end."""
@@ -60,8 +60,8 @@ class Pace:
             (seconds for state in order if (seconds := self.opening_s.get(state, {}).get((backend, group)))), 0.0
         )
 
-    def cell_s(self, backend: str, cell: Cell, timed_s: float, least_rounds: int, cold: bool) -> float:
-        """Return the seconds that one cell should take one process, of which ``timed_s`` go into its rounds.
+    def cell_s(self, backend: str, cell: Cell, effort: Effort, cold: bool) -> float:
+        """Return the seconds that one cell should take one process that makes an effort.
 
         Opening its group, `group_s`, comes on top of it.
         """
@@ -71,7 +71,8 @@ class Pace:
         extra_s = self.extra_s.get(state, {}).get((backend, cell))
         if extra_s is None:
             extra_s = EXTRA_S[state] + call_s * (LONG_EXTRA_CALLS if call_s > LONG_CALL_S else EXTRA_CALLS)
-        return extra_s + rounds_s(call_s, max(timed_s, least_rounds * call_s))
+        round_s = max(call_s, ROUND_S)
+        return extra_s + rounds_s(call_s, max(effort.timed_s, effort.rounds(round_s) * round_s))
 
 
 def rounds_s(call_s: float, timed_s: float) -> float:

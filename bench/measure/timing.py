@@ -14,7 +14,7 @@ import resource
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,7 +40,9 @@ class Effort:
     Attributes:
         timed_s: wall time to spend in timed rounds.
         warm_up_s: most to spend on the warm-up; one call at least is made.
-        least_rounds: rounds even if a call is longer than ``timed_s``.
+        least_rounds: rounds even if a call is longer than ``timed_s``, as many of them as ``most_s`` holds.
+        fewest_rounds: rounds even if a call is longer than ``most_s``.
+        most_s: wall time that ``least_rounds`` may take.
         most_rounds: rounds even if a call is short.
         check_s: about how long one check of conformance may take; a larger batch is checked on its first rows.
         recheck_s: likewise, in processes after a backend's first, and in those of its second copy.
@@ -49,9 +51,22 @@ class Effort:
     timed_s: float = 0.2
     warm_up_s: float = 0.2
     least_rounds: int = 5
+    fewest_rounds: int = 1
+    most_s: float = 300.0
     most_rounds: int = 10_000
     check_s: float = 1.0
     recheck_s: float = 0.02
+
+    def rounds(self, round_s: float) -> int:
+        """Return how many rounds of some seconds each to time."""
+        least = min(self.least_rounds, max(self.fewest_rounds, int(self.most_s / round_s)))
+        return min(max(int(self.timed_s / round_s), least), self.most_rounds)
+
+    def shortly(self, timed_s: float) -> Effort:
+        """Return the effort for ``timed_s``; if that is less than its own, one round of a long call will do."""
+        if timed_s >= self.timed_s:
+            return replace(self, timed_s=timed_s)
+        return replace(self, timed_s=timed_s, warm_up_s=min(timed_s, self.warm_up_s), least_rounds=1)
 
 
 @dataclass(frozen=True)
@@ -127,15 +142,12 @@ def calibrate(work: Work, call_s: float, effort: Effort) -> Schedule:
         calls = min(10 * calls, math.ceil(1.2 * calls * ROUND_S / round_s))
         # The faster of two: one that was interrupted would make rounds too short.
         round_s = min(timed_round(work, calls).wall_s for _ in range(2))
-    rounds = int(effort.timed_s / round_s)
-    rounds = min(max(rounds, effort.least_rounds), effort.most_rounds)
-    return Schedule(calls, rounds, max(1, round(TURN_S / round_s)), round_s / calls)
+    return Schedule(calls, effort.rounds(round_s), max(1, round(TURN_S / round_s)), round_s / calls)
 
 
 def long_schedule(call_s: float, effort: Effort) -> Schedule:
     """Return the schedule of long calls, each its own round and turn, which need no calibration."""
-    rounds = min(max(int(effort.timed_s / call_s), effort.least_rounds), effort.most_rounds)
-    return Schedule(1, rounds, 1, call_s)
+    return Schedule(1, effort.rounds(call_s), 1, call_s)
 
 
 def settle(work: Work, call_s: float) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -140,7 +139,7 @@ class WorkerPlugin:
         if phase in group.failures:
             pytest.fail(f"{cell}: {', '.join(group.failures[phase])}", pytrace=False)
         self._channel.send("begin", cell=cell.columns())
-        effort = replace(group.effort, timed_s=self._assigned[cell].timed_s)
+        effort = group.effort.shortly(self._assigned[cell].timed_s)
         try:
             work = group.work(phase)
             if call_s := group.long_call_s(phase):

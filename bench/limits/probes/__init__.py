@@ -37,7 +37,7 @@ SECONDS = 0.2
 BRIEF_SECONDS = 0.03
 """The same for the few probes that a campaign makes between its laps."""
 
-MOST_SHARE = 0.08
+MOST_SHARE = 0.05
 """Of a campaign's time that its probes may take, beyond one probe of each library."""
 
 logger = logging.getLogger(__name__)
@@ -108,14 +108,16 @@ def _raised(ceiling: Ceiling, others: list[Ceiling]) -> Ceiling:
 def between_laps(run: Run) -> Callable[[int], None]:
     """Return what a campaign calls after each lap: it probes some libraries and keeps the ceilings with the run.
 
-    So the ceilings meet the machine in the same minutes as the backends. Each call probes libraries in turn as long as
-    all probes together have taken no more than `MOST_SHARE` of the campaign, and at least one until each had its turn.
+    So the ceilings meet the machine in the same minutes as the backends. Each call probes libraries in turn, first with
+    the most threads, as long as all probes together have taken no more than `MOST_SHARE` of the campaign, and at least
+    one until each had its turn.
     A probe that fails costs its own rates alone.
     """
     plan = stored_plan(run)
     dtypes = tuple(dict.fromkeys(group.dtype for group in plan.groups))
     devices = {group.device for group in plan.groups}
-    children = [(library, count) for library in installed(LIBRARIES) for count in plan.threads if "cpu" in devices]
+    counts = sorted(plan.threads, reverse=True)
+    children = [(library, count) for count in counts for library in installed(LIBRARIES) if "cpu" in devices]
     children += [(CUDA, 1)] * (CUDA in devices)
     turns = itertools.cycle(children)
     begun_s = time.monotonic()

@@ -92,7 +92,7 @@ def test_the_second_lap_leaves_out_what_only_describes():
     assert {cell.phase for cells in tasks.values() for cell in cells} == {"forward", "backward"}
 
 
-@pytest.mark.parametrize(("left_s", "rows"), [(1000.0, {1, 32, 1024}), (24.0, {1, 1024}), (1.0, {1, 1024})])
+@pytest.mark.parametrize(("left_s", "rows"), [(1000.0, {1, 32, 1024}), (20.0, {1, 1024}), (1.0, {1, 1024})])
 def test_when_time_is_short_rows_in_the_middle_go_first(left_s, rows):
     """The middle goes if its neighbours agree on who is ahead; the least and the most rows never do."""
     history = told(1, {"a": 1e-3, "b": 1.5e-3, "c": 1.6e-3})
@@ -113,23 +113,38 @@ def test_later_laps_measure_open_cells_on_those_that_may_be_the_fastest():
     assert adaptive.tasks(PLAN, LAPS[2], history, lambda _: {}, 1000.0) == {}
 
 
-@pytest.mark.parametrize(("left_s", "count"), [(33.0, 3), (17.0, 1), (8.5, 1), (7.5, 0)])
-def test_a_lap_takes_half_of_the_time_left_unless_nothing_fits(left_s, count):
-    """Two starts take 4 s, each group 4 s: laps are cheap enough for another one; only the last takes all there is."""
+@pytest.mark.parametrize(("left_s", "count"), [(33.0, 3), (25.0, 2), (23.0, 3), (8.5, 1), (7.5, 0)])
+def test_a_lap_takes_half_of_the_time_left_while_starts_are_a_small_part(left_s, count):
+    """Two starts take 4 s, each group 4 s: a lap of 25 s leaves half; the last, of 23 s, takes all."""
     history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3})
     contenders = {(cell, 1): frozenset("bc") for cell in PLAN.cells}
     tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, left_s)
     assert {cell for cells in tasks.values() for cell in cells} == set(STEPS[:count])
 
 
-def test_cells_nearest_to_a_decision_come_first():
-    """Of two cells of which one fits, that with fewer backends left is measured, though it takes longer."""
-    history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3})
-    for name in "bc":
+def test_cells_that_cost_least_to_decide_come_first():
+    """Backends far apart before near ones, though they take longer, and those within the margin of each other last."""
+    history = told(2, {"a": {1: 1e-3, 32: 1e-3, 1024: 1e-3}, "b": {1: 1.04e-3, 32: 2e-3, 1024: 1.2e-3}, "c": 9e-3})
+    for name in "ab":
         history.spent_s[name, "", 1][STEPS[1]] = 5.0
-    contenders = {(STEPS[0], 1): frozenset("abc"), (STEPS[1], 1): frozenset("bc")}
-    tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, 2 * 16.0)
-    assert {cell for cells in tasks.values() for cell in cells} == {STEPS[1]}
+    contenders = {(cell, 1): frozenset("ab") for cell in STEPS}
+    chosen = []
+    for left_s in (2 * 19.0, 2 * 24.0, 2 * 30.0):
+        tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, left_s)
+        chosen.append({cell.group.rows for cells in tasks.values() for cell in cells})
+    assert chosen == [{32}, {32, 1024}, {1, 32, 1024}]
+
+
+def test_the_first_lap_looks_briefly_at_what_describes():
+    """Steps get the time a cell, forward passes the least; of the least, one round of a long call is enough."""
+    plan = replace(PLAN, effort=Effort(timed_s=0.02, least_rounds=8, fewest_rounds=2, most_s=0.6))
+    tasks = adaptive.tasks(plan, LAPS[0], History(), open_cells, 100.0)
+    timed_s = {(cell.phase, s) for cells in tasks.values() for cell, s in cells.items()}
+    assert timed_s == {("step", 0.02), ("forward", adaptive.LEAST_TIMED_S)}
+    rounds = {
+        seconds: [plan.effort.shortly(seconds).rounds(call_s) for call_s in (0.01, 0.1, 0.5)] for _, seconds in timed_s
+    }
+    assert rounds == {0.02: [8, 5, 2], adaptive.LEAST_TIMED_S: [1, 1, 1]}
 
 
 def test_what_describes_comes_last():
@@ -143,8 +158,11 @@ def test_what_describes_comes_last():
 
 
 def test_opening_a_group_is_expected_once():
-    """Whichever of its cells are measured, and however many, loading and proving a group takes what it took."""
-    history = told(1, {"a": 1e-3, "b": 1e-3, "c": 1e-3}, spent_s=3.0)
+    """Whichever of its cells are measured, and however many, loading and proving a group takes what it took.
+
+    In the first lap that is more than in later ones.
+    """
+    history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3}, spent_s=3.0)
     (b,) = (process for process in LAPS[0] if process.backend == "b")
     start_s, opening_s, step_s = 2.0, 3.0, 3.0
     group = PLAN.groups[0]
@@ -152,6 +170,8 @@ def test_opening_a_group_is_expected_once():
     assert adaptive.expected_s(history, {b: [STEPS[0]]}) == pytest.approx(start_s + opening_s + step_s)
     assert adaptive.expected_s(history, {b: PLAN.cells}) == pytest.approx(start_s + 3 * (opening_s + step_s))
     assert adaptive.expected_s(history, {b: []}) == 0
+    first = told(1, {"a": 1e-3, "b": 1e-3, "c": 1e-3}, spent_s=3.0)
+    assert adaptive.expected_s(first, {b: [Cell(group, "forward")]}) == pytest.approx(2.0 + 0.4 * 3.0)
 
 
 def test_a_campaign_stops_when_all_is_decided(tmp_path, monkeypatch):

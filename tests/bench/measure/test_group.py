@@ -32,7 +32,7 @@ def load(rows, monkeypatch):
     monkeypatch.setattr("bench.measure.group.find", lambda _: SlowFirstPlace)
     monkeypatch.setattr("bench.measure.group.load", lambda _, network, dtype, *__: SlowFirstPlace(network, dtype))
     group = GroupRun(
-        Instructions(0, 0, "slow", "", 1, (), {}, (0,), frozenset(), {}, "m", "c", False, "", ""),
+        Instructions(0, 0, "slow", "", 1, (), {}, (0,), frozenset(), {}, {}, "m", "c", False, "", ""),
         Group(Network((1, 1, 1)), rows, "float64", "cpu"),
         ("step",),
     )
@@ -59,7 +59,7 @@ def test_of_a_large_batch_only_some_rows_are_placed_before(monkeypatch):
 @pytest.mark.parametrize(("rows", "shaped"), [(1 << 20, 1 << 20), (1 << 26, (1 << 26) // 6)])
 def test_the_shape_of_a_batch_of_millions_is_proven_in_seconds(rows, shaped):
     """All of a million rows of 3-2-1, of 64 millions as many as hold 64 million values; none when timing is over."""
-    instructions = Instructions(0, 0, "slow", "", 1, (), {}, (0,), frozenset(), {}, "m", "c", False, "", "")
+    instructions = Instructions(0, 0, "slow", "", 1, (), {}, (0,), frozenset(), {}, {}, "m", "c", False, "", "")
     group = GroupRun(instructions, Group(Network((3, 2, 1)), rows, "float32", "cuda"), ("step",))
     assert group.checked_shape(timed=False) == shaped
     assert group.checked_shape(timed=True) == 0

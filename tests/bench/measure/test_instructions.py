@@ -15,6 +15,7 @@ def test_instructions_survive_the_line():
         cpus=(0, 3),
         cached=frozenset({"3-2-1 n=16 float32 cpu"}),
         steps={"3-2-1 n=16 float32 cpu": 200},
+        calls={"3-2-1 n=16 float32 cpu": {"step": 1e-6}},
         machine="box", commit="abc", dirty=False, environment="OMP_PLACES=cores", benchmarks="/somewhere/a.json",
     )  # fmt: skip
     line = told.to_json()
