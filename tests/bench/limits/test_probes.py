@@ -215,7 +215,7 @@ def test_probes_between_laps_take_turns_and_little_time(monkeypatch):
     monkeypatch.setattr(probes.time, "monotonic", lambda: now_s)
     probe = probes.between_laps(None)
     after = []
-    for lap, lap_s in enumerate((30.0, 10.0, 2.0, 2.0, 2.0, 100.0)):
+    for lap, lap_s in enumerate((60.0, 10.0, 2.0, 2.0, 2.0, 200.0)):
         now_s += lap_s
         probe(lap)
         after.append("".join(probed))
