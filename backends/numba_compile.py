@@ -102,9 +102,3 @@ def compile_c(kernel: Any, name: str, signature: Any, **options: Any) -> Callabl
 
 _KEPT: list[Any] = []
 """C functions must not be collected while somebody knows their address."""
-
-
-def serial_and_parallel(kernel: Any, name: str, **options: Any) -> tuple[Any, Any]:
-    """Return ``kernel`` jitted for one thread, where ``prange`` is ``range``, and for all threads."""
-    serial = compile_as(kernel, name, **options)
-    return serial, compile_as(kernel, f"{name}_parallel", parallel=True, **options)

@@ -34,8 +34,6 @@ PATIENCE_S = 30.0
 KEPT_S = 24 * 3600.0
 SLOWEST, FASTEST = 0.8, 1.25
 
-ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-
 OF_HARDWARE = ("bandwidth",)
 """Kinds of work whose rate does not depend on the versions of Python, numpy and BLAS."""
 

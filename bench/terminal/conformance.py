@@ -5,7 +5,6 @@ Tests: `tests/bench/terminal/test_conformance_text.py`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -19,7 +18,6 @@ from bench.terminal.conformance_plain import command_for, printable_report, verd
 from bench.terminal.terminal import table
 
 MOST_OF_A_NAME = 24
-DRAWN_WALK = re.compile(r"drawn walk (\d+)")
 
 
 def format_reports(reports: Sequence[Report], skipped: dict[str, str], seconds: float) -> Iterator[RenderableType]:

@@ -71,12 +71,6 @@ def _dash(what: str) -> tuple[int, int]:
     return VARIANT_DASHES[zlib.crc32(what.encode("utf-8", "surrogatepass")) % len(VARIANT_DASHES)]
 
 
-def contrast(first: str, second: str) -> float:
-    """Return the contrast ratio of two colours ``#rrggbb``, 1 to 21 (WCAG 2.2)."""
-    light, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
 def _channels(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
@@ -85,9 +79,3 @@ def _mixed(colour: str, other: str, share: float) -> str:
     """Return ``colour`` with ``share`` of ``other`` in it."""
     pairs = zip(_channels(colour), _channels(other), strict=True)
     return "#" + "".join(f"{round(a * (1 - share) + b * share):02x}" for a, b in pairs)
-
-
-def _luminance(colour: str) -> float:
-    """Relative luminance of WCAG 2.2, 0 to 1."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(colour))]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

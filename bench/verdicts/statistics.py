@@ -116,11 +116,6 @@ def cell_estimates(frame: pd.DataFrame, estimate: str = ESTIMATE) -> pd.DataFram
     return cells
 
 
-def process_estimates(rows: pd.DataFrame, estimate: str = ESTIMATE) -> Floats:
-    """Return the log process estimate of each row; arguments as for `estimates_and_noises`."""
-    return estimates_and_noises(rows, estimate)[0]
-
-
 def estimates_and_noises(rows: pd.DataFrame, estimate: str = ESTIMATE) -> tuple[Floats, Floats]:
     """Return the log process estimate of each row, and the variance that its turns let expect of it.
 

@@ -14,8 +14,6 @@ from numpy.typing import ArrayLike
 from backends.base import Array, Layer, Params
 from backends.conformance.plain import Plain
 
-Placed = tuple[Array, Array, int]
-
 
 class PlainShares(Plain):
     """Correct, and places shares itself; the body of the mutants below."""

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from backends.registry import BUILT_IN
-from bench.terminal.palette import BACKEND_COLOURS, MARKERS, OTHER_COLOURS, colour_of, contrast, look_of
+from bench.terminal.palette import BACKEND_COLOURS, MARKERS, OTHER_COLOURS, colour_of, look_of
 
 LIGHT, DARK = "#ffffff", "#181c21"
 
@@ -23,6 +23,17 @@ def linear(colour):
     """Return the linear red, green and blue of ``#rrggbb``."""
     values = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
     return [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+
+
+def contrast(first, second):
+    """Return the contrast ratio of two colours ``#rrggbb``, 1 to 21 (WCAG 2.2)."""
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour):
+    """Return the relative luminance of WCAG 2.2, 0 to 1."""
+    return sum(share * value for share, value in zip((0.2126, 0.7152, 0.0722), linear(colour), strict=True))
 
 
 def lab(rgb):

@@ -234,7 +234,7 @@ def test_the_estimate_in_use_does_not_choose_the_algorithm(monkeypatch, in_use):
     monkeypatch.setattr(statistics, "ESTIMATE", in_use)
     rows = synthetic.frame(**SMALL)
     rows = rows[rows["status"] == "ok"]
-    assert np.array_equal(statistics.process_estimates(rows, "median_s"), np.log(rows["median_s"]))
-    turns = statistics.process_estimates(rows, "turn_s")
+    assert np.array_equal(statistics.estimates_and_noises(rows, "median_s")[0], np.log(rows["median_s"]))
+    turns = statistics.estimates_and_noises(rows, "turn_s")[0]
     assert not np.array_equal(turns, np.log(rows["median_s"]))
     assert np.isfinite(turns).all()
