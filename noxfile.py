@@ -268,10 +268,8 @@ def chromium(session: nox.Session, python: str) -> str:
 def bench(session: nox.Session) -> None:
     """Which backend for which batch on this machine, in four minutes, six the first time; flags of `run` after --."""
     failed = False  # `run` proves every backend on the very cases that it times, before and after
-    # Where nothing was installed yet, nothing is compiled: half a minute on two cores, before anything can be timed.
-    budget = "215s" if (ENVIRONMENTS / f"shared-{PYTHON_VERSION}" / STAMP).exists() else "265s"
     try:
-        bench_command(session, "run", *(session.posargs or ["--budget", budget, "--warm"]))
+        bench_command(session, "run", *(session.posargs or ["--budget", "215s", "--warm"]))
     except nox.command.CommandFailed as error:
         if error.return_code != CHECK_FAILED:
             raise

@@ -23,6 +23,8 @@ QUICK_NETWORKS = ("3-2-1", "8-32-1", "784-512-10")
 QUICK_ROWS, QUICK_STEP_S = (1, 256, 16_384), 0.1
 QUICK_PHASES = ("place", "step", "train")
 LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 30.0, 300.0
+COMPILING_S = 40.0
+"""Of compiling everything in the default grid on two cores, once for each version of the code."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +53,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="of work without a word (half the budget; 300 s at most)",
     )
-    care.add_argument("--warm", action="store_true", help="use the compile caches of earlier runs, as --quick does")
+    care.add_argument(
+        "--warm",
+        action="store_true",
+        help="use the compile caches of earlier runs, as --quick does; the first time, compiling adds to the budget",
+    )
     care.add_argument("--dry-run", action="store_true", help="show the plan and what it should take")
     keep = parser.add_argument_group("where it is kept")
     keep.add_argument("--resume", nargs="?", const="latest", metavar="RUN", help="go on where a run was cut off")
@@ -129,6 +135,9 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         groups, too_large = plans.default_groups(asked, rows, dtypes, devices, arms, longest_s)
         left_out += too_large
     budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
+    if args.warm and not args.quick and adaptive and any(map(pace.compiles, backends)):
+        budget_s += COMPILING_S
+        messages.note(f"kernels of this code are compiled first: up to {COMPILING_S:g} s on top of the budget")
     searched = thread_search.searched(groups) if len(threads) > 1 and searching else ()
     plan = plans.Plan(
         groups,

@@ -36,7 +36,7 @@ def lap_s(plan: Plan, pace: Pace, first: bool) -> float:
     total_s = 0.0
     phases = adaptive.deciding(plan) if plan.adaptive and not first else plan.phases
     for backend, arm, threads in plan.arms:
-        cold = first and (plan.own_cache or backend not in pace.start_s or arm == BASE)
+        cold = first and (plan.own_cache or pace.compiles(backend) or arm == BASE)
         cells = [c for c in plan.cells if c.phase in phases and adaptive.measures(plan, arm, threads, c, first)]
         total_s += pace.process_start_s(backend) if cells else 0.0
         for cell in cells:

@@ -39,7 +39,7 @@ class CompileCache:
         self.path = path
         self._stamp = path / STAMP
         self._code = code_digest()
-        stored = self._read()
+        stored = _read(self._stamp)
         if stored.get("code") != self._code:
             shutil.rmtree(path, ignore_errors=True)
             stored = {}
@@ -51,12 +51,20 @@ class CompileCache:
         self.groups |= set(groups)
         self._stamp.write_text(json.dumps({"code": self._code, "groups": sorted(self.groups)}), encoding="utf-8")
 
-    def _read(self) -> dict[str, list[str] | str]:
-        try:
-            stored = json.loads(self._stamp.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return stored if isinstance(stored, dict) else {}
+
+def _read(stamp: Path) -> dict[str, list[str] | str]:
+    try:
+        stored = json.loads(stamp.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def has_compiled(machine: str, backend: str, threads: int) -> bool:
+    """Return whether the caches kept on a machine hold something that a backend of this code compiled."""
+    stamp = folder_of_caches(machine) / file_name(f"{backend}-{threads}") / STAMP
+    stored = _read(stamp)
+    return stored.get("code") == code_digest() and bool(stored.get("groups"))
 
 
 def folder_of_caches(name: str) -> Path:

@@ -8,6 +8,7 @@ import os
 import secrets
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bench import machine
 from bench.basics.errors import UsageError
 from bench.basics.files import write_text
 from bench.machine import speed
+from bench.measure.compile_cache import has_compiled
 from bench.measure.pace import Pace, joined, learn
 from bench.measure.plan import Plan
 from bench.results import MANIFEST, SCHEMA, Run, open_run, records, results_root, runs
@@ -26,12 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 def earlier_pace(root: Path | None = None) -> Pace:
-    """Return what processes and cells took in the latest runs on this machine."""
+    """Return what processes and cells took in the latest runs on this machine, and what is not compiled yet."""
     here = [run for run in runs(root) if run.machine == machine.machine_id()]
     pace = Pace()
     for run in here[-LATEST:]:
         pace = joined(pace, learn(record for _, record in records(run)))
-    return pace
+    threads, known = machine.default_threads(), machine.machine_id()
+    return replace(pace, uncompiled=frozenset(it for it in pace.start_s if not has_compiled(known, it, threads)))
 
 
 def create(plan: Plan, purpose: str, command: Sequence[str] = (), label: str = "", root: Path | None = None) -> Run:

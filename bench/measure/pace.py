@@ -42,12 +42,18 @@ class Pace:
         extra_s: by ``"cold"`` or ``"warm"`` cache, backend and cell: of a cell beyond its rounds.
         call_s: by backend and cell: of one call.
         opening_s: by `COLD`, `WARM` or `AGAIN`, backend and group: of loading and proving a group.
+        uncompiled: backends whose code has changed since, so that a kept compile cache holds nothing of them.
     """
 
     start_s: Mapping[str, float] = field(default_factory=dict)
     extra_s: Mapping[str, Mapping[Known, float]] = field(default_factory=dict)
     call_s: Mapping[Known, float] = field(default_factory=dict)
     opening_s: Mapping[str, Mapping[tuple[str, Group], float]] = field(default_factory=dict)
+    uncompiled: frozenset[str] = frozenset()
+
+    def compiles(self, backend: str) -> bool:
+        """Return whether a backend has to compile what it runs, even if earlier caches are used."""
+        return backend not in self.start_s or backend in self.uncompiled
 
     def process_start_s(self, backend: str) -> float:
         """Return the seconds of a process beyond its cells."""

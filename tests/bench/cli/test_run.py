@@ -9,7 +9,9 @@ import pytest
 
 from bench.basics.errors import UsageError
 from bench.cli import main
-from bench.measure import contenders
+from bench.cli.run import COMPILING_S
+from bench.measure import campaign, contenders
+from bench.measure.pace import Pace
 
 SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`
 TINY = ["--networks", "1-1-1", "--batches", "1,7", "--dtypes", "float64", "--phases", "step", "--processes", "1"]
@@ -78,6 +80,18 @@ def test_a_dry_run_measures_nothing(capsys, tmp_path):
     assert document["estimate_s"] <= 180
     assert document["plan"]["budget_s"] == 180
     assert not (tmp_path / "results").exists()
+
+
+def test_compiling_comes_on_top_of_a_warm_budget(capsys, monkeypatch):
+    """Where this code has compiled nothing yet, a warm run says so and takes longer; where it has, it does not."""
+    flags = ["run", "--dry-run", "--backends", "numpy", "--budget", "3min", "--warm", "--json"]
+    for uncompiled, more_s in (({"numpy"}, COMPILING_S), (set(), 0.0)):
+        pace = Pace(start_s={"numpy": 0.5}, uncompiled=frozenset(uncompiled))
+        monkeypatch.setattr(campaign, "earlier_pace", lambda root, pace=pace: pace)
+        assert main(flags) == 0
+        told = capsys.readouterr()
+        assert json.loads(told.out)["plan"]["budget_s"] == 180 + more_s
+        assert ("compiled first" in told.err) == bool(uncompiled)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,16 @@ def test_the_pace_is_learned_from_earlier_processes():
     assert not any((nothing.start_s, nothing.call_s, *nothing.extra_s.values(), *nothing.opening_s.values()))
 
 
+def test_what_new_code_has_to_compile_is_expected():
+    """A kept cache without anything of this code makes the first lap as long as a cold one, and no other."""
+    plan = replace(SMALL, effort=Effort(timed_s=0.1), aa="", backends=("a",), phases=("step",), own_cache=False)
+    learnt = pace.joined(pace.learn(records("cold", 30.0)), pace.learn(records("warm", 6.0)))
+    assert budget.lap_s(plan, learnt, True) == pytest.approx(6.0)
+    fresh = replace(learnt, uncompiled=frozenset("a"))
+    assert budget.lap_s(plan, fresh, True) == pytest.approx(30.0)
+    assert budget.lap_s(plan, fresh, False) == budget.lap_s(plan, learnt, False)
+
+
 def test_later_laps_open_a_group_at_their_own_pace():
     """What a later lap took to load and prove a group counts for later laps alone."""
     plan = replace(SMALL, effort=Effort(timed_s=0.1), aa="", backends=("a",), phases=("step",))

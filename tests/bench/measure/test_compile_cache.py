@@ -70,3 +70,18 @@ def test_every_name_of_a_backend_becomes_a_file_name(tmp_path, name):
     (tmp_path / made).write_text("")
     assert file_name(name + "2") != made
     assert file_name("numpy") == "numpy"
+
+
+def test_a_kept_cache_tells_whether_this_code_was_compiled(tmp_path, monkeypatch):
+    """It does once a group was compiled; not of other threads, not after the code changed, not from a broken file."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert not compile_cache.has_compiled("box", "jax", 2)
+    cache = CompileCache(folder_of_caches("box") / file_name("jax-2"))
+    assert not compile_cache.has_compiled("box", "jax", 2)
+    cache.add(["3-2-1 n=1 float32 cpu"])
+    assert compile_cache.has_compiled("box", "jax", 2)
+    assert not compile_cache.has_compiled("box", "jax", 1)
+    monkeypatch.setattr(compile_cache, "code_digest", lambda: "other")
+    assert not compile_cache.has_compiled("box", "jax", 2)
+    (cache.path / compile_cache.STAMP).write_text("{")
+    assert not compile_cache.has_compiled("box", "jax", 2)
