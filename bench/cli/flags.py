@@ -1,8 +1,6 @@
 """Types of the flags that commands share: text in, value out, and an error that says what was expected.
 
-Tested in `test_run`.
-
-Tests: `tests/bench/cli/test_messages.py`.
+Tests: `tests/bench/cli/test_flags.py`, `test_messages.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,31 +31,46 @@ def network(text: str) -> Network:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def positive(text: str) -> int:
-    """Read a whole number of 1 or more; ``1_048_576`` is one."""
+def whole(text: str) -> int:
+    """Read a whole number of 0 or more, also as people write and this project prints it: ``1e6``, ``1,000``, ``1_000``.
+
+    Raises:
+        ValueError: it is none, or has more than 30 digits.
+    """
+    text = text.strip()
+    if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]+(_[0-9]+)*", text) and len(text) <= 40:
+        return int(text.replace(",", ""))
+    if re.fullmatch(r"[0-9]{1,30}(\.[0-9]{1,30})?[eE]\+?[0-9]{1,2}", text):
+        value = Decimal(text)
+        if value < 10**30 and value == value.to_integral_value():
+            return int(value)
+    raise ValueError(f"expected a whole number, got {text!r}")
+
+
+def _at_least(least: int, text: str, expected: str) -> int:
+    """Read a whole number of ``least`` or more."""
     try:
-        value = int(text)
+        value = whole(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+        value = -1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
     return value
 
 
+def positive(text: str) -> int:
+    """Read a whole number of 1 or more."""
+    return _at_least(1, text, "a whole number of 1 or more")
+
+
 def rows(text: str) -> int:
-    """Read a number of rows, also as ``1e6``."""
-    match = re.fullmatch(r"[0-9]+(_[0-9]+)*|[0-9]+(\.[0-9]+)?[eE]\+?[0-9]{1,2}", text.strip())
-    value = float(text) if match else 0.0
-    if value < 1 or value != int(value):
-        raise argparse.ArgumentTypeError(f"expected a number of rows such as 4096 or 1e6, got {text!r}")
-    return int(value)
+    """Read a number of rows."""
+    return _at_least(1, text, "a number of rows such as 4096 or 1e6")
 
 
 def count(text: str) -> int:
     """Read a whole number of 0 or more."""
-    if not re.fullmatch(r"[0-9]+(_[0-9]+)*", text.strip()):
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
-    return int(text)
+    return _at_least(0, text, "a whole number of 0 or more")
 
 
 def seconds(text: str) -> float:
@@ -134,11 +148,11 @@ def add_table_form(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--encoding", metavar="NAME", help="such as utf-16 or cp1252 (default UTF-8, or by its mark)")
     form.add_argument("--decimal", metavar="C", help="before the fraction of a number: , (default a dot)")
     form.add_argument("--thousands", metavar="C", help="between groups of three digits: . or , or ' '")
-    form.add_argument("--skip-rows", type=int, default=0, metavar="N", help="lines before the header to leave out")
+    form.add_argument("--skip-rows", type=count, default=0, metavar="N", help="lines before the header to leave out")
     form.add_argument("--comment", metavar="TEXT", help="leave out lines that begin so, such as '#'")
     form.add_argument(
         "--units-row",
-        type=int,
+        type=count,
         nargs="?",
         const=1,
         default=0,

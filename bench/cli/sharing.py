@@ -100,6 +100,8 @@ def room_note(job: Job) -> str:
     room = room_bytes(device)
     if not (lack := shortage(job.workload, job.rows, job.dtype, device, 1, room)):
         return ""
+    if lack_of_one := shortage(job.workload, 1, job.dtype, device, 1, room):
+        return f"The network {lack_of_one}, even for one row: take a smaller network."
     machines = least_parts(job, room)
     ways = [f"share it out among {machines} machines like this one (--hosts {machines} --link 1Gbit,0.1ms)"]
     ways = ways if machines else []

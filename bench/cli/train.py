@@ -55,10 +55,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="descent, momentum, adam, adam:weight_decay=0.01",
     )
     training.add_argument("--learning-rate", type=float, metavar="R", help="default: by optimizer and network")
-    training.add_argument("--steps", type=int, metavar="N", help="default 3000")
+    training.add_argument("--steps", type=flags.count, metavar="N", help="default 3000")
     training.add_argument(
         "--rows-per-step",
-        type=int,
+        type=flags.count,
         metavar="N",
         help="mini-batches; the table may be larger than memory. Rows are shuffled in chunks of up to 65,536; the "
         "row groups of a Parquet file are visited in a drawn order, a CSV file from its beginning",
@@ -68,9 +68,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="all rows at each step, read from disk in chunks; the table may be larger than memory",
     )
-    training.add_argument("--epochs", type=int, metavar="N", help="passes over the table (default 20 of mini-batches)")
     training.add_argument(
-        "--patience", type=int, metavar="N", help="stop after N checks without a better held-out loss; keep the best"
+        "--epochs", type=flags.count, metavar="N", help="passes over the table (default 20 of mini-batches)"
+    )
+    training.add_argument(
+        "--patience",
+        type=flags.count,
+        metavar="N",
+        help="stop after N checks without a better held-out loss; keep the best",
     )
     training.add_argument("--seed", type=int, default=0, metavar="N", help="of split and first parameters (default 0)")
     training.add_argument("--backend", metavar="NAME", help="default: chosen, with the reason shown")

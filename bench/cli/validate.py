@@ -16,7 +16,7 @@ from bench.cli import CHECK_FAILED, SUCCESS, document, flags
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
     parser.add_argument("--cases", type=flags.positive, default=40, metavar="N", help="to draw (40)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the cases (0)")
+    parser.add_argument("--seed", type=flags.count, default=0, metavar="N", help="of the cases (0)")
     parser.add_argument("--run", dest="stored", action="append", metavar="RUN", help="that recommendations rest on")
     parser.add_argument("--truth", metavar="RUN", help="a stored run of the same cases, instead of measuring them")
     parser.add_argument(

@@ -161,3 +161,11 @@ def test_a_batch_that_does_not_fit_is_answered_with_a_way(monkeypatch: pytest.Mo
     note = command.room_note(job)
     assert "A batch of 10,000,000 rows needs" in note
     assert "among 2 machines like this one (--hosts 2 --link 1Gbit,0.1ms) or read it in chunks (--chunks" in note
+
+
+def test_a_network_that_does_not_fit_is_not_answered_with_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks and machines hold fewer rows, not fewer parameters: of a network without room the answer says that."""
+    monkeypatch.setattr("bench.workload.memory.room_bytes", lambda device="cpu": 1 << 34)
+    note = command.room_note(Job(Network((99_999, 99_999, 1)), 10))
+    assert note.startswith("The network needs")
+    assert note.endswith("even for one row: take a smaller network.")

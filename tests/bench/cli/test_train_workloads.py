@@ -157,7 +157,7 @@ def test_interrupted_training_keeps_the_best_parameters(
         (["--rows-per-step", "8", "--chunks"], "--chunks takes all rows at each step and --rows-per-step a few"),
         (["--rows-per-step", "0"], "--rows-per-step must be 1 or more, got 0"),
         (["--rows-per-step", "5000"], "--rows-per-step 5000 is more than the 320 rows trained on"),
-        (["--epochs", "-1"], "--epochs must be 1 or more, got -1"),
+        (["--epochs", "0"], "--epochs must be 1 or more, got 0"),
         (["--epochs", "2", "--steps", "3"], "--steps and --epochs both say how long"),
         (["--patience", "3", "--holdout", "0"], "--patience watches the rows held out"),
         (["--network", "2-8-5"], "has 5 outputs, but column 'ring' has 3 classes; write --network 2-8-3"),
