@@ -31,7 +31,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--network", type=workloads.workload, required=True, metavar="SIZES", help="layer sizes, as 17-33-3"
     )
     workloads.add_flags(job)
-    job.add_argument("--batch", type=flags.positive, required=True, metavar="ROWS", help="rows of the batch, such as 1e6")
+    job.add_argument(
+        "--batch", type=flags.positive, required=True, metavar="ROWS", help="rows of the batch, such as 1e6"
+    )
     job.add_argument("--steps", type=flags.positive, default=1000, metavar="N", help="of training (1000)")
     job.add_argument("--dtype", choices=DTYPES, default="float32", help="(float32)")
     job.add_argument("--device", choices=DEVICES, help="default: all that were measured, weighed together")
