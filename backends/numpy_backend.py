@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from backends.base import Array, Backend, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.blas import Blas
 from backends.layout import copy_feature_major
-from backends.numpy_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS
+from backends.numpy_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Terms, terms_of
 from backends.threads import SHARED_BYTES, BlockThreads, even_rows, rows_of_a_block
 
 WIDE_INPUTS = 32
@@ -38,36 +38,61 @@ BLAS takes 0.3 to 0.65 of the time.
 """
 
 
-class Batch(NamedTuple):
-    """Inputs ``[i + 1, rows]``, the last row ones, and targets ``[o, rows]``, a pair for each block of ``n`` rows.
+class Block(NamedTuple):
+    """Inputs ``x [i + 1, rows]``, the last row ones, the same transposed, and targets ``y [o, rows]``."""
 
-    They are a share of ``of`` rows. ``whole`` is the same of all rows if the blocks are views of it; its inputs are
-    row-major memory, transposed.
+    x: Array
+    x_transposed: Array
+    y: Array
+
+
+class Batch(NamedTuple):
+    """Blocks of ``n`` rows in all, a share of ``of``, and the terms of their loss.
+
+    ``whole`` is inputs and targets of all rows if the blocks are views of it; its inputs are row-major memory,
+    transposed.
     """
 
-    blocks: list[tuple[Array, Array]]
+    blocks: list[Block]
     n: int
     of: int
+    terms: Terms
     whole: tuple[Array, Array] | None = None
 
 
 class Vector(NamedTuple):
-    """All parameters, or all gradients, in one vector; ``layers`` are its views ``[o, i + 1]``, biases last."""
+    """All parameters, or all gradients, in one vector.
+
+    ``layers`` are its views ``[o, i + 1]``, biases last; ``transposed`` their weights alone as ``[i, o]``.
+    """
 
     flat: Array
     layers: list[Array]
+    transposed: list[Array]
 
 
 class Trained(NamedTuple):
-    """The params of this backend: all parameters, and each moment of the optimiser as a vector like them.
+    """The params of this backend: a `Vector`, and each moment of the optimiser as a vector like ``flat``.
 
     ``updates`` holds one number, how many updates the optimiser has made.
     """
 
     flat: Array
     layers: list[Array]
+    transposed: list[Array]
     moments: list[Array]
     updates: list[int]
+
+
+class Outputs(NamedTuple):
+    """Every layer's output ``h [size, rows]`` of one block.
+
+    ``with_ones [size + 1, rows]`` is the same memory and a last row of ones (predicted has none), ``transposed`` that.
+    """
+
+    h: list[Array]
+    with_ones: list[Array]
+    transposed: list[Array]
 
 
 class Scratch(NamedTuple):
@@ -77,7 +102,7 @@ class Scratch(NamedTuple):
     gradients of each layer of few outputs.
     """
 
-    tape: list[Array]
+    outputs: Outputs
     g: list[Array]
     flat_error: Array
     slope: list[Array]
@@ -90,10 +115,6 @@ class Kept(threading.local):
 
     def __init__(self) -> None:
         self.scratch: dict[int, Scratch] = {}
-
-
-Tape = list[list[Array]]
-"""For each block every layer's output: hidden ``[h + 1, rows]``, the last row ones, then predicted ``[o, rows]``."""
 
 
 class NumpyBackend(Backend):
@@ -129,6 +150,7 @@ class NumpyBackend(Backend):
         self._kept = Kept()
         self._totals: dict[int, Vector] = {}
         self._room = np.empty(network.parameter_count, dtype)
+        self._rate: tuple[float, Any] = (float("nan"), None)
         # Outputs with their ones, error terms, slopes.
         values = sum(size + 1 for size in network.sizes[1:-1]) + sum(network.sizes[1:]) + sum(network.sizes[1:-1])
         self.block_rows = rows_of_a_block((values + network.outputs) * np.dtype(dtype).itemsize)
@@ -167,12 +189,12 @@ class NumpyBackend(Backend):
         # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
         room, slices = (np.empty((features + 1) * n, self.dtype), np.empty(y.size, self.dtype)), self._slices(n)
 
-        def place(blocks: range) -> list[tuple[Array, Array]]:
+        def place(blocks: range) -> list[Block]:
             return [_place_block(x, y, slices[k], *room) for k in blocks]
 
         if len(slices) <= 1:
-            return Batch(place(range(len(slices))), n, of)
-        return Batch([block for run in self._threads.map(place, len(slices)) for block in run], n, of)
+            return self._batch(place(range(len(slices))), n, of)
+        return self._batch([block for run in self._threads.map(place, len(slices)) for block in run], n, of)
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         rows = self.checked_rows(rows_per_step, batch.n)
@@ -182,7 +204,7 @@ class NumpyBackend(Backend):
     def host_memory(self, batch: Batch) -> list[Array]:
         if batch.whole:
             return [batch.whole[0].T, batch.whole[1]]
-        return [array for block in batch.blocks for array in block]
+        return [array for block in batch.blocks for array in (block.x, block.y)]
 
     def cut(self, batch: Batch, start: int, stop: int, of: int | None = None) -> Batch:
         x, y = _whole(batch)
@@ -195,17 +217,17 @@ class NumpyBackend(Backend):
             return self._blocks(x.T.take(rows, axis=0).T, y.take(rows, axis=1), batch.of)
         return self._blocks(x.take(rows, axis=1), y.take(rows, axis=1), batch.of)
 
-    def forward(self, params: Trained, batch: Batch) -> Tape:
-        def run(blocks: range) -> Tape:
-            tapes = [self._empty_tape(batch.blocks[k][0].shape[1]) for k in blocks]
-            for k, tape in zip(blocks, tapes, strict=True):
-                x = batch.blocks[k][0]
-                self._forward(params.layers, x, tape, self._scratch(x.shape[1]).slope)
-            return tapes
+    def forward(self, params: Trained, batch: Batch) -> list[Outputs]:
+        def run(blocks: range) -> list[Outputs]:
+            tape = [self._outputs(batch.blocks[k].x.shape[1]) for k in blocks]
+            for k, outputs in zip(blocks, tape, strict=True):
+                x = batch.blocks[k].x
+                self._forward(params.layers, x, outputs, self._scratch(x.shape[1]).slope)
+            return tape
 
-        return [tape for tapes in self._map(run, batch) for tape in tapes]
+        return [outputs for tape in self._map(run, batch) for outputs in tape]
 
-    def backward(self, params: Trained, batch: Batch, tape: Tape) -> tuple[float, Vector]:
+    def backward(self, params: Trained, batch: Batch, tape: list[Outputs]) -> tuple[float, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
         return loss, self._vector(gradients.flat.copy())
 
@@ -220,14 +242,12 @@ class NumpyBackend(Backend):
         return message[-1], self._vector(message[:-1])
 
     def update(self, params: Trained, gradients: Vector, learning_rate: float) -> Trained:
-        rate = self._real(learning_rate)
-        self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer, self._room)
+        self._descend(params, gradients, learning_rate)
         return params
 
     def step(self, params: Trained, batch: Batch, learning_rate: float) -> tuple[Trained, float]:
         loss, gradients = self._gradients(params, batch, None)
-        rate = self._real(learning_rate)
-        self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer, self._room)
+        self._descend(params, gradients, learning_rate)
         return params, loss
 
     def train(
@@ -236,10 +256,10 @@ class NumpyBackend(Backend):
         with np.errstate(over="ignore", invalid="ignore"):  # training that overflows is reported once, at its end
             return super().train(params, batch, learning_rate, steps, rows_per_step)
 
-    def outputs(self, tape: Tape) -> tuple[Array, ...]:
-        rows = sum(block[-1].shape[1] for block in tape)
+    def outputs(self, tape: list[Outputs]) -> tuple[Array, ...]:
+        rows = sum(block.h[-1].shape[1] for block in tape)
         return tuple(
-            np.concatenate([block[k][:size].T for block in tape], out=np.empty((rows, size), self.dtype))
+            np.concatenate([block.h[k].T for block in tape], out=np.empty((rows, size), self.dtype))
             for k, size in enumerate(self.network.sizes[1:])
         )
 
@@ -257,31 +277,41 @@ class NumpyBackend(Backend):
             "threads": self._threads.threads,
         }
 
-    def _gradients(self, params: Trained, batch: Batch, tape: Tape | None) -> tuple[float, Vector]:
+    def _descend(self, params: Trained, gradients: Vector, learning_rate: float) -> None:
+        """Update the params in place. The rate is kept from step to step as an array, which costs least in a step."""
+        if self._rate[0] != learning_rate:
+            self._rate = learning_rate, np.array(self._real(learning_rate))
+        rate = self._rate[1]
+        self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer, self._room)
+
+    def _gradients(self, params: Trained, batch: Batch, tape: list[Outputs] | None) -> tuple[float, Vector]:
         """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
-        terms = self._real(self.network.loss_terms(batch.of))
-
-        def run(blocks: range) -> tuple[Any, Any]:
-            total = self._total(blocks.start)
-            loss = self._real(0)
-            for k in blocks:
-                x, y = batch.blocks[k]
-                room = self._scratch(x.shape[1])
-                h = room.tape if tape is None else tape[k]
-                if tape is None:
-                    self._forward(params.layers, x, h, room.slope)
-                gradients = total if k == blocks.start else room.product
-                loss += self._backward(params.layers, x, y, h, terms, room, gradients.layers)
-                if gradients is not total:
-                    np.add(total.flat, gradients.flat, total.flat)
-            return loss, total
-
-        parts = self._map(run, batch)
+        if len(batch.blocks) == 1:
+            loss, total = self._sums(params, batch, tape, range(1))
+            return loss / batch.terms.number, total
+        parts = self._map(partial(self._sums, params, batch, tape), batch)
         loss, total = parts[0]
         for more, gradients in parts[1:]:
             loss += more
             np.add(total.flat, gradients.flat, total.flat)
-        return loss / terms, total
+        return loss / batch.terms.number, total
+
+    def _sums(self, params: Trained, batch: Batch, tape: list[Outputs] | None, blocks: range) -> tuple[Any, Vector]:
+        """Return the sum of a run of blocks' terms of the loss, and their gradients."""
+        total = self._total(blocks.start)
+        loss: Any = None
+        for k in blocks:
+            block = batch.blocks[k]
+            room = self._scratch(block.x.shape[1])
+            outputs = room.outputs if tape is None else tape[k]
+            if tape is None:
+                self._forward(params.layers, block.x, outputs, room.slope)
+            if k == blocks.start:
+                loss = self._backward(params, block, outputs, batch.terms, room, total.layers)
+            else:
+                loss += self._backward(params, block, outputs, batch.terms, room, room.product.layers)
+                np.add(total.flat, room.product.flat, total.flat)
+        return loss, total
 
     def _map(self, work: Any, batch: Batch) -> Any:
         """Run ``work`` on all blocks, on all threads if there is more than one block."""
@@ -290,39 +320,31 @@ class NumpyBackend(Backend):
         with self._blas.held_to_one_thread():
             return self._threads.map(work, len(batch.blocks))
 
-    def _forward(self, layers: list[Array], x: Array, tape: list[Array], room: list[Array]) -> None:
-        """Write every layer's output of one block to ``tape``."""
-        h = x
-        for w, z, free in zip(layers[:-1], tape, room, strict=False):
-            hidden = z[:-1]
-            np.dot(w, h, hidden)
-            self._activate(hidden, free)
-            h = z
-        np.dot(layers[-1], h, tape[-1])
+    def _forward(self, layers: list[Array], x: Array, outputs: Outputs, room: list[Array]) -> None:
+        """Write every layer's output of one block."""
+        below = x
+        for k, free in enumerate(room):
+            h = outputs.h[k]
+            np.dot(layers[k], below, h)
+            self._activate(h, free)
+            below = outputs.with_ones[k]
+        np.dot(layers[-1], below, outputs.h[-1])
 
     def _backward(
-        self,
-        layers: list[Array],
-        x: Array,
-        y: Array,
-        tape: list[Array],
-        terms: Any,
-        room: Scratch,
-        gradients: list[Array],
+        self, params: Trained, block: Block, outputs: Outputs, terms: Terms, room: Scratch, gradients: list[Array]
     ) -> Any:
         """Write the gradients of one block; return its sum of the terms of the loss."""
         g = room.g[-1]
-        loss = self._loss(tape[-1], y, terms, g, room.flat_error)
-        for k in range(len(layers) - 1, 0, -1):
-            h = tape[k - 1]
-            if room.turned[k] is not None and g.shape[1] >= MANY_ROWS:
-                gradients[k][...] = np.dot(h, g.T, room.turned[k]).T
+        loss = self._loss(outputs.h[-1], block.y, terms, g, room.flat_error)
+        for k in range(len(gradients) - 1, 0, -1):
+            many, turned = g.shape[1] >= MANY_ROWS, room.turned[k]
+            if many and turned is not None:
+                gradients[k][...] = np.dot(outputs.with_ones[k - 1], g.T, turned).T
             else:
-                np.dot(g, h.T, gradients[k])
-            w = layers[k][:, :-1].T
-            g = (np.multiply if len(g) == 1 and g.size >= MANY_ROWS else np.dot)(w, g, room.g[k - 1])
-            self._times_slope(g, h[:-1], room.slope[k - 1])
-        np.dot(g, x.T, gradients[0])
+                np.dot(g, outputs.transposed[k - 1], gradients[k])
+            g = (np.multiply if many and len(g) == 1 else np.dot)(params.transposed[k], g, room.g[k - 1])
+            self._times_slope(g, outputs.h[k - 1], room.slope[k - 1])
+        np.dot(g, block.x_transposed, gradients[0])
         return loss
 
     def _slices(self, n: int) -> list[slice]:
@@ -335,16 +357,19 @@ class NumpyBackend(Backend):
         n = x.shape[1]
         of = n if of is None else of
         if self.network.inputs >= WIDE_INPUTS:
-            return Batch([(x[:, rows], y[:, rows]) for rows in self._slices(n)], n, of, (x, y))
+            return self._batch([_block(x[:, rows], y[:, rows]) for rows in self._slices(n)], n, of, (x, y))
         copy = np.ascontiguousarray
-        return Batch([(copy(x[:, rows]), copy(y[:, rows])) for rows in self._slices(n)], n, of)
+        return self._batch([_block(copy(x[:, rows]), copy(y[:, rows])) for rows in self._slices(n)], n, of)
+
+    def _batch(self, blocks: list[Block], n: int, of: int, whole: tuple[Array, Array] | None = None) -> Batch:
+        return Batch(blocks, n, of, terms_of(self.network.loss_terms(of), self.dtype), whole)
 
     def _vector(self, flat: Array) -> Vector:
         layers, at = [], 0
         for o, i in self.network.layer_shapes:
             layers.append(flat[at : at + o * (i + 1)].reshape(o, i + 1))
             at += o * (i + 1)
-        return Vector(flat, layers)
+        return Vector(flat, layers, [view[:, :-1].T for view in layers])
 
     def _empty_vector(self) -> Vector:
         return self._vector(np.empty(self.network.parameter_count, self.dtype))
@@ -356,11 +381,13 @@ class NumpyBackend(Backend):
             view[:, -1] = b
         return vector
 
-    def _empty_tape(self, rows: int) -> list[Array]:
-        tape = [np.empty((size + 1, rows), self.dtype) for size in self.network.sizes[1:-1]]
-        for h in tape:
+    def _outputs(self, rows: int) -> Outputs:
+        """Return new memory for the outputs of a block of that many rows."""
+        hidden = [np.empty((size + 1, rows), self.dtype) for size in self.network.sizes[1:-1]]
+        for h in hidden:
             h[-1] = 1
-        return [*tape, np.empty((self.network.outputs, rows), self.dtype)]
+        predicted = np.empty((self.network.outputs, rows), self.dtype)
+        return Outputs([*(h[:-1] for h in hidden), predicted], [*hidden, predicted], [h.T for h in hidden])
 
     def _scratch(self, rows: int) -> Scratch:
         """Return this thread's room for a block of that many rows."""
@@ -372,7 +399,7 @@ class NumpyBackend(Backend):
                 for o, i in self.network.layer_shapes
             ]
             slope = [np.empty_like(h) for h in g[:-1]]
-            kept[rows] = Scratch(self._empty_tape(rows), g, g[-1].ravel(), slope, self._empty_vector(), turned)
+            kept[rows] = Scratch(self._outputs(rows), g, g[-1].ravel(), slope, self._empty_vector(), turned)
         return kept[rows]
 
     def _total(self, run: int) -> Vector:
@@ -382,7 +409,11 @@ class NumpyBackend(Backend):
         return self._totals[run]
 
 
-def _place_block(x: Array, y: Array, rows: slice, x_room: Array, y_room: Array) -> tuple[Array, Array]:
+def _block(x: Array, y: Array) -> Block:
+    return Block(x, x.T, y)
+
+
+def _place_block(x: Array, y: Array, rows: slice, x_room: Array, y_room: Array) -> Block:
     """Return rows of a batch as a block, in the part of the room that is theirs."""
     n, i, o = rows.stop - rows.start, x.shape[1] + 1, y.shape[1]
     placed = x_room[rows.start * i : rows.stop * i].reshape(i, n)
@@ -390,7 +421,7 @@ def _place_block(x: Array, y: Array, rows: slice, x_room: Array, y_room: Array) 
     copy_feature_major(x[rows], placed[:-1])
     copy_feature_major(y[rows], targets)
     placed[-1] = 1
-    return placed, targets
+    return _block(placed, targets)
 
 
 def _whole(batch: Batch) -> tuple[Array, Array]:
@@ -398,6 +429,7 @@ def _whole(batch: Batch) -> tuple[Array, Array]:
     if batch.whole:
         return batch.whole
     if len(batch.blocks) == 1:
-        return batch.blocks[0]
-    x, y = zip(*batch.blocks, strict=True)
-    return np.concatenate(x, axis=1), np.concatenate(y, axis=1)
+        return batch.blocks[0].x, batch.blocks[0].y
+    return np.concatenate([block.x for block in batch.blocks], 1), np.concatenate(
+        [block.y for block in batch.blocks], 1
+    )

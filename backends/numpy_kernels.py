@@ -8,11 +8,27 @@ Tests: `tests/backends/test_activations_and_losses.py`, `tests/backends/test_opt
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from backends.base import Adam, Array, Momentum
+
+ONE = {dtype: np.ones((), dtype) for dtype in map(np.dtype, ("float32", "float64"))}
+"""One as an array: numpy takes twice as long for a small array and a number of Python's, which it has to convert."""
+
+
+class Terms(NamedTuple):
+    """How many terms a loss has, as a number, and ``2 / terms``, an array of no dimension; both of the dtype."""
+
+    number: Any
+    slope: Array
+
+
+def terms_of(number: int, dtype: str) -> Terms:
+    """Return so many terms."""
+    real = np.dtype(dtype).type
+    return Terms(real(number), np.array(2 / real(number)))
 
 
 def _tanh(z: Array, room: Array) -> None:
@@ -27,7 +43,7 @@ def _sigmoid(z: Array, room: Array) -> None:
     np.abs(z, room)
     np.negative(room, room)
     np.exp(room, room)
-    np.add(room, 1, room)
+    np.add(room, ONE[room.dtype], room)
     np.minimum(z, 0, out=z)
     np.exp(z, z)
     np.divide(z, room, z)
@@ -35,7 +51,7 @@ def _sigmoid(z: Array, room: Array) -> None:
 
 def _times_tanh_slope(g: Array, h: Array, room: Array) -> None:
     np.multiply(h, h, room)
-    np.subtract(1, room, room)
+    np.subtract(ONE[room.dtype], room, room)
     np.multiply(g, room, g)
 
 
@@ -45,7 +61,7 @@ def _times_relu_slope(g: Array, h: Array, room: Array) -> None:
 
 
 def _times_sigmoid_slope(g: Array, h: Array, room: Array) -> None:
-    np.subtract(1, h, room)
+    np.subtract(ONE[room.dtype], h, room)
     np.multiply(h, room, room)
     np.multiply(g, room, g)
 
@@ -63,31 +79,31 @@ ACTIVATIONS: dict[str, tuple[Activate, TimesSlope]] = {
 }
 
 
-def _squared_error(predicted: Array, y: Array, terms: Any, g: Array, flat: Array) -> Any:
+def _squared_error(predicted: Array, y: Array, terms: Terms, g: Array, flat: Array) -> Any:
     np.subtract(predicted, y, g)
     total = flat.dot(flat)
-    np.multiply(g, 2 / terms, g)
+    np.multiply(g, terms.slope, g)
     return total
 
 
-def _cross_entropy(predicted: Array, y: Array, terms: Any, g: Array, flat: Array) -> Any:
+def _cross_entropy(predicted: Array, y: Array, terms: Terms, g: Array, flat: Array) -> Any:
     np.subtract(predicted, predicted.max(axis=0), g)
     along = np.einsum("or,or->", y, g)
     np.exp(g, g)
     sums = g.sum(axis=0)
     np.divide(g, sums, g)
     np.subtract(g, y, g)
-    np.divide(g, terms, g)
+    np.divide(g, terms.number, g)
     return np.log(sums, sums).sum() - along
 
 
-LOSSES: dict[str, Callable[[Array, Array, Any, Array, Array], Any]] = {
+LOSSES: dict[str, Callable[[Array, Array, Terms, Array, Array], Any]] = {
     "mse": _squared_error,
     "cross-entropy": _cross_entropy,
 }
 """Writes ``g``, the derivative by predicted of the loss of ``terms`` terms; returns the block's sum of terms.
 
-``flat`` is a view of ``g``; ``terms`` is of the arrays' dtype.
+``flat`` is a view of ``g``.
 """
 
 
@@ -135,5 +151,5 @@ OPTIMIZERS: dict[str, Callable[..., None]] = {
     "adam": _adam,
 }
 """Makes one update of all parameters ``w``, one vector, of its moments and of the number of updates, in place; ``rate``
-is of the dtype.
+is an array of no dimension.
 """
