@@ -12,7 +12,7 @@ Tests: `tests/backends/test_torch_backend.py`.
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from backends.base import Array, Backend, BackendUnavailable, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.torch_batch import Batch, Batches, Block, memory, whole
-from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation
+from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation, Terms
 from backends.torch_precision import full_precision
 from backends.torch_room import Outputs, Received, Room, Scratch, Trained, Vector
 
@@ -80,6 +80,8 @@ class TorchBackend(Backend):
         self._loss = LOSSES[network.loss]
         self._advance = OPTIMIZERS[self.optimizer.name]
         self._room = Room(network, self._kind)
+        widest = max(network.sizes[1:-1], default=1), max(o * (i + 1) for o, i in network.layer_shapes)
+        self._onednn_rows = min(ONEDNN_TANH // widest[0], ONEDNN_PRODUCT // widest[1])
         if device == "cuda":
             self.captured_steps = CAPTURED_STEPS
 
@@ -150,9 +152,14 @@ class TorchBackend(Backend):
         parts = [batch] if rows_per_step is None else self.split(batch, rows_per_step)
         if self.device == "cuda" and len(parts) == 1 and steps >= self.captured_steps:
             self._replay(params, batch, learning_rate, losses)
-        else:
+        elif self.device == "cuda":
             for k in range(steps):
                 losses[k] = self.step(params, parts[k % len(parts)], learning_rate)[1]
+        else:  # a tenth of a small step is torch's own bookkeeping for autograd, and another to write into a tensor
+            host = losses.numpy()
+            with torch.inference_mode():
+                for k in range(steps):
+                    host[k] = self.step(params, parts[k % len(parts)], learning_rate)[1].item()
         return self.trained(params, losses.cpu().numpy(), learning_rate)
 
     def _replay(self, params: Trained, batch: Batch, learning_rate: float, losses: Tensor) -> None:
@@ -231,29 +238,34 @@ class TorchBackend(Backend):
         for more, gradients in parts[1:]:
             loss += more
             total.flat.add_(gradients.flat)
-        return loss.mul_(batch.one_term), total
+        return loss.mul_(batch.terms.inverse), total
 
     def _forward(self, params: Trained, block: Block, outputs: Outputs) -> None:
         """Write every layer's output of one block."""
         below = block.x
+        multiply = self._multiply_for(block)
         last = len(params.layers) - 1
         for k, w in enumerate(params.layers):
-            self._multiply(w, below, outputs.h[k], self._activation if k < last else None)
+            multiply(w, below, outputs.h[k], self._activation if k < last else None)
             below = outputs.with_ones[k]
 
     def _backward(
-        self, params: Trained, block: Block, outputs: Outputs, terms: int, room: Scratch, gradients: Vector
+        self, params: Trained, block: Block, outputs: Outputs, terms: Terms, room: Scratch, gradients: Vector
     ) -> Tensor:
         """Write the gradients of one block; return its sum of the terms of the loss."""
-        g = room.g[-1]
+        g, multiply = room.g[-1], self._multiply_for(block)
         loss = self._loss(outputs.h[-1], block.y, terms, g, room.flat_error)
         for k in range(len(gradients.layers) - 1, -1, -1):
             below = outputs.transposed[k - 1] if k else block.x_transposed
-            self._multiply(g, below, gradients.layers[k])
+            multiply(g, below, gradients.layers[k])
             if k:
-                g = self._multiply(params.transposed[k], g, room.g[k - 1])
+                g = multiply(params.transposed[k], g, room.g[k - 1])
                 self._times_slope(g, outputs.h[k - 1])
         return loss
+
+    def _multiply_for(self, block: Block) -> Callable[..., Tensor]:
+        """Return the product for a block: for so few rows that oneDNN would get none, without asking each time."""
+        return self._multiply if block.y.shape[1] >= self._onednn_rows else _multiply
 
 
 @lru_cache

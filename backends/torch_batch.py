@@ -17,6 +17,7 @@ from backends import caches
 from backends.base import Array, Network
 from backends.layout import aligned_empty, copy_feature_major
 from backends.threads import SHARED_BYTES, BlockThreads, even_rows
+from backends.torch_kernels import Terms, terms_of
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class Block(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Blocks of ``n`` rows in all, a share of ``of``; the number of terms of their loss and its inverse as a tensor.
+    """Blocks of ``n`` rows in all, a share of ``of``, and the terms of their loss.
 
     ``whole`` has the inputs ``[n, i + 1]`` and targets ``[o, n]`` of all rows if the blocks' inputs are views of it.
     """
@@ -49,8 +50,7 @@ class Batch(NamedTuple):
     blocks: list[Block]
     n: int
     of: int
-    terms: int
-    one_term: Tensor
+    terms: Terms
     whole: tuple[Tensor, Tensor] | None = None
 
 
@@ -123,8 +123,8 @@ class Batches:
 
         There is a run for each thread, of which torch then uses one, or one run for all.
         """
-        blocks, threads = len(batch.blocks), torch.get_num_threads()
-        if blocks == 1 or threads == 1 or not self._by_threads:
+        blocks = len(batch.blocks)
+        if blocks == 1 or not self._by_threads or (threads := torch.get_num_threads()) == 1:
             return [work(range(blocks))]
 
         def on_one_thread(run: range) -> T:
@@ -152,9 +152,8 @@ class Batches:
     def _batch(self, blocks: list[Block], of: int | None, whole: tuple[Tensor, Tensor] | None = None) -> Batch:
         n = sum(block.x.shape[1] for block in blocks)
         of = n if of is None else of
-        terms = self.network.loss_terms(of)
-        one_term = torch.full((), 1 / terms, dtype=getattr(torch, self.dtype), device=self.device)
-        return Batch(blocks, n, of, terms, one_term, whole)
+        kind = {"dtype": getattr(torch, self.dtype), "device": self.device}
+        return Batch(blocks, n, of, terms_of(self.network.loss_terms(of), kind), whole)
 
 
 def whole(batch: Batch) -> tuple[Tensor, Tensor]:

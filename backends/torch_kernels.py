@@ -17,6 +17,25 @@ from torch import Tensor
 from backends.base import Adam, Momentum, Optimizer
 
 _aten = torch.ops.aten
+_tanh_backward = _aten.tanh_backward.grad_input  # to look an operator up takes longer than some take
+_threshold_backward = _aten.threshold_backward.grad_input
+_sigmoid_backward = _aten.sigmoid_backward.grad_input
+
+
+class Terms(NamedTuple):
+    """How many terms a loss has, and ``1 / terms`` and ``2 / terms``, tensors of no dimension.
+
+    torch takes three times as long to multiply a small tensor by a number of Python's.
+    """
+
+    number: int
+    inverse: Tensor
+    slope: Tensor
+
+
+def terms_of(number: int, kind: dict[str, Any]) -> Terms:
+    """Return so many terms as tensors of this ``dtype`` and ``device``."""
+    return Terms(number, torch.full((), 1 / number, **kind), torch.full((), 2 / number, **kind))
 
 
 class Activation(NamedTuple):
@@ -30,36 +49,32 @@ class Activation(NamedTuple):
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(
-        torch.tanh_, lambda g, h: _aten.tanh_backward.grad_input(g, h, grad_input=g), "tanh", costly=True
-    ),
-    "relu": Activation(torch.relu_, lambda g, h: _aten.threshold_backward.grad_input(g, h, 0, grad_input=g), "relu"),
-    "sigmoid": Activation(
-        torch.sigmoid_, lambda g, h: _aten.sigmoid_backward.grad_input(g, h, grad_input=g), "sigmoid", costly=True
-    ),
+    "tanh": Activation(torch.tanh_, lambda g, h: _tanh_backward(g, h, grad_input=g), "tanh", costly=True),
+    "relu": Activation(torch.relu_, lambda g, h: _threshold_backward(g, h, 0, grad_input=g), "relu"),
+    "sigmoid": Activation(torch.sigmoid_, lambda g, h: _sigmoid_backward(g, h, grad_input=g), "sigmoid", costly=True),
     "identity": Activation(lambda z: z, lambda g, h: g, "none"),
 }
 
 
-def _squared_error(predicted: Tensor, y: Tensor, terms: int, g: Tensor, flat: Tensor) -> Tensor:
+def _squared_error(predicted: Tensor, y: Tensor, terms: Terms, g: Tensor, flat: Tensor) -> Tensor:
     torch.sub(predicted, y, out=g)
     total = flat.dot(flat)
-    g.mul_(2 / terms)
+    g.mul_(terms.slope)
     return total
 
 
-def _cross_entropy(predicted: Tensor, y: Tensor, terms: int, g: Tensor, flat: Tensor) -> Tensor:
+def _cross_entropy(predicted: Tensor, y: Tensor, terms: Terms, g: Tensor, flat: Tensor) -> Tensor:
     _aten._log_softmax.out(predicted, 0, False, out=g)
     total = flat.dot(y.view(-1)).neg_()
-    g.exp_().sub_(y).div_(terms)
+    g.exp_().sub_(y).div_(terms.number)
     return total
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, int, Tensor, Tensor], Tensor]] = {
+LOSSES: dict[str, Callable[[Tensor, Tensor, Terms, Tensor, Tensor], Tensor]] = {
     "mse": _squared_error,
     "cross-entropy": _cross_entropy,
 }
-"""Writes ``g``, the derivative by predicted of the loss of ``terms`` terms; returns the block's sum of terms.
+"""Writes ``g``, the derivative by predicted of the loss; returns the block's sum of terms.
 
 ``flat`` is a view of ``g``.
 """

@@ -81,7 +81,7 @@ class Kept(threading.local):
 
 
 class Room:
-    """Makes memory of one network.
+    """Makes memory of one network. What it keeps may be written in any mode of torch, whichever it was made in.
 
     Args:
         network: whose parameters and layers it is for.
@@ -125,12 +125,14 @@ class Room:
         """Return this thread's room for a block of that many rows, kept between steps."""
         kept = self._kept.scratch
         if rows not in kept:
-            g = [torch.empty(size, rows, **self._kind) for size in self.network.sizes[1:]]
-            kept[rows] = Scratch(self.outputs(rows), g, g[-1].view(-1), self.empty_vector())
+            with torch.inference_mode(False):
+                g = [torch.empty(size, rows, **self._kind) for size in self.network.sizes[1:]]
+                kept[rows] = Scratch(self.outputs(rows), g, g[-1].view(-1), self.empty_vector())
         return kept[rows]
 
     def total(self, run: int) -> Vector:
         """Return the room for the gradients of a run of blocks, kept between steps."""
         if run not in self._totals:
-            self._totals[run] = self.empty_vector()
+            with torch.inference_mode(False):
+                self._totals[run] = self.empty_vector()
         return self._totals[run]

@@ -74,7 +74,7 @@ class TorchTriton(TorchBackend):
         """Train in one kernel; return the losses."""
         losses = torch.empty(steps, **self._kind)
         (block,) = batch.blocks
-        arrays = (params.flat, block.x, block.y, batch.one_term, self._placed_rate(learning_rate), losses)
+        arrays = (params.flat, block.x, block.y, batch.terms.inverse, self._placed_rate(learning_rate), losses)
         triton_kernels.train_kernel[(1,)](*arrays, batch.n, steps, *self._constants(of), num_warps=of.warps)
         return losses
 
@@ -86,10 +86,10 @@ class TorchTriton(TorchBackend):
         sums = torch.empty((of.programs, count + 1), **self._kind)
         (block,) = batch.blocks
         triton_kernels.gradients_kernel[(of.programs,)](
-            params.flat, block.x, block.y, batch.one_term, sums, batch.n, *self._constants(of), num_warps=of.warps
+            params.flat, block.x, block.y, batch.terms.inverse, sums, batch.n, *self._constants(of), num_warps=of.warps
         )
         total = sums.sum(0)
-        return total[-1].mul(batch.one_term), self._room.vector(total[:-1])
+        return total[-1].mul(batch.terms.inverse), self._room.vector(total[:-1])
 
     def _constants(self, of: Plan) -> tuple[Any, ...]:
         """Return what a kernel is compiled for."""
