@@ -186,7 +186,7 @@ def _entry_elsewhere(name: str) -> Entry:
     import difflib
 
     close = difflib.get_close_matches(name, known)
-    meant = f"; did you mean {close[0]!r}?" if close else ""
+    meant = f"; did you mean {close[0]!r}?" if close else "."
     raise ValueError(f"no backend {name!r}{meant} Known: {', '.join(known)}, or package.module:Class")
 
 

@@ -40,8 +40,9 @@ def run(args: argparse.Namespace) -> int:
     """Read parameters and rows, predict, write; return the exit status."""
     from bench.basics.errors import UsageError
     from bench.basics.files import check_output, is_replaced
+    from bench.basics.formats import counted
     from bench.cli import SUCCESS
-    from bench.terminal.terminal import console, format_count
+    from bench.terminal.terminal import console
     from bench.training.choosing import first_available, load_backend
     from bench.training.kept import KeptRows, in_chunks
     from bench.training.prediction import BLOCK_ROWS, predict_blocks
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         _write((_as_table(model, block, empty) for block in predicted.chunks(BLOCK_ROWS)), out)
         if out:
             names = ", ".join(f"predicted_{name}" for name in model.predicted_columns)
-            console(stderr=True).print(f"{format_count(predicted.rows)} rows of {names} written to {out}")
+            console(stderr=True).print(f"{counted(predicted.rows, 'row')} of {names} written to {out}")
         _score(model, file, predicted)
     return SUCCESS
 
@@ -129,7 +130,8 @@ def _score(model: TrainedModel, file: TableFile, predicted: KeptRows) -> None:
     import numpy as np
 
     from bench.basics.errors import UsageError
-    from bench.terminal.terminal import console, format_count, format_percent, table
+    from bench.basics.formats import counted
+    from bench.terminal.terminal import console, format_percent, table
     from bench.terminal.training import confusion
     from bench.training.classes import Classes
     from bench.training.prediction import ScoreSums, joined, score_classes
@@ -161,11 +163,11 @@ def _score(model: TrainedModel, file: TableFile, predicted: KeptRows) -> None:
         return
     if known:
         classed = joined(of_classes)
-        err.print(f"Scored on {format_count(rows_scored)} rows that hold the target:")
+        err.print(f"Scored on {counted(rows_scored, 'row')} with the target:")
         err.print(f"accuracy {format_percent(classed.accuracy)}\n")
         err.print(confusion(classed))
         return
     fit = sums.score()
     rows = [(name, fit.r2[name], fit.rmse[name]) for name in targets]
-    err.print(f"Scored on {format_count(rows_scored)} rows that hold the targets:")
+    err.print(f"Scored on {counted(rows_scored, 'row')} with the targets:")
     err.print(table(["target", ("R^2", "right"), ("RMSE", "right")], rows))

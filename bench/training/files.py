@@ -107,7 +107,7 @@ def _open_parquet(path: Path, form: Form) -> TableFile:
         groups = [about.row_group(k).num_rows for k in range(about.num_row_groups)]
     starts = tuple(itertools.accumulate(groups[:-1], initial=0))
     if rows == 0:
-        raise UsageError(f"{path} has columns but 0 rows; give a table with at least 2 rows")
+        raise UsageError(f"{path} has columns but 0 rows; give a table with rows")
 
     def blocks(names: Sequence[str], first_row: int = 0) -> Iterator[pa.RecordBatch]:
         group = bisect.bisect_right(starts, first_row) - 1
@@ -153,7 +153,7 @@ def _open_csv(path: Path, head: bytes, form: Form) -> TableFile:
         return _csv_blocks(path, without_first_lines(lines(), layout.lines_before_rows), layout, names)
 
     if not any(batch.num_rows for batch in blocks(layout.columns[:1])):
-        raise UsageError(f"{path} has a header line but 0 rows; give a table with at least 2 rows")
+        raise UsageError(f"{path} has a header line but 0 rows; give a table with rows")
     types = dict.fromkeys(layout.columns, pa.string())
     return TableFile(path, layout.columns, types, blocks, form, layout.delimiter == ";", layout.units)
 

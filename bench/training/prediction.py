@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends import Backend, Params
+from bench.basics.errors import UsageError
 from bench.training.standardise import Floats, Standardisation, is_constant
 
 BLOCK_ROWS = 65_536
@@ -80,7 +81,21 @@ def predict_blocks(
     """Yield predictions in original units for each block of rows, as `predict` does."""
     placed = backend.place_params(params)
     for x in blocks:
-        yield targets.undo(_outputs(backend, placed, inputs.apply(x)))
+        with np.errstate(over="ignore"):  # what overflows is refused
+            scaled = inputs.apply(x)
+        _check_range(scaled, inputs.columns, backend.dtype)
+        yield targets.undo(_outputs(backend, placed, scaled))
+
+
+def _check_range(scaled: Floats, columns: Sequence[str], dtype: str) -> None:
+    """Refuse standardised inputs that the dtype does not hold: as infinities they would saturate a unit unseen."""
+    far = np.argwhere(np.abs(scaled) > np.finfo(dtype).max)
+    if len(far):
+        row, column = far[0]
+        raise UsageError(
+            f"column {columns[column]!r} holds a value {scaled[row, column]:.3g} standard deviations from the mean "
+            f"of the rows trained on, which {dtype} does not hold; correct the value"
+        )
 
 
 def score_standardised(

@@ -35,7 +35,7 @@ from bench.training.training import (
     train_epochs,
 )
 from bench.training.watch import Watch
-from bench.workload.memory import SPARE, check_room, room_bytes
+from bench.workload.memory import SPARE, check_room, room_bytes, shortage
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,8 @@ def _check_room(network: Network, rows: int, steps: int, request: Request) -> No
     try:
         check_room(network, rows, request.dtype, request.device)
     except UsageError as error:
-        if request.chunks or request.rows_per_step:
+        one_row_is_too_much = shortage(network, 1, request.dtype, request.device, 1, room_bytes(request.device))
+        if request.chunks or request.rows_per_step or one_row_is_too_much:
             raise
         raise UsageError(f"{error}; or read all rows from disk at each step: --chunks") from None
     losses, room = steps * np.dtype(request.dtype).itemsize, SPARE * room_bytes()

@@ -90,6 +90,8 @@ def load_model(path: str | Path) -> TrainedModel:
         UsageError: no such file, or not one that ``train --save`` made; says what is wrong.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{str(path)!r} is not a file; give a file that python -m bench train --save wrote")
     if not path.is_file():
         raise UsageError(f"no file {str(path)!r}; train --data FILE --target COLUMN --save {path} makes it")
     try:

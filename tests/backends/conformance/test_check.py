@@ -75,7 +75,7 @@ def test_check_turns_an_exception_into_a_failure(monkeypatch: pytest.MonkeyPatch
 
 def test_check_of_an_unknown_backend_says_so() -> None:
     """The registry's own error comes through."""
-    with pytest.raises(ValueError, match="no backend 'nothing'"):
+    with pytest.raises(ValueError, match=r"no backend 'nothing'\. Known: numpy"):
         check("nothing")
 
 

@@ -139,3 +139,34 @@ def test_predict_refuses_what_does_not_fit(houses: Path, saved: Path, capsys: py
         captured = capsys.readouterr()
         assert captured.out == ""
         assert message in " ".join(captured.err.split())
+
+
+def test_predict_refuses_inputs_that_the_dtype_does_not_hold(
+    tmp_path: Path, saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A value beyond float32 would saturate a unit unseen: it is named in one line, and nothing warns."""
+    table = pa.table({"area": [1e300], "rooms": [3.0], "year": [1990.0], "garden": [1.0]})
+    pa.parquet.write_table(table, tmp_path / "far.parquet")
+    assert predict("--params", saved, "--data", tmp_path / "far.parquet") == cli.WRONG_USAGE
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith("error: column 'area' holds a value ")
+    assert "which float32 does not hold" in said
+
+
+def test_predict_scores_one_row_in_the_singular(
+    houses: Path, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table of one row is predicted and scored, in the words of one row."""
+    pa.parquet.write_table(pa.csv.read_csv(houses).slice(0, 1), tmp_path / "one.parquet")
+    assert predict("--params", saved, "--data", tmp_path / "one.parquet") == cli.SUCCESS
+    assert "Scored on 1 row with the targets:" in capsys.readouterr().err
+
+
+def test_predict_tells_a_folder_from_a_missing_file(
+    houses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parameters in a folder's place are refused as no file: training would not make one there."""
+    assert predict("--params", tmp_path, "--data", houses) == cli.WRONG_USAGE
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is not a file" in said
+    assert "makes it" not in said

@@ -21,6 +21,10 @@ from tests.bench.cli.house_prices import edited, train
         (["--target", "price", "--network", "4-8-1"], "has 4 inputs, but the table has 5 .*write --network 5-8-1"),
         (["--target", "price", "--network", "5-8-2"], "has 2 targets, but the table has 1 .*write --network 5-8-1"),
         (["--target", "price", "--network", "5x8"], "--network: a network is written as"),
+        (
+            ["--target", "price", "--network", "5-99999999999-1"],
+            "a batch of 1 row .* needs .* take a smaller network $",
+        ),
         (["--target", "price", "--steps", "0"], "--steps must be 1 or more, got 0"),
         (["--target", "price", "--learning-rate", "-1"], "--learning-rate must be a number above 0"),
         (["--target", "price", "--learning-rate", "nan"], "--learning-rate must be a number above 0"),
@@ -39,7 +43,7 @@ def test_train_refuses_what_it_cannot_do(
     assert cli.main(["train", "--data", str(houses), *flags]) == cli.WRONG_USAGE
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert re.search(message, " ".join(captured.err.split())), captured.err
+    assert re.search(message, " ".join(captured.err.split()) + " "), captured.err
 
 
 @pytest.mark.parametrize(

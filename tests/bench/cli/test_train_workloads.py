@@ -52,9 +52,7 @@ def test_a_target_of_text_is_learnt_as_classes(shapes: Path, capsys: pytest.Capt
     assert re.search(r"inner middle outer .* inner \d+ \d+ 0", text)
     assert load_model(saved).class_column == "ring"
     assert cli.main(["predict", "--params", str(saved), "--data", str(shapes), "--out", str(out)]) == cli.SUCCESS
-    assert re.search(
-        r"Scored on 400 rows that hold the target: accuracy 9\d", " ".join(capsys.readouterr().err.split())
-    )
+    assert re.search(r"Scored on 400 rows with the target: accuracy 9\d", " ".join(capsys.readouterr().err.split()))
     table = pa.csv.read_csv(out)
     assert table.column_names == ["predicted_ring", "probability_inner", "probability_middle", "probability_outer"]
     probabilities = np.stack([table.column(k).to_numpy() for k in (1, 2, 3)], axis=1)
