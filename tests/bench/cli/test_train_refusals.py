@@ -23,7 +23,7 @@ from tests.bench.cli.house_prices import edited, train
         (["--target", "price", "--network", "5x8"], "--network: a network is written as"),
         (
             ["--target", "price", "--network", "5-99999999999-1"],
-            "a batch of 1 row .* needs .* take a smaller network $",
+            "batch of 1 row .* needs .* take a smaller network $",
         ),
         (["--target", "price", "--steps", "0"], "--steps must be 1 or more, got 0"),
         (["--target", "price", "--learning-rate", "-1"], "--learning-rate must be a number above 0"),
