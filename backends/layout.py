@@ -60,3 +60,24 @@ def copy_blocks(rows_major: Array, blocks: Array) -> None:
     if n % rows:
         blocks[whole, :, : n % rows] = rows_major[whole * rows :].T
         blocks[whole, :, n % rows :] = 0
+
+
+def copy_run(rows_major: Array, room: Array, run: slice, rows: int, ones: int = 0) -> None:
+    """Copy a run of the rows of ``[n, f]`` to its place in ``room [n * (f + ones)]``, which holds all rows as blocks.
+
+    A block is ``[f + ones, rows]``, its last rows ones, and the last of a run may be shorter. All blocks of a run are
+    copied by one call if they are small: threads that copy meet at the interpreter lock once for each call.
+    """
+    features = rows_major.shape[1]
+    whole = run.start + (run.stop - run.start) // max(rows, 1) * rows
+    for start, stop, each in ((run.start, whole, rows), (whole, run.stop, run.stop - whole)):
+        if start == stop:
+            continue
+        blocks = room[start * (features + ones) : stop * (features + ones)].reshape(-1, features + ones, each)
+        by_block = rows_major[start:stop].reshape(-1, each, features)
+        if features == 1 or each * features * rows_major.itemsize <= _TILE_BYTES:
+            blocks[:, :features] = by_block.transpose(0, 2, 1)
+        else:
+            for of_block, block in zip(by_block, blocks, strict=True):
+                copy_feature_major(of_block, block[:features])
+        blocks[:, features:] = 1

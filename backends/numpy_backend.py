@@ -20,9 +20,9 @@ from numpy.typing import ArrayLike
 
 from backends.base import Array, Backend, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.blas import Blas
-from backends.layout import copy_feature_major
+from backends.layout import copy_feature_major, copy_run
 from backends.numpy_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Terms, terms_of
-from backends.threads import SHARED_BYTES, BlockThreads, even_rows, rows_of_a_block
+from backends.threads import PLACING_RUNS, SHARED_BYTES, BlockThreads, even_rows, rows_of_a_block
 
 WIDE_INPUTS = 32
 """From this many inputs on a batch stays row-major: placing, splitting and reordering it are then copies of whole rows.
@@ -187,14 +187,21 @@ class NumpyBackend(Backend):
                 copy(slice(n))
             return self._blocks(rows_major.T, feature_major, of)
         # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
-        room, slices = (np.empty((features + 1) * n, self.dtype), np.empty(y.size, self.dtype)), self._slices(n)
+        x_room, y_room = np.empty((features + 1) * n, self.dtype), np.empty(y.size, self.dtype)
+        slices = self._slices(n)
 
-        def place(blocks: range) -> list[Block]:
-            return [_place_block(x, y, slices[k], *room) for k in blocks]
+        def place(run: range) -> list[Block]:
+            rows = slice(slices[run.start].start, slices[run.stop - 1].stop)
+            copy_run(x, x_room, rows, slices[0].stop, ones=1)
+            copy_run(y, y_room, rows, slices[0].stop)
+            return [
+                _block(_of_room(x_room, features + 1, slices[k]), _of_room(y_room, y.shape[1], slices[k])) for k in run
+            ]
 
-        if len(slices) <= 1:
-            return self._batch(place(range(len(slices))), n, of)
-        return self._batch([block for run in self._threads.map(place, len(slices)) for block in run], n, of)
+        if len(slices) == 1:
+            return self._batch(place(range(1)), n, of)
+        runs = self._threads.map(place, len(slices), PLACING_RUNS)
+        return self._batch([block for run in runs for block in run], n, of)
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         rows = self.checked_rows(rows_per_step, batch.n)
@@ -413,15 +420,9 @@ def _block(x: Array, y: Array) -> Block:
     return Block(x, x.T, y)
 
 
-def _place_block(x: Array, y: Array, rows: slice, x_room: Array, y_room: Array) -> Block:
-    """Return rows of a batch as a block, in the part of the room that is theirs."""
-    n, i, o = rows.stop - rows.start, x.shape[1] + 1, y.shape[1]
-    placed = x_room[rows.start * i : rows.stop * i].reshape(i, n)
-    targets = y_room[rows.start * o : rows.stop * o].reshape(o, n)
-    copy_feature_major(x[rows], placed[:-1])
-    copy_feature_major(y[rows], targets)
-    placed[-1] = 1
-    return _block(placed, targets)
+def _of_room(room: Array, size: int, rows: slice) -> Array:
+    """Return the block ``[size, rows]`` of memory that holds one after the other."""
+    return room[rows.start * size : rows.stop * size].reshape(size, rows.stop - rows.start)
 
 
 def _whole(batch: Batch) -> tuple[Array, Array]:

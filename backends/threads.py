@@ -30,6 +30,8 @@ SHARED_BYTES = 1 << 20
 """From this many bytes on a copy is shared among threads: it takes some 100 us, of which they cost 20."""
 RUNS = 16
 """Runs of blocks whose gradients are added up together; fixed, so that sums do not depend on the number of threads."""
+PLACING_RUNS = 4
+"""Runs of blocks that are placed by one call each: a thread that is late leaves more of them to the others."""
 
 
 def rows_of_a_block(scratch_bytes: int) -> int:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from backends import caches
 from backends.base import Array, Network
-from backends.layout import aligned_empty, copy_feature_major
-from backends.threads import SHARED_BYTES, BlockThreads, even_rows
+from backends.layout import aligned_empty, copy_feature_major, copy_run
+from backends.threads import PLACING_RUNS, SHARED_BYTES, BlockThreads, even_rows
 from backends.torch_kernels import Terms, terms_of
 
 T = TypeVar("T")
@@ -95,18 +95,25 @@ class Batches:
                 _block_threads(torch.get_num_threads()).copy(copy, n)
             else:
                 copy(slice(n))
-            return self.cut(torch.from_numpy(rows_major).to(self.device), self._feature_major(y, ones=0), of)
-        slices = self._slices(n)
+            return self.cut(torch.from_numpy(rows_major).to(self.device), self._feature_major(y), of)
+        outputs, slices = y.shape[1], self._slices(n)
+        rows = slices[0].stop
+        # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
+        x_room, y_room = (aligned_empty((size * n,), x.dtype) for size in (features + 1, outputs))
 
-        def place(blocks: range) -> list[Block]:
-            rows = [slices[k] for k in blocks]
-            return [_block(self._feature_major(x[k], ones=1), self._feature_major(y[k], ones=0)) for k in rows]
+        def place(run: range) -> list[Block]:
+            part = slice(slices[run.start].start, slices[run.stop - 1].stop)
+            copy_run(x, x_room, part, rows, ones=1)
+            copy_run(y, y_room, part, rows)
+            return [
+                _block(self._of_room(x_room, features + 1, slices[k]), self._of_room(y_room, outputs, slices[k]))
+                for k in run
+            ]
 
-        if len(slices) <= 1:
-            return self._batch(place(range(len(slices))), of)
-        return self._batch(
-            [block for run in _block_threads(torch.get_num_threads()).map(place, len(slices)) for block in run], of
-        )
+        if len(slices) == 1:
+            return self._batch(place(range(1)), of)
+        runs = _block_threads(torch.get_num_threads()).map(place, len(slices), PLACING_RUNS)
+        return self._batch([block for run in runs for block in run], of)
 
     def cut(self, x: Tensor, y: Tensor, of: int | None = None) -> Batch:
         """Return a batch of inputs ``[n, i + 1]``, with ones, and targets ``[o, n]``, or a share of ``of`` rows."""
@@ -141,13 +148,16 @@ class Batches:
         rows = even_rows(n, self.block_rows, torch.get_num_threads()) if self._by_threads else self.block_rows
         return [slice(k, min(k + rows, n)) for k in range(0, n, max(rows, 1))] or [slice(0, 0)]
 
-    def _feature_major(self, rows_major: Array, ones: int) -> Tensor:
-        """Copy ``[n, f]`` to the device as ``[f, n]``, with ``ones`` rows of ones below it."""
-        n, features = rows_major.shape
-        placed = aligned_empty((features + ones, n), np.dtype(self.dtype))
-        copy_feature_major(rows_major, placed[:features])
-        placed[features:] = 1
+    def _feature_major(self, rows_major: Array) -> Tensor:
+        """Copy ``[n, f]`` to the device as ``[f, n]``."""
+        placed = aligned_empty(rows_major.shape[::-1], np.dtype(self.dtype))
+        copy_feature_major(rows_major, placed)
         return torch.from_numpy(placed).to(self.device)
+
+    def _of_room(self, room: Array, size: int, rows: slice) -> Tensor:
+        """Return the block ``[size, rows]`` of memory that holds one after the other, on the device."""
+        block = room[rows.start * size : rows.stop * size].reshape(size, rows.stop - rows.start)
+        return torch.from_numpy(block).to(self.device)
 
     def _batch(self, blocks: list[Block], of: int | None, whole: tuple[Tensor, Tensor] | None = None) -> Batch:
         n = sum(block.x.shape[1] for block in blocks)
