@@ -1,8 +1,6 @@
 """One JSON document on stdout: what is not a number is null, tables are lists of records.
 
-Tested in `test_decision_commands`.
-
-Tests: `tests/bench/cli/test_messages.py`.
+Tests: `tests/bench/cli/test_decision_commands.py`, `tests/bench/cli/test_messages.py`.
 """
 
 from __future__ import annotations

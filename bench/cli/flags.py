@@ -1,6 +1,6 @@
 """Types of the flags that commands share: text in, value out, and an error that says what was expected.
 
-Tests: `tests/bench/cli/test_flags.py`, `test_messages.py`.
+Tests: `tests/bench/cli/test_flags.py`, `tests/bench/cli/test_messages.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Ctrl-C, a terminal that closes and a polite `kill`: all ask the command to end, and it ends as cleanly for each.
 
-Tested in `test_interrupt` and `test_streams`.
-
-Tests: `tests/bench/cli/test_interrupt.py`.
+Tests: `tests/bench/cli/test_interrupt.py`, `tests/bench/cli/test_streams.py`.
 """
 
 from __future__ import annotations

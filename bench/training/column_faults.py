@@ -1,7 +1,5 @@
 """What makes a column unfit for a network, counted over the whole table, and the error that says so with its remedy.
 
-Tested in `test_reading` and `test_table_forms`.
-
 Tests: `tests/bench/training/test_reading.py`, `tests/bench/training/test_table_forms.py`.
 """
 

@@ -1,8 +1,6 @@
 """How a CSV file is laid out, judged by its first lines: delimiter, header, and what comes before and below it.
 
-Tested in `test_table_forms`.
-
-Tests: `tests/bench/training/test_reading.py`, `tests/bench/training/test_table_forms.py`.
+Tests: `tests/bench/training/test_table_forms.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """A CSV file as blocks of whole rows in UTF-8; quotes that swallow rows are refused. What fields mean is not read.
 
-Tested in `test_table_forms`.
-
-Tests: `tests/bench/training/test_reading.py`, `tests/bench/training/test_table_forms.py`.
+Tests: `tests/bench/training/test_table_forms.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A CSV or Parquet file as a stream of blocks of columns, by pyarrow. What the values mean is decided elsewhere.
 
-Tested in `test_reading`.
+Tests: `tests/bench/training/test_reading.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """How a table is written, as far as a person says it: delimiter, encoding, decimal mark, lines to leave out.
 
-Tested in `test_table_forms`.
-
-Tests: `tests/bench/training/test_reading.py`, `tests/bench/training/test_table_forms.py`.
+Tests: `tests/bench/training/test_table_forms.py`.
 """
 
 from __future__ import annotations

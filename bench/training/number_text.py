@@ -1,8 +1,6 @@
 """Numbers written as text: read in the form given; of those that cannot be read, the form that they seem to have.
 
-Tested in `test_table_forms`.
-
-Tests: `tests/bench/training/test_reading.py`, `tests/bench/training/test_table_forms.py`.
+Tests: `tests/bench/training/test_table_forms.py`.
 """
 
 from __future__ import annotations

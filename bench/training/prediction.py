@@ -1,8 +1,7 @@
 """Predictions of a trained network in original units, and how well they fit. No training here.
 
-Tested in `test_training` and `test_classes`.
-
-Tests: `tests/bench/cli/test_predict.py`.
+Tests: `tests/bench/training/test_training.py`, `tests/bench/training/test_classes.py`,
+`tests/bench/cli/test_predict.py`.
 """
 
 from __future__ import annotations

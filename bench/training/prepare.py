@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -140,6 +141,24 @@ class Prepared:
         return train(self.backend, start, parts.x, parts.y, course)
 
 
+class _Rows(NamedTuple):
+    """The rows that a request trains on.
+
+    Attributes:
+        parts, stream, rows, rows_dropped, classes: as in `Prepared`.
+        together: rows in memory at a time.
+        epoch_steps: steps of a pass over them.
+    """
+
+    parts: Split
+    stream: Stream | None
+    rows: int
+    rows_dropped: int
+    classes: Classes | None
+    together: int
+    epoch_steps: int
+
+
 def prepare(request: Request) -> Prepared:
     """Check the request, read its table and make the choices it leaves open.
 
@@ -161,60 +180,68 @@ def prepare(request: Request) -> Prepared:
     _check_room(network, request.rows_per_step or 1, request.steps or 1, request)
     if request.backend:  # before a long read
         load_backend(request.backend, network, request.dtype, request.device, optimizer, few)
-    stream: Stream | None = None
-    if request.rows_per_step or request.chunks:
-        itemsize = np.dtype(request.dtype).itemsize
-        stream = open_stream(
-            file,
-            inputs,
-            targets,
-            request.drop_missing,
-            request.holdout,
-            request.seed,
-            request.rows_per_step or 1,
-            itemsize,
-            classes,
-        )
-        parts = Split(stream.inputs, stream.targets, stream.sample_x, stream.sample_y, stream.held_x, stream.held_y)
-        classes, rows, dropped = stream.classes, stream.rows, stream.rows_dropped
-        if request.rows_per_step:
-            _check_rows_per_step(request.rows_per_step, stream)
-            steps = request.steps or (request.epochs or DEFAULT_EPOCHS) * stream.steps(request.rows_per_step)
-        else:
-            steps = request.steps or request.epochs or DEFAULT_STEPS
-    else:
-        table = read_numbers(file, [*inputs, *targets], targets, "drop" if request.drop_missing else "refuse", classes)
-        if classes:
-            classes, places = classes.in_order()
-            table.values[:, -1] = places[table.values[:, -1].astype(np.intp)]
-        parts = split(table, len(targets), request.holdout, request.seed, classes)
-        rows, dropped, steps = len(parts.x), table.rows_dropped, request.steps or request.epochs or DEFAULT_STEPS
-    if classes:
-        network = _network(request, inputs, targets, "cross-entropy", len(classes.names))
-    together = max(stream.sizes) if stream else rows  # rows in memory at a time
-    _check_room(network, request.rows_per_step or together, steps, request)
+    read = _streamed if request.rows_per_step or request.chunks else _in_memory
+    table = read(request, file, inputs, targets, classes)
+    default = DEFAULT_EPOCHS * table.epoch_steps if few else DEFAULT_STEPS
+    steps = request.steps or (request.epochs * table.epoch_steps if request.epochs else default)
+    if table.classes:
+        network = _network(request, inputs, targets, "cross-entropy", len(table.classes.names))
+    _check_room(network, request.rows_per_step or table.together, steps, request)
     if request.backend:
         backend = load_backend(request.backend, network, request.dtype, request.device, optimizer, few)
         why = "as asked for"
     else:
         backend, why = choose_backend(
-            network, rows, steps, request.dtype, request.device, optimizer, request.rows_per_step
+            network, table.rows, steps, request.dtype, request.device, optimizer, request.rows_per_step
         )
-    rate = request.learning_rate or default_learning_rate(network, optimizer, few)
     return Prepared(
-        parts=parts,
-        stream=stream,
-        rows=rows,
-        rows_dropped=dropped,
-        classes=classes,
+        parts=table.parts,
+        stream=table.stream,
+        rows=table.rows,
+        rows_dropped=table.rows_dropped,
+        classes=table.classes,
         backend=backend,
         why=why,
-        learning_rate=rate,
+        learning_rate=request.learning_rate or default_learning_rate(network, optimizer, few),
         suggested=request.learning_rate is None,
         steps=steps,
         rows_per_step=request.rows_per_step,
         patience=request.patience,
     )
+
+
+def _streamed(
+    request: Request, file: TableFile, inputs: Sequence[str], targets: Sequence[str], classes: Classes | None
+) -> _Rows:
+    """Read a table once, chunk by chunk, to learn what training on it as a stream needs."""
+    stream = open_stream(
+        file,
+        inputs,
+        targets,
+        request.drop_missing,
+        request.holdout,
+        request.seed,
+        request.rows_per_step or 1,
+        np.dtype(request.dtype).itemsize,
+        classes,
+    )
+    if request.rows_per_step:
+        _check_rows_per_step(request.rows_per_step, stream)
+    parts = Split(stream.inputs, stream.targets, stream.sample_x, stream.sample_y, stream.held_x, stream.held_y)
+    epoch_steps = stream.steps(request.rows_per_step) if request.rows_per_step else 1
+    return _Rows(parts, stream, stream.rows, stream.rows_dropped, stream.classes, max(stream.sizes), epoch_steps)
+
+
+def _in_memory(
+    request: Request, file: TableFile, inputs: Sequence[str], targets: Sequence[str], classes: Classes | None
+) -> _Rows:
+    """Read a table whole, shuffle it and hold rows out."""
+    table = read_numbers(file, [*inputs, *targets], targets, "drop" if request.drop_missing else "refuse", classes)
+    if classes:
+        classes, places = classes.in_order()
+        table.values[:, -1] = places[table.values[:, -1].astype(np.intp)]
+    parts = split(table, len(targets), request.holdout, request.seed, classes)
+    return _Rows(parts, None, len(parts.x), table.rows_dropped, classes, len(parts.x), epoch_steps=1)
 
 
 def _names_classes(request: Request, file: TableFile, targets: Sequence[str]) -> bool:

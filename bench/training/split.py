@@ -1,8 +1,6 @@
 """A table made ready for a network: shuffled, a part held out, and both parts standardised by the rest.
 
-Tested in `test_standardise`.
-
-Tests: `tests/bench/training/test_training.py`, `tests/bench/training/test_tutorial.py`.
+Tests: `tests/bench/training/test_standardise.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Columns of pyarrow without what only says how they are stored.
 
-Tested in `test_table_forms`.
-
-Tests: `tests/bench/training/test_reading.py`, `tests/bench/training/test_table_forms.py`.
+Tests: `tests/bench/training/test_table_forms.py`.
 """
 
 from __future__ import annotations

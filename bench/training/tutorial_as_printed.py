@@ -1,8 +1,6 @@
 """The tutorial's own iteration, line by line, to show what its sign does. A counterexample: nothing else uses it.
 
-Tested in `test_tutorial`.
-
-Tests: `tests/bench/training/test_training.py`, `tests/bench/training/test_tutorial.py`.
+Tests: `tests/bench/training/test_tutorial.py`.
 """
 
 from __future__ import annotations
