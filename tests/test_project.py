@@ -201,17 +201,17 @@ def test_readme_names_only_sessions_that_exist(project, readme):
     assert named <= sessions | cli.COMMANDS.keys()
 
 
-def commands_of(readme: str) -> list[str]:
-    """Return the arguments of every `python -m bench` line in the README's shell blocks."""
-    shell = "\n".join(re.findall(r"```sh\n(.*?)```", readme, re.DOTALL))
+def commands_of(page: str) -> list[str]:
+    """Return the arguments of every `python -m bench` line in the shell blocks of a page."""
+    shell = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
     return re.findall(r"^python -m bench (.*?) *(?:#.*)?$", shell, re.MULTILINE)
 
 
-def test_readme_commands_parse(readme, monkeypatch):
-    """Every command line that the README shows has flags that exist and values that they take."""
+def test_commands_of_the_readme_and_contributing_parse(project, readme, monkeypatch):
+    """Every command line that they show has flags that exist and values that they take."""
     parsed = []
     monkeypatch.setattr(cli, "_run", lambda args: parsed.append(args.command) or cli.SUCCESS)
-    shown = commands_of(readme)
+    shown = [*commands_of(readme), *commands_of((project / "CONTRIBUTING.md").read_text())]
     assert [cli.main(shlex.split(line)) for line in shown] == [cli.SUCCESS] * len(shown)
     assert {"recommend", "train", "check", "run", "gate"} <= set(parsed)
 
@@ -253,6 +253,16 @@ def test_documents_link_to_files_that_exist(project):
     pages = [project / "README.md", project / "CONTRIBUTING.md", *sorted((project / "docs").glob("*.md"))]
     broken = [f"{page.name}: {link}" for page in pages for link in links_of(page) if not (page.parent / link).exists()]
     assert broken == []
+
+
+def test_contributing_names_every_room_and_files_that_exist(project):
+    """CONTRIBUTING lists the folders of `bench` and no others, and each file of its tables is there."""
+    page = (project / "CONTRIBUTING.md").read_text()
+    rooms = {path.parent.name for path in (project / "bench").glob("*/__init__.py")}
+    assert set(re.findall(r"^\| `([a-z]+)/` \|", page, re.MULTILINE)) == rooms
+    files = {name for line in page.splitlines() if line.startswith("|") for name in re.findall(r"`([\w/]+\.py)`", line)}
+    assert len(files) > 15
+    assert [name for name in sorted(files) if not any((project / top / name).is_file() for top in ("", "bench"))] == []
 
 
 @pytest.mark.parametrize("dtype", backends.DTYPES)
