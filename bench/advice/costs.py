@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.advice.compiling import SINGLE_SCATTER, compile_s, compile_times, scattered
+from bench.advice.compiling import compile_s, compile_times, scattered
 from bench.advice.job import Job
+from bench.advice.phases import phase_s, placing_s, tail
 from bench.advice.time_model import (
     CARRIED,
     DRAWS,
@@ -31,18 +32,9 @@ from bench.advice.time_model import (
     ESTIMATED,
     EXTRAPOLATED,
     INTERPOLATED,
-    KIND_SCATTER,
     MEASURED,
     Floats,
     Shape,
-    TimeModel,
-    apart,
-    as_kind,
-    costs_of_work,
-    draw,
-    kind_of,
-    nearest_kind,
-    work_of,
 )
 from bench.results import timed
 from bench.verdicts import statistics
@@ -207,7 +199,7 @@ def _parts(
         again_s, _ = phase_s(of_phase["place"], shapes, rng)
         placed_s = float(np.median(again_s[:, 0]))
         step_s = step_s + again_s
-        call_s = placing_s = np.zeros_like(step_s)
+        call_s = place_s = np.zeros_like(step_s)
     else:
         phase = next((name for name in ("train", "step") if name in of_phase), "")
         if not phase:
@@ -217,16 +209,16 @@ def _parts(
         call_s = np.zeros_like(step_s)
         if phase == "train" and "step" in of_phase:
             call_s = np.maximum(phase_s(of_phase["step"], shapes, rng)[0] - step_s, 0.0)
-        placing_s = _place_s(rows, shapes, rng)
+        place_s = placing_s(rows, shapes, rng)
     compiled = ("forward",) if phase == "forward" else ("step", "train")
     compiling_s, state = compile_s(compile_times(rows, compiled), shapes[0], cache, rng)
-    p99_s = _tail(rows, phase, shapes[0]) * middle_s
+    p99_s = tail(rows, phase, shapes[0]) * middle_s
     if places:
-        p99_s += _tail(rows, "place", shapes[0]) * placed_s
+        p99_s += tail(rows, "place", shapes[0]) * placed_s
     return {
         "import_s": scattered(rows.groupby(["run", "process"])["import_s"].first().to_numpy(float), rng),
         "compile_s": compiling_s,
-        "place_s": placing_s,
+        "place_s": place_s,
         "call_s": call_s,
         "step_s": step_s,
         "basis": bases[0],
@@ -237,90 +229,10 @@ def _parts(
     }
 
 
-def _tail(rows: pd.DataFrame, phase: str, shape: Shape) -> float:
-    """Return the 99th percentile of a phase's rounds over their median, at the measured shape that is nearest."""
-    of_phase = rows[rows["phase"] == phase]
-    places = {
-        key: apart(Shape(str(key[0]), int(key[1])), shape) for key in of_phase.groupby(["network", "batch"]).groups
-    }
-    if not places:
-        return math.nan
-    network, batch = min(places, key=lambda key: float(places[key]))
-    nearest = of_phase[(of_phase["network"] == network) & (of_phase["batch"] == batch)]
-    ratios = [np.asarray(times, float) / np.median(times) for times in nearest["round_s"] if len(times)]
-    return float(np.quantile(np.concatenate(ratios), 0.99)) if ratios else math.nan
-
-
-def phase_s(figures: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generator) -> tuple[Floats, list[str]]:
-    """Return draws ``[DRAWS, shapes]`` of a phase's seconds, and what each shape rests on.
-
-    A shape rests on the cells of its own kind of workload. If there are none, the nearest kind's are taken for it, less
-    sure and changed by the work of both.
-
-    Args:
-        figures: rows of `bench.verdicts.statistics.cell_estimates` of one backend and phase.
-        shapes: any; measured ones keep their times, others are predicted.
-        rng: of the draws.
-    """
-    kinds = [kind_of(network) for network in figures["network"].astype(str)]
-    asked = [kind_of(network) for network, _ in shapes]
-    draws, bases = np.empty((DRAWS, len(shapes))), [ESTIMATED] * len(shapes)
-    for kind in dict.fromkeys(asked):
-        of_kind = [place for place, other in enumerate(asked) if other == kind]
-        source = kind if kind in kinds else nearest_kind(kind, kinds)
-        rows = figures[[other == source for other in kinds]]
-        known = list(map(Shape, rows["network"].astype(str), rows["batch"].astype(int)))
-        logs = rows["log_s"].to_numpy(float)
-        if source != kind:
-            known, logs = _as_another_kind(known, logs, kind)
-        model = TimeModel.fit(known, logs, _widened(rows["variance"], rows["dof"]))
-        some = [shapes[place] for place in of_kind]
-        draws[:, of_kind] = np.exp(draw(*model.predict(some), rng))
-        if source != kind:
-            draws[:, of_kind] *= np.exp(KIND_SCATTER * rng.standard_normal((DRAWS, 1)))
-            continue
-        for place in of_kind:
-            bases[place] = model.basis(shapes[place])
-    return draws, bases
-
-
-def _as_another_kind(known: Sequence[Shape], logs: Floats, kind: Workload) -> tuple[list[Shape], Floats]:
-    """Return measured shapes and log seconds as if they were of another kind of workload, by the work of both."""
-    cost_s = costs_of_work(known, logs)
-    changed = [as_kind(*shape, kind) for shape in known]
-    work, changed_work = (np.array([work_of(shape) for shape in shapes]) @ cost_s for shapes in (known, changed))
-    return changed, logs + np.log(np.maximum(changed_work, 1e-12)) - np.log(np.maximum(work, 1e-12))
-
-
 def _not_trained(network: str) -> str:
     """Return a network without its optimiser, on which neither placing nor going forward depends."""
     workload = Workload.parse(network)
     return network if workload.rows_per_step else str(workload.network)
-
-
-def _widened(variance: pd.Series[float], dof: pd.Series[float]) -> Floats:
-    """Return variances under which a normal interval is as wide as Student's; a scatter of 10 % if unknown."""
-    from bench.verdicts.student import quantile
-
-    factor = (quantile(0.975, dof.to_numpy(float)) / 1.96) ** 2
-    return np.asarray(np.nan_to_num(variance.to_numpy(float) * factor, nan=0.01))
-
-
-def _place_s(rows: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generator) -> Floats:
-    """Return draws of the seconds of placing each shape the first time."""
-    sizes = rows["network"].map(_sizes_alone)
-    placed = rows[rows["place_s"] > 0].assign(network=sizes).groupby(["network", "batch"])["place_s"]
-    logs = placed.apply(lambda seconds: np.log(seconds).mean())
-    if logs.empty:
-        return np.zeros((DRAWS, len(shapes)))
-    spread = placed.apply(lambda seconds: np.log(seconds).var()).fillna(SINGLE_SCATTER**2) / placed.size()
-    model = TimeModel.fit([Shape(str(n), int(b)) for n, b in logs.index], logs, spread)
-    return np.exp(draw(*model.predict([Shape(_sizes_alone(n), b) for n, b in shapes]), rng))
-
-
-def _sizes_alone(network: str) -> str:
-    """Return the layer sizes of a workload, on which the placing of a whole batch depends."""
-    return network.partition("/")[0]
 
 
 def weakest(bases: Sequence[str]) -> str:

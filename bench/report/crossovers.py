@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.advice import costs, crossover
+from bench.advice import crossover
 from bench.advice.costs import Cost
 from bench.advice.crossover import Change
+from bench.advice.phases import phase_s
 from bench.advice.time_model import DRAWS, Shape
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def phase_changes(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
         grid = [Shape(network, batch) for network, points in along.items() for batch in points]
         every_cost = []
         for number, (backend, known) in enumerate(rows.groupby("backend", sort=False)):
-            seconds, bases = costs.phase_s(known, grid, np.random.default_rng([0, number]))
+            seconds, bases = phase_s(known, grid, np.random.default_rng([0, number]))
             every_cost.append(Cost(str(backend), zero, zero, zero, zero, seconds, bases[0], str(phase), ""))
         for network, points in along.items():
             at = [position for position, shape in enumerate(grid) if shape.network == network]
