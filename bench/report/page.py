@@ -14,7 +14,7 @@ from bench.basics.errors import UsageError
 from bench.basics.formats import format_percent
 from bench.basics.names import FASTER, MARGIN, SLOWER
 from bench.limits.peers import short_name
-from bench.report import over_ranks, over_time, parts, rows
+from bench.report import over_ranks, over_time, parts, rows, trust_rows
 from bench.report.answers import Card
 from bench.report.crossovers import CHANGE, LINE, phase_changes
 from bench.report.html import Page, in_order
@@ -67,7 +67,7 @@ def page(
         chapters = (
             parts.speed(theme, tables),
             parts.cost(theme, tables),
-            parts.trust(theme, tables, proof(rows.without_claims(frame)), chance(tables["repeats"])),
+            parts.trust(theme, tables, proof(trust_rows.without_claims(frame)), chance(tables["repeats"])),
             parts.runs(
                 tables,
                 [
@@ -105,13 +105,13 @@ def tables_of(
         "ledger": rows.ledger(slim, expected),
         "totals": rows.totals(expected),
         "break_even": rows.break_even(expected),
-        "conformance": rows.conformance(frame),
-        "repeats": rows.repeats(every),
+        "conformance": trust_rows.conformance(frame),
+        "repeats": trust_rows.repeats(every),
         "margin": pd.DataFrame({"low": [1 / (1 + MARGIN)], "high": [1 + MARGIN]}),
-        "set_aside": rows.set_aside(slim),
-        "failures": rows.failures(frame),
-        "receipts": rows.receipts(frame),
-        "unlike": rows.unlike(frame),
+        "set_aside": trust_rows.set_aside(slim),
+        "failures": trust_rows.failures(frame),
+        "receipts": trust_rows.receipts(frame),
+        "unlike": trust_rows.unlike(frame),
     }
 
 

@@ -1,6 +1,6 @@
 """The parts of the page and their exhibits, in order, with how each is to be read.
 
-Rows come from `bench.report.rows`, charts from `bench.report.charts`.
+Rows come from `bench.report.rows` and `bench.report.trust_rows`, charts from `bench.report.charts`.
 
 Tests: `tests/bench/report/test_html.py`.
 """

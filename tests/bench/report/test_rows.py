@@ -2,8 +2,7 @@
 
 import pytest
 
-from bench.report import page
-from bench.report import rows as tables
+from bench.report import page, trust_rows
 from tests.bench.report import made_up
 
 
@@ -25,14 +24,16 @@ def test_each_claim_has_its_worst_ratio(frame):
     worst = frame.copy()
     first = worst.query("run == @made_up.FIRST and backend == 'numba' and arm == ''").index[0]
     worst.loc[first, "conformance_claims"] = '{"outputs": 0.9, "layer": 0.2, "train": null}'
-    found = claims(tables.conformance(worst), made_up.FIRST, made_up.NETWORKS[0], "numba")
-    assert list(found) == ["outputs", "layer", "train", tables.AFTER]
-    assert found == pytest.approx({"outputs": 0.9, "layer": 0.3, "train": float("nan"), tables.AFTER: 0.4}, nan_ok=True)
+    found = claims(trust_rows.conformance(worst), made_up.FIRST, made_up.NETWORKS[0], "numba")
+    assert list(found) == ["outputs", "layer", "train", trust_rows.AFTER]
+    assert found == pytest.approx(
+        {"outputs": 0.9, "layer": 0.3, "train": float("nan"), trust_rows.AFTER: 0.4}, nan_ok=True
+    )
 
 
 def test_claim_without_judgement_is_neither_passed_nor_failed(frame):
     """A claim that judged nothing has no ratio and no verdict; a broken one did not pass."""
-    rows = tables.conformance(frame)
+    rows = trust_rows.conformance(frame)
     assert set(rows[rows["claim"] == "train"]["passed"]) == {None}
     broken = rows[(rows["backend"] == "broken") & (rows["claim"] == "gradient")]
     assert not broken["passed"].any()
@@ -41,8 +42,8 @@ def test_claim_without_judgement_is_neither_passed_nor_failed(frame):
 
 def test_older_run_shows_its_worst_claim_and_says_so(frame):
     """A run that kept no claims has the worst one alone, and the text above the chart names that run, and no other."""
-    found = claims(tables.conformance(frame), made_up.SECOND, made_up.NETWORKS[0], "numba")
-    assert found == pytest.approx({"layer": 0.3, tables.AFTER: 0.4})
-    assert tables.without_claims(frame) == [made_up.SECOND]
+    found = claims(trust_rows.conformance(frame), made_up.SECOND, made_up.NETWORKS[0], "numba")
+    assert found == pytest.approx({"layer": 0.3, trust_rows.AFTER: 0.4})
+    assert trust_rows.without_claims(frame) == [made_up.SECOND]
     assert f"{made_up.SECOND} kept the worst claim alone" in page.proof([made_up.SECOND])
     assert "kept" not in page.proof([])

@@ -7,7 +7,7 @@ import pytest
 from backends import Network, available
 from bench.advice import recommendation
 from bench.advice.job import Job
-from bench.report import page
+from bench.report import page, trust_rows
 from bench.report import rows as tables
 from bench.report.outlook import STEPS, outlooks
 from bench.report.sentences import sentence
@@ -111,10 +111,10 @@ def test_sentence_names_every_change_and_counts_what_is_proven(found):
 
 def test_conditions_that_differ_are_named():
     """Two runs on unlike machines: the fields that differ are rows, with what each run observed; one run has none."""
-    both = tables.unlike(made_up.frame())
+    both = trust_rows.unlike(made_up.frame())
     assert set(both["field"]) == {"machine", "cpu model"}
     assert {"Made-up CPU", "Another CPU"} <= set(both["value"])
-    assert tables.unlike(FRAME).empty
+    assert trust_rows.unlike(FRAME).empty
 
 
 def test_share_of_the_limit_is_limit_over_time():
