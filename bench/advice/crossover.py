@@ -20,6 +20,7 @@ from bench.basics.names import MARGIN
 
 Floats = NDArray[np.float64]
 TAILS = (0.025, 0.975)
+"""Quantiles of the draws: the ends of a 95 % interval."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_LOSS, LEAST_SHARE = 0.15, 0.85
+"""How much slower than the best the chosen backend may be, and the share of answers that must keep to it."""
+
 STEPS = (10, 1_000, 100_000)
+"""Of the jobs asked about: import and compilation decide the first, steps the last."""
+
 DTYPE, DEVICE, PHASES = "float32", "cpu", ("step", "train")
 
 

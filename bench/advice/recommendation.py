@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 
 GRID_POINTS = 33
+"""Numbers of rows at which crossovers are looked for."""
+
 
 WIDEST = 4_096
 """How far around the rows asked for, as a factor, crossovers are looked for."""

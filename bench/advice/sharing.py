@@ -36,8 +36,10 @@ SKEW = 0.05
 """Log scatter of the ranks of one step, of which the slowest counts."""
 SUM_SCATTER, FAR_SCATTER = 0.1, 0.25
 """Log scatter of an all-reduce: of two ranks, as probed here; over a link, or of more ranks than were probed."""
+
 GRID = 49
 LEAST_ROWS, MOST_ROWS = 2, 1 << 30
+"""How many numbers of rows, and between which, are looked at to find where two parts pay."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ REACH = np.array([2.0, 1.5, 1.5, 1.0])
 """How far a measured cell speaks: in natural logs of rows, of products a row and of hidden units, and in layers."""
 
 LEAST_SCATTER, FEW_NETWORKS_SCATTER, MOST_SCATTER = 0.05, 0.35, 1.0
+"""Log standard deviations of the first term on a new network: the least and the most that is believed, and what is
+assumed of fewer than three networks, which show none."""
 
 USUAL_COST_S = np.array([1e-6, 1e-6, 0.5e-9, 2e-11, 0.3e-9, 0.3e-9, 0.2e-9])
 """Seconds of a unit of each kind of work on a plain core: what is taken, to about a factor of two, for those kinds that
@@ -61,10 +63,13 @@ SHORT_S = 1e-3
 
 TRUST_IN_USUAL = 1e-3
 """Weight of a kind's usual cost next to that of one measured cell: (5 % error of a cell / 160 % error of a cost)^2."""
+
 NUGGET = 0.01
 """Log scatter that stays even between neighbours that agree."""
 
 MEASURED, INTERPOLATED, EXTRAPOLATED = "measured here", "interpolated", "extrapolated"
+"""What a prediction rests on: `TimeModel.basis`."""
+
 ELSEWHERE = "measured elsewhere"
 CARRIED = "carried over"
 """What a measured time is called on another machine, as it is and scaled to that machine."""
@@ -72,6 +77,10 @@ CARRIED = "carried over"
 ESTIMATED = "estimated from another workload"
 KIND_SCATTER = 0.35
 """Log standard deviation of what `as_kind` says of a kind that was never measured: a factor of 1.4."""
+
+
+UNLIKE = 1e3
+"""What a difference in kind adds to the distance of two shapes, which is far below it otherwise."""
 
 
 @lru_cache(maxsize=8192)
@@ -265,9 +274,6 @@ def apart(shape: Shape, other: Shape) -> float:
     """Return how far apart two shapes lie; those of unlike kinds lie farther apart than any others."""
     distance = np.abs(np.array(place_of(shape)) - np.array(place_of(other))).sum()
     return float(distance) + (0.0 if kind_of(shape[0]) == kind_of(other[0]) else UNLIKE)
-
-
-UNLIKE = 1e3
 
 
 def likeness(some: Sequence[Shape], others: Sequence[Shape]) -> Floats:

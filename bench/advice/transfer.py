@@ -52,7 +52,10 @@ IMPORT_SCATTER = 0.1
 
 TIMES = ("median_s", "lower_quartile_s", "minimum_s")
 LISTS = ("turn_s", "round_s")
+"""Columns of times that are scaled: a number each, and a list each."""
+
 MOST_ANCHORS, LONGEST_ANCHOR_S = 3, 0.012
+"""How many cells are measured here at most, and the longest call of one on the slowest backend."""
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,16 @@ if TYPE_CHECKING:
     from bench.measure.campaign import Progress
 
 MOST_REGRET, LEAST_SHARE = 0.10, 0.95
+"""How much slower than the best the chosen backend may be, and the share of cases that must keep to it."""
+
 MOST_ROWS, MOST_HIDDEN_LAYERS, WIDEST, MOST_OUTPUTS = 1 << 20, 4, 512, 20
+"""Of the drawn cases: rows, hidden layers, units of a layer, outputs."""
+
 MOST_FLOP = 2e9
 """Of one step: larger cases take long to prove and say little more."""
 
 MOST_TOTAL_STEPS = 1_000_000
+"""Of the drawn jobs."""
 
 
 class Held(NamedTuple):

@@ -18,7 +18,10 @@ from bench.training.number_text import PLAIN, Floats, NumberText
 from bench.training.storage import plain
 
 MOST_CLASSES = 1000
+"""More different values are a column of names or numbers, not of classes."""
+
 LOOKED_AT = 1000
+"""Rows by which a column is judged to hold words or numbers."""
 
 
 @dataclass

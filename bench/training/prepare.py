@@ -22,9 +22,6 @@ from bench.training.reading import TableFile, check_known, open_table, read_numb
 from bench.training.split import Split, split
 from bench.training.stream import Stream, open_stream
 from bench.training.training import (
-    DEFAULT_EPOCHS,
-    DEFAULT_STEPS,
-    HIDDEN_UNITS,
     Course,
     Keep,
     Notice,
@@ -37,6 +34,9 @@ from bench.training.training import (
 )
 from bench.training.watch import Watch
 from bench.workload.memory import SPARE, check_room, room_bytes, shortage
+
+HIDDEN_UNITS, DEFAULT_STEPS, DEFAULT_EPOCHS = 32, 3000, 20
+"""Of a request that names none: units of the one hidden layer, full-batch steps, epochs of mini-batches."""
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,6 @@ from bench.workload.problem import initial_params
 if TYPE_CHECKING:
     from bench.training.stream import Stream
 
-HIDDEN_UNITS = 32
-DEFAULT_STEPS = 3000
-DEFAULT_EPOCHS = 20
 CHECKS = 100
 """Times that the held-out loss is looked at, where the steps have no epochs."""
 
