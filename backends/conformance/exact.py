@@ -31,14 +31,14 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import ACTIVATIONS, Array, Backend, Layer, Network, TrainingDiverged
+from backends.base import ACTIVATIONS, Array, Backend, Layer, Network
 from backends.conformance.bounds import Ball, Precision
 from backends.conformance.cases import Case
 from backends.conformance.composed import BallLayer
 from backends.conformance.judge import Tally
 from backends.conformance.oracle import affine, product
 from backends.conformance.report import Finding
-from backends.conformance.stages import judge_params
+from backends.conformance.stages import judge_one_step, judge_params
 from backends.conformance.subject import SMALLEST, Problem, Subject, kind_of, precision_of
 
 CLAIM = "exact sums"
@@ -118,16 +118,7 @@ def judge_exact(backend: Backend, rows: int, name: str) -> Tally:
         if backend.optimizer.moments:  # their updates round
             return tally
         judge_params(tally, CLAIM, backend.fetch(backend.update(params, got, problem.learning_rate)), new, "update of ")
-        stepped, got_loss = backend.step(backend.place_params(problem.params), batch, problem.learning_rate)
-        tally.judge(CLAIM, "loss of step", float(got_loss), loss)
-        judge_params(tally, CLAIM, backend.fetch(stepped), new, "step of ")
-        try:
-            trained, losses = backend.train(backend.place_params(problem.params), batch, problem.learning_rate, 1)
-        except TrainingDiverged as error:
-            tally.refute(CLAIM, f"one step of train: {error}")
-            return tally
-        tally.judge(CLAIM, "loss of train", np.asarray(losses, np.float64).reshape(-1)[0], loss)
-        judge_params(tally, CLAIM, backend.fetch(trained), new, "one step of train of ")
+        judge_one_step(tally, CLAIM, backend, problem, batch, (loss, new))
     return tally
 
 

@@ -23,14 +23,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backends.base import Array, Backend, Layer, Network, TrainingDiverged
+from backends.base import Array, Backend, Layer, Network
 from backends.conformance import bounds
 from backends.conformance.bounds import Ball, Precision
 from backends.conformance.cases import Case
 from backends.conformance.composed import BallLayer, Totals, exact_params, exact_state, hidden_of
 from backends.conformance.judge import Tally
 from backends.conformance.report import Finding
-from backends.conformance.stages import judge_params
+from backends.conformance.stages import judge_one_step, judge_params
 from backends.conformance.subject import Problem, Subject, precision_of
 from backends.conformance.updates import updated
 
@@ -74,16 +74,7 @@ def judge_spikes(backend: Backend, rows: int, name: str) -> Tally:
         got_loss, got = backend.backward(params, batch, backend.forward(params, batch))
         tally.judge(CLAIM, "loss of backward", float(got_loss), loss)
         judge_params(tally, CLAIM, backend.fetch(got), gradients, "gradient of ")
-        stepped, got_loss = backend.step(backend.place_params(problem.params), batch, problem.learning_rate)
-        tally.judge(CLAIM, "loss of step", float(got_loss), loss)
-        judge_params(tally, CLAIM, backend.fetch(stepped), new, "step of ")
-        try:
-            trained, losses = backend.train(backend.place_params(problem.params), batch, problem.learning_rate, 1)
-        except TrainingDiverged as error:
-            tally.refute(CLAIM, f"one step of train: {error}")
-            return tally
-        tally.judge(CLAIM, "loss of train", np.asarray(losses, np.float64).reshape(-1)[0], loss)
-        judge_params(tally, CLAIM, backend.fetch(trained), new, "one step of train of ")
+        judge_one_step(tally, CLAIM, backend, problem, batch, (loss, new))
     return tally
 
 

@@ -128,6 +128,23 @@ def judge_params(tally: Tally, claim: str, got: Any, expected: list[BallLayer], 
                 tally.judge(claim, f"{what}{label} of layer {k}", values, ball)
 
 
+def judge_one_step(
+    tally: Tally, claim: str, backend: Backend, problem: Problem, batch: Any, right: tuple[Ball, list[BallLayer]]
+) -> None:
+    """Judge `step`, and one step of `train`, on a placed batch, from the loss and the new parameters that are right."""
+    loss, new = right
+    stepped, got_loss = backend.step(backend.place_params(problem.params), batch, problem.learning_rate)
+    tally.judge(claim, "loss of step", float(got_loss), loss)
+    judge_params(tally, claim, backend.fetch(stepped), new, "step of ")
+    try:
+        trained, losses = backend.train(backend.place_params(problem.params), batch, problem.learning_rate, 1)
+    except TrainingDiverged as error:
+        tally.refute(claim, f"one step of train: {error}")
+        return
+    tally.judge(claim, "loss of train", np.asarray(losses, np.float64).reshape(-1)[0], loss)
+    judge_params(tally, claim, backend.fetch(trained), new, "one step of train of ")
+
+
 def fetched_state(backend: Backend, params: Any) -> State:
     """Return the optimiser's state; of an optimiser that keeps none the empty one, without asking."""
     return backend.fetch_state(params) if backend.optimizer.moments else State(0, {})
