@@ -153,11 +153,13 @@ def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: O
         part = [p for p in lap if p.backend in open_cells.get((cell, p.threads), ())]
         part = [p for p in part if measures(plan, p.arm, p.threads, cell)]
         gap = gaps.get(cell, 0.0)
-        cost_s = expected_s(history, {p: [cell] for p in part}) - starts_s(history, part)
+        # Those with all threads are started for many cells, others for this one and a few more.
+        shared = [p for p in part if p.threads == plan.threads[-1]]
+        cost_s = expected_s(history, {p: [cell] for p in part}) - starts_s(history, shared)
         rank = (cell.phase not in DECIDING, gap < LEAST_GAP, cost_s / max(gap, LEAST_GAP) ** 2)
         wanted.append((rank, cell, part))
     wanted.sort(key=lambda want: want[0])
-    begun_s = starts_s(history, {p for _, _, part in wanted for p in part})
+    begun_s = starts_s(history, {p for _, _, part in wanted for p in part if p.threads == plan.threads[-1]})
     most_s = left_s / 2 if begun_s < STARTS_SHARE * left_s else left_s
     chosen = _fitting(wanted, history, most_s) or _fitting(wanted, history, left_s)
     count = sum(map(len, chosen.values()))

@@ -135,6 +135,18 @@ def test_cells_that_cost_least_to_decide_come_first():
     assert chosen == [{32}, {32, 1024}, {1, 32, 1024}]
 
 
+def test_a_cell_pays_for_the_processes_that_are_started_for_it():
+    """One that is open with fewer threads takes more processes, and comes after one whose calls are a little longer."""
+    plan = replace(PLAN, threads=(1, 2), thread_search=PLAN.groups)
+    history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1.5e-3})
+    for name in "bc":
+        history.spent_s[name, "", 1][STEPS[1]] = 3.5
+    contenders = {(STEPS[0], 1): frozenset("bc"), (STEPS[0], 2): frozenset("bc"), (STEPS[1], 2): frozenset("bc")}
+    for cells, expected in ((contenders, STEPS[1]), (dict(list(contenders.items())[:2]), STEPS[0])):
+        tasks = adaptive.tasks(plan, list(plan.laps())[2], history, lambda _, cells=cells: cells, 36.0)
+        assert {cell for cells in tasks.values() for cell in cells} == {expected}
+
+
 def test_the_first_lap_looks_briefly_at_what_describes():
     """Steps get the time a cell, forward passes the least; of the least, one round of a long call is enough."""
     plan = replace(PLAN, effort=Effort(timed_s=0.02, least_rounds=8, fewest_rounds=2, most_s=0.6))
