@@ -29,17 +29,18 @@ from backends.jax_rules import ACTIVATIONS, LOSSES
 from backends.jax_wide import Wide
 from backends.layout import aligned_empty, copy_feature_major
 from backends.threads import SHARED_BYTES, BlockThreads
+from backends.tuned import tuned
 
-NARROW_PARAMETERS = 128
+NARROW_PARAMETERS = tuned("jax-narrow-parameters", 128)
 """Up to this many parameters a network runs as one loop over the rows, on a CPU; with more it compiles too long."""
-NARROW_ROWS = 96
+NARROW_ROWS = tuned("jax-narrow-rows", 96)
 """From this many rows a parameter on it does: the loop costs more than products for each call and each parameter, and
 less for each row.
 """
 NARROW_BLOCK_ROWS = 2048
 """Rows whose gradients are summed separately: blocks enough to share among threads, and a sum that rounds less."""
 
-ROW_MAJOR_INPUTS = 32
+ROW_MAJOR_INPUTS = tuned("jax-row-major-inputs", 32)
 """From this many inputs on, inputs and targets are placed row-major, as they come, for products: they take as long."""
 
 ONE_VECTOR_PARAMETERS = 1 << 15
@@ -47,7 +48,7 @@ ONE_VECTOR_PARAMETERS = 1 << 15
 masked out where a part does not reach; each of these takes hundreds of cycles if no memory is mapped there.
 """
 
-BLOCK_BYTES = caches.BLOCK_BYTES.products
+BLOCK_BYTES = tuned("jax-block-bytes", caches.BLOCK_BYTES.products)
 LEAST_ROWS, MOST_ROWS = 2048, 65_536
 """On a CPU a batch for matrix products is cut into blocks whose inputs and outputs of all layers take this many bytes,
 or into blocks of `LEAST_ROWS` or `MOST_ROWS` if these would be shorter or longer. A batch of less than two blocks is

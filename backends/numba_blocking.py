@@ -13,16 +13,17 @@ import numpy as np
 
 from backends.base import Network
 from backends.caches import second_cache_bytes
+from backends.tuned import tuned
 
-REGISTER_PARAMETERS = 36
+REGISTER_PARAMETERS = tuned("numba-register-parameters", 36)
 """Up to this size LLVM unrolls the register kernels; beyond it they spill and lose to the blocked ones."""
 REGISTER_ROWS = 4096
 
-TILED_WEIGHTS = 15_625
+TILED_WEIGHTS = tuned("numba-tiled-weights", 15_625)
 """Layers of at most this many weights are multiplied by tiles, larger ones by the BLAS, which packs them."""
 TILE_ROWS = 32
 """Blocks have whole tiles of rows (`numba_tiles.STEP_ROWS`)."""
-FEW_ROWS, SHORT_ROWS = 4, 16
+FEW_ROWS, SHORT_ROWS = tuned("numba-few-rows", 4), tuned("numba-short-rows", 16)
 """Up to so many rows products are made row by row, or by tiles of half as many rows: most of a tile would be empty."""
 LEAST_ROWS, MOST_ROWS = 64, 480
 """Rows of a block of such layers, as many as a part of the second cache holds; at 512, a power of two, the rows of a
@@ -36,7 +37,7 @@ HUGE_ROWS = 4096
 CHUNKS = 16
 """Most runs of blocks whose gradients one thread adds up, each into separate gradients."""
 LEAST_CHUNKS = 8
-SPLIT_WORK, SPLIT_ROWS, TANH_WORK = 800_000, 64, 20
+SPLIT_WORK, SPLIT_ROWS, TANH_WORK = tuned("numba-split-work", 800_000), 64, 20
 """Two threads repay their start from `SPLIT_WORK` rows x parameters, a tanh counting as `TANH_WORK` of these, and
 `SPLIT_ROWS` rows.
 """

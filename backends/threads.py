@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from backends.caches import BLOCK_BYTES
 from backends.layout import rows_each
+from backends.tuned import tuned
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 T = TypeVar("T")
 
-NEAR_BYTES, FAR_BYTES = BLOCK_BYTES.near, BLOCK_BYTES.far
+NEAR_BYTES, FAR_BYTES = tuned("numpy-near-bytes", BLOCK_BYTES.near), BLOCK_BYTES.far
 """A block's scratch stays in a thread's own cache if that leaves it `MINIMUM_ROWS`. Networks too wide for that gain
 more from long products, and their blocks, twice as large, stay in the last cache.
 """
-LONG_ROWS, LONG_BYTES = 1 << 16, 1 << 22
+LONG_ROWS, LONG_BYTES = tuned("numpy-long-rows", 1 << 16), 1 << 22
 """A block has this many rows all the same if their scratch takes no more than these bytes: in the short calls of a
 narrow network threads meet at the interpreter lock, and wait there for longer than the cache gains.
 """

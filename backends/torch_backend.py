@@ -26,12 +26,13 @@ from backends.torch_batch import Batch, Batches, Block, memory, whole
 from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation, Terms
 from backends.torch_precision import full_precision
 from backends.torch_room import Outputs, Received, Room, Scratch, Trained, Vector
+from backends.tuned import tuned
 
 # A product and an activation by oneDNN, which torch.compile calls as well; builds without oneDNN have none.
 onednn_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
-ONEDNN_TANH = 1 << 16
-ONEDNN_PRODUCT = 1 << 23
+ONEDNN_TANH = tuned("torch-onednn-tanh", 1 << 16)
+ONEDNN_PRODUCT = tuned("torch-onednn-product", 1 << 23)
 """From this many tanh or sigmoids, or multiplications of two numbers, oneDNN repays the 20 us that its call costs."""
 
 CAPTURED_STEPS = 256

@@ -18,10 +18,11 @@ from backends.base import Array, Network
 from backends.layout import aligned_empty, copy_feature_major, copy_run
 from backends.threads import PLACING_RUNS, SHARED_BYTES, BlockThreads, even_rows
 from backends.torch_kernels import Terms, terms_of
+from backends.tuned import tuned
 
 T = TypeVar("T")
 
-BLOCK_BYTES = {"cpu": caches.BLOCK_BYTES.calls, "cuda": 1 << 29}
+BLOCK_BYTES = {"cpu": tuned("torch-block-bytes", caches.BLOCK_BYTES.calls), "cuda": 1 << 29}
 LEAST_ROWS = 1 << 12
 """A batch whose step needs more memory is cut into blocks, which on a CPU stay in its last cache. They have this many
 rows at least: products of wide layers lose more by short blocks than the cache gains. If so many rows fit, each thread

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backends import tuned
 from bench.advice.basis import flags_of
 from bench.advice.compiling import LEAST_COMPILE_S
 from bench.advice.costs import Cost
@@ -85,6 +86,9 @@ def _environment(rows: pd.DataFrame) -> Iterator[str]:
     features = str(rows["receipt_cpu_features"].dropna().iloc[-1]) if "receipt_cpu_features" in rows else ""
     for line in slowdowns(variables, features):
         yield f"Measured slower than need be: {line} and measure again."
+    held = str(rows["receipt_tuned"].fillna("").iloc[-1]) if "receipt_tuned" in rows else ""
+    if held != tuned.as_text():
+        yield f"Measured with {held or 'no tuned constants'}; now there are {tuned.as_text() or 'none'}."
     now = as_text(speed_variables(ours=OWN_VARIABLES))
     if now != then:
         yield f"Measured with {then or 'no variables that change speed'}; now there is {now or 'none'}."

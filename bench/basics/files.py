@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import shlex
@@ -18,21 +17,6 @@ from bench.basics.errors import UsageError
 
 OPEN_FILES = re.compile(r"/dev/(?:fd|stdin|stdout|stderr)(?:/(\d+))?|/proc/(?:self|\d+)/fd/(\d+)")
 STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
-
-
-def user_caches() -> Path:
-    """Return where programs of this user keep what they can make again, by the custom of the system.
-
-    Raises:
-        OSError: this user has no home folder, as a number without a name in a container.
-    """
-    home = os.path.expanduser("~")
-    asked = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", "")
-    if os.path.isabs(asked) and sys.platform != "darwin":
-        return Path(asked)
-    if not os.path.isabs(home):
-        raise FileNotFoundError(errno.ENOENT, "this user has no home folder", home)
-    return Path(home) / "Library" / "Caches" if sys.platform == "darwin" else Path(home) / ".cache"
 
 
 def check_output(path: str | Path, flag: str, inputs: Mapping[str, str | Path | None] | None = None) -> Path:

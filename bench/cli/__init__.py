@@ -37,6 +37,7 @@ COMMANDS = {
     "export": "stored rows as Parquet or CSV",
     "ceilings": "measure this machine's bandwidth, products and tanh",
     "limits": "time, limit and share of it, next to the idiom",
+    "tune": "try the backends' constants on this machine",
     "gpu": "prove and time the backends on this machine's GPU",
 }
 

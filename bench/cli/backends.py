@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
 def _describe(entry: Any) -> dict[str, Any]:
     """Return what there is to know of one backend; loads its framework."""
     import backends
+    from backends import tuned
 
     row: dict[str, Any] = {"name": entry.name, "role": entry.role, "summary": entry.summary, "available": False}
     try:
@@ -41,6 +42,7 @@ def _describe(entry: Any) -> dict[str, Any]:
         facts = kind(backends.Network((3, 2, 1)), kind.capabilities.dtypes[0], kind.capabilities.devices[0]).describe()
     except backends.BackendUnavailable as error:
         return row | {"reason": str(error)}
+    held = {key: value for key, value in tuned.in_force().items() if key.startswith(f"{entry.name}-")}
     devices = {device: _missing_device(kind, device) for device in kind.capabilities.devices}
     return row | {
         "available": True,
@@ -52,6 +54,7 @@ def _describe(entry: Any) -> dict[str, Any]:
         "products": kind.capabilities.products,
         "deterministic": sorted(kind.capabilities.deterministic),
         "compiles": kind.capabilities.compiles,
+        "tuned": held,
     }
 
 
@@ -92,3 +95,5 @@ def _print(rows: list[dict[str, Any]]) -> None:
             out.print(f"not here: {row['reason']}", markup=False)
         for reason in row.get("missing_devices", {}).values():
             out.print(f"no device: {reason}", markup=False)
+    if held := [f"{name}={value}" for row in here for name, value in row["tuned"].items()]:
+        out.print(f"tuned for this machine: {', '.join(held)}; undo: python -m bench tune --reset", markup=False)

@@ -6,6 +6,7 @@ Tests: `tests/bench/cli/test_gate_command.py`.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -94,9 +95,11 @@ def measured(
     Returns:
         The run, ``None`` if it was interrupted.
     """
+    from backends import tuned
     from bench.measure import campaign
     from bench.terminal import terminal
 
+    os.environ[tuned.VARIABLE] = tuned.OFF  # both sides as they are shipped; the base may not know of tuned values
     pace = campaign.earlier_pace(args.results)
     fitted = asked or plan(args, names, against, pace)
     stored = campaign.create(fitted, GATE, sys.argv, label or against, args.results)

@@ -12,13 +12,12 @@ Tests: `tests/bench/limits/test_constants.py`.
 from __future__ import annotations
 
 import argparse
-import importlib
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.limits.designs import MIDDLE, NARROW, Trial, compare, hold_threads
+from bench.limits.designs import MIDDLE, NARROW, Trial, compare, hold_threads, value_of
 
 FACTORS = (1.0, 0.25, 0.5, 2.0, 4.0)
 
@@ -39,12 +38,11 @@ class Constant:
 
     def trial(self) -> Trial:
         """Return the trial of all factors."""
-        module, _, name = self.where.partition(":")
-        value = vars(importlib.import_module(module))[name]
+        value = value_of(self.where)
         return Trial(self.backend, self.where, tuple(type(value)(value * factor) for factor in FACTORS), self.cases)
 
 
-def _around(network: str, rows: int) -> tuple[tuple[str, int], ...]:
+def around(network: str, rows: int) -> tuple[tuple[str, int], ...]:
     """Return cases between a number of rows and a quarter, half, twice and four times as many."""
     return tuple((network, int(rows * part)) for part in (0.35, 0.7, 1.4, 2.8))
 
@@ -56,7 +54,7 @@ CONSTANTS = {
     "numpy-minimum-rows": Constant("numpy", "backends.threads:MINIMUM_ROWS", (*MIDDLE, WIDE)),
     "numpy-long-rows": Constant("numpy", "backends.threads:LONG_ROWS", NARROW[:1]),
     "numpy-many-rows": Constant(
-        "numpy", "backends.numpy_backend:MANY_ROWS", (*_around("3-2-1", 1024), *_around("32-64-1", 1024))
+        "numpy", "backends.numpy_backend:MANY_ROWS", (*around("3-2-1", 1024), *around("32-64-1", 1024))
     ),
     "numpy-wide-inputs": Constant(
         "numpy",
@@ -84,9 +82,9 @@ CONSTANTS = {
     "numba-most-wide-rows": Constant("numba", "backends.numba_blocking:MOST_WIDE_ROWS", (WIDE,)),
     "numba-few-wide-rows": Constant("numba", "backends.numba_blocking:FEW_WIDE_ROWS", (("784-512-10", 1024),)),
     "torch-onednn-tanh": Constant(
-        "torch", "backends.torch_backend:ONEDNN_TANH", (*_around("3-2-1", 1 << 15), *_around("32-64-1", 1 << 10))
+        "torch", "backends.torch_backend:ONEDNN_TANH", (*around("3-2-1", 1 << 15), *around("32-64-1", 1 << 10))
     ),
-    "torch-onednn-product": Constant("torch", "backends.torch_backend:ONEDNN_PRODUCT", _around("64-64-64-1", 1 << 11)),
+    "torch-onednn-product": Constant("torch", "backends.torch_backend:ONEDNN_PRODUCT", around("64-64-64-1", 1 << 11)),
     "torch-wide-inputs": Constant(
         "torch", "backends.torch_batch:WIDE_INPUTS", tuple((f"{inputs}-32-1", 1 << 14) for inputs in (12, 24, 48, 96))
     ),
@@ -96,7 +94,7 @@ CONSTANTS = {
         tuple((network, 1 << 16) for network in ("4-8-1", "10-8-1", "10-16-1", "16-24-1")),
     ),
     "jax-narrow-rows": Constant(
-        "jax", "backends.jax_backend:NARROW_ROWS", (*_around("3-2-1", 11 * 96), *_around("10-8-1", 97 * 96))
+        "jax", "backends.jax_backend:NARROW_ROWS", (*around("3-2-1", 11 * 96), *around("10-8-1", 97 * 96))
     ),
     "jax-narrow-block-rows": Constant("jax", "backends.jax_backend:NARROW_BLOCK_ROWS", NARROW[:1]),
     "jax-block-bytes": Constant("jax", "backends.jax_backend:BLOCK_BYTES", (NARROW[1], *MIDDLE)),

@@ -13,7 +13,7 @@ import argparse
 import importlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ import backends
 from backends import Network
 from backends.caches import BLOCK_BYTES
 from bench.workload import Workload
-from bench.workload.problem import make
+from bench.workload.problem import Problem, make
 
 NEVER = 1 << 62
 LAP_S = 2e-3
@@ -200,6 +200,13 @@ def constants(values: dict[str, Any]) -> Iterator[None]:
             _exchange(where, value)
 
 
+def value_of(where: str) -> Any:
+    """Return what ``module:NAME`` or ``module:NAME[key]`` is."""
+    value = _exchange(where, None)
+    _exchange(where, value)
+    return value
+
+
 def _exchange(where: str, value: Any) -> Any:
     """Set ``module:NAME`` or ``module:NAME[key]``; return what it was."""
     module_name, _, name = where.partition(":")
@@ -217,40 +224,47 @@ def compare(trial: Trial, laps: int = 20) -> Iterator[Result]:
     for text, rows in trial.cases:
         workload = Workload.parse(text)
         problem = make(workload, rows)
-        arms: list[_Arm] = []
-        for value in (trial.values[0], *trial.values):  # the arm placed first is a little slower: it does not count
-            settings = {**trial.also, trial.constant: value}
-            with constants(settings):
-                backend = backends.load(trial.backend, problem.network, optimizer=workload.optimizer)
-                batch = backend.place_batch(problem.inputs, problem.targets)
-                arms.append(_Arm(settings, backend, batch, backend.place_params(problem.params)))
+        values = (trial.values[0], *trial.values)  # the arm placed first is a little slower: it does not count
+        arms = [Arm(trial.backend, workload, problem, {**trial.also, trial.constant: value}) for value in values]
         least = [float("inf")] * len(arms)
         for _ in range(laps):
             for k, arm in enumerate(arms):
-                least[k] = min(least[k], _lap(arm))
+                least[k] = min(least[k], arm.lap(time.process_time))
         for value, seconds in zip(trial.values, least[1:], strict=True):
             yield Result(f"{text}, n = {rows:,}", value, seconds, seconds / least[1])
 
 
-@dataclass
-class _Arm:
-    """One design at work; a step may reuse the memory of its params, so they change."""
+class Arm:
+    """One design at work on one case.
 
-    settings: dict[str, Any]
-    backend: backends.Backend
-    batch: Any
-    params: Any
+    Args:
+        name: of the backend.
+        workload: of the case.
+        problem: its rows and first parameters.
+        settings: constants of the design.
+    """
 
+    def __init__(self, name: str, workload: Workload, problem: Problem, settings: dict[str, Any]) -> None:
+        self._problem, self._settings = problem, settings
+        with constants(settings):
+            self._backend = backends.load(name, problem.network, optimizer=workload.optimizer)
+        self.place()
 
-def _lap(arm: _Arm) -> float:
-    """Return the processor time of a step, the mean over one lap."""
-    with constants(arm.settings):
-        start, steps = time.process_time(), 0
-        while steps == 0 or time.process_time() - start < LAP_S:
-            arm.params, _ = arm.backend.step(arm.params, arm.batch, 1e-6)
-            steps += 1
-        arm.backend.synchronize()
-        return (time.process_time() - start) / steps
+    def place(self) -> None:
+        """Place batch and parameters, anew if they are placed: where they lie in memory has some luck in it."""
+        with constants(self._settings):
+            self._batch = self._backend.place_batch(self._problem.inputs, self._problem.targets)
+            self._params = self._backend.place_params(self._problem.params)
+
+    def lap(self, clock: Callable[[], float]) -> float:
+        """Return the seconds of a step, the mean over one lap; a step may reuse the memory of its params."""
+        with constants(self._settings):
+            start, steps = clock(), 0
+            while steps == 0 or clock() - start < LAP_S:
+                self._params, _ = self._backend.step(self._params, self._batch, 1e-6)
+                steps += 1
+            self._backend.synchronize()
+            return (clock() - start) / steps
 
 
 def _text(value: Any) -> str:

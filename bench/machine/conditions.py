@@ -9,9 +9,13 @@ SAME_CONDITIONS = (
     "receipt_cpu_features",
     "receipt_cores",
     "receipt_environment",
+    "receipt_tuned",
     "receipt_cpu_quota",
 )
 """Must be equal between backends of one comparison."""
+
+UNLESS_SAID = {"receipt_tuned": ""}
+"""What a condition was in runs of versions that did not keep it."""
 
 SAME_EXPERIMENT = (
     *SAME_CONDITIONS,

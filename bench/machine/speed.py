@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.basics.files import user_caches
+from backends.tuned import user_caches
 from bench.basics.formats import format_ratio
 from bench.machine import environment, system
 from bench.machine.identity import machine_id

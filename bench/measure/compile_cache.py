@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.basics.files import user_caches
+from backends.tuned import user_caches
 
 STAMP = "stamp.json"
 PROGRAM = "backprop-bench"

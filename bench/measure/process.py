@@ -21,6 +21,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from backends import tuned
 from bench.basics.names import TIMEOUT
 from bench.measure.base_code import BaseCode
 from bench.measure.failures import classify_exit
@@ -70,6 +71,7 @@ def environment(threads: int, cache: Path, code: Path | None = None) -> dict[str
     variables |= {name: str(threads) for name in THREAD_VARIABLES}
     variables |= {name: str(cache / folder) for name, folder in CACHE_VARIABLES.items()}
     variables |= KEEP_EVERY_COMPILATION | SHARE_THE_ACCELERATOR
+    variables[tuned.VARIABLE] = str(tuned.path() or tuned.OFF)  # the folder of caches is another one there
     checkout = str(Path(__file__).resolve().parents[2])
     path = [*([str(code)] if code else []), checkout, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return variables | {

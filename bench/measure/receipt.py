@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from backends import Backend
+from backends import Backend, tuned
 from bench.machine import control_groups, fingerprint
 from bench.measure.failures import told
 
@@ -61,6 +61,7 @@ def observe(backend: Backend, commit: str, dirty: bool, variables: str) -> dict[
         **{key: _flat(facts[key]) for key in FACTS},
         "accelerators": "; ".join(facts["accelerators"]),
         "environment": variables,
+        "tuned": tuned.as_text(),
         "throttled_periods": control_groups.throttled_periods() - THROTTLED_BEFORE,
     }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
 from bench.report.rows import CELL
 from bench.results import timed
-from bench.verdicts import statistics
+from bench.verdicts import conditions, statistics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,8 +141,9 @@ def unlike(frame: pd.DataFrame) -> pd.DataFrame:
     several = frame["run"].nunique() > 1
     for name in (name for name in SAME_EXPERIMENT if several and name in good):
         for backend, rows_of_backend in good.groupby("backend", sort=False):
-            observed = rows_of_backend.groupby("run", sort=False)[name].agg(
-                lambda values: ", ".join(sorted(set(map(str, values))))
+            texts = conditions.said(rows_of_backend, name)
+            observed = texts.groupby(rows_of_backend.loc[texts.index, "run"], sort=False).agg(
+                lambda values: ", ".join(sorted(set(values)))
             )
             if observed.nunique() > 1:
                 field = name.removeprefix("receipt_").replace("_", " ")

@@ -13,7 +13,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.basics.files import user_caches, write_text
+from backends.tuned import user_caches
+from bench.basics.files import write_text
 
 DIGEST = "\n// sha256 "
 BUNDLE = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle())"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.basics.errors import UsageError
 from bench.basics.formats import counted
-from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
+from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT, UNLESS_SAID
 from bench.machine.speed import Speed, difference
 from bench.results import timed
 
@@ -51,7 +51,7 @@ def refuse(unlike: dict[str, list[str]], force: bool, remedy: str = "compare all
 def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> dict[str, list[str]]:
     """Return fields with several values among good rows that agree in ``inside``, device and number of threads.
 
-    A field that a row does not have says nothing.
+    A field that a row does not have says nothing, unless it is known what was so before it was kept.
     """
     good = timed(frame)
     groups = [*inside, "device", "threads"]
@@ -59,11 +59,17 @@ def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> di
     for name in fields:
         if name not in good or name in groups:
             continue
-        texts = good[name].dropna().astype(str)
+        texts = said(good, name)
         for _, values in texts.groupby([good.loc[texts.index, key] for key in groups], sort=False):
             if values.nunique() > 1:
                 unlike.setdefault(name, list(map(str, values.unique())))
     return unlike
+
+
+def said(frame: pd.DataFrame, name: str) -> pd.Series[str]:
+    """Return a condition as text, of the rows that say it."""
+    values = frame[name]
+    return (values.fillna(UNLESS_SAID[name]) if name in UNLESS_SAID else values.dropna()).astype(str)
 
 
 def busy(frame: pd.DataFrame) -> str:

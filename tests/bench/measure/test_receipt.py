@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends import Capabilities
+from backends import Capabilities, tuned
 from bench.measure import receipt
 
 
@@ -16,15 +16,17 @@ class Quiet:
         return {"products": "ieee"}
 
 
-def test_the_receipt_is_flat_and_observed():
+def test_the_receipt_is_flat_and_observed(monkeypatch):
     """Every field of a receipt is a number, a text or a truth value; threads are what the pools say."""
     from threadpoolctl import threadpool_limits
 
+    monkeypatch.setattr(tuned, "as_text", lambda: "numpy-long-rows=32768")
     with threadpool_limits(1):
         observed = receipt.observe(Quiet(), "abc", True, "JAX_DISABLE_JIT=1")
     assert all(isinstance(value, str | int | float | bool) for value in observed.values())
     assert (observed["commit"], observed["dirty"], observed["threads_observed"]) == ("abc", True, 1)
     assert (observed["products"], observed["environment"]) == ("ieee", "JAX_DISABLE_JIT=1")
+    assert observed["tuned"] == "numpy-long-rows=32768"
 
 
 def test_peak_memory_follows_what_is_allocated():

@@ -12,10 +12,11 @@ from bench.verdicts import conditions
 from tests.bench import synthetic
 
 
-def stored(root, name, environment="", product=1e11):
+def stored(root, name, environment="", product=1e11, tuned=None):
     """Store a made-up run with its environment and the speed of its machine."""
     frame = synthetic.frame(networks=("3-2-1",), batches=(1, 16), phases=("step",), processes=3, failed=None)
-    path = synthetic.store(frame.assign(run=name, receipt_environment=environment), root)
+    kept = {} if tuned is None else {"receipt_tuned": tuned}
+    path = synthetic.store(frame.assign(run=name, receipt_environment=environment, **kept), root)
     manifest = json.loads((path / "run.json").read_text())
     manifest["speed"] = Speed("", "numpy 2", {"1": {"product": product}}).to_dict()
     (path / "run.json").write_text(json.dumps(manifest))
@@ -27,6 +28,7 @@ def stored(root, name, environment="", product=1e11):
     ("other", "says"),
     [
         ({"environment": "OPENBLAS_CORETYPE=Haswell"}, "environment: '' against 'OPENBLAS_CORETYPE=Haswell'"),
+        ({"tuned": "numpy-long-rows=32768"}, "tuned: '' against 'numpy-long-rows=32768'"),
         ({"product": 0.5e11}, "speed of the machine: 'matrix product with 1 thread runs at 0.500x the stored rate'"),
     ],
 )
@@ -38,6 +40,13 @@ def test_runs_of_another_environment_or_speed_are_compared_only_by_force(tmp_pat
     assert cli.main([*command, *flags, "--results", str(tmp_path)]) == 2
     assert says in " ".join(capsys.readouterr().err.split())
     assert cli.main([*command, *flags, "--results", str(tmp_path), "--force"]) in (0, 1)
+
+
+def test_runs_of_before_there_were_tuned_constants_had_the_defaults(tmp_path):
+    """A run that does not say what was tuned is compared with one that says nothing was."""
+    before, after = (results.load(stored(tmp_path, name, tuned=said)) for name, said in [("a", None), ("b", "")])
+    assert "receipt_tuned" not in before
+    assert conditions.unlike_between(before, after) == {}
 
 
 def test_runs_without_a_speed_are_compared(tmp_path):
