@@ -5,6 +5,7 @@ Tests: `tests/backends/test_contract.py`.
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -256,17 +257,19 @@ class Backend(ABC):
         return host.host_batch(inputs, targets, self.network, self.dtype, of)
 
     def checked_steps(self, steps: int) -> int:
-        """Return ``steps``, or raise `ValueError` if it is negative."""
-        if steps < 0:
+        """Return ``steps`` as an int, or raise `ValueError` if it is negative, `TypeError` if it is no whole number."""
+        number = _whole("steps", steps)
+        if number < 0:
             raise ValueError(f"steps must be 0 or more, got {steps}")
-        return steps
+        return number
 
     def checked_rows(self, rows_per_step: int, rows: int) -> int:
         """Return ``rows_per_step``, or raise `ValueError` if a batch of ``rows`` has no such mini-batches."""
         self.capabilities.require(self.name, self.network, minibatches=True)
-        if not 1 <= rows_per_step <= rows:
+        number = _whole("rows_per_step", rows_per_step)
+        if not 1 <= number <= rows:
             raise ValueError(f"rows_per_step must be from 1 to the {rows} rows of the batch, got {rows_per_step}")
-        return rows_per_step
+        return number
 
     def checked_order(self, order: ArrayLike, rows: int) -> Array:
         """Return a copy of ``order [rows]``, or raise `ValueError` if it does not hold every row number once."""
@@ -287,3 +290,11 @@ class Backend(ABC):
         if not all(np.isfinite(array).all() for layer in self.fetch(params) for array in layer):
             raise TrainingDiverged(len(losses), losses, params, learning_rate)
         return params, losses
+
+
+def _whole(what: str, number: int) -> int:
+    """Return a number that need not be Python's own as an int."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise TypeError(f"{what} must be a whole number, got {number!r}") from None

@@ -16,6 +16,9 @@ DTYPES = ("float32", "float64")
 
 DEVICES = ("cpu", "cuda")
 
+MOST_THREADS = 1024
+"""More are refused: frameworks start as many as they are told, and the machine would have none left to start."""
+
 
 Scope = Literal["process", "processes", "threads"]
 
@@ -77,5 +80,9 @@ class Capabilities:
         if threads is not None:
             if not self.threads:
                 raise ValueError(f"backend {backend!r} cannot choose its number of threads: omit threads={threads}")
+            if not hasattr(threads, "__index__"):
+                raise TypeError(f"threads must be a whole number, got {threads!r}")
             if threads < 1:
                 raise ValueError(f"threads must be 1 or more, got {threads}")
+            if threads > MOST_THREADS:
+                raise ValueError(f"threads must be {MOST_THREADS:,} or fewer, got {threads:,}")

@@ -25,6 +25,8 @@ def host_array(what: str, values: ArrayLike, shape: tuple[int, ...], network: Ne
         ValueError: another shape.
         TypeError: values that are not real numbers.
     """
+    if np.ma.is_masked(values):
+        raise TypeError(f"{what} must be real numbers, got masked entries; fill them (.filled) or leave their rows out")
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{what} must be real numbers, got dtype {array.dtype}")

@@ -198,10 +198,11 @@ class JaxBackend(Backend):
     def train(
         self, params: Any, batch: Any, learning_rate: float, steps: int, rows_per_step: int | None = None
     ) -> tuple[Any, Array]:
+        steps = self.checked_steps(steps)
         if rows_per_step is not None:
-            rows = self.checked_rows(rows_per_step, self._rows(batch))
-            batch = self.form_of(rows)(batch.x, batch.y)
-        room = 1 << max(self.checked_steps(steps) - 1, 0).bit_length()  # a power of two: few lengths to compile for
+            rows_per_step = self.checked_rows(rows_per_step, self._rows(batch))
+            batch = self.form_of(rows_per_step)(batch.x, batch.y)
+        room = 1 << max(steps - 1, 0).bit_length()  # a power of two: few lengths to compile for
         with self._scope():
             rate = self._placed_rate(learning_rate)
             params, losses = self._kernels[type(batch)]["train"](params, batch, rate, steps, room, rows_per_step)

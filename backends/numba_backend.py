@@ -214,8 +214,8 @@ class NumbaBackend(Backend):
         self, params: Trained, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
     ) -> tuple[Trained, Array]:
         losses = np.empty(self.checked_steps(steps), self.dtype)
-        if rows_per_step is not None and self.checked_rows(rows_per_step, batch.n) < batch.n:
-            batch = self._in_parts(batch, rows_per_step)
+        if rows_per_step is not None and (rows := self.checked_rows(rows_per_step, batch.n)) < batch.n:
+            batch = self._in_parts(batch, rows)
         if batch.tiny:
             self._train(params.flat, batch.xy, batch.n, float(learning_rate), losses)
         else:

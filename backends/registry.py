@@ -161,9 +161,15 @@ def load(
     Raises:
         BackendUnavailable: the framework is not installed or the device is not there; says which command helps.
         ValueError: an unknown name, or something that the backend does not have; says what it offers.
-        TypeError: the name leads to something that is not a `Backend`.
+        TypeError: the name leads to something that is not a `Backend`, or an argument of another type.
         RanksError: ranks ask for different things.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a backend must be a str such as 'numpy', got {name!r}")
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a Network such as Network((3, 2, 1)), got {network!r}")
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an Optimizer such as Adam(), got {optimizer!r}")
     kind = find(name)
     kind.capabilities.require(getattr(kind, "name", name), network, dtype, device, optimizer, threads)
     # A backend need not know of these to work without them: its constructor may be `(network, dtype, device)`.

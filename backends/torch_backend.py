@@ -149,7 +149,8 @@ class TorchBackend(Backend):
     def train(
         self, params: Trained, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
     ) -> tuple[Trained, Array]:
-        losses = torch.empty(self.checked_steps(steps), **self._kind)
+        steps = self.checked_steps(steps)
+        losses = torch.empty(steps, **self._kind)
         parts = [batch] if rows_per_step is None else self.split(batch, rows_per_step)
         if self.device == "cuda" and len(parts) == 1 and steps >= self.captured_steps:
             self._replay(params, batch, learning_rate, losses)

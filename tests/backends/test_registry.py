@@ -138,3 +138,20 @@ def test_a_path_is_no_module():
     """Before anything is imported, what is no name of a module is refused with what was expected."""
     with pytest.raises(ValueError, match=r"'../../x' is no module; expected package.module:Class"):
         backends.find("../../x:Y")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"name": None}, TypeError, "the name of a backend must be a str .* got None"),
+        ({"network": "3-2-1"}, TypeError, "network must be a Network .* got '3-2-1'"),
+        ({"network": (3, 2, 1)}, TypeError, "network must be a Network .* got .3, 2, 1."),
+        ({"optimizer": "adam"}, TypeError, "optimizer must be an Optimizer .* got 'adam'"),
+        ({"threads": 1.5}, TypeError, "threads must be a whole number, got 1.5"),
+        ({"threads": 10**6}, ValueError, "threads must be 1,024 or fewer, got 1,000,000"),
+    ],
+)
+def test_load_names_an_argument_of_another_kind(arguments, error, text):
+    """What is no name, network, optimiser or number of threads is named, before a framework sees it."""
+    with pytest.raises(error, match=text):
+        backends.load(**{"name": "numpy", "network": Network((3, 2, 1)), **arguments})
