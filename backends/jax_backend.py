@@ -9,6 +9,7 @@ arrays; those of a large network are an array each. What was measured, and how t
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -134,6 +135,9 @@ class JaxBackend(Backend):
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Any:
         x, y = self.host_batch(inputs, targets, of)
         copied = _copied if self._features_axis else _transposed
+        self._pending = ()  # may be the batch before, whose memory is needed now
+        if x.nbytes >= SHARED_BYTES:
+            gc.collect(0)  # JAX gives back memory that it took over only when Python collects garbage
         with self._scope():
             placed = (jax.device_put(copied(array), self._device) for array in (x, y))
             return self._start(self._share(len(x), of, *placed))

@@ -186,7 +186,8 @@ def _crossing(gain: Floats, grid: Sequence[int]) -> float:
 def measured_faster(job: Job, root: Path | None = None, margin: float = MARGIN) -> list[dict[str, Any]]:
     """Return what the latest run of `scale` for this network found faster than one rank with all threads, best first.
 
-    Its rows are those of the job to a factor of two.
+    Its rows are those of the job to a factor of two. ``alone`` and ``alone_s`` of each record are the backend whose
+    step takes least on one rank with the same rows, and its seconds.
     """
     for run in reversed(results.runs(root)):
         if run.purpose != SCALING or run.machine != machine_id() or not run.rows_path.exists():
@@ -197,6 +198,13 @@ def measured_faster(job: Job, root: Path | None = None, margin: float = MARGIN) 
         if not (near["status"] == OK).any():
             continue
         rows = scaling(near, margin)
-        faster = rows[(rows["ranks"] > 1) & (rows["verdict"] == FASTER)]
-        return list(faster.sort_values("step_s").to_dict("records"))
+        faster = rows[(rows["ranks"] > 1) & (rows["verdict"] == FASTER)].sort_values("step_s")
+        return [record | _alone(rows, record["rows"]) for record in faster.to_dict("records")]
     return []
+
+
+def _alone(rows: pd.DataFrame, batch: int) -> dict[str, Any]:
+    """Return the backend whose step takes least on one rank."""
+    one = rows[(rows["ranks"] == 1) & (rows["rows"] == batch)]
+    best = one.loc[one["step_s"].idxmin()]
+    return {"alone": best["backend"], "alone_s": float(best["step_s"])}

@@ -110,18 +110,25 @@ def room_note(job: Job) -> str:
 
 
 def measured_ranks(job: Job, root: Path | None, margin: float) -> str:
-    """Return a sentence on ranks of this machine that `scale` measured to be faster, '' if there are none."""
+    """Return a sentence on ranks of this machine that `scale` measured to be faster, '' if there are none.
+
+    Ranks of one backend may be faster than that backend on one rank, and slower than another backend: it says so.
+    """
     from bench.advice.sharing import measured_faster
+    from bench.basics.formats import format_seconds
 
     found = measured_faster(job, root, margin)
     if not found:
         return ""
     best = found[0]
-    return (
-        f"{best['backend']} on {best['arm']} was measured {best['speed_up']:.2f} x as fast a step as one rank with all "
-        f"threads ({best['speed_up_low']:.2f} .. {best['speed_up_high']:.2f}); start it with: mpiexec -n "
-        f"{best['ranks']} python ..., and backends.join()"
+    text = (
+        f"{best['backend']} on {best['arm']} took {format_seconds(best['step_s'])} a step of {best['rows']:,} rows, "
+        f"measured {best['speed_up']:.2f} x as fast as {best['backend']} on one rank with all threads "
+        f"({best['speed_up_low']:.2f} .. {best['speed_up_high']:.2f})"
     )
+    if best["alone_s"] <= best["step_s"]:
+        return f"{text}; {best['alone']} on one rank took {format_seconds(best['alone_s'])}"
+    return f"{text}; start it with: mpiexec -n {best['ranks']} python ..., and backends.join()"
 
 
 def _link(value: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -188,3 +189,21 @@ def test_split_batches_take_the_form_of_their_rows(sizes: str) -> None:
             assert type(part) is type(placed)
             for got, expected in zip(part, placed, strict=True):
                 np.testing.assert_array_equal(got, expected)
+
+
+def test_batch_gives_its_memory_back_to_the_next() -> None:
+    """Of batches placed one after the other, the memory of the newest is held, and no more than one other's."""
+    network = Network.parse(ROW_MAJOR)
+    backend = backends.load("jax", network)
+    problem = make(network, 1 << 15, "float32")
+    batch_bytes = problem.inputs.nbytes + problem.targets.nbytes
+    tracemalloc.start()
+    batch = None
+    for _ in range(4):
+        del batch
+        batch = backend.place_batch(problem.inputs, problem.targets)
+    held_bytes, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert batch is not None
+    assert held_bytes < 1.5 * batch_bytes
+    assert most_bytes < 2.5 * batch_bytes

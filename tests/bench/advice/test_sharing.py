@@ -13,9 +13,14 @@ from backends import Network
 from bench.advice.job import Job
 from bench.advice.sharing import Sharing, least_parts, measured_faster, predicted
 from bench.basics.errors import UsageError
+from bench.basics.names import SCALING
 from bench.cli import sharing as command
 from bench.machine import machine_id
+from bench.measure.cell import Group
 from bench.ranks.allreduce import AllReduce, Link
+from bench.ranks.arms import Arm, arms_of
+from bench.ranks.launches import Scale, _kept
+from bench.results import Run
 from bench.terminal.sharing import answer, pays
 from bench.workload.memory import need_bytes
 
@@ -124,31 +129,41 @@ def test_flags_that_do_not_go_together_are_refused(flags: dict[str, object], sen
         command.asked(argparse.Namespace(**given))
 
 
-def test_ranks_that_were_measured_faster_are_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The latest `scale` of this network and about as many rows is offered where ranks were proven faster."""
-    from bench.basics.names import SCALING
-    from bench.measure.cell import Group
-    from bench.ranks.arms import arms_of
-    from bench.ranks.launches import Scale, _kept
-
-    group = Group(NETWORK, 4096, "float32", "cpu")
+def keep_scale(root: Path, faster: dict[str, float]) -> Run:
+    """Keep a `scale` of 4,096 rows in which two ranks are twice as fast, and each backend by its factor."""
     arms = arms_of(4096, (1, 2), 2, "mpi")
     step_s = dict(zip(arms, (2.0, 1.5, 1.0, 0.8), strict=True))
 
-    def outcome(lap: int, backend: str, arm: object) -> dict[str, object]:
-        steps = [step_s[arm] * factor for factor in (0.99, 1.0, 1.01)]  # type: ignore[index]
+    def outcome(lap: int, backend: str, arm: Arm) -> dict[str, object]:
+        steps = [step_s[arm] / faster[backend] * factor for factor in (0.99, 1.0, 1.01)]
         told = {"train": steps, "steps": 10, "all-reduce": steps, "sums": 9, "first_call_s": 3.0, "import_s": 0.1}
         return told | {"place_s": 0.1, "ratio": 0.5, "claim": "step", "proven_rows": 9} | {
             "peak_bytes": 1, "load_average": 0.0, "threads": arm.threads,
         }  # fmt: skip
 
-    scale = Scale(group, ("numpy",), arms)
-    run = _kept(scale, list(scale.launches()), outcome, (), tmp_path, lambda fraction, text: None)
+    scale = Scale(Group(NETWORK, 4096, "float32", "cpu"), tuple(faster), arms)
+    return _kept(scale, list(scale.launches()), outcome, (), root, lambda fraction, text: None)
+
+
+def test_ranks_that_were_measured_faster_are_offered(tmp_path: Path) -> None:
+    """The latest `scale` of this network and about as many rows is offered where ranks were proven faster."""
+    run = keep_scale(tmp_path, {"numpy": 1.0})
     assert (run.purpose, run.machine) == (SCALING, machine_id())
     (best,) = measured_faster(Job(NETWORK, 5000), tmp_path)
     assert (best["ranks"], best["speed_up"]) == (2, pytest.approx(2.0, rel=0.01))
     assert "mpiexec -n 2 python" in command.measured_ranks(Job(NETWORK, 5000), tmp_path, 0.05)
     assert measured_faster(Job(NETWORK, 50_000), tmp_path) == []
+
+
+def test_ranks_that_another_backend_beats_alone_are_not_advised(tmp_path: Path) -> None:
+    """Ranks that are faster than their own backend, and slower than another on one rank, are named with that one."""
+    run = keep_scale(tmp_path, {"numpy": 1.0, "numba": 3.0})
+    frame = pd.read_json(run.rows_path, lines=True)
+    on_ranks = (frame["backend"] == "numba") & (frame["ranks"] > 1)
+    frame[~on_ranks].to_json(run.rows_path, orient="records", lines=True)
+    sentence = command.measured_ranks(Job(NETWORK, 4096), tmp_path, 0.05)
+    assert sentence.startswith("numpy on 2 ranks")
+    assert sentence.endswith("; numba on one rank took 495 ms")
 
 
 def test_a_batch_that_does_not_fit_is_answered_with_a_way(monkeypatch: pytest.MonkeyPatch) -> None:
