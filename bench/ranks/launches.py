@@ -87,6 +87,8 @@ def measure(scale: Scale, command: Sequence[str], root: Path | None, tell: Tell)
         RanksError: an engine is not here.
     """
     launches = list(scale.launches())
+    for arm in scale.arms:
+        local.commands([], arm.ranks, arm.engine)  # raises before a run is made that would stay empty
 
     def outcome(lap: int, backend: str, arm: Arm) -> dict[str, Any]:
         spec = scale.spec(backend, arm)

@@ -138,3 +138,11 @@ def test_ranks_are_not_asked_for_where_a_launcher_started_some() -> None:
     ended = local.run(command, 2, "mpi", 60.0)
     assert all(ended.statuses)
     assert ended.text.count("a launcher has started some") == 1
+
+
+def test_an_engine_that_is_not_there_leaves_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong engine is wrong usage before anything is kept: no empty run is left among the results."""
+    asked = ["scale", "--network", "3-2-1", "--rows", "100", "--ranks", "2", "--engine", "nccl", "--backends", "numpy"]
+    assert cli.main([*asked, "--results", str(tmp_path)]) == cli.WRONG_USAGE
+    assert "no engine 'nccl'; known: mpi, torch, jax" in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
