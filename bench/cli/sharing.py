@@ -56,7 +56,8 @@ def answered(args: argparse.Namespace, how: Sharing, job: Job, chosen: Sequence[
     """Return the prediction for JSON: what was asked, the records, and the memory that a machine needs.
 
     Raises:
-        UsageError: the engine is not here, or nothing was measured that the answer could rest on.
+        UsageError: the engine is not here, there are fewer rows than parts, or nothing was measured that the answer
+            could rest on.
     """
     from backends import RanksError
     from backends.ranks import local
@@ -67,6 +68,11 @@ def answered(args: argparse.Namespace, how: Sharing, job: Job, chosen: Sequence[
     from bench.terminal.terminal import progress
     from bench.workload.memory import room_bytes
 
+    if how.parts > job.rows:
+        flag = "--hosts" if how.link else "--ranks"
+        raise UsageError(
+            f"{flag} {how.parts:,}: each needs a row, and --batch is {job.rows:,}; ask for no more than that"
+        )
     try:
         with progress("all-reduce") as bar:
             bar.update(0.0, "probing two ranks")

@@ -129,6 +129,12 @@ def test_flags_that_do_not_go_together_are_refused(flags: dict[str, object], sen
         command.asked(argparse.Namespace(**given))
 
 
+def test_more_machines_than_rows_are_refused() -> None:
+    """A billion machines for a thousand rows are wrong usage, before anything is probed."""
+    with pytest.raises(UsageError, match=r"--hosts 1,000,000,000: each needs a row, and --batch is 1,000"):
+        command.answered(argparse.Namespace(engine=None), Sharing(10**9, 2, LINK), Job(NETWORK, 1000), [])
+
+
 def keep_scale(root: Path, faster: dict[str, float]) -> Run:
     """Keep a `scale` of 4,096 rows in which two ranks are twice as fast, and each backend by its factor."""
     arms = arms_of(4096, (1, 2), 2, "mpi")
