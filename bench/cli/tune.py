@@ -121,16 +121,18 @@ def _print(outcomes: Sequence[Outcome], path: Path) -> None:
         terminal.table(
             ["constant", ("default", "right"), ("tried", "right"), ("kept", "right"), ("time", "right")],
             [_row(outcome) for outcome in outcomes],
-            caption="tried: times the default. time: with the value that looked fastest / with\n"
-            "the default, in the case that gains most; -: nothing looked faster.",
         )
+    )
+    out.print(
+        "\ntried: times the default. time: with the value that looked fastest / with the default, in the case that gains "
+        "most; -: nothing looked faster. In brackets the 95 % interval."
     )
     for outcome in outcomes:
         if outcome.case:
             out.print(_proof(outcome))
     kept = [outcome for outcome in outcomes if outcome.kept != outcome.default]
     if kept:
-        out.print(f"\n{counted(len(kept), 'constant')} of {len(outcomes)} differ from the defaults now. Kept in {path}")
+        out.print(f"\n{len(kept)} of {counted(len(outcomes), 'constant')} not at the default now. Kept in {path}")
         out.print("next: python -m bench check; back to the defaults: python -m bench tune --reset")
     else:
         out.print("\nThe defaults are kept: no other value is proven faster here.")
