@@ -124,8 +124,8 @@ def _print(outcomes: Sequence[Outcome], path: Path) -> None:
         )
     )
     out.print(
-        "\ntried: times the default. time: with the value that looked fastest / with the default, in the case that gains "
-        "most; -: nothing looked faster. In brackets the 95 % interval."
+        "\ntried: times the default. time: with the value that looked fastest / with the default, in the case that "
+        "gains most; -: nothing looked faster. In brackets the 95 % interval."
     )
     for outcome in outcomes:
         if outcome.case:
