@@ -179,9 +179,8 @@ def _finish(
     if args.json:
         show(facts | {"saved": args.save} | train_facts.losses(trained))
     else:
-        train_text.conclude(
-            console(), prepared, trained, stopped_by, seen, held, save_to if kept else None, bool(save_to)
-        )
+        train_text.conclude(console(), prepared, trained, stopped_by, seen, held)
+        train_text.say_where(console(), save_to if kept else None, ask=not (trained.complete or save_to))
     if not kept:
         return CHECK_FAILED
     return SUCCESS if trained.complete else INTERRUPTED

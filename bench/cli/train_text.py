@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from backends.base import Array
     from bench.training.prediction import ClassScore, Score
     from bench.training.prepare import Prepared
     from bench.training.training import Training
@@ -94,21 +95,34 @@ def conclude(
     stopped_by: str,
     seen: Score | ClassScore,
     held: Score | ClassScore | None,
-    save_to: Path | None,
-    asked_to_save: bool,
 ) -> None:
-    """Show the curve, the scores, what to try next and where the parameters are."""
-    from bench.basics.formats import printable
+    """Show the curve, the scores, and what to try next."""
+    from bench.terminal.terminal import format_count
+    from bench.terminal.training import advice
+
+    out.print()
+    done = len(trained.losses)
+    if done < prepared.steps:
+        how = "early" if trained.complete else f"by {stopped_by}"
+        out.print(f"Stopped {how} after {format_count(done)} of {format_count(prepared.steps)} steps.\n")
+    losses = _show_losses(prepared, trained)
+    out.print()
+    if trained.best_step is not None:
+        out.print(
+            f"Parameters kept: those after {format_count(trained.best_step)} steps, of the lowest held-out loss.\n"
+        )
+    _show_scores(out, seen, held)
+    out.print()
+    for line in advice(losses, seen, held):
+        out.print(line)
+
+
+def _show_losses(prepared: Prepared, trained: Training) -> Array:
+    """Show the curve of the losses; return them, of mini-batches as means of an epoch."""
     from bench.terminal.terminal import curve, format_count, format_number, format_seconds
-    from bench.terminal.training import advice, class_scores, confusion, explain_scores, scores, smoothed
-    from bench.training.prediction import ClassScore, Score
+    from bench.terminal.training import smoothed
 
     done = len(trained.losses)
-    out.print()
-    if not trained.complete:
-        out.print(f"Stopped by {stopped_by} after {format_count(done)} of {format_count(prepared.steps)} steps.\n")
-    elif done < prepared.steps:
-        out.print(f"Stopped early after {format_count(done)} of {format_count(prepared.steps)} steps.\n")
     every = prepared.stream.steps(prepared.rows_per_step) if prepared.stream and prepared.rows_per_step else 1
     every = every if done >= 2 * every else 1
     losses = smoothed(trained.losses, every)
@@ -116,25 +130,31 @@ def conclude(
     title = f"Loss {first} -> {last} in {format_count(done)} steps, {format_seconds(trained.seconds)}"
     what = "cross-entropy" if prepared.classes else "mean squared error, standardised"
     print(curve(losses, title, what if every == 1 else f"{what}, mean of an epoch", height=9, every=every))
-    out.print()
-    if trained.best_step is not None:
-        out.print(
-            f"Parameters kept: those after {format_count(trained.best_step)} steps, of the lowest held-out loss.\n"
-        )
+    return losses
+
+
+def _show_scores(out: Console, seen: Score | ClassScore, held: Score | ClassScore | None) -> None:
+    """Show how well the rows trained on, and those held out, are predicted."""
+    from bench.terminal.training import class_scores, confusion, explain_scores, scores
+    from bench.training.prediction import ClassScore, Score
+
     if isinstance(seen, ClassScore):
-        apart = held if isinstance(held, ClassScore) else None
-        out.print(class_scores(seen, apart))
+        held_classes = held if isinstance(held, ClassScore) else None
+        out.print(class_scores(seen, held_classes))
         out.print()
-        out.print(confusion(apart or seen))
+        out.print(confusion(held_classes or seen))
     else:
-        apart_ = held if isinstance(held, Score) else None
-        out.print(scores(seen, apart_))
-        print(explain_scores(seen, apart_))
-    out.print()
-    for line in advice(losses, seen, held):
-        out.print(line)
-    if save_to:
+        held_score = held if isinstance(held, Score) else None
+        out.print(scores(seen, held_score))
+        print(explain_scores(seen, held_score))
+
+
+def say_where(out: Console, saved_to: Path | None, ask: bool) -> None:
+    """Say where the parameters are, and how to use them; if nowhere, how to ``ask`` for it."""
+    from bench.basics.formats import printable
+
+    if saved_to:
         out.print("Saved parameters, columns and scaling. Predict from a table with these inputs:")
-        print(f"  python -m bench predict --params {shlex.quote(printable(str(save_to)))} --data FILE")
-    elif not (trained.complete or asked_to_save):
+        print(f"  python -m bench predict --params {shlex.quote(printable(str(saved_to)))} --data FILE")
+    elif ask:
         out.print("Nothing was saved: ask for it with --save params.safetensors.")

@@ -10,12 +10,19 @@ from bench.terminal.terminal import Cell, facts, format_number, format_percent, 
 from bench.training.prediction import ClassScore, Score
 
 FALLING = 0.9
-BOUNCING = 0.25
-OVERFITTED = 0.2
-STALLED = 0.95
+"""A loss whose second half ends below this part of where it began is still falling."""
 
+BOUNCING = 0.25
+"""A loss that rises in more than this part of the steps of its second half goes up and down."""
+
+STALLED = 0.95
+"""A loss that ends above this part of where it began has hardly fallen."""
+
+OVERFITTED = 0.2
+"""A larger gap, of R^2 or accuracy, between the rows trained on and those held out is worth a word."""
 
 MOST_SHOWN = 12
+"""Classes of a whole table of mistakes; of more, as many of the most frequent mistakes."""
 
 
 def class_scores(training: ClassScore, held_out: ClassScore | None) -> Table:
