@@ -20,116 +20,30 @@ Tests: `tests/backends/test_numba_team.py`.
 
 from functools import lru_cache
 
-import numpy as np
-from numba import njit
-
-from backends.numba_activations import activate, times_slope
 from backends.numba_barrier import meet
 from backends.numba_blocks import cross_entropy, squared_error
 from backends.numba_chunks import LAYERS, PARAMETERS, SIZES, TERMS, WIDEST
 from backends.numba_compile import compile_as
 from backends.numba_lanes import address, offset
-from backends.numba_optimizers import advance, factors_of
-from backends.numba_tiles import STEP_ROWS, gathered_tile, lanes, multiply, rounded_up
-from backends.numba_turn import turn_gathered_tile, turn_tile
-
-TURNED, BLOCKS, ERRORS, TARGETS, LOSSES, GRADIENTS, LENGTH, PITCHES = range(8)
-"""Where the scratch has the inputs by features, two layers' outputs by features, three layers' error terms, the targets
-of a tile of rows of each member, the losses of each tile, the gradients of a few inputs of each member, its length;
-and from `PITCHES` on, of each layer but the last, the pitch of its outputs, and where these are row by row.
-"""
-_INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_PART = {"inline": "always"}
-
-
-def places_of(network, rows, team, itemsize):
-    """Return where the scratch of steps of up to ``rows`` has what."""
-    sizes, line = network.sizes, 64 // itemsize
-    rows = _rounded(rows, STEP_ROWS)
-    pitches = [_rounded(size, STEP_ROWS) + line for size in sizes]  # an odd number of cache lines: rows share no sets
-    widest = max(pitches)
-    lengths = [
-        rows * _rounded(sizes[0], STEP_ROWS),
-        2 * rows * widest,
-        3 * rows * widest,
-        team * STEP_ROWS * sizes[-1],
-        rows // STEP_ROWS,
-        team * STEP_ROWS * max(sizes[1:]),
-        *(rows * pitch for pitch in pitches[1:-1]),
-    ]
-    starts = np.cumsum([0, *(_rounded(length, line) for length in lengths)])
-    of_layers = zip(pitches, [0, *starts[LENGTH:-1], 0], strict=True)
-    return np.array([*starts[:LENGTH], starts[-1], *(number for pair in of_layers for number in pair)], np.int64)
-
-
-def _rounded(count, step):
-    """Return ``count`` rounded up to a multiple of ``step``."""
-    return -(-count // step) * step
-
-
-@njit(**_PART)
-def share(member, team, count, step):
-    """Return the first of ``count`` things that is this member's; all but the last end are multiples of ``step``."""
-    first = (2 * member * count + team * step) // (2 * team * step) * step
-    return count if member == team or first > count else first
-
-
-@njit(**_INNER)
-def turn_rows(h, starts, features, to):
-    """Write `STEP_ROWS` rows of ``h``, row ``r`` from ``h[starts[r]]`` on, to ``to [features, STEP_ROWS]``."""
-    for r in range(0, STEP_ROWS, lanes(h)):
-        for f in range(0, features, lanes(h)):
-            turn_gathered_tile(offset(h, f), offset(starts, r), offset(to, f * STEP_ROWS + r), np.intp(STEP_ROWS))
-
-
-@njit(**_INNER)
-def turn_features(z, first, last, h, pitch):
-    """Write features ``first`` to ``last`` of ``z [features, STEP_ROWS]`` to ``h [STEP_ROWS, pitch]``."""
-    for f in range(first, last, lanes(z)):
-        for r in range(0, STEP_ROWS, lanes(z)):
-            turn_tile(0, offset(z, f * STEP_ROWS + r), np.intp(STEP_ROWS), offset(h, r * pitch + f), pitch)
-
-
-@njit(**_INNER)
-def weight_gradients(g, pitch, h, starts, n, o, dw):
-    """Write ``g^T h``, summed over ``n`` rows, to ``dw [o, 2 vectors]``: the gradients of as many inputs."""
-    wide = 2 * lanes(g)
-    j = 0
-    while j + 8 <= o:
-        gathered_tile(8, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
-        j += 8
-    if j + 4 <= o:
-        gathered_tile(4, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
-        j += 4
-    if j + 2 <= o:
-        gathered_tile(2, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
-        j += 2
-    if j < o:
-        gathered_tile(1, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
-
-
-@njit(**_INNER)
-def bias_gradients(g, pitch, n, o, db):
-    """Write the sums of ``g`` over ``n`` rows to ``db [o]``."""
-    for j in range(o):
-        db[j] = 0
-    for r in range(n):
-        row = offset(g, r * pitch)
-        for j in range(o):
-            db[j] += row[j]
-
-
-@njit(**_PART)
-def errors_below(activation, g, g_pitch, w, o, i, h, below, pitch, rows, inputs):
-    """Write ``g w`` times the slopes at the outputs ``h`` to ``below``, for the first ``rows`` and ``inputs``."""
-    live = rounded_up(inputs, STEP_ROWS)
-    multiply(g, g_pitch, np.intp(1), w, i, below, pitch, rows, o, live)
-    for r in range(rows):
-        times_slope(activation, offset(below, r * pitch), offset(h, r * pitch), live)
+from backends.numba_optimizers import factors_of
+from backends.numba_team_parts import (
+    errors_below,
+    find_rows,
+    hidden_outputs,
+    last_outputs,
+    read_targets,
+    share,
+    turn_features,
+    turn_rows,
+    update_weights,
+)
+from backends.numba_team_places import BLOCKS, ERRORS, GRADIENTS, LOSSES, PITCHES, TARGETS, TURNED
+from backends.numba_tiles import STEP_ROWS, rounded_up
 
 
 def member_kernel(real, activation, loss, optimizer):
     """Return the loop of one member of a team: its part of every step."""
+    error_terms = squared_error if loss == "mse" else cross_entropy
 
     def member(
         me, team, plan, places, params, updates, settings, xy, order, task, learning_rate, losses, scratch, tables,
@@ -153,9 +67,7 @@ def member_kernel(real, activation, loss, optimizer):
             whole = rows if rows < n else of
             scale = real(2.0 / (whole * outputs)) if loss == "mse" else real(whole)
             tiles = (rows + STEP_ROWS - 1) // STEP_ROWS
-            for r in range(tiles * STEP_ROWS):
-                row = first + r if r < rows else first
-                starts[r] = (order[row] if order.shape[0] else row) * stride
+            find_rows(order, first, rows, tiles, stride, starts)
             my_tile, end_tile = share(me, team, tiles, 1), share(me + 1, team, tiles, 1)
             features = rounded_up(inputs, STEP_ROWS)
             for tile in range(my_tile, end_tile):
@@ -166,34 +78,16 @@ def member_kernel(real, activation, loss, optimizer):
             h, w, at = turned, weights, 0
             for layer in range(1, layers):
                 i, o = sizes[layer - 1], sizes[layer]
-                of_input = rounded_up(i, STEP_ROWS) * STEP_ROWS
-                of_output = rounded_up(o, STEP_ROWS) * STEP_ROWS
                 if layer > 1:
+                    of_input = rounded_up(i, STEP_ROWS) * STEP_ROWS
                     by_rows, pitch = offset(room, places[PITCHES + 2 * layer - 1]), places[PITCHES + 2 * layer - 2]
                     a, b = share(me, team, i, STEP_ROWS), share(me + 1, team, i, STEP_ROWS)
                     for tile in range(tiles):
-                        turn_features(
-                            offset(h, tile * of_input), a, b, offset(by_rows, tile * STEP_ROWS * pitch), pitch
-                        )
+                        to = offset(by_rows, tile * STEP_ROWS * pitch)
+                        turn_features(offset(h, tile * of_input), a, b, to, pitch)
                 z = offset(room, places[BLOCKS] + (layer & 1) * widest)
                 a, b = share(me, team, o, 8), share(me + 1, team, o, 8)
-                for tile in range(tiles):
-                    to = offset(z, tile * of_output + a * STEP_ROWS)
-                    block = offset(h, tile * of_input)
-                    multiply(
-                        offset(w, a * i),
-                        i,
-                        np.intp(1),
-                        block,
-                        np.intp(STEP_ROWS),
-                        to,
-                        np.intp(STEP_ROWS),
-                        b - a,
-                        i,
-                        np.intp(STEP_ROWS),
-                    )
-                    for j in range(a, b):
-                        activate(activation, offset(to, (j - a) * STEP_ROWS), w[o * i + j], np.intp(STEP_ROWS))
+                hidden_outputs(activation, w, a, b, i, o, h, tiles, z)
                 at += o * i + o
                 h, w = z, offset(weights, at)
                 if meet(bell, team, rest):
@@ -211,16 +105,9 @@ def member_kernel(real, activation, loss, optimizer):
                 block = offset(h, tile * of_input)
                 turn_features(block, 0, i, offset(by_rows, r * pitch), pitch)
                 z = offset(room, places[BLOCKS] + (layers & 1) * widest + tile * rounded_up(o, STEP_ROWS) * STEP_ROWS)
-                multiply(w, i, np.intp(1), block, np.intp(STEP_ROWS), z, np.intp(STEP_ROWS), o, i, np.intp(STEP_ROWS))
-                for j in range(o):
-                    activate("identity", offset(z, j * STEP_ROWS), w[o * i + j], np.intp(STEP_ROWS))
-                    for k in range(live):
-                        targets[j * STEP_ROWS + k] = x[starts[r + k] + inputs + j]
-                if loss == "mse":
-                    total = squared_error(z, targets, o, STEP_ROWS, live, scale, z)
-                else:
-                    total = cross_entropy(z, targets, o, STEP_ROWS, live, scale, z)
-                room[places[LOSSES] + tile] = total
+                last_outputs(w, i, o, block, z)
+                read_targets(x, offset(starts, r), inputs, o, live, targets)
+                room[places[LOSSES] + tile] = error_terms(z, targets, o, STEP_ROWS, live, scale, z)
                 turn_features(z, 0, o, offset(g, r * g_pitch), g_pitch)
                 to, tape = offset(below, r * pitch), offset(by_rows, r * pitch)
                 errors_below(activation, offset(g, r * g_pitch), g_pitch, w, o, i, tape, to, pitch, live, i)
@@ -237,15 +124,8 @@ def member_kernel(real, activation, loss, optimizer):
                     h, lines = offset(room, places[PITCHES + 2 * layer - 1]), straight
                     for r in range(rows):
                         straight[r] = r * places[PITCHES + 2 * layer - 2]
-                wide = 2 * lanes(weights)
-                for k in range(0, i, wide):
-                    weight_gradients(offset(g, a), pitch, offset(h, k), lines, rows, b - a, dw)
-                    count = wide if k + wide <= i else i - k
-                    for j in range(a, b):
-                        to, by = offset(weights, at + j * i + k), offset(dw, (j - a) * wide)
-                        advance(optimizer, factors, to, by, parameters, count, rate)
-                bias_gradients(offset(g, a), pitch, rows, b - a, dw)
-                advance(optimizer, factors, offset(weights, at + o * i + a), dw, parameters, b - a, rate)
+                w = offset(weights, at)
+                update_weights(optimizer, factors, w, a, b, i, o, g, pitch, h, lines, rows, dw, parameters, rate)
                 if layer == layers and me == 0:
                     total = real(0)
                     for tile in range(tiles):
@@ -256,10 +136,8 @@ def member_kernel(real, activation, loss, optimizer):
                 if layer > 2:
                     below = offset(room, places[ERRORS] + (layer - 2) % 3 * widest)
                     g, pitch = offset(room, places[ERRORS] + (layer - 1) % 3 * widest), places[PITCHES + 2 * layer - 2]
-                    by_rows, below_pitch = (
-                        offset(room, places[PITCHES + 2 * layer - 3]),
-                        places[PITCHES + 2 * layer - 4],
-                    )
+                    by_rows = offset(room, places[PITCHES + 2 * layer - 3])
+                    below_pitch = places[PITCHES + 2 * layer - 4]
                     o, i = i, sizes[layer - 2]
                     a, b = share(me, team, i, STEP_ROWS), share(me + 1, team, i, STEP_ROWS)  # the owner's: in its cache
                     w, to, tape = offset(weights, at + a), offset(below, a), offset(by_rows, a)

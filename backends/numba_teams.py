@@ -17,7 +17,8 @@ from backends.layout import aligned_empty
 from backends.numba_barrier import STOP, new_barrier, yield_address
 from backends.numba_chunks import plan_of
 from backends.numba_optimizers import settings_of
-from backends.numba_team import LENGTH, member_of, places_of
+from backends.numba_team import member_of
+from backends.numba_team_places import LENGTH, places_of
 from backends.numba_tiles import STEP_ROWS
 from backends.threads import KeptThreads
 

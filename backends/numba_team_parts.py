@@ -1,0 +1,134 @@
+"""The parts of a team's step (`numba_team`), each what one member does between two barriers or for one tile.
+
+Every part is told by pointers where its arrays begin and which outputs, inputs or tiles are the member's. No barriers
+here, and nothing of how many members there are but `share`.
+
+Tests: `tests/backends/test_numba_team.py`.
+"""
+
+import numpy as np
+from numba import njit
+
+from backends.numba_activations import activate, times_slope
+from backends.numba_lanes import offset
+from backends.numba_optimizers import advance
+from backends.numba_tiles import STEP_ROWS, gathered_tile, lanes, multiply, rounded_up
+from backends.numba_turn import turn_gathered_tile, turn_tile
+
+_INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_PART = {"inline": "always"}
+
+
+@njit(**_PART)
+def share(member, team, count, step):
+    """Return the first of ``count`` things that is this member's; all but the last end are multiples of ``step``."""
+    first = (2 * member * count + team * step) // (2 * team * step) * step
+    return count if member == team or first > count else first
+
+
+@njit(**_INNER)
+def turn_rows(h, starts, features, to):
+    """Write `STEP_ROWS` rows of ``h``, row ``r`` from ``h[starts[r]]`` on, to ``to [features, STEP_ROWS]``."""
+    for r in range(0, STEP_ROWS, lanes(h)):
+        for f in range(0, features, lanes(h)):
+            turn_gathered_tile(offset(h, f), offset(starts, r), offset(to, f * STEP_ROWS + r), np.intp(STEP_ROWS))
+
+
+@njit(**_INNER)
+def turn_features(z, first, last, h, pitch):
+    """Write features ``first`` to ``last`` of ``z [features, STEP_ROWS]`` to ``h [STEP_ROWS, pitch]``."""
+    for f in range(first, last, lanes(z)):
+        for r in range(0, STEP_ROWS, lanes(z)):
+            turn_tile(0, offset(z, f * STEP_ROWS + r), np.intp(STEP_ROWS), offset(h, r * pitch + f), pitch)
+
+
+@njit(**_INNER)
+def weight_gradients(g, pitch, h, starts, n, o, dw):
+    """Write ``g^T h``, summed over ``n`` rows, to ``dw [o, 2 vectors]``: the gradients of as many inputs."""
+    wide = 2 * lanes(g)
+    j = 0
+    while j + 8 <= o:
+        gathered_tile(8, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
+        j += 8
+    if j + 4 <= o:
+        gathered_tile(4, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
+        j += 4
+    if j + 2 <= o:
+        gathered_tile(2, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
+        j += 2
+    if j < o:
+        gathered_tile(1, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
+
+
+@njit(**_INNER)
+def bias_gradients(g, pitch, n, o, db):
+    """Write the sums of ``g`` over ``n`` rows to ``db [o]``."""
+    for j in range(o):
+        db[j] = 0
+    for r in range(n):
+        row = offset(g, r * pitch)
+        for j in range(o):
+            db[j] += row[j]
+
+
+@njit(**_PART)
+def errors_below(activation, g, g_pitch, w, o, i, h, below, pitch, rows, inputs):
+    """Write ``g w`` times the slopes at the outputs ``h`` to ``below``, for the first ``rows`` and ``inputs``."""
+    live = rounded_up(inputs, STEP_ROWS)
+    multiply(g, g_pitch, np.intp(1), w, i, below, pitch, rows, o, live)
+    for r in range(rows):
+        times_slope(activation, offset(below, r * pitch), offset(h, r * pitch), live)
+
+
+@njit(**_PART)
+def find_rows(order, first, rows, tiles, stride, starts):
+    """Write to ``starts`` where in the batch each of ``rows`` begins; the last tile is filled up with the first row."""
+    for r in range(tiles * STEP_ROWS):
+        row = first + r if r < rows else first
+        starts[r] = (order[row] if order.shape[0] else row) * stride
+
+
+@njit(**_PART)
+def hidden_outputs(activation, w, a, b, i, o, h, tiles, z):
+    """Write outputs ``a`` to ``b`` of a hidden layer to ``z``, for all tiles of rows of its inputs ``h``."""
+    of_input, of_output = rounded_up(i, STEP_ROWS) * STEP_ROWS, rounded_up(o, STEP_ROWS) * STEP_ROWS
+    across, pitch = np.intp(1), np.intp(STEP_ROWS)
+    for tile in range(tiles):
+        to = offset(z, tile * of_output + a * STEP_ROWS)
+        multiply(offset(w, a * i), i, across, offset(h, tile * of_input), pitch, to, pitch, b - a, i, pitch)
+        for j in range(a, b):
+            activate(activation, offset(to, (j - a) * STEP_ROWS), w[o * i + j], pitch)
+
+
+@njit(**_PART)
+def last_outputs(w, i, o, h, z):
+    """Write the outputs of the last layer to ``z``, for one tile of rows."""
+    pitch = np.intp(STEP_ROWS)
+    multiply(w, i, np.intp(1), h, pitch, z, pitch, o, i, pitch)
+    for j in range(o):
+        activate("identity", offset(z, j * STEP_ROWS), w[o * i + j], pitch)
+
+
+@njit(**_PART)
+def read_targets(x, starts, inputs, o, live, targets):
+    """Copy the targets of ``live`` rows to ``targets [o, STEP_ROWS]``."""
+    for j in range(o):
+        for r in range(live):
+            targets[j * STEP_ROWS + r] = x[starts[r] + inputs + j]
+
+
+@njit(**_PART)
+def update_weights(optimizer, factors, w, a, b, i, o, g, pitch, h, starts, rows, dw, parameters, rate):
+    """Update the weights and biases of outputs ``a`` to ``b`` of a layer, by their gradients over all rows.
+
+    Gradients are kept for as many inputs as two vectors hold, so they are in the nearest cache when they are used.
+    """
+    wide = 2 * lanes(w)
+    for k in range(0, i, wide):
+        weight_gradients(offset(g, a), pitch, offset(h, k), starts, rows, b - a, dw)
+        count = wide if k + wide <= i else i - k
+        for j in range(a, b):
+            to, by = offset(w, j * i + k), offset(dw, (j - a) * wide)
+            advance(optimizer, factors, to, by, parameters, count, rate)
+    bias_gradients(offset(g, a), pitch, rows, b - a, dw)
+    advance(optimizer, factors, offset(w, o * i + a), dw, parameters, b - a, rate)

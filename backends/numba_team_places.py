@@ -1,0 +1,39 @@
+"""Where the scratch of a team's steps (`numba_team`) has what: one vector of numbers that all members share.
+
+Tests: `tests/backends/test_numba_team.py`.
+"""
+
+import numpy as np
+
+from backends.numba_tiles import STEP_ROWS
+
+TURNED, BLOCKS, ERRORS, TARGETS, LOSSES, GRADIENTS, LENGTH, PITCHES = range(8)
+"""Where the scratch has the inputs by features, two layers' outputs by features, three layers' error terms, the targets
+of a tile of rows of each member, the losses of each tile, the gradients of a few inputs of each member, its length;
+and from `PITCHES` on, of each layer but the last, the pitch of its outputs, and where these are row by row.
+"""
+
+
+def places_of(network, rows, team, itemsize):
+    """Return where the scratch of steps of up to ``rows`` has what."""
+    sizes, line = network.sizes, 64 // itemsize
+    rows = _rounded(rows, STEP_ROWS)
+    pitches = [_rounded(size, STEP_ROWS) + line for size in sizes]  # an odd number of cache lines: rows share no sets
+    widest = max(pitches)
+    lengths = [
+        rows * _rounded(sizes[0], STEP_ROWS),
+        2 * rows * widest,
+        3 * rows * widest,
+        team * STEP_ROWS * sizes[-1],
+        rows // STEP_ROWS,
+        team * STEP_ROWS * max(sizes[1:]),
+        *(rows * pitch for pitch in pitches[1:-1]),
+    ]
+    starts = np.cumsum([0, *(_rounded(length, line) for length in lengths)])
+    of_layers = zip(pitches, [0, *starts[LENGTH:-1], 0], strict=True)
+    return np.array([*starts[:LENGTH], starts[-1], *(number for pair in of_layers for number in pair)], np.int64)
+
+
+def _rounded(count, step):
+    """Return ``count`` rounded up to a multiple of ``step``."""
+    return -(-count // step) * step
