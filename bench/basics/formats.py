@@ -72,7 +72,9 @@ def format_seconds(seconds: float | None) -> str:
 
 
 def interval_s(low_s: float, high_s: float) -> str:
-    """Return an interval of durations, the unit once: ``1.02..1.10 us``."""
+    """Return an interval of durations, the unit once: ``1.02..1.10 us``; one process gives none."""
+    if _is_missing(low_s) or _is_missing(high_s):
+        return MISSING
     low, high = format_seconds(low_s), format_seconds(high_s)
     (number, unit), (_, other) = low.split(" "), high.split(" ")
     return f"{number if unit == other else low}..{high}"

@@ -12,6 +12,7 @@ import pytest
 from backends import Network
 from backends.ranks import Alone, local
 from bench import cli
+from bench.basics.formats import MISSING, interval_s
 from bench.machine import machine_id
 from bench.measure.cell import Group
 from bench.ranks.arms import Arm, arms_of
@@ -146,3 +147,9 @@ def test_an_engine_that_is_not_there_leaves_no_run(tmp_path: Path, capsys: pytes
     assert cli.main([*asked, "--results", str(tmp_path)]) == cli.WRONG_USAGE
     assert "no engine 'nccl'; known: mpi, torch, jax" in " ".join(capsys.readouterr().err.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_gives_no_interval() -> None:
+    """A time that was measured in one process alone is printed without an interval, not as an error."""
+    assert interval_s(float("nan"), float("nan")) == MISSING
+    assert interval_s(1.02e-6, 1.1e-6) == "1.02..1.10 us"
