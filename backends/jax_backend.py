@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, ClassVar
@@ -134,13 +134,12 @@ class JaxBackend(Backend):
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Any:
         x, y = self.host_batch(inputs, targets, of)
-        copied = _copied if self._features_axis else _transposed
         self._pending = ()  # may be the batch before, whose memory is needed now
         if x.nbytes >= SHARED_BYTES:
             gc.collect(0)  # JAX gives back memory that it took over only when Python collects garbage
+        copies = _copied((x, y), feature_major=not self._features_axis)
         with self._scope():
-            placed = (jax.device_put(copied(array), self._device) for array in (x, y))
-            return self._start(self._share(len(x), of, *placed))
+            return self._start(self._share(len(x), of, *jax.device_put(copies, self._device)))
 
     def split(self, batch: Any, rows_per_step: int) -> list[Any]:
         n = self._rows(batch)
@@ -286,30 +285,26 @@ def _start_compiler() -> None:
     jax.jit(lax.neg).lower(0.0)
 
 
-def _copied(rows_major: Array) -> Array:
-    """Return a copy that JAX takes over as it is."""
-    copy = aligned_empty(rows_major.shape, rows_major.dtype)
+def _copied(arrays: Sequence[Array], feature_major: bool) -> list[Array]:
+    """Return copies of ``[n, f]``, or of each as ``[f, n]``, that JAX takes over as they are.
+
+    All threads copy, as many as XLA has, if there is enough to do.
+    """
+    copies = [aligned_empty(array.shape[::-1] if feature_major else array.shape, array.dtype) for array in arrays]
 
     def copy_rows(rows: slice) -> None:
-        copy[rows] = rows_major[rows]
+        for array, copy in zip(arrays, copies, strict=True):
+            if feature_major:
+                copy_feature_major(array[rows], copy[:, rows])
+            else:
+                copy[rows] = array[rows]
 
-    _for_all(copy_rows, rows_major)
-    return copy
-
-
-def _transposed(rows_major: Array) -> Array:
-    """Return a copy of ``[n, f]`` as ``[f, n]``, which JAX takes over as it is."""
-    feature_major = aligned_empty(rows_major.shape[::-1], rows_major.dtype)
-    _for_all(lambda rows: copy_feature_major(rows_major[rows], feature_major[:, rows]), rows_major)
-    return feature_major
-
-
-def _for_all(copy: Callable[[slice], object], rows_major: Array) -> None:
-    """Call ``copy`` on all rows, on as many threads as XLA has if there is enough to do."""
-    if rows_major.nbytes >= SHARED_BYTES:
-        _threads().copy(copy, len(rows_major))
+    n = len(arrays[0])
+    if sum(array.nbytes for array in arrays) >= SHARED_BYTES:
+        _threads().copy(copy_rows, n)
     else:
-        copy(slice(len(rows_major)))
+        copy_rows(slice(n))
+    return copies
 
 
 @lru_cache

@@ -258,8 +258,11 @@ class TorchBackend(Backend):
         g, multiply = room.g[-1], self._multiply_for(block)
         loss = self._loss(outputs.h[-1], block.y, terms, g, room.flat_error)
         for k in range(len(gradients.layers) - 1, -1, -1):
-            below = outputs.transposed[k - 1] if k else block.x_transposed
-            multiply(g, below, gradients.layers[k])
+            below, turned = outputs.transposed[k - 1] if k else block.x_transposed, room.turned[k]
+            if turned is None:
+                multiply(g, below, gradients.layers[k])
+            else:
+                gradients.layers[k].copy_(torch.mm(below.T, g.T, out=turned).T)
             if k:
                 g = multiply(params.transposed[k], g, room.g[k - 1])
                 self._times_slope(g, outputs.h[k - 1])

@@ -39,6 +39,7 @@ class Trial:
         values: what it is set to; times are relative to the first.
         cases: networks and numbers of rows.
         also: constants that are set for all values alike.
+        dtype: of the steps.
     """
 
     backend: str
@@ -46,6 +47,7 @@ class Trial:
     values: tuple[Any, ...]
     cases: tuple[tuple[str, int], ...]
     also: dict[str, Any] = field(default_factory=dict)
+    dtype: str = "float32"
 
 
 NARROW = (("3-2-1", 1 << 20), ("8-32-1", 1 << 18))
@@ -142,6 +144,13 @@ TRIALS = {
         (1 << 23, 1 << 20, NEVER),
         (*MIDDLE, ("784-512-10", 1 << 11)),
     ),
+    "torch-expm1": Trial(
+        "torch", "backends.torch_kernels:TANH_BY_EXPM1", (1 << 13, NEVER), (*NARROW, *MIDDLE), dtype="float64"
+    ),
+    "torch-turned": Trial("torch", "backends.torch_room:TURNED_WEIGHTS", (256, NEVER), MIDDLE, dtype="float64"),
+    "torch-turned-inputs": Trial(
+        "torch", "backends.torch_room:TURNED_INPUTS", (128, NEVER), (("784-128-10", 1 << 11),), dtype="float64"
+    ),
 }
 
 XLA = "backends.jax_backend:"
@@ -225,7 +234,8 @@ def compare(trial: Trial, laps: int = 20) -> Iterator[Result]:
         workload = Workload.parse(text)
         problem = make(workload, rows)
         values = (trial.values[0], *trial.values)  # the arm placed first is a little slower: it does not count
-        arms = [Arm(trial.backend, workload, problem, {**trial.also, trial.constant: value}) for value in values]
+        settings = [{**trial.also, trial.constant: value} for value in values]
+        arms = [Arm(trial.backend, workload, problem, each, trial.dtype) for each in settings]
         least = [float("inf")] * len(arms)
         for _ in range(laps):
             for k, arm in enumerate(arms):
@@ -242,12 +252,15 @@ class Arm:
         workload: of the case.
         problem: its rows and first parameters.
         settings: constants of the design.
+        dtype: of its steps.
     """
 
-    def __init__(self, name: str, workload: Workload, problem: Problem, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, name: str, workload: Workload, problem: Problem, settings: dict[str, Any], dtype: str = "float32"
+    ) -> None:
         self._problem, self._settings = problem, settings
         with constants(settings):
-            self._backend = backends.load(name, problem.network, optimizer=workload.optimizer)
+            self._backend = backends.load(name, problem.network, dtype, optimizer=workload.optimizer)
         self.place()
 
     def place(self) -> None:

@@ -10,10 +10,12 @@ import pytest
 import backends
 from backends import Layer, Network
 from backends.conformance import check
+from backends.conformance.bounds import TANH_ULP
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[torch]'")
 torch_backend = pytest.importorskip("backends.torch_backend")
 torch_batch = pytest.importorskip("backends.torch_batch")
+torch_kernels = pytest.importorskip("backends.torch_kernels")
 
 
 @pytest.mark.parametrize(("tanh", "product"), [(0, 0), (1 << 62, 1 << 62)], ids=["oneDNN", "BLAS"])
@@ -137,3 +139,35 @@ def test_blocks_on_threads_leave_the_number_of_threads_as_it_was():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_tanh_in_float64_is_within_its_bound_for_any_number() -> None:
+    """Many values at a time, from the least numbers to infinities, are within 4 ulp, signs of zero and NaN kept."""
+    rng = np.random.default_rng(0)
+    spread = rng.standard_normal(4 * torch_kernels.TANH_BY_EXPM1) * np.exp2(
+        rng.uniform(-1060, 12, 4 * torch_kernels.TANH_BY_EXPM1)
+    )
+    ends = np.array([0.0, -0.0, 5e-324, -5e-324, 1e308, -1e308, np.inf, -np.inf, np.nan])
+    z = np.concatenate([spread, rng.uniform(-25, 25, torch_kernels.TANH_BY_EXPM1), ends])
+    got = torch.from_numpy(z.copy())
+    torch_kernels.ACTIVATIONS["tanh"].activate(got)
+    exact = np.tanh(z.astype(np.longdouble))
+    assert np.array_equal(np.signbit(got.numpy()[:-1]), np.signbit(z[:-1]))
+    assert np.isnan(got.numpy()[-1])
+    assert (np.abs(got.numpy() - exact)[:-1] <= TANH_ULP * np.spacing(np.abs(exact[:-1].astype(float)))).all()
+
+
+@pytest.mark.parametrize("rows", [2047, 2048, 5000])
+def test_transposed_gradients_in_float64_are_those_of_the_product(rows: int) -> None:
+    """On both sides of the number of rows from which they are computed transposed they are within what sums round."""
+    network, rng = Network((40, 64, 10)), np.random.default_rng(0)
+    params = [Layer(rng.standard_normal((o, i)) / i, rng.standard_normal(o)) for o, i in network.layer_shapes]
+    x, y = rng.standard_normal((rows, 40)), rng.standard_normal((rows, 10))
+    gradients = []
+    for name in ("torch", "numpy"):
+        backend = backends.load(name, network, "float64")
+        placed, batch = backend.place_params(params), backend.place_batch(x, y)
+        gradients.append(backend.fetch(backend.backward(placed, batch, backend.forward(placed, batch))[1]))
+    for ours, theirs in zip(*gradients, strict=True):
+        np.testing.assert_allclose(ours.weights, theirs.weights, rtol=0, atol=rows * 2**-53)
+        np.testing.assert_allclose(ours.biases, theirs.biases, rtol=0, atol=rows * 2**-53)
