@@ -6,6 +6,8 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from backends.base import Backend, BackendUnavailable, Descent, Network, Optimizer
 from backends.installed import entry_points, install_command, is_installed
 from backends.ranks import Ranks
@@ -13,6 +15,8 @@ from backends.shares import Shares
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from numpy.typing import DTypeLike
 
 ENTRY_POINT_GROUP = "backprop_bench.backends"
 
@@ -140,7 +144,7 @@ def find(name: str) -> type[Backend]:
 def load(
     name: str,
     network: Network,
-    dtype: str = "float32",
+    dtype: DTypeLike = "float32",
     device: str = "cpu",
     optimizer: Optimizer | None = None,
     threads: int | None = None,
@@ -151,7 +155,7 @@ def load(
     Args:
         name: a built-in name, an entry point of the group ``backprop_bench.backends``, or ``package.module:Class``.
         network: layer sizes, activation and loss.
-        dtype: ``"float32"`` or ``"float64"``.
+        dtype: ``"float32"`` or ``"float64"``, or what numpy knows as one of them.
         device: ``"cpu"`` or ``"cuda"``.
         optimizer: what `update`, `step` and `train` do with the gradients; gradient descent by default.
         threads: how many threads it uses, the framework's own choice by default; see `Backend` for its reach.
@@ -171,6 +175,7 @@ def load(
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an Optimizer such as Adam(), got {optimizer!r}")
     kind = find(name)
+    dtype = dtype if isinstance(dtype, str) else np.dtype(dtype).name
     kind.capabilities.require(getattr(kind, "name", name), network, dtype, device, optimizer, threads)
     # A backend need not know of these to work without them: its constructor may be `(network, dtype, device)`.
     chosen: dict[str, Any] = {}

@@ -54,7 +54,7 @@ class MpiRanks(Engine):
     def end(self) -> NoReturn:
         """End all ranks: their launcher stops them when one aborts."""
         self._world.Abort(1)
-        raise SystemExit(1)  # Abort does not return
+        super().end()  # the launcher may need a moment, in which Abort returns
 
 
 def _wait(request: MPI.Request) -> None:

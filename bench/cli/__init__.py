@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that answers a mistake with what was expected and the next command, not with its whole usage."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs | {"allow_abbrev": False})  # "--rows" must not be taken as "--rows-per-step"
         # No flag begins with a digit: "-1s" is a value, which its own type refuses, and no flag that is not known.
         self._negative_number_matcher = re.compile(r"-\.?\d")
 
@@ -144,8 +144,20 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
             command.set_defaults(run=module.run)
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
-        commands.choices[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+        of_command = commands.choices[args.command]
+        of_command.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0], of_command)}")
     return args
+
+
+def _meant(unknown: str, command: argparse.ArgumentParser) -> str:
+    """Return the flag of a command that is most like an unknown one, as words; '' if none is."""
+    import difflib
+
+    flag = unknown.partition("=")[0]
+    known = [flag for action in command._actions for flag in action.option_strings]
+    begun = [name for name in known if name.startswith(flag) and flag.startswith("--")]
+    close = begun or (difflib.get_close_matches(flag, known, 1, cutoff=0.75) if flag.startswith("-") else [])
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -160,7 +172,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         return int(args.run(args))
     except (UsageError, BackendUnavailable) as error:
-        messages.error(error)
+        messages.error(messages.in_folder(str(error), getattr(args, "results", None)))
         return WRONG_USAGE
     except SystemExit as error:  # no command raises it: a backend did, and must not make this look well
         messages.error(f"a backend ended this command (SystemExit: {error.code}); see: python -m bench check --backend")

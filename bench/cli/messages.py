@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
+from pathlib import Path
 
 from bench.terminal.wrapping import wrap
+
+MEASURE = "python -m bench run --quick"
+"""What errors advise where nothing fits that was stored."""
 
 
 def error(text: object) -> None:
     """Say what went wrong, and what to do."""
     note(str(text), "error: ")
+
+
+def in_folder(text: str, results: Path | None) -> str:
+    """Return an error whose advice to measure names the folder of runs that the command was asked for, if any."""
+    return text if results is None else text.replace(MEASURE, f"{MEASURE} --results {shlex.quote(str(results))}")
 
 
 def warn(text: object) -> None:

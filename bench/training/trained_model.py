@@ -70,9 +70,9 @@ def save_model(model: TrainedModel, path: Path) -> None:
 
 def save_elsewhere(model: TrainedModel) -> Path | None:
     """Write ``model`` into a new folder where there is room, here first; return its path, ``None`` if nowhere."""
-    for folder in (Path.cwd(), Path(tempfile.gettempdir()), Path(os.path.expanduser("~")), Path("/dev/shm")):
-        try:
-            path = Path(tempfile.mkdtemp(prefix="backprop-bench-", dir=folder)) / "params.safetensors"
+    for folder in (Path.cwd, tempfile.gettempdir, lambda: os.path.expanduser("~"), lambda: "/dev/shm"):
+        try:  # a folder that can be named is not always there, and temporary ones are written to when they are named
+            path = Path(tempfile.mkdtemp(prefix="backprop-bench-", dir=folder())) / "params.safetensors"
             try:
                 save_model(model, path)
                 return path

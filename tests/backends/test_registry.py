@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import backends
@@ -48,6 +49,12 @@ def test_load_missing_device_names_it(name):
         except BackendUnavailable as error:
             message = str(error)
         assert message == "" or f"no device {device!r}" in message
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.dtype("float64"), float])
+def test_load_takes_a_dtype_as_numpy_does(dtype):
+    """A dtype may be given as numpy's own type, and a backend sees its name."""
+    assert backends.load("numpy", NETWORK, dtype).dtype == "float64"
 
 
 def test_load_accepts_a_class_by_its_path():

@@ -103,6 +103,8 @@ def test_what_is_logged_reads_like_a_warning(monkeypatch, capsys):
         (["run", "--batches", "0"], "error: --batches: expected a whole number of 1 or more, got '0'"),
         (["run", "--fast"], "error: unrecognized arguments: --fast"),
         (["run", "--budget"], "error: --budget: expected one argument"),
+        (["run", "--bugdet", "9s"], "error: unrecognized arguments: --bugdet 9s; did you mean --budget?"),
+        (["run", "--rows", "7"], "error: unrecognized arguments: --rows 7; did you mean --rows-per-step?"),
     ],
 )
 def test_a_mistake_in_the_arguments_names_the_commands_own_help(capsys, arguments, says):
@@ -111,6 +113,14 @@ def test_a_mistake_in_the_arguments_names_the_commands_own_help(capsys, argument
         cli.main(arguments)
     assert exited.value.code == 2
     assert capsys.readouterr().err.splitlines() == [says, "       see: python -m bench run --help"]
+
+
+def test_advice_to_measure_names_the_folder_that_was_asked_for(tmp_path, capsys):
+    """Where a folder holds no run, the next command measures into that very folder."""
+    assert cli.main(["compare", "--results", str(tmp_path / "no runs")]) == 2
+    assert f"python -m bench run --quick --results '{tmp_path / 'no runs'}'" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_a_folder_that_was_removed_is_named(tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 
 from backends import DTYPES, Layer, Network
 from bench.basics.errors import UsageError
+from bench.training import trained_model
 from bench.training.standardise import Standardisation
-from bench.training.trained_model import FORMAT, TrainedModel, load_model, save_model
+from bench.training.trained_model import FORMAT, TrainedModel, load_model, save_elsewhere, save_model
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -90,6 +92,18 @@ def write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> Path
 def test_the_good_file_of_these_tests_is_loaded(tmp_path: Path) -> None:
     """What the tests below break is whole before."""
     assert load_model(write(tmp_path / "p", *parts())).network == Network((1, 2, 1))
+
+
+def test_where_no_disk_has_room_nothing_is_saved_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk without room has no folder for temporary files either; that is an answer, not another error."""
+    model = load_model(write(tmp_path / "p", *parts()))
+
+    def full(*_: Any, **__: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trained_model.tempfile, "mkdtemp", full)
+    monkeypatch.setattr(trained_model.tempfile, "gettempdir", full)
+    assert save_elsewhere(model) is None
 
 
 @pytest.mark.parametrize(
