@@ -5,9 +5,10 @@ import shutil
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from backends import Network
+from backends import Layer, Network, load
 from bench.cli import main
 from bench.measure import planted
 from bench.measure.base_code import CHECKOUT
@@ -58,31 +59,35 @@ def copied(folder, share):
     return module.NumpyBackend(Network((3, 2, 1)), "float64", "cpu")
 
 
-@pytest.mark.timing
-def test_planted_source_computes_the_same_and_takes_its_share(tmp_path, monkeypatch):
-    """The planted losses are the same; a share of 2 makes a step three times as long, four and a half if it is slow."""
-    import numpy as np
+class Clock:
+    """A clock that moves on by a microsecond each time it is read, and when it is told to."""
 
-    from backends import Layer
+    def __init__(self):
+        self.now_s = 0.0
 
-    rng = np.random.default_rng(0)
-    shapes = [(2, 3), (1, 2)]
-    params = [Layer(rng.normal(size=shape), rng.normal(size=shape[0])) for shape in shapes]
-    rows = rng.normal(size=(4096, 3)), rng.normal(size=(4096, 1))
-    least_s, losses = {}, {}
-    for name, share, slow_from in (("as it is", 0.0, "inf"), ("longer", 2.0, "inf"), ("slow", 2.0, "0")):
-        monkeypatch.setenv(planted.SLOW_FROM, slow_from)
-        backend = copied(tmp_path / name.replace(" ", "-"), share)
-        placed, batch = backend.place_params(params), backend.place_batch(*rows)
-        times_s = []
-        for _ in range(60):
-            begun_s = time.perf_counter()
-            placed, losses[name] = backend.step(placed, batch, 1e-3)
-            times_s.append(time.perf_counter() - begun_s)
-        least_s[name] = min(times_s)
-    assert losses["as it is"] == losses["longer"] == losses["slow"]
-    assert least_s["longer"] > 2.5 * least_s["as it is"]
-    assert least_s["slow"] > 1.2 * least_s["longer"]
+    def __call__(self):
+        self.now_s += 1e-6
+        return self.now_s
+
+
+@pytest.mark.parametrize(
+    ("share", "slow_from", "expected_s"),
+    [(0.0, "inf", 1.0), (0.1, "inf", 1.1), (2.0, "inf", 3.0), (0.0, "0", 1.5), (2.0, "0", 4.5)],
+)
+def test_planted_source_computes_the_same_and_takes_its_share(tmp_path, monkeypatch, share, slow_from, expected_s):
+    """A step of one second takes its share longer, and half as long again once it is slow; its loss is the same."""
+    clock, rng = Clock(), np.random.default_rng(0)
+    monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setenv(planted.SLOW_FROM, slow_from)
+    params = [Layer(rng.normal(size=shape), rng.normal(size=shape[0])) for shape in ((2, 3), (1, 2))]
+    rows = rng.normal(size=(64, 3)), rng.normal(size=(64, 1))
+    plain, slowed = load("numpy", Network((3, 2, 1)), "float64"), copied(tmp_path, share)
+    monkeypatch.setattr(slowed, "synchronize", lambda: setattr(clock, "now_s", clock.now_s + 1.0))
+    _, loss = plain.step(plain.place_params(params), plain.place_batch(*rows), 1e-3)
+    begun_s = clock.now_s
+    _, planted_loss = slowed.step(slowed.place_params(params), slowed.place_batch(*rows), 1e-3)
+    assert clock.now_s - begun_s == pytest.approx(expected_s, abs=1e-3)
+    assert planted_loss == loss
 
 
 @pytest.fixture
