@@ -10,7 +10,7 @@ import pytest
 
 import bench
 from backends import Network
-from bench.advice import basis, compiling, costs, crossover, recommendation, time_model, validate
+from bench.advice import basis, compiling, costs, crossover, decision, recommendation, time_model, validate
 from bench.advice.costs import Cost
 from bench.advice.job import Job
 from bench.advice.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, TimeModel
@@ -182,6 +182,26 @@ def test_a_change_that_may_lie_anywhere_has_an_open_interval():
     two = constant("other", 0.0, [1e-9 * n * (1 + 0.02 * (6 - k)) for k, n in enumerate(batches)], scatter=0.4)
     (change,) = crossover.batch_changes([one, two], batches, steps=1)
     assert (change.low, change.high) == (0.0, math.inf)
+
+
+def test_a_change_that_may_lie_below_the_first_batch_has_no_lower_end():
+    """If the later backend is ahead at every batch in a tenth of the draws, the low end is 0, the high end known."""
+    batches = [2**k for k in range(12)]
+    before = constant("one", 0.0, [1e-9 * n * (1 + 0.02 * k) for k, n in enumerate(batches)], scatter=0.05)
+    after = constant("other", 0.0, [1e-9 * n * (1 + 0.02 * (3 - k)) for k, n in enumerate(batches)], scatter=0.05)
+    (change,) = crossover.batch_changes([before, after], batches, steps=1)
+    assert (change.before, change.after, change.low) == ("one", "other", 0.0)
+    assert change.at < change.high < batches[-1]
+
+
+def test_the_interval_of_a_total_holds_95_percent_of_its_draws():
+    """Both ends are where 2.5 % of the draws lie beyond, whatever the backends' order."""
+    jobs = [constant("slow", 2.0, [0.02], scatter=0.3), constant("fast", 1.0, [0.01], scatter=0.1)]
+    ranked, _ = decision.standings(jobs, [100], margin=0.05)[0]
+    assert [it.cost.backend for it in ranked] == ["fast", "slow"]
+    for it in ranked:
+        draws = it.cost.total_s(100)
+        assert [(draws < it.low_s).mean(), (draws > it.high_s).mean()] == pytest.approx([0.025] * 2, abs=1e-3)
 
 
 @pytest.mark.parametrize(

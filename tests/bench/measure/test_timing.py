@@ -47,6 +47,14 @@ def test_warm_up_outlasts_calls_that_still_compile(monkeypatch):
     assert script.calls >= 7
 
 
+def test_warm_up_of_short_calls_takes_milliseconds_though_they_are_steady(monkeypatch):
+    """Equal calls of 10 us go on for 5 ms, so that caches and clocks settle, or for all the time there is."""
+    for limit_s, calls in ((1.0, 500), (2e-3, 200)):
+        script = Script(monkeypatch, 10e-6)
+        warm_up(script, limit_s)
+        assert script.calls == pytest.approx(calls, abs=1)
+
+
 def test_warm_up_ends_when_its_time_is_spent(monkeypatch):
     """Calls that never settle, or one that outlasts the limit, end the warm-up."""
     script = Script(monkeypatch, *[1e-3, 2e-3] * 500)

@@ -13,7 +13,7 @@ import pytest
 
 import backends
 import bench
-from backends import Adam, Backend, BackendUnavailable, Layer, Network, TrainingDiverged
+from backends import Adam, Backend, BackendUnavailable, Layer, Momentum, Network, TrainingDiverged
 from backends.conformance import check_cell
 from bench.basics.errors import UsageError
 from bench.training import training
@@ -21,6 +21,7 @@ from bench.training.choosing import choose_backend, first_available, load_backen
 from bench.training.prediction import predict, score, score_standardised
 from bench.training.standardise import Standardisation
 from bench.training.training import Course, default_learning_rate, start_params, train
+from bench.training.watch import Watch
 
 NETWORK = Network((3, 2, 1))  # the tutorial's: a compiling backend may have it in its cache
 RATE = 0.05
@@ -130,6 +131,26 @@ def test_start_params_follow_seed_and_network() -> None:
     first, again, other = (start_params(NETWORK, seed) for seed in (1, 1, 2))
     assert first[0].weights.tolist() == again[0].weights.tolist() != other[0].weights.tolist()
     assert first[0].weights.shape == (2, 3)
+
+
+def test_training_that_gets_no_better_on_held_out_rows_is_complete() -> None:
+    """It stops after the checks that patience allows, keeps its best parameters, and is no interrupted training."""
+    x = np.random.default_rng(0).standard_normal((32, 3))
+    backend, start = backends.load("numpy", NETWORK, "float64"), start_params(NETWORK, 0)
+    outputs = backend.outputs(backend.forward(backend.place_params(start), backend.place_batch(x, np.zeros((32, 1)))))
+    watch = Watch(x, outputs[-1], patience=3)  # held-out targets that the start fits: each step away is worse
+    course = Course(RATE, 1_000, go_on, watch)
+    trained = train(backend, start, x, np.full((32, 1), 9.0), course)
+    assert trained.complete
+    assert (len(trained.losses), trained.best_step) == (40, 10)
+
+
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_default_learning_rate_of_momentum_allows_for_its_longer_steps(momentum: float) -> None:
+    """A step of momentum goes 1 / (1 - momentum) times as far, so its rate is that much smaller."""
+    network = Network((8, 32, 1))
+    plain, smaller = (default_learning_rate(network, it) for it in (None, Momentum(momentum)))
+    assert smaller == pytest.approx(plain * (1 - momentum), rel=0.05)
 
 
 @pytest.mark.parametrize("sizes", [(1, 2, 1), (8, 32, 1), (20, 64, 1), (100, 32, 32, 1)])

@@ -112,6 +112,16 @@ def test_between_two_runs_only_what_changed_is_called_changed(made):
     assert len(verdicts) == 12
 
 
+def test_between_two_runs_a_p_value_and_its_verdict_agree(made):
+    """A difference is claimed exactly if its p-value, which Holm's method has raised for the grid, is within 5 %."""
+    cells = [(name, "3-2-1", batch) for name in synthetic.SPEEDS for batch in GRID["batches"]]
+    growing = {cell: 1.05 + 0.004 * place for place, cell in enumerate(cells)}
+    rows = compare.between(made, synthetic.frame(noise=QUIET, seed=9, slower=growing, run="after", **GRID))
+    called = rows["verdict"].isin([SLOWER, FASTER])
+    assert list(called) == list(rows["p_value"] <= statistics.RATE)
+    assert 0 < called.sum() < len(rows)
+
+
 @pytest.mark.parametrize("field", ["receipt_products", "receipt_cpu_model"])
 def test_unlike_conditions_within_a_run_are_refused_by_name(made, field):
     """Backends that ran under unlike conditions are not compared, unless forced; the field is named."""

@@ -129,6 +129,16 @@ def test_moderated_variances_meet_in_the_middle():
     assert dof.max() < 6
 
 
+def test_what_is_expected_counts_for_no_more_than_the_processes_behind_it():
+    """However many cells nearly agree, they lend no more degrees of freedom than ``most_dof``."""
+    rng = np.random.default_rng(3)
+    nearly_alike = 4e-4 * rng.chisquare(3, 400) / 3 * np.exp(rng.normal(0, 0.7, 400))
+    _, unbounded = statistics.moderate(nearly_alike, np.full(400, 3.0), most_dof=1e6)
+    _, bounded = statistics.moderate(nearly_alike, np.full(400, 3.0), most_dof=2)
+    assert 3 + 2 < unbounded.max() < 1e3
+    assert bounded.max() <= 3 + 2
+
+
 def test_a_variance_is_expected_where_turns_scatter():
     """Cells that differ as their turns do lend each other what they differ from that by chance; unknown ones take part.
 
@@ -206,6 +216,19 @@ def test_a_verdict_needs_the_whole_interval(ratio, error, verdict):
     said = FASTER if found.high[0] < 1 / edge else SLOWER if found.low[0] > edge else None
     said = TIE if found.low[0] > 1 / edge and found.high[0] < edge else said or UNDECIDED
     assert said == verdict
+
+
+def test_a_claim_about_one_ratio_is_made_as_soon_as_its_interval_says_so():
+    """Each ratio alone is faster, slower or a tie exactly if its 95 % interval lies beyond the margin, or inside it."""
+    rng = np.random.default_rng(5)
+    count, edge = 2_000, 1.05
+    found = statistics.weigh(
+        rng.normal(0, 0.06, count), rng.uniform(1e-3, 0.04, count), rng.uniform(2, 30, count), 0.05
+    )
+    beyond = [found.high < 1 / edge, found.low > edge, (found.low > 1 / edge) & (found.high < edge)]
+    expected = np.select(beyond, [FASTER, SLOWER, TIE], UNDECIDED)
+    assert (statistics.verdicts(found, together=False) == expected).all()
+    assert set(expected) == {FASTER, SLOWER, TIE, UNDECIDED}
 
 
 def test_holm_is_bonferroni_for_the_least_and_never_falls():

@@ -2,6 +2,7 @@
 
 from backends import Network
 from bench.measure.cell import Cell, Group
+from bench.verdicts import statistics
 from bench.verdicts.stopping import open_cells
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise
@@ -32,3 +33,11 @@ def test_an_open_cell_names_those_that_may_be_the_fastest():
 def test_the_copy_of_a_backend_is_no_contender():
     """The A/A arm decides nothing: two copies of one backend alone leave nothing open."""
     assert open_cells(records(backends=("numba",), noise=Noise(process=0.1))) == {}
+
+
+def test_a_look_asks_for_more_than_the_final_verdict():
+    """A pair that is decided at the 5 % of the final verdict, and not at 1 %, stays open for another lap."""
+    near = synthetic.true_s("numba", "3-2-1", 64) * 1.07 / synthetic.true_s("jax", "3-2-1", 64)
+    made = records(noise=Noise(process=0.01), processes=4, slower={("jax", "3-2-1", 64): near})
+    assert open_cells(made, rate=statistics.RATE) == {}
+    assert [cell.group.rows for cell, _ in open_cells(made)] == [64]
