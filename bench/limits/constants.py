@@ -58,7 +58,7 @@ CONSTANTS = {
     ),
     "numpy-wide-inputs": Constant(
         "numpy",
-        "backends.numpy_backend:WIDE_INPUTS",
+        "backends.numpy_batch:WIDE_INPUTS",
         tuple((f"{inputs}-32-1", 1 << 14) for inputs in (12, 24, 48, 96)),
     ),
     "numba-register-parameters": Constant(

@@ -76,11 +76,11 @@ TRIALS = {
     ),
     "numpy-one-row": Trial("numpy", "backends.numpy_backend:MANY_ROWS", (1024, NEVER), (*NARROW, *MIDDLE)),
     "numpy-few-outputs": Trial(
-        "numpy", "backends.numpy_backend:FEW_OUTPUTS", (16, 0), (("784-512-10", 1 << 12), ("300-300-10", 1 << 12))
+        "numpy", "backends.numpy_room:FEW_OUTPUTS", (16, 0), (("784-512-10", 1 << 12), ("300-300-10", 1 << 12))
     ),
     "numpy-row-major": Trial(
         "numpy",
-        "backends.numpy_backend:WIDE_INPUTS",
+        "backends.numpy_batch:WIDE_INPUTS",
         (32, 1, NEVER),
         (("3-2-1", 1 << 14), ("8-32-1", 1 << 14), *MIDDLE, ("784-128-10", 1 << 10)),
     ),

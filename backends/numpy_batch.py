@@ -1,0 +1,144 @@
+"""Batches of `numpy_backend`: in blocks of rows, feature-major, each with a row of ones for the biases.
+
+Tests: `tests/backends/test_contract.py`, `tests/backends/test_minibatches.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from backends.base import Array, Network
+from backends.layout import copy_feature_major, copy_run
+from backends.numpy_kernels import Terms, terms_of
+from backends.threads import PLACING_RUNS, SHARED_BYTES, BlockThreads, even_rows
+
+WIDE_INPUTS = 32
+"""From this many inputs on a batch stays row-major: placing, splitting and reordering it are then copies of whole rows.
+Products of fewer features are faster from feature-major blocks.
+"""
+
+
+class Block(NamedTuple):
+    """Inputs ``x [i + 1, rows]``, the last row ones, the same transposed, and targets ``y [o, rows]``."""
+
+    x: Array
+    x_transposed: Array
+    y: Array
+
+
+class Batch(NamedTuple):
+    """Blocks of ``n`` rows in all, a share of ``of``, and the terms of their loss.
+
+    ``whole`` is inputs and targets of all rows if the blocks are views of it; its inputs are row-major memory,
+    transposed.
+    """
+
+    blocks: list[Block]
+    n: int
+    of: int
+    terms: Terms
+    whole: tuple[Array, Array] | None = None
+
+
+class Batches:
+    """Places batches of one network, and takes rows out of them.
+
+    Args:
+        network: whose batches they are.
+        dtype: of the arrays, a name.
+        block_rows: most rows of a block.
+        threads: what places large batches, and has its share of their blocks later; asked for when it is needed.
+    """
+
+    def __init__(self, network: Network, dtype: str, block_rows: int, threads: Callable[[], BlockThreads]) -> None:
+        self.network = network
+        self.dtype = dtype
+        self.block_rows = block_rows
+        self._threads = threads
+
+    def place(self, x: Array, y: Array, of: int | None = None) -> Batch:
+        """Return a batch of host inputs ``[n, i]`` and targets ``[n, o]``, or a share of ``of`` rows."""
+        n, features = x.shape
+        if features >= WIDE_INPUTS:
+            rows_major, feature_major = np.empty((n, features + 1), self.dtype), np.empty((y.shape[1], n), self.dtype)
+
+            def copy(rows: slice) -> None:
+                rows_major[rows, :-1] = x[rows]
+                rows_major[rows, -1] = 1
+                copy_feature_major(y[rows], feature_major[:, rows])
+
+            if rows_major.nbytes >= SHARED_BYTES:
+                self._threads().copy(copy, n)
+            else:
+                copy(slice(n))
+            return self.cut(rows_major.T, feature_major, of)
+        # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
+        x_room, y_room = np.empty((features + 1) * n, self.dtype), np.empty(y.size, self.dtype)
+        slices = self._slices(n)
+
+        def place(run: range) -> list[Block]:
+            rows = slice(slices[run.start].start, slices[run.stop - 1].stop)
+            copy_run(x, x_room, rows, slices[0].stop, ones=1)
+            copy_run(y, y_room, rows, slices[0].stop)
+            return [
+                _block(_of_room(x_room, features + 1, slices[k]), _of_room(y_room, y.shape[1], slices[k])) for k in run
+            ]
+
+        if len(slices) == 1:
+            return self._batch(place(range(1)), n, of)
+        runs = self._threads().map(place, len(slices), PLACING_RUNS)
+        return self._batch([block for run in runs for block in run], n, of)
+
+    def cut(self, x: Array, y: Array, of: int | None = None) -> Batch:
+        """Return a batch of inputs ``[i + 1, n]``, with ones, and targets ``[o, n]``, or a share of ``of`` rows."""
+        slices = self._slices(x.shape[1])
+        if self.network.inputs >= WIDE_INPUTS:
+            return self._batch([_block(x[:, rows], y[:, rows]) for rows in slices], x.shape[1], of, (x, y))
+        copy = np.ascontiguousarray
+        return self._batch([_block(copy(x[:, rows]), copy(y[:, rows])) for rows in slices], x.shape[1], of)
+
+    def reordered(self, batch: Batch, rows: Array) -> Batch:
+        """Return a batch of the same rows in the order of ``rows``."""
+        x, y = whole(batch)
+        if batch.whole:
+            return self.cut(x.T.take(rows, axis=0).T, y.take(rows, axis=1), batch.of)
+        return self.cut(x.take(rows, axis=1), y.take(rows, axis=1), batch.of)
+
+    def _slices(self, n: int) -> list[slice]:
+        """Return the rows of each block."""
+        rows = max(n, 1) if n <= self.block_rows else even_rows(n, self.block_rows, self._threads().threads)
+        return [slice(k, min(k + rows, n)) for k in range(0, n, rows)] or [slice(0, 0)]
+
+    def _batch(self, blocks: list[Block], n: int, of: int | None, whole: tuple[Array, Array] | None = None) -> Batch:
+        of = n if of is None else of
+        return Batch(blocks, n, of, terms_of(self.network.loss_terms(of), self.dtype), whole)
+
+
+def whole(batch: Batch) -> tuple[Array, Array]:
+    """Return inputs ``[i + 1, n]`` and targets ``[o, n]`` of all rows."""
+    if batch.whole:
+        return batch.whole
+    if len(batch.blocks) == 1:
+        return batch.blocks[0].x, batch.blocks[0].y
+    return np.concatenate([block.x for block in batch.blocks], 1), np.concatenate(
+        [block.y for block in batch.blocks], 1
+    )
+
+
+def memory(batch: Batch) -> list[Array]:
+    """Return the arrays that hold a batch."""
+    if batch.whole:
+        return [batch.whole[0].T, batch.whole[1]]
+    return [array for block in batch.blocks for array in (block.x, block.y)]
+
+
+def _block(x: Array, y: Array) -> Block:
+    return Block(x, x.T, y)
+
+
+def _of_room(room: Array, size: int, rows: slice) -> Array:
+    """Return the block ``[size, rows]`` of memory that holds one after the other."""
+    return room[rows.start * size : rows.stop * size].reshape(size, rows.stop - rows.start)
