@@ -37,7 +37,7 @@ HUGE_ROWS = 4096
 CHUNKS = 16
 """Most runs of blocks whose gradients one thread adds up, each into separate gradients."""
 LEAST_CHUNKS = 8
-SPLIT_WORK, SPLIT_ROWS, TANH_WORK = tuned("numba-split-work", 800_000), 64, 20
+SPLIT_WORK, SPLIT_ROWS, TANH_WORK = tuned("numba-split-work", 200_000), 64, 20
 """Two threads repay their start from `SPLIT_WORK` rows x parameters, a tanh counting as `TANH_WORK` of these, and
 `SPLIT_ROWS` rows.
 """

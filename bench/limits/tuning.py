@@ -107,7 +107,7 @@ TUNABLE = {
     "numba-few-rows": Tunable(CONSTANTS["numba-few-rows"], _rows),
     "numba-short-rows": Tunable(CONSTANTS["numba-short-rows"], _rows),
     "numba-split-work": Tunable(
-        Constant("numba", "backends.numba_blocking:SPLIT_WORK", around("17-33-3", 590)),
+        Constant("numba", "backends.numba_blocking:SPLIT_WORK", around("17-33-3", 148)),
         lambda network, rows: rows * (network.parameter_count + TANH_WORK * sum(network.sizes[1:-1])),
     ),
     "torch-onednn-tanh": Tunable(CONSTANTS["torch-onednn-tanh"], lambda network, rows: rows * max(network.sizes[1:-1])),
