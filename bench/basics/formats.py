@@ -80,6 +80,15 @@ def interval_s(low_s: float, high_s: float) -> str:
     return f"{number if unit == other else low}..{high}"
 
 
+def interval_beside(seconds: float, low_s: float, high_s: float) -> str:
+    """Return an interval of durations in the unit in which ``seconds`` is shown beside it, without saying it again."""
+    if _is_missing(low_s) or _is_missing(high_s):
+        return MISSING
+    shown = format_seconds(seconds).split(" ")[1]
+    unit_s = next(scale for scale, unit in TIME_UNITS if unit == shown)
+    return f"{format_number(low_s / unit_s)}..{format_number(high_s / unit_s)}"
+
+
 def format_bytes(size: float | None) -> str:
     """Return a size in powers of 1024: ``512 B``, ``1.50 MiB``."""
     if size is not None and abs(size) < 1000:

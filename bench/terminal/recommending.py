@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from backends import Network
 from bench.advice.crossover import Change
 from bench.advice.time_model import CARRIED
-from bench.basics.formats import TIME_UNITS, counted, format_count, format_number, format_seconds, interval_s
+from bench.basics.formats import counted, format_count, format_number, format_seconds, interval_beside, interval_s
 from bench.terminal.terminal import Cell, Column, named, table
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def ledger_table(advice: Recommendation) -> Table:
         cell: list[Cell] = [named(row.backend)]
         cell += [row.device] if devices else []
         cell += [str(row.threads)] if threads else []
-        cell += [format_seconds(row.total_s), _alike(row.low_s, row.high_s, row.total_s)]
+        cell += [format_seconds(row.total_s), interval_beside(row.total_s, row.low_s, row.high_s)]
         cell += [_short(row.import_s), _short(row.compile_s)]
         step = format_seconds(row.step_s)
         cell += [step, format_seconds(row.p99_s)] if places else [_short(row.place_s + row.call_s), step]
@@ -168,13 +168,6 @@ def _count(value: float) -> str:
         return format_number(value)
     digits = max(0, math.floor(math.log10(max(value, 1.0))) - 2)
     return format_count(round(value / 10**digits) * 10**digits)
-
-
-def _alike(low_s: float, high_s: float, total_s: float) -> str:
-    """Return an interval in the unit in which its total is shown, without saying it again."""
-    shown = format_seconds(total_s).split(" ")[1]
-    unit_s = next(scale for scale, unit in TIME_UNITS if unit == shown)
-    return f"{format_number(low_s / unit_s)}..{format_number(high_s / unit_s)}"
 
 
 def _short(seconds: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.basics.formats import format_count, format_percent, format_seconds, interval_s
+from bench.basics.formats import format_count, format_percent, format_seconds, interval_beside
 from bench.basics.names import FASTER, SLOWER, TIE
 from bench.terminal.terminal import table
 
@@ -47,7 +47,9 @@ def gain(cells: pd.DataFrame) -> str:
     if several.empty:
         return "nothing was compared."
     best = several.sort_values("step_s").iloc[0]
-    interval = f"{best['speed_up']:.2f} x ({best['speed_up_low']:.2f} .. {best['speed_up_high']:.2f})"
+    interval = f"{best['speed_up']:.2f} x"
+    if best["speed_up_low"] == best["speed_up_low"]:  # one process alone has no interval
+        interval += f" ({best['speed_up_low']:.2f} .. {best['speed_up_high']:.2f})"
     said = {
         FASTER: f"{interval} as fast as one rank with all threads",
         SLOWER: f"slower than one rank with all threads: {interval} as fast",
@@ -61,7 +63,7 @@ def _line(cell: dict[str, Any]) -> list[str]:
         f"{cell['ranks']} x {cell['threads']}",
         format_count(cell["rows"]),
         format_seconds(cell["step_s"]),
-        interval_s(cell["low_s"], cell["high_s"]),
+        interval_beside(cell["step_s"], cell["low_s"], cell["high_s"]),
         _ratio(cell["speed_up"]),
         _efficiency(cell["strong"], cell["weak"]) if cell["ranks"] > 1 else "",
         _share(cell["sum_share"]) if cell["ranks"] > 1 else "",

@@ -7,18 +7,20 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from backends import Network
 from backends.ranks import Alone, local
 from bench import cli
-from bench.basics.formats import MISSING, interval_s
+from bench.basics.formats import MISSING, interval_beside, interval_s
 from bench.machine import machine_id
 from bench.measure.cell import Group
 from bench.ranks.arms import Arm, arms_of
 from bench.ranks.blocks import time_calls
 from bench.ranks.launches import rows_of
 from bench.results import check, load, table
+from bench.terminal.scaling import gain
 from bench.verdicts.scaling import scaling
 
 GROUP = Group(Network((3, 2, 1)), 4096, "float32", "cpu")
@@ -153,3 +155,13 @@ def test_one_process_gives_no_interval() -> None:
     """A time that was measured in one process alone is printed without an interval, not as an error."""
     assert interval_s(float("nan"), float("nan")) == MISSING
     assert interval_s(1.02e-6, 1.1e-6) == "1.02..1.10 us"
+    assert interval_beside(1e-6, float("nan"), float("nan")) == MISSING
+    cells = {"ranks": 2, "verdict": "undecided", "step_s": 1e-6, "arm": "2 ranks", "speed_up": 1.5}
+    alone = gain(pd.DataFrame([cells | dict.fromkeys(("speed_up_low", "speed_up_high"), float("nan"))]))
+    assert alone == "2 ranks: undecided against one rank with all threads: 1.50 x."
+
+
+def test_an_interval_is_in_the_unit_of_what_it_is_beside() -> None:
+    """A column of intervals says no unit, so that lines of several units stay narrow; the time beside it has one."""
+    assert interval_beside(0.99e-3, 0.95e-3, 1.04e-3) == "950..1,040"
+    assert interval_beside(1.21e-3, 1.05e-3, 1.39e-3) == "1.05..1.39"
