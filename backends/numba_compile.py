@@ -16,6 +16,7 @@ import numba
 from numba import njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.ccallback import CFunc
+from numba.core.dispatcher import Dispatcher
 from numba.core.sigutils import normalize_signature
 
 
@@ -70,7 +71,14 @@ def _named(kernel: Any, name: str) -> Any:
     The cache knows a function by file, name and line. Its options are no part of that, so a parallel twin would load
     the serial one's machine code; and types and sizes share one index that is not safe against two processes filling it
     at once: one may load what the other compiled for other sizes. So each specialisation has a separate name.
+
+    Raises:
+        TypeError: the function's closure holds a jitted function, which is another one to the cache in each process:
+            the kernel would be compiled again in all of them.
     """
+    for cell in kernel.__closure__ or ():
+        if isinstance(cell.cell_contents, Dispatcher):
+            raise TypeError(f"{kernel.__qualname__} holds {cell.cell_contents} in its closure; name it in a branch")
     twin = FunctionType(kernel.__code__, kernel.__globals__, kernel.__name__, kernel.__defaults__, kernel.__closure__)
     twin.__qualname__ = f"{kernel.__name__}_{name}"
     twin.__doc__ = kernel.__doc__

@@ -43,7 +43,6 @@ from backends.numba_tiles import STEP_ROWS, rounded_up
 
 def member_kernel(real, activation, loss, optimizer):
     """Return the loop of one member of a team: its part of every step."""
-    error_terms = squared_error if loss == "mse" else cross_entropy
 
     def member(
         me, team, plan, places, params, updates, settings, xy, order, task, learning_rate, losses, scratch, tables,
@@ -107,7 +106,11 @@ def member_kernel(real, activation, loss, optimizer):
                 z = offset(room, places[BLOCKS] + (layers & 1) * widest + tile * rounded_up(o, STEP_ROWS) * STEP_ROWS)
                 last_outputs(w, i, o, block, z)
                 read_targets(x, offset(starts, r), inputs, o, live, targets)
-                room[places[LOSSES] + tile] = error_terms(z, targets, o, STEP_ROWS, live, scale, z)
+                if loss == "mse":
+                    of_tile = squared_error(z, targets, o, STEP_ROWS, live, scale, z)
+                else:
+                    of_tile = cross_entropy(z, targets, o, STEP_ROWS, live, scale, z)
+                room[places[LOSSES] + tile] = of_tile
                 turn_features(z, 0, o, offset(g, r * g_pitch), g_pitch)
                 to, tape = offset(below, r * pitch), offset(by_rows, r * pitch)
                 errors_below(activation, offset(g, r * g_pitch), g_pitch, w, o, i, tape, to, pitch, live, i)

@@ -8,7 +8,8 @@ is that of ``step`` and ``call_s`` is zero. A job with a new batch for each step
 ``step`` or ``forward`` each time; then ``place_s`` and ``call_s`` are zero.
 
 Each part is known as far as its draws agree: import and compile scatter as they did from process to process, place and
-step as `bench.advice.time_model` says.
+step as `bench.advice.time_model` says. What a lap did to all backends alike (`bench.verdicts.laps`) is in the draws of
+each, the same in all.
 
 Tests: `tests/bench/advice/test_recommendation.py`.
 """
@@ -38,6 +39,7 @@ from bench.advice.time_model import (
 )
 from bench.results import timed
 from bench.verdicts import statistics
+from bench.verdicts.laps import without_laps
 from bench.workload import Workload
 
 if TYPE_CHECKING:
@@ -110,7 +112,8 @@ def costs(
     phases = job.phases if job else ("step", "train")
     if job and job.places:
         good = good.assign(network=good["network"].map(_not_trained))
-    cells = statistics.cell_estimates(good[good["phase"].isin(phases)])
+    cells, scatter = without_laps(statistics.cell_estimates(good[good["phase"].isin(phases)]))
+    lap = np.exp(scatter * np.random.default_rng([seed, len(good)]).standard_normal((DRAWS, 1)))
     several = good["device"].nunique() > 1
     known = []
     for number, (key, rows) in enumerate(good.groupby(["backend", "device", "threads"], sort=False)):
@@ -119,6 +122,7 @@ def costs(
         rng = np.random.default_rng([seed, number])
         parts = _parts(rows, cells[of_backend], shapes, cache, rng, job is not None and job.places)
         if parts:
+            parts |= {name: lap * parts[name] for name in ("call_s", "step_s")}
             label = f"{backend} on {device}" if several else backend
             known.append(Cost(backend, **parts, device=device, threads=threads, label=label))
     return known

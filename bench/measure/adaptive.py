@@ -220,7 +220,8 @@ def _spared(plan: Plan, tasks: Tasks, history: History, left_s: float) -> Tasks:
     """Return the tasks of the second lap without what must go for it to fit.
 
     Fewer threads go first. Then the middle rows on which both neighbours agree, because the same backend was ahead in
-    the first lap; of these, the costliest first.
+    the first lap; then, after a first lap that was slow beyond all expectation, any others. Of these and of those, the
+    costliest first.
     """
     if plan.thread_search and expected_s(history, tasks) > left_s:
         tasks = {process: cells for process, cells in tasks.items() if process.threads == plan.threads[-1]}
@@ -231,8 +232,9 @@ def _spared(plan: Plan, tasks: Tasks, history: History, left_s: float) -> Tasks:
         cost_s[group] = expected_s(history, of_group) - begun_s
     excess_s = expected_s(history, tasks) - left_s
     spared: set[Group] = set()
-    for group in sorted(_agreed(plan.groups, _ahead(history)), key=lambda group: cost_s[group], reverse=True):
-        if excess_s > 0:
+    agreed = frozenset(_agreed(plan.groups, _ahead(history)))
+    for group in sorted(plan.groups, key=lambda group: (group in agreed, cost_s[group]), reverse=True):
+        if excess_s > 0 and cost_s[group] > 0:
             spared.add(group)
             excess_s -= cost_s[group]
     left = {

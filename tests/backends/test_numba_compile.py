@@ -75,6 +75,43 @@ def test_spoiled_cache_is_built_again(tmp_path: Path) -> None:
         assert all(path.stat().st_size > sizes[path] / 2 for path in files)
 
 
+OF_EVERY_KIND = """
+for text, n in (("3-2-1", 5), ("17-33-3", 50), ("17-33-3", 20_000), ("300-300-10", 24)):
+    train(text, n)
+"""
+
+
+def test_second_process_compiles_nothing(tmp_path: Path) -> None:
+    """Kernels in registers, in blocks on one thread and on all, and a team's are found in the cache as they are."""
+
+    def kept() -> dict[Path, tuple[int, int]]:
+        files = [path for path in tmp_path.rglob("*") if path.suffix in (".nbi", ".nbc")]
+        return {path: ((stat := path.stat()).st_size, stat.st_mtime_ns) for path in files}
+
+    run(OF_EVERY_KIND, tmp_path, NUMBA_NUM_THREADS="2")
+    first = kept()
+    assert any("member" in path.name for path in first), "a team took part"
+    run(OF_EVERY_KIND, tmp_path, NUMBA_NUM_THREADS="2")
+    assert kept() == first
+
+
+def test_a_kernel_that_no_cache_would_find_is_refused() -> None:
+    """A jitted function in a closure is another one to numba's cache in each process."""
+    from numba import njit
+
+    from backends.numba_compile import compile_as
+
+    @njit
+    def inner(x: int) -> int:
+        return x
+
+    def kernel(x: int) -> int:
+        return int(inner(x))
+
+    with pytest.raises(TypeError, match=r"kernel holds .*inner.* in its closure"):
+        compile_as(kernel, "any")
+
+
 NO_FOLDER = """
 from numba.core import caching
 
