@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,39 +34,53 @@ def encoding_of(head: bytes) -> str:
     return next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), "utf-8")
 
 
-def whole_lines(path: Path, encoding: str, skip: int, comment: str | None, blanks: bool = False) -> Iterator[bytes]:
-    """Yield a CSV file, compressed or not, as blocks of whole lines in UTF-8, each ended by a newline.
+@dataclass
+class Lines:
+    """A CSV file, compressed or not, as blocks of whole lines in UTF-8, each ended by a newline.
 
-    Args:
+    Iterating raises `UsageError` at bytes that are not text in this encoding.
+
+    Attributes:
         path: the file.
         encoding: of its text.
         skip: this many lines at its beginning are left out.
         comment: lines that begin with this are left out.
         blanks: whether a run of blanks is written as one, and left out at the ends of a line.
-
-    Raises:
-        UsageError: bytes that are not text in this encoding.
+        start: the byte to begin at, the first of a line; from another one than 0 on, no lines are skipped.
+        position: the byte behind the latest block, from which another reader can go on; ``None`` if none can, since the
+            file is compressed, or in another encoding than UTF-8.
     """
-    comments = re.compile(rb"(?m)^[ \t]*" + re.escape(comment.encode()) + rb"[^\n]*\n") if comment else None
-    for block in without_first_lines(_lines(path, encoding), skip):
-        block = comments.sub(b"", block) if comments else block
-        if blanks:
-            block = re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t]+", b" ", block))
-        if block:
-            yield block
+
+    path: Path
+    encoding: str
+    skip: int = 0
+    comment: str | None = None
+    blanks: bool = False
+    start: int = 0
+    position: int | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        comments = re.compile(rb"(?m)^[ \t]*" + re.escape(self.comment.encode()) + rb"[^\n]*\n") if self.comment else None
+        for block in without_first_lines(self._lines(), 0 if self.start else self.skip):
+            block = comments.sub(b"", block) if comments else block
+            if self.blanks:
+                block = re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t]+", b" ", block))
+            if block:
+                yield block
+
+    def _lines(self) -> Iterator[bytes]:
+        seekable = _is_utf8(self.encoding) and not _is_compressed(self.path)
+        rest = b""
+        for text, end in _utf8(self.path, self.encoding, self.start):
+            block = rest + text
+            cut = block.rfind(b"\n") + 1
+            block, rest = block[:cut], block[cut:]
+            if block:
+                self.position = end - len(rest) if seekable else None
+                yield block
 
 
-def _lines(path: Path, encoding: str) -> Iterator[bytes]:
-    rest = b""
-    for text in _utf8(path, encoding):
-        block = rest + text
-        end = block.rfind(b"\n") + 1
-        block, rest = block[:end], block[end:]
-        if block:
-            yield block
-
-
-def without_first_lines(lines: Iterator[bytes], count: int) -> Iterator[bytes]:
+def without_first_lines(lines: Iterable[bytes], count: int) -> Iterator[bytes]:
     """Yield blocks of lines without the first ``count`` lines."""
     for block in lines:
         while count and block:
@@ -76,7 +90,7 @@ def without_first_lines(lines: Iterator[bytes], count: int) -> Iterator[bytes]:
             yield block
 
 
-def first_bytes(lines: Iterator[bytes], enough: int) -> bytes:
+def first_bytes(lines: Iterable[bytes], enough: int) -> bytes:
     """Return the first blocks of lines, joined, up to ``enough`` bytes or a little more."""
     head = b""
     for block in lines:
@@ -86,16 +100,20 @@ def first_bytes(lines: Iterator[bytes], enough: int) -> bytes:
     return head
 
 
-def _utf8(path: Path, encoding: str) -> Iterator[bytes]:
-    """Yield the text in UTF-8, each line ended by a line feed alone, the last as well."""
+def _utf8(path: Path, encoding: str, start: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the text in UTF-8 from a byte on, each line ended by a line feed alone, the last as well.
+
+    With each part comes the byte behind it.
+    """
     decoder = codecs.getincrementaldecoder(encoding)()
-    stored_so = codecs.lookup(encoding).name == "utf-8"
-    held, last, read = b"", b"", 0
-    with pa.input_stream(str(path), compression="detect") as stream:
+    held, last, read = b"", b"", start
+    with pa.OSFile(str(path)) if start else pa.input_stream(str(path), compression="detect") as stream:
+        if start:
+            stream.seek(start)
         while True:
             data = stream.read(BLOCK_BYTES)
             try:
-                text = data if stored_so else decoder.decode(data, final=not data).encode()
+                text = data if _is_utf8(encoding) else decoder.decode(data, final=not data).encode()
             except UnicodeDecodeError as error:
                 raise UsageError(_not_in(path, encoding, read + error.start)) from error
             block = held + (text if read else text.removeprefix(codecs.BOM_UTF8))
@@ -106,11 +124,21 @@ def _utf8(path: Path, encoding: str) -> Iterator[bytes]:
                 block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             if block:
                 last = block[-1:]
-                yield block
+                yield block, read - len(held)
             if not data:
                 if last not in (b"", b"\n"):
-                    yield b"\n"
+                    yield b"\n", read
                 return
+
+
+def _is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name == "utf-8"
+
+
+def _is_compressed(path: Path) -> bool:
+    """Return whether the name of a file says so, as pyarrow sees it."""
+    with pa.input_stream(str(path), compression="detect") as stream:
+        return isinstance(stream, pa.CompressedInputStream)
 
 
 def _not_in(path: Path, encoding: str, at: int) -> str:
@@ -129,26 +157,27 @@ class QuoteGuard:
         delimiter: between fields.
         columns: how many fields a row has.
         rows: data rows passed on so far.
+        held: the beginning of a row whose end has not come yet.
     """
 
     path: Path
     delimiter: bytes
     columns: int
     rows: int = 0
+    held: bytes = b""
 
-    def whole_rows(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+    def whole_rows(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """Yield blocks that end with the end of a row."""
-        held = b""
         for block in lines:
-            block = held + block
+            block = self.held + block
             end = self._end(block)
-            block, held = block[:end], block[end:]
+            block, self.held = block[:end], block[end:]
             if block:
                 yield block
-            if len(held) > LONGEST_FIELD:
-                self._refuse(self.rows + 1, held.split(b"\n")[0], "is still open 16 MiB later")
-        if held:
-            self._refuse(self.rows + 1, held.split(b"\n")[0], "is never closed")
+            if len(self.held) > LONGEST_FIELD:
+                self._refuse(self.rows + 1, self.held.split(b"\n")[0], "is still open 16 MiB later")
+        if self.held:
+            self._refuse(self.rows + 1, self.held.split(b"\n")[0], "is never closed")
 
     def _end(self, block: bytes) -> int:
         """Return how much of ``block``, which is whole lines, is whole rows."""

@@ -11,7 +11,7 @@ import re
 import shlex
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ import pyarrow.parquet
 from bench.basics.errors import UsageError
 from bench.basics.formats import counted
 from bench.training.csv_layout import COMMENT_MARK, Layout, layout_of
-from bench.training.csv_rows import QuoteGuard, encoding_of, first_bytes, whole_lines, without_first_lines
+from bench.training.csv_rows import Lines, QuoteGuard, encoding_of, first_bytes, without_first_lines
 from bench.training.form import Form
 
 BLOCK_ROWS = 65_536
@@ -54,7 +54,8 @@ class TableFile:
         form: how it is written, as far as a person said.
         semicolons: whether semicolons separate its fields, as they do where commas mark the fraction.
         units: what its first data rows hold, if that seems to be units.
-        starts: rows from which it can be read without those before: of Parquet the first of each row group.
+        starts: rows from which it can be read without those before: of Parquet the first of each row group; of CSV the
+            first of each block that was read once, if the file is neither compressed nor in another encoding than UTF-8.
     """
 
     path: Path
@@ -64,7 +65,7 @@ class TableFile:
     form: Form = field(default_factory=Form)
     semicolons: bool = False
     units: tuple[tuple[str, ...], ...] = ()
-    starts: tuple[int, ...] = (0,)
+    starts: Sequence[int] = (0,)
 
 
 def open_table(path: str | Path, form: Form | None = None) -> TableFile:
@@ -134,13 +135,9 @@ def _open_csv(path: Path, head: bytes, form: Form) -> TableFile:
     encoding = form.encoding or encoding_of(head)
     if encoding == "utf-8" and b"\0" in head:
         raise UsageError(_zero_bytes(path, head))
-    blanks = form.delimiter == " "
-
-    def lines() -> Iterator[bytes]:
-        return whole_lines(path, encoding, form.skip_rows, form.comment, blanks)
-
+    lines = Lines(path, encoding, form.skip_rows, form.comment, blanks=form.delimiter == " ")
     try:
-        text = first_bytes(lines(), SNIFFED_BYTES).decode()
+        text = first_bytes(lines, SNIFFED_BYTES).decode()
     except UnicodeDecodeError as error:
         raise UsageError(_not_in_utf8(path)) from error
     if not text.strip():
@@ -149,13 +146,26 @@ def _open_csv(path: Path, head: bytes, form: Form) -> TableFile:
         raise UsageError(f"{path} seems to be JSON, HTML or XML; export it as CSV or Parquet")
     layout = layout_of(path, text, form)
 
-    def blocks(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        return _csv_blocks(path, without_first_lines(lines(), layout.lines_before_rows), layout, names)
+    starts, positions = [0], [0]
+
+    def blocks(names: Sequence[str], first_row: int = 0) -> Iterator[pa.RecordBatch]:
+        place = bisect.bisect_right(starts, first_row) - 1
+        read = replace(lines, start=positions[place])
+        guard = QuoteGuard(path, layout.delimiter.encode(), len(layout.names), starts[place])
+        rows = guard.whole_rows(read if place else without_first_lines(read, layout.lines_before_rows))
+        before = first_row - starts[place]
+        for batch in _csv_blocks(path, guard, rows, layout, names):
+            if read.position is not None and not guard.held and guard.rows > starts[-1]:
+                starts.append(guard.rows)
+                positions.append(read.position)
+            if before < batch.num_rows:
+                yield batch.slice(before)
+            before = max(0, before - batch.num_rows)
 
     if not any(batch.num_rows for batch in blocks(layout.columns[:1])):
         raise UsageError(f"{path} has a header line but 0 rows; give a table with rows")
     types = dict.fromkeys(layout.columns, pa.string())
-    return TableFile(path, layout.columns, types, blocks, form, layout.delimiter == ";", layout.units)
+    return TableFile(path, layout.columns, types, blocks, form, layout.delimiter == ";", layout.units, starts)
 
 
 def _check_threads(path: Path) -> None:
@@ -179,8 +189,18 @@ def _no_threads(path: Path) -> str:
     return f"cannot read {path}: this account may start no more threads; raise its limit (ulimit -u) or end others"
 
 
-def _csv_blocks(path: Path, lines: Iterator[bytes], layout: Layout, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the columns asked for, as text, because a type guessed from the first block breaks on a later one."""
+def _csv_blocks(
+    path: Path, guard: QuoteGuard, rows: Iterator[bytes], layout: Layout, names: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """Yield the columns asked for, as text, because a type guessed from the first block breaks on a later one.
+
+    Args:
+        path: for messages.
+        guard: counts the rows.
+        rows: blocks of whole rows, as the guard gives them.
+        layout: of a row.
+        names: of the columns.
+    """
     positions = [str(layout.names.index(name)) for name in names]
     nameless = range(len(layout.columns), len(layout.names))
     positions += map(str, nameless)
@@ -188,8 +208,7 @@ def _csv_blocks(path: Path, lines: Iterator[bytes], layout: Layout, names: Seque
     converting = pa.csv.ConvertOptions(
         column_types=dict.fromkeys(positions, pa.string()), include_columns=positions, strings_can_be_null=True
     )
-    guard = QuoteGuard(path, layout.delimiter.encode(), len(layout.names))
-    for block in guard.whole_rows(lines):
+    for block in rows:
         if not block.strip():
             continue
         # One thread and one block at a time: an error knows its row, and no thread has to be started.

@@ -4,8 +4,9 @@ Rows stay in the chunk in which the file holds them. For each epoch the seed dra
 rows in each, so that every backend sees the same rows in the same order, whether the table is kept or streamed.
 
 Chunks are visited in a drawn order as far as the file can be read from their first row: in a Parquet file, from its
-row groups. Chunks of one long row group stay together, in its order, since reading each alone would read the group
-again and again. A CSV file is one run of chunks.
+row groups; in a CSV file, from where a block of it was read before. Chunks of one long row group stay together, in its
+order, since reading each alone would read the group again and again. A CSV file that is compressed, or in another
+encoding than UTF-8, is one run of chunks.
 """
 
 from __future__ import annotations

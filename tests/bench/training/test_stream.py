@@ -17,9 +17,11 @@ import pytest
 import backends
 from backends import Layer, Network
 from bench.basics.errors import UsageError
+from bench.training import csv_rows
 from bench.training import stream as streams
 from bench.training.classes import Classes
 from bench.training.files import open_table
+from bench.training.form import Form
 from bench.training.standardise import Standardisation
 from bench.training.stream import Stream, open_stream, read_ahead
 from bench.training.training import Course, start_params, train_epochs
@@ -39,8 +41,9 @@ def table(folder: Path, rows: int = 1000, name: str = "t.parquet", group: int = 
     x = np.random.default_rng(0).standard_normal(rows)
     columns = pa.table({"row": np.arange(rows, dtype=float), "x": x, "y": np.sin(x)})
     path = folder / name
-    if path.suffix == ".csv":
-        pa.csv.write_csv(columns, path)
+    if ".csv" in path.suffixes:
+        with pa.output_stream(path, compression="detect") as stream:
+            pa.csv.write_csv(columns, stream)
     else:
         pa.parquet.write_table(columns, path, row_group_size=group)
     return path
@@ -107,13 +110,17 @@ def test_a_streamed_table_trains_as_one_that_is_kept(
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize(
     ("name", "group", "together"),
-    [("t.parquet", 40, 1), ("t.parquet", 200, 4), ("t.parquet", 1000, 16), ("t.csv", 0, 16)],
+    [
+        *(("t.parquet", 40, 1), ("t.parquet", 200, 4), ("t.parquet", 1000, 16)),
+        *(("t.csv", 40, 1), ("t.csv", 1000, 16), ("t.csv.gz", 40, 16)),
+    ],
 )
 def test_epochs_visit_chunks_in_an_order_of_their_own(
     tmp_path: Path, name: str, group: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As far as row groups allow: chunks of one long group stay together, and so do those of a CSV file."""
+    """As far as row groups, or blocks of a CSV file, allow: chunks of a long one and of a compressed file stay together."""
     monkeypatch.setattr(streams, "memory_room", lambda: 0)
+    monkeypatch.setattr(csv_rows, "BLOCK_BYTES", group * 45)
     path = table(tmp_path, name=name, group=group)
     stream = opened(path, holdout=0.0)
     orders = []
@@ -128,6 +135,29 @@ def test_epochs_visit_chunks_in_an_order_of_their_own(
     monkeypatch.setattr(streams, "memory_room", lambda: 1 << 40)
     kept = opened(path, holdout=0.0)
     assert [rows_of(kept, epoch) for epoch in (0, 1)] == [rows_of(stream, epoch) for epoch in (0, 1)]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_csv_file_is_read_on_from_each_start_as_from_its_beginning(
+    tmp_path: Path, newline: str, mark: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever lies between the rows: line breaks in quotes, comments, empty lines, lines above the header."""
+    monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 97)
+    rows = [f'{k},"text of{newline}row {k}",{k / 7}' if k % 5 == 1 else f"{k},plain,{k / 7}" for k in range(120)]
+    between = ["", "# a comment, of three, fields"]
+    lines = itertools.chain(*((row, *between[: k % 3]) for k, row in enumerate(rows)))
+    path = tmp_path / "t.csv"
+    path.write_bytes(mark + newline.join(["written by hand", "n,name,x", *lines]).encode())
+    file = open_table(path, Form(skip_rows=1, comment="#"))
+
+    def read(first: int) -> list[tuple[Any, ...]]:
+        return [row for batch in file.blocks(["n", "name"], first) for row in zip(*batch.to_pydict().values(), strict=True)]
+
+    whole = read(0)
+    assert [int(n) for n, _ in whole] == list(range(120))
+    assert len(file.starts) > 10
+    assert all(read(first) == whole[first:] for first in [*file.starts, 1, 50, 119])
 
 
 @pytest.mark.usefixtures("small_chunks")
