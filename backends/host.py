@@ -22,7 +22,7 @@ def host_array(what: str, values: ArrayLike, shape: tuple[int, ...], network: Ne
     """Return ``values`` as a row-major array of ``dtype``, or raise an error that names it.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, or finite values that the dtype cannot hold.
         TypeError: values that are not real numbers.
     """
     if np.ma.is_masked(values):
@@ -33,7 +33,13 @@ def host_array(what: str, values: ArrayLike, shape: tuple[int, ...], network: Ne
     if array.shape != shape:
         hint = "; a single column is written [n, 1]: use .reshape(-1, 1)" if array.ndim < len(shape) else ""
         raise ValueError(f"{what} must have shape {shape} for network {network}, got {array.shape}{hint}")
-    return np.require(array, dtype=dtype, requirements=["C", "ALIGNED"])
+    try:
+        with np.errstate(over="raise"):
+            return np.require(array, dtype=dtype, requirements=["C", "ALIGNED"])
+    except FloatingPointError:
+        most = float(np.finfo(dtype).max)
+        beyond = array[np.isfinite(array) & (np.abs(array) > most)][0]
+        raise ValueError(f"{what} must be within the range of {dtype}, up to {most:.3g}, got {beyond:.3g}") from None
 
 
 def host_params(params: Sequence[Layer], network: Network, dtype: str, what: str = "params") -> Params:

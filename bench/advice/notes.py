@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-SHORT_STEP_S = 3e-4
+THREADS_PAY_S = 3e-4
 """In a longer step one thread is hardly faster than several."""
 
 
@@ -72,7 +72,7 @@ def notes_of(
 
 def _one_thread(known: Sequence[Cost], measured: Sequence[int]) -> str:
     """Return how to search the threads, if a step is short and only one number of them was measured, not 1."""
-    if len(measured) != 1 or measured[0] == 1 or min(np.median(cost.step_s[:, 0]) for cost in known) > SHORT_STEP_S:
+    if len(measured) != 1 or measured[0] == 1 or min(np.median(cost.step_s[:, 0]) for cost in known) > THREADS_PAY_S:
         return ""
     return f"Only {measured[0]} threads were measured, 1 may be faster: python -m bench run --threads 1,{measured[0]}"
 

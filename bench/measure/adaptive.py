@@ -41,7 +41,8 @@ Tasks = dict[Process, dict[Cell, float]]
 FAR = 2.0
 """Times the fastest: a backend so far behind gets the least rounds in the second lap."""
 
-LEAST_TIMED_S = 4e-3
+BRIEF_S = 4e-3
+"""Of rounds of what only describes, or is far behind: a median of a few rounds is all that it needs."""
 
 DECIDING = ("step", "train")
 LONGEST_AA_S = 0.02
@@ -88,7 +89,7 @@ def tasks(plan: Plan, lap: Sequence[Process], history: History, rule: StoppingRu
     first, second = lap[0].lap == 0, plan.adaptive and lap[0].lap == 1
     decide = deciding(plan) if plan.adaptive else plan.phases
     near = _near(history) if second else {}
-    least_s = min(LEAST_TIMED_S, plan.effort.timed_s)
+    least_s = min(BRIEF_S, plan.effort.timed_s)
     chosen: Tasks = {}
     phases = decide if second else plan.phases
     for process in lap:
@@ -107,7 +108,7 @@ def deciding(plan: Plan) -> tuple[str, ...]:
 def effort(plan: Plan, cell: Cell) -> Effort:
     """Return how long to look at a cell in the first lap: briefly if it does not decide."""
     brief = plan.adaptive and cell.phase not in deciding(plan)
-    return plan.effort.shortly(LEAST_TIMED_S) if brief else plan.effort
+    return plan.effort.shortly(BRIEF_S) if brief else plan.effort
 
 
 def expected_s(history: History, tasks: Mapping[Process, Iterable[Cell]]) -> float:

@@ -26,7 +26,7 @@ MOST_ESTIMATE_S = 2 * BUDGET_S
 """An estimate before anything was measured may be twice too long."""
 
 PHASES = ("step", "train")
-SHORT_STEP_S = 5e-3
+MANY_THREADS_S = 5e-3
 """A longer step has enough work for all threads."""
 
 
@@ -83,5 +83,5 @@ def plan_of_case(
 def _threads(workload: Workload, rows: int, device: str) -> tuple[int, ...]:
     """Return the numbers of threads to try."""
     every = default_threads()
-    short = device == "cpu" and step_s(workload, rows) < SHORT_STEP_S
+    short = device == "cpu" and step_s(workload, rows) < MANY_THREADS_S
     return tuple(sorted({1, every})) if short else (every,)

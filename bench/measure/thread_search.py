@@ -18,7 +18,7 @@ from bench.measure.estimate import step_s
 LEAST_STEP_S, MOST_STEP_S = 30e-6, 5e-3
 """Of the fastest backend with all threads, about."""
 
-SHORT_STEP_S = 200e-6
+CALL_BOUND_S = 200e-6
 """Up to it the price of a second thread is the largest part of a step, and a look at one thread costs little."""
 
 
@@ -35,7 +35,7 @@ def searched(groups: Sequence[Group]) -> tuple[Group, ...]:
 
 def anchors(groups: Sequence[Group]) -> tuple[Group, ...]:
     """Return of each network and dtype the one group in the middle of the short steps that are searched."""
-    middle = math.log(LEAST_STEP_S * SHORT_STEP_S) / 2
+    middle = math.log(LEAST_STEP_S * CALL_BOUND_S) / 2
     nearest: dict[tuple[object, str], Group] = {}
     for group in sorted(groups, key=lambda group: abs(math.log(_step_s(group)) - middle)):
         nearest.setdefault((group.workload, group.dtype), group)

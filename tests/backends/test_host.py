@@ -1,5 +1,7 @@
 """What a caller hands in: masked arrays, numbers of steps and rows of other types."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,19 @@ from backends import Layer, Network
 NETWORK = Network((3, 2, 1))
 PARAMS = (Layer(np.full((2, 3), 0.1), np.zeros(2)), Layer(np.full((1, 2), 0.1), np.zeros(1)))
 X, Y = np.ones((4, 3)), np.ones((4, 1))
+
+
+def test_finite_numbers_that_the_dtype_cannot_hold_are_refused():
+    """They would be infinite there; what is infinite or missing already is the caller's word."""
+    backend = backends.load("numpy", NETWORK)
+    huge, odd = X.copy(), X.copy()
+    huge[1, 0], odd[0, 0], odd[1, 1] = -1e300, np.inf, np.nan
+    with pytest.raises(ValueError, match=r"inputs must be within the range of float32, up to 3.4e\+38, got -1e\+300"):
+        backend.place_batch(huge, Y)
+    backends.load("numpy", NETWORK, "float64").place_batch(huge, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        backend.place_batch(odd, Y)
 
 
 def test_masked_entries_are_refused():

@@ -79,7 +79,7 @@ def test_the_second_lap_gives_the_least_rounds_to_who_is_far_behind():
     for cell in STEPS:
         assert backends_of(tasks, cell) == {"a", "b", "c", "a" + AA}
     timed_s = {process.backend: set(cells.values()) for process, cells in tasks.items()}
-    assert timed_s == {"a": {0.02}, "b": {0.02}, "c": {adaptive.LEAST_TIMED_S}}
+    assert timed_s == {"a": {0.02}, "b": {0.02}, "c": {adaptive.BRIEF_S}}
 
 
 def test_the_second_lap_leaves_out_what_only_describes():
@@ -160,11 +160,11 @@ def test_the_first_lap_looks_briefly_at_what_describes():
     plan = replace(PLAN, effort=Effort(timed_s=0.02, least_rounds=8, fewest_rounds=2, most_s=0.6))
     tasks = adaptive.tasks(plan, LAPS[0], History(), open_cells, 100.0)
     timed_s = {(cell.phase, s) for cells in tasks.values() for cell, s in cells.items()}
-    assert timed_s == {("step", 0.02), ("forward", adaptive.LEAST_TIMED_S)}
+    assert timed_s == {("step", 0.02), ("forward", adaptive.BRIEF_S)}
     rounds = {
         seconds: [plan.effort.shortly(seconds).rounds(call_s) for call_s in (0.01, 0.1, 0.5)] for _, seconds in timed_s
     }
-    assert rounds == {0.02: [8, 5, 2], adaptive.LEAST_TIMED_S: [1, 1, 1]}
+    assert rounds == {0.02: [8, 5, 2], adaptive.BRIEF_S: [1, 1, 1]}
 
 
 def test_what_describes_comes_last():
