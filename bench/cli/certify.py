@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from bench import results
     from bench.measure.budget import MOST_LAPS
     from bench.terminal import certifying, terminal
-    from bench.verdicts import certify, conditions, statistics
+    from bench.verdicts import certify, conditions, estimates
 
     certify.check(args.processes, args.margin)
     if args.stored:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             )
     frame = results.load(stored)
     tried = certify.certify(frame, args.processes, args.trials, args.margin)
-    used = tried[tried["estimate"] == statistics.ESTIMATE].iloc[0]
+    used = tried[tried["estimate"] == estimates.ESTIMATE].iloc[0]
     rule = certify.certify_rule(frame, MOST_LAPS, args.trials, args.margin)
     kept = certify.passed(used) and certify.passed(rule)
     needed = None if kept else certify.processes_needed(frame, args.processes, args.trials, args.margin)
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             {
                 "run": stored.id,
                 "passed": kept,
-                "estimate": statistics.ESTIMATE,
+                "estimate": estimates.ESTIMATE,
                 "processes_needed": needed,
                 "rows": tried,
                 "rule": dict(rule),
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         out = terminal.console()
-        for part in certifying.certificate(tried, rule, statistics.ESTIMATE, kept, args.margin, needed):
+        for part in certifying.certificate(tried, rule, estimates.ESTIMATE, kept, args.margin, needed):
             out.print(part)
         if warning := conditions.busy(frame):
             out.print(warning)

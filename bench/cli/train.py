@@ -61,7 +61,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=flags.count,
         metavar="N",
         help="mini-batches; the table may be larger than memory. Rows are shuffled in chunks of up to 65,536; the "
-        "chunks are visited in a drawn order, but those of a compressed CSV file, or one not in UTF-8, from its beginning",
+        "chunks are visited in a drawn order, but those of a CSV file that is compressed or not in UTF-8 as they come",
     )
     training.add_argument(
         "--chunks",

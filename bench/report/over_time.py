@@ -16,7 +16,7 @@ from bench.limits.peers import short_name
 from bench.report.exhibits import CASE_COLUMNS, GRID, INTERVAL, Column, Exhibit
 from bench.report.marks import INK_LINE, INK_TEXT, Theme, finished, interval, line, seconds_axis, source
 from bench.verdicts import history
-from bench.verdicts.statistics import CASE
+from bench.verdicts.estimates import CASE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from bench.report.crossovers import CHANGE, LINE, change_row
 from bench.report.outlook import STEPS, Outlook
 from bench.results import timed
 from bench.verdicts import pairs, statistics
-from bench.verdicts.statistics import CASE as CASE_OF_ONE_RUN
+from bench.verdicts.estimates import CASE as CASE_OF_ONE_RUN
 
 if TYPE_CHECKING:
     import pandas as pd

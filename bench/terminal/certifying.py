@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.basics.formats import format_count, format_percent
 from bench.terminal.terminal import Column, table
-from bench.verdicts import certify, statistics
+from bench.verdicts import certify, estimates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,4 +61,4 @@ def _rates(row: pd.Series[float]) -> tuple[str, ...]:
 
 
 def _name(estimate: str) -> str:
-    return "turn by turn" if estimate == statistics.TURNS else estimate.removesuffix("_s").replace("_", " ")
+    return "turn by turn" if estimate == estimates.TURNS else estimate.removesuffix("_s").replace("_", " ")

@@ -52,21 +52,18 @@ def _every_case(cases: pd.DataFrame, lost: str) -> Table:
     """Return a row for each case, the worst first.
 
     Args:
-        cases: job, recommended and best backend, and the true total of both.
+        cases: job, recommended and best backend, with the true total of each.
         lost: the column that says by how much the recommended one is slower.
     """
-    columns: list[Column] = ["network", ("batch", "right"), ("steps", "right"), "recommended", "best"]
-    columns += [("true", "right"), ("best", "right"), (lost, "right")]
+    columns: list[Column] = ["network", ("batch", "right"), ("steps", "right"), "recommended", "best", (lost, "right")]
     worst_first = cases.sort_values(lost, ascending=False)
     rows = [
         (
             row.network,
             format_count(row.batch),
             format_count(row.steps),
-            row.recommended,
-            row.best,
-            format_seconds(row.true_s),
-            format_seconds(row.best_s),
+            f"{row.recommended} {format_seconds(row.true_s)}",
+            "the same" if row.recommended == row.best else f"{row.best} {format_seconds(row.best_s)}",
             format_percent(share),
         )
         for row, share in zip(worst_first.itertuples(), worst_first[lost], strict=True)

@@ -60,7 +60,8 @@ class Lines:
     position: int | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        comments = re.compile(rb"(?m)^[ \t]*" + re.escape(self.comment.encode()) + rb"[^\n]*\n") if self.comment else None
+        mark = self.comment and re.escape(self.comment.encode())
+        comments = re.compile(rb"(?m)^[ \t]*" + mark + rb"[^\n]*\n") if mark else None
         for block in without_first_lines(self._lines(), 0 if self.start else self.skip):
             block = comments.sub(b"", block) if comments else block
             if self.blanks:

@@ -55,7 +55,7 @@ class TableFile:
         semicolons: whether semicolons separate its fields, as they do where commas mark the fraction.
         units: what its first data rows hold, if that seems to be units.
         starts: rows from which it can be read without those before: of Parquet the first of each row group; of CSV the
-            first of each block that was read once, if the file is neither compressed nor in another encoding than UTF-8.
+            first of each block that was read once, if the file is not compressed and in UTF-8.
     """
 
     path: Path

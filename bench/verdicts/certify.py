@@ -24,7 +24,8 @@ from bench.basics.errors import UsageError
 from bench.basics.names import AA, CERTIFICATE, FASTER, MARGIN, SLOWER, UNDECIDED
 from bench.results import timed
 from bench.verdicts import statistics, stopping
-from bench.verdicts.statistics import CASE, ESTIMATES
+from bench.verdicts.estimates import CASE, ESTIMATE, ESTIMATES, estimates_and_noises, mean_noise
+from bench.verdicts.moderation import means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +180,7 @@ def certify_rule(
     import pandas as pd
 
     rng = np.random.default_rng(seed)
-    noises = [noise for noise in recorded(frame, statistics.ESTIMATE) if noise.differences.shape[1] >= 2]
+    noises = [noise for noise in recorded(frame, ESTIMATE) if noise.differences.shape[1] >= 2]
     same, planted, used = [], [], []
     for _ in range(trials):
         for noise in noises:
@@ -215,8 +216,8 @@ def _stopped(differences: Floats, by_turns: Floats, margin: float) -> tuple[stat
     counts = np.full(cells, min(2, most))
     while True:
         values = [cell[:count] for cell, count in zip(differences, counts, strict=True)]
-        noise = [statistics.mean_noise(cell[:count]) for cell, count in zip(by_turns, counts, strict=True)]
-        mean, variance, dof = statistics.means(values, float(counts.max() - 1), noise)
+        noise = [mean_noise(cell[:count]) for cell, count in zip(by_turns, counts, strict=True)]
+        mean, variance, dof = means(values, float(counts.max() - 1), noise)
         ratios = statistics.weigh(mean, np.sqrt(variance), dof, margin)
         more = (statistics.verdicts(ratios, rate=stopping.RATE) == UNDECIDED) & (counts < most)
         if not more.any():
@@ -227,7 +228,7 @@ def _stopped(differences: Floats, by_turns: Floats, margin: float) -> tuple[stat
 def recorded(frame: pd.DataFrame, estimate: str, twin: str = AA) -> Iterator[Noise]:
     """Yield the noise of each backend that has the arm ``twin``: the cells that both arms have in every lap."""
     good = timed(frame)
-    logs, noises = statistics.estimates_and_noises(good, estimate)
+    logs, noises = estimates_and_noises(good, estimate)
     good = good.assign(log_estimate=logs, noise=noises)
     for (_, backend), rows in good.groupby(["run", "backend"], sort=False):
         table = rows.set_index([*CASE, "arm", "process"])[["log_estimate", "noise"]].unstack("process")
@@ -259,7 +260,7 @@ def processes_needed(frame: pd.DataFrame, processes: int, trials: int = 400, mar
     Returns:
         A number of processes, ``None`` if half of the laps recorded are too few.
     """
-    (noise, *_) = recorded(frame, statistics.ESTIMATE)
+    (noise, *_) = recorded(frame, ESTIMATE)
     for more in range(processes + 1, noise.differences.shape[1] // 2 + 1):
         rng = np.random.default_rng(0)
         trials_found = [trial.found for _ in range(trials) for trial in _draws([noise], more, margin, rng)]
@@ -273,8 +274,8 @@ def _draws(noises: list[Noise], processes: int, margin: float, rng: np.random.Ge
     for noise in noises:
         drawn = rng.permutation(noise.differences.shape[1])[:processes]
         differences = noise.differences[:, drawn] * rng.choice([-1.0, 1.0], processes)
-        by_turns = [statistics.mean_noise(cell) for cell in noise.by_turns[:, drawn]]
-        mean, variance, dof = statistics.means(list(differences), float(processes - 1), by_turns)
+        by_turns = [mean_noise(cell) for cell in noise.by_turns[:, drawn]]
+        mean, variance, dof = means(list(differences), float(processes - 1), by_turns)
         same = statistics.weigh(mean, np.sqrt(variance), dof, margin)
         planted = statistics.weigh(mean + math.log(PLANTED), np.sqrt(variance), dof, margin)
         alone = statistics.verdicts(same, together=False)

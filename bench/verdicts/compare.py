@@ -10,8 +10,8 @@ import numpy as np
 
 from bench.basics.names import FASTER, MARGIN, SLOWER
 from bench.verdicts import statistics
+from bench.verdicts.estimates import CASE
 from bench.verdicts.pairs import against_fastest, outcome
-from bench.verdicts.statistics import CASE
 from bench.verdicts.thread_choice import choose
 
 if TYPE_CHECKING:

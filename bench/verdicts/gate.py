@@ -22,7 +22,7 @@ from bench.basics.names import AA, BASE, GATE, MARGIN, OK, SLOWER, UNDECIDED
 from bench.machine import machine_id
 from bench.verdicts import compare, conditions
 from bench.verdicts.certify import recorded
-from bench.verdicts.statistics import CASE, ESTIMATE
+from bench.verdicts.estimates import CASE, ESTIMATE
 from bench.verdicts.student import quantile
 
 if TYPE_CHECKING:

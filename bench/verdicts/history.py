@@ -12,7 +12,7 @@ import numpy as np
 from bench.basics.names import MARGIN
 from bench.verdicts import statistics
 from bench.verdicts.cell_name import CellName
-from bench.verdicts.statistics import CASE, Floats
+from bench.verdicts.estimates import CASE, Floats
 from bench.verdicts.student import upper_tail
 
 if TYPE_CHECKING:

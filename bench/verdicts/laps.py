@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.verdicts.statistics import CASE, Floats, mean_noise, means
+from bench.verdicts.estimates import CASE, Floats, mean_noise
+from bench.verdicts.moderation import means
 
 if TYPE_CHECKING:
     import pandas as pd

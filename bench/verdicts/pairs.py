@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.basics.names import FASTEST, MARGIN, SLOWER, TIE, UNDECIDED
 from bench.verdicts import statistics
-from bench.verdicts.statistics import CASE
+from bench.verdicts.estimates import CASE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import MARGIN, SLOWER, UNDECIDED
 from bench.measure.cell import Cell
+from bench.verdicts.estimates import CASE
 from bench.verdicts.pairs import against_fastest, outcome
-from bench.verdicts.statistics import CASE, cell_estimates
+from bench.verdicts.statistics import cell_estimates
 from bench.verdicts.thread_choice import CELL, choose
 
 if TYPE_CHECKING:

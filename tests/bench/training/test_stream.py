@@ -118,7 +118,7 @@ def test_a_streamed_table_trains_as_one_that_is_kept(
 def test_epochs_visit_chunks_in_an_order_of_their_own(
     tmp_path: Path, name: str, group: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As far as row groups, or blocks of a CSV file, allow: chunks of a long one and of a compressed file stay together."""
+    """As far as row groups, or blocks of a CSV file, allow: chunks of a long one, or of a compressed file, do not part."""
     monkeypatch.setattr(streams, "memory_room", lambda: 0)
     monkeypatch.setattr(csv_rows, "BLOCK_BYTES", group * 45)
     path = table(tmp_path, name=name, group=group)
@@ -152,7 +152,9 @@ def test_a_csv_file_is_read_on_from_each_start_as_from_its_beginning(
     file = open_table(path, Form(skip_rows=1, comment="#"))
 
     def read(first: int) -> list[tuple[Any, ...]]:
-        return [row for batch in file.blocks(["n", "name"], first) for row in zip(*batch.to_pydict().values(), strict=True)]
+        return [
+            row for batch in file.blocks(["n", "name"], first) for row in zip(*batch.to_pydict().values(), strict=True)
+        ]
 
     whole = read(0)
     assert [int(n) for n, _ in whole] == list(range(120))

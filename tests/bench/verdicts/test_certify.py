@@ -3,7 +3,7 @@
 import pytest
 
 from bench.basics.errors import UsageError
-from bench.verdicts import certify, statistics
+from bench.verdicts import certify, estimates
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise
 
@@ -21,7 +21,7 @@ def certificate():
     return certify.certify(noise(), processes=5, trials=60).set_index("estimate")
 
 
-@pytest.mark.parametrize("estimate", statistics.ESTIMATES)
+@pytest.mark.parametrize("estimate", estimates.ESTIMATES)
 def test_every_promise_is_kept(certificate, estimate):
     """Over 200 comparisons or more: A/A false positives <= 5 %, coverage >= 90 %, a 10 % slow-down found >= 90 %."""
     row = certificate.loc[estimate]
@@ -34,7 +34,7 @@ def test_every_promise_is_kept(certificate, estimate):
 @pytest.mark.parametrize(("promise", "broken"), [("false_positives", 0.06), ("covered", 0.89), ("found", 0.89)])
 def test_one_broken_promise_fails_the_certificate(certificate, promise, broken):
     """A certificate that keeps every promise passes; with any one of them broken it does not."""
-    row = certificate.loc[statistics.ESTIMATE].copy()
+    row = certificate.loc[estimates.ESTIMATE].copy()
     assert certify.passed(row)
     row[promise] = broken
     assert not certify.passed(row)
@@ -55,7 +55,7 @@ def test_blocks_needed_find_the_slow_down():
     needed = certify.processes_needed(loud, 5, trials=40)
     assert 6 <= needed <= 20
     found = [
-        certify.certify(loud, processes, trials=40, seed=1).set_index("estimate").loc[statistics.ESTIMATE, "found"]
+        certify.certify(loud, processes, trials=40, seed=1).set_index("estimate").loc[estimates.ESTIMATE, "found"]
         for processes in (needed, 5)
     ]
     assert found[0] >= 0.85

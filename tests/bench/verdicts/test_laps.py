@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.verdicts import statistics
+from bench.verdicts import moderation
 from bench.verdicts.laps import without_laps
 
 OWN = {"numba": -9.0, "numpy": -8.0, "jax": -8.5}
@@ -15,7 +15,7 @@ def cells(logs, case=0):
     rows = []
     for backend, of_backend in logs.items():
         laps = {("run", lap): value for lap, value in of_backend.items()}
-        _, variance, dof = statistics.means([list(laps.values())], 0.0)
+        _, variance, dof = moderation.means([list(laps.values())], 0.0)
         rows.append(
             {"network": "3-2-1", "batch": 1 + case, "dtype": "float32", "device": "cpu", "threads": 2, "phase": "step"}
             | {"backend": backend, "arm": "", "log_s": np.mean(list(laps.values())), "processes": len(laps)}
