@@ -118,7 +118,7 @@ def test_a_streamed_table_trains_as_one_that_is_kept(
 def test_epochs_visit_chunks_in_an_order_of_their_own(
     tmp_path: Path, name: str, group: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As far as row groups, or blocks of a CSV file, allow: chunks of a long one, or of a compressed file, do not part."""
+    """As far as row groups, or blocks of a CSV file, allow: those of a long one, or a compressed file, do not part."""
     monkeypatch.setattr(streams, "memory_room", lambda: 0)
     monkeypatch.setattr(csv_rows, "BLOCK_BYTES", group * 45)
     path = table(tmp_path, name=name, group=group)
