@@ -89,9 +89,8 @@ class Cell:
         return f"{case}: {names} {said}.{basis}"
 
 
-@dataclass(frozen=True)
-class Card:
-    """One map with its sentence: a run, network, precision, device and state of the compile cache."""
+class Conditions(NamedTuple):
+    """What the answers of one map have in common."""
 
     run: str
     network: str
@@ -99,6 +98,13 @@ class Card:
     device: str
     threads: int
     cache: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One map with its sentence."""
+
+    conditions: Conditions
     sentence: str
     cells: tuple[Cell, ...]
 
@@ -106,11 +112,11 @@ class Card:
     def about(self) -> str:
         """Size of the network in words."""
         try:
-            network = Workload.parse(self.network).network
+            network = Workload.parse(self.conditions.network).network
         except ValueError:
-            return self.dtype
-        hidden = len(network.sizes) - 2
-        return f"{counted(hidden, 'hidden layer')}, {counted(network.parameter_count, 'parameter')}, {self.dtype}"
+            return self.conditions.dtype
+        hidden = counted(len(network.sizes) - 2, "hidden layer")
+        return f"{hidden}, {counted(network.parameter_count, 'parameter')}, {self.conditions.dtype}"
 
     @property
     def steps(self) -> list[int]:

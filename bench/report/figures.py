@@ -92,7 +92,7 @@ def draw(name: str, spec: dict[str, Any], folder: Path) -> tuple[Path, Path]:
 def figures(page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each figure's file name, without its ending, and its whole Vega-Lite chart."""
     runs = [run["id"] for run in page.runs]
-    networks = list(dict.fromkeys(card.network for card in page.cards)) or [page.chosen["network"]]
+    networks = list(dict.fromkeys(card.conditions.network for card in page.cards)) or [page.chosen["network"]]
     for run in runs:
         for network in networks:
             chosen = {**page.chosen, "network": network, "run": run}
@@ -100,10 +100,7 @@ def figures(page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
             said = [f"{network}, {chosen['dtype']}, {chosen['device']}", *([run] if len(runs) > 1 else [])]
             stem = "-".join([network, *([run] if len(runs) > 1 else [])])
             for card in page.cards:
-                if all(
-                    getattr(card, name) == chosen[name]
-                    for name in ("run", "network", "dtype", "device", "threads", "cache")
-                ):
+                if all(chosen[name] == value for name, value in card.conditions._asdict().items()):
                     yield named("map", stem), answer_map(card, ", ".join(said))
             for exhibit in page.exhibits:
                 spec = filled(exhibit, chosen, WIDTH) if exhibit.spec is not None else None
@@ -114,9 +111,11 @@ def figures(page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
 def nearest_batch(page: Page, chosen: dict[str, Any]) -> int:
     """Return the measured batch of a run and network that is nearest to the one chosen, as the page does."""
     batches = {
-        cell.batch for card in page.cards if card.run == chosen["run"] and card.network == chosen["network"]
+        cell.batch
+        for card in page.cards
+        if (card.conditions.run, card.conditions.network) == (chosen["run"], chosen["network"])
         for cell in card.cells
-    }  # fmt: skip
+    }
     return min(batches, key=lambda batch: abs(math.log(batch / chosen["batch"])), default=int(chosen["batch"]))
 
 

@@ -21,7 +21,7 @@ from bench.advice.crossover import Change
 from bench.advice.decision import Standing
 from bench.advice.time_model import Shape
 from bench.basics.names import MARGIN
-from bench.report.answers import MIDDLE_STEPS, Cell, Total
+from bench.report.answers import MIDDLE_STEPS, Cell, Conditions, Total
 from bench.report.crossovers import batch_grid, batches_of
 from bench.results import timed
 
@@ -33,17 +33,6 @@ STEPS = tuple(10**power for power in range(7))
 """Numbers of steps on the maps."""
 
 CACHES = ("warm", "cold")
-
-
-class Conditions(NamedTuple):
-    """What the answers of one map have in common."""
-
-    run: str
-    network: str
-    dtype: str
-    device: str
-    threads: int
-    cache: str
 
 
 class Outlook(NamedTuple):

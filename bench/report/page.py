@@ -126,7 +126,7 @@ def without_receipts(frame: pd.DataFrame) -> pd.DataFrame:
 
 def card(outlook: Outlook) -> Card:
     """Return the map of the first screen for one network."""
-    return Card(**outlook.conditions._asdict(), sentence=sentence(outlook), cells=outlook.cells)
+    return Card(outlook.conditions, sentence(outlook), outlook.cells)
 
 
 def proof(older: Sequence[str]) -> str:

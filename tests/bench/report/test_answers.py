@@ -1,6 +1,6 @@
 """The map's cells and cards: what stands in them without colour, and in words."""
 
-from bench.report.answers import Card, Cell, Total
+from bench.report.answers import Card, Cell, Conditions, Total
 
 NUMPY, NUMBA = Total("numpy", 0.2, 0.19, 0.21), Total("numba", 0.1, 0.09, 0.11)
 
@@ -32,7 +32,7 @@ def test_card_lays_cells_out_by_batch_and_steps():
     cells = tuple(
         Cell(batch, steps, "fastest", ("numba",), (NUMBA,)) for batch in (1, 16, 256) for steps in (10, 1_000)
     )
-    card = Card("run", "3-2-1", "float32", "cpu", 2, "warm", "words", cells)
+    card = Card(Conditions("run", "3-2-1", "float32", "cpu", 2, "warm"), "words", cells)
     assert card.steps == [10, 1_000]
     assert [row["batch"] for row in card.rows] == [1, 16, 256]
     assert (cells[card.first].batch, cells[card.first].steps) == (16, 1_000)

@@ -3,8 +3,8 @@
 import math
 
 from bench.advice.crossover import Change
-from bench.report.answers import Cell, Total
-from bench.report.outlook import Conditions, Outlook
+from bench.report.answers import Cell, Conditions, Total
+from bench.report.outlook import Outlook
 from bench.report.sentences import sentence
 
 
