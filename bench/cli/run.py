@@ -134,9 +134,9 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         rows, longest_s = (QUICK_ROWS, QUICK_STEP_S) if args.quick else (plans.ROWS, plans.LONGEST_STEP_S)
         groups, too_large = plans.default_groups(asked, rows, dtypes, devices, arms, longest_s)
         left_out += too_large
-    budget_s = args.budget or (QUICK_S if args.quick else DEFAULT_S)
+    budget_s, compiling_s = args.budget or (QUICK_S if args.quick else DEFAULT_S), 0.0
     if args.warm and not args.quick and adaptive and any(map(pace.compiles, backends)):
-        budget_s += COMPILING_S
+        compiling_s = COMPILING_S
         messages.note(f"kernels of this code are compiled first: up to {COMPILING_S:g} s on top of the budget")
     searched = thread_search.searched(groups) if len(threads) > 1 and searching else ()
     plan = plans.Plan(
@@ -146,13 +146,13 @@ def make_plan(args: argparse.Namespace, pace: Pace) -> Plan:
         aa,
         threads if searched or not searching else threads[-1:],
         effort=_effort(args.quick, adaptive),
-        timeout_s=args.timeout or min(max(budget_s / 2, LEAST_TIMEOUT_S), MOST_TIMEOUT_S),
+        timeout_s=args.timeout or min(max((budget_s + compiling_s) / 2, LEAST_TIMEOUT_S), MOST_TIMEOUT_S),
         left_out=left_out,
         own_cache=not (args.quick or args.warm),
         adaptive=adaptive,
         thread_search=searched,
     )
-    return budget.fit(plan, budget_s, pace, args.processes, args.cell_time, whole)
+    return budget.fit(plan, budget_s + compiling_s, pace, args.processes, args.cell_time, whole, compiling_s)
 
 
 def _effort(quick: bool, adaptive: bool) -> Effort:

@@ -62,6 +62,7 @@ def fit(
     processes: int | None = None,
     cell_s: float | None = None,
     whole: bool = True,
+    compiling_s: float = 0.0,
 ) -> Plan:
     """Return the plan that the budget should hold.
 
@@ -77,10 +78,12 @@ def fit(
         processes: if they were asked for.
         cell_s: seconds of rounds for each cell, if they were asked for.
         whole: whether groups and phases were asked for, and must stay.
+        compiling_s: seconds of the budget that compiling may take: neither a search of threads nor longer rounds count
+            on them.
     """
     plan = replace(plan, budget_s=budget_s)
     if plan.adaptive:
-        return _fit_adaptive(plan, budget_s, pace)
+        return _fit_adaptive(plan, budget_s, compiling_s, pace)
     room_s = MARGIN * budget_s
     plan = with_timed(plan, cell_s or LEAST_TIMED_S)
     if not whole:
@@ -115,23 +118,24 @@ def thin(plan: Plan, room_s: float, pace: Pace) -> Plan:
     return plan
 
 
-def _fit_adaptive(plan: Plan, budget_s: float, pace: Pace) -> Plan:
+def _fit_adaptive(plan: Plan, budget_s: float, compiling_s: float, pace: Pace) -> Plan:
     plan = with_timed(replace(plan, processes=MOST_LAPS), LEAST_ADAPTIVE_S)
-    plan = thin(_search_that_fits(plan, budget_s, pace), budget_s, pace)
-    spare_s = FIRST_SHARE * budget_s - _total_s(plan, pace)
+    plan = thin(_search_that_fits(plan, budget_s, compiling_s, pace), budget_s, pace)
+    spare_s = FIRST_SHARE * (budget_s - compiling_s) - (_total_s(plan, pace) - compiling_s)
     deciding = [cell for cell in plan.cells if cell.phase in adaptive.deciding(plan)]
     cells = sum(adaptive.measures(plan, arm, count, cell) for _, arm, count in plan.arms for cell in deciding)
     share_s = max(spare_s, 0.0) / ((1 + SECOND_SHARE) * adaptive.TURN_SHARE * cells)
     return with_timed(plan, min(round(LEAST_ADAPTIVE_S + share_s, 3), MOST_TIMED_S))
 
 
-def _search_that_fits(plan: Plan, budget_s: float, pace: Pace) -> Plan:
+def _search_that_fits(plan: Plan, budget_s: float, compiling_s: float, pace: Pace) -> Plan:
     """Return the plan with as wide a search of threads as its time allows: as planned, one group a network, none."""
-    if not plan.thread_search or _total_s(plan, pace) <= FIRST_SHARE * budget_s:
+    work_s = budget_s - compiling_s
+    if not plan.thread_search or _total_s(plan, pace) - compiling_s <= FIRST_SHARE * work_s:
         return plan
     fewer = ", ".join(map(str, plan.threads[:-1]))
     anchored = replace(plan, thread_search=thread_search.anchors(plan.thread_search))
-    if _total_s(anchored, pace) <= SEARCH_SHARE * budget_s:
+    if _total_s(anchored, pace) - compiling_s <= SEARCH_SHARE * work_s:
         at = ", ".join(f"{group.workload} n={group.rows}" for group in anchored.thread_search)
         return replace(anchored, left_out=(*plan.left_out, f"threads {fewer} but at {at}: no time in the budget"))
     left_out = (*plan.left_out, f"threads {fewer}: no time in the budget")

@@ -96,6 +96,17 @@ def test_a_search_is_given_up_before_the_grid_is():
     assert (none.threads, none.thread_search, none.left_out[0]) == ((2,), (), "threads 1: no time in the budget")
 
 
+def test_time_for_compiling_searches_no_threads():
+    """A plan for a budget is the same with some seconds more if compiling takes them."""
+    compiled, cold = (Pace(dict.fromkeys("ab", 0.5), uncompiled=frozenset(names)) for names in ("", "ab"))
+    for budget_s in (20.0, 60.0, 200.0, 600.0):
+        usual = budget.fit(plan(), budget_s, compiled, whole=False)
+        more_s = budget.lap_s(usual, cold, True) - budget.lap_s(usual, compiled, True)
+        assert more_s > 1.0
+        first = budget.fit(plan(), budget_s + more_s, cold, whole=False, compiling_s=more_s)
+        assert first == replace(usual, budget_s=budget_s + more_s), budget_s
+
+
 def test_a_plan_with_a_search_comes_back_from_json():
     """A run that is gone on with searches what it searched before; a plan of earlier versions searches nothing."""
     asked = plan()
