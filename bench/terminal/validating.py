@@ -40,10 +40,10 @@ def transferred(cases: pd.DataFrame, good: bool) -> Iterator[Table | str]:
     share, before = (held_out_transfer.share_good(cases, column) for column in ("loss", "as_it_was"))
     most = 100 * held_out_transfer.MOST_LOSS
     yield (
-        f"{'passed' if good else 'FAILED'}: {format_percent(share)} of {len(cases)} answers carried over within "
+        f"{'passed' if good else 'FAILED'}: {format_percent(share)} of {len(cases)} answers are within "
         f"{most:.0f} % of the best (wanted: {100 * held_out_transfer.LEAST_SHARE:.0f} %)."
     )
-    yield f"With the times as they were measured there: {format_percent(before)}."
+    yield f"With the times as they were measured there, not carried over: {format_percent(before)}."
     yield ""
     yield _every_case(cases, "loss")
 
