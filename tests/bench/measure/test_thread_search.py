@@ -99,12 +99,18 @@ def test_a_search_is_given_up_before_the_grid_is():
 def test_time_for_compiling_searches_no_threads():
     """A plan for a budget is the same with some seconds more if compiling takes them."""
     compiled, cold = (Pace(dict.fromkeys("ab", 0.5), uncompiled=frozenset(names)) for names in ("", "ab"))
-    for budget_s in (20.0, 60.0, 200.0, 600.0):
-        usual = budget.fit(plan(), budget_s, compiled, whole=False)
-        more_s = budget.lap_s(usual, cold, True) - budget.lap_s(usual, compiled, True)
-        assert more_s > 1.0
-        first = budget.fit(plan(), budget_s + more_s, cold, whole=False, compiling_s=more_s)
-        assert first == replace(usual, budget_s=budget_s + more_s), budget_s
+    anchored = replace(plan(), thread_search=thread_search.anchors(plan().thread_search))
+    searches = []
+    for searching, share in ((anchored, budget.SEARCH_SHARE), (plan(), budget.FIRST_SHARE)):
+        least_s = budget._total_s(budget.with_timed(searching, budget.LEAST_ADAPTIVE_S), compiled) / share
+        for budget_s in (0.99 * least_s, 1.01 * least_s):
+            usual = budget.fit(plan(), budget_s, compiled, whole=False)
+            more_s = budget.lap_s(usual, cold, True) - budget.lap_s(usual, compiled, True)
+            assert more_s > 1.0
+            first = budget.fit(plan(), budget_s + more_s, cold, whole=False, compiling_s=more_s)
+            assert first == replace(usual, budget_s=budget_s + more_s)
+            searches.append(usual.thread_search)
+    assert searches == [(), anchored.thread_search, anchored.thread_search, plan().thread_search]
 
 
 def test_a_plan_with_a_search_comes_back_from_json():
