@@ -18,13 +18,14 @@ from backends.ranks import local
 
 CLAIMS = ("step", "train", "exact sums", "bits")
 LIMIT_S = 300.0
+DEALT = "backends.conformance.ranks:Dealt"
 
 Task = tuple[str, str, str]
 """Backend, dtype and device."""
 
 
 def check_on_ranks(
-    tasks: Sequence[Task], size: int, engine: str, limit_s: float = LIMIT_S, dealt: str | None = None
+    tasks: Sequence[Task], size: int, engine: str, limit_s: float = LIMIT_S, dealt: Sequence[str] = ()
 ) -> list[Report]:
     """Judge every task on ``size`` ranks, in one launch.
 
@@ -33,7 +34,7 @@ def check_on_ranks(
         size: number of ranks, 2 or more.
         engine: that they join by.
         limit_s: after which what has not ended has failed.
-        dealt: ``module:Class`` of a faulty way to share, by which the claims themselves are tried.
+        dealt: for each task ``module:Class`` of a faulty way to share, by which the claims themselves are tried.
 
     Raises:
         RanksError: the engine cannot start ranks here.
@@ -42,10 +43,9 @@ def check_on_ranks(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "claims.jsonl"
         file.touch()
-        command = [sys.executable, "-P", "-m", "backends.conformance.ranks", engine, str(file), json.dumps(tasks)]
-        ended = local.run(
-            [*command, dealt] if dealt else command, size, engine, limit_s, os.environ | {"PYTHONPATH": path}
-        )
+        asked = [(*task, kind) for task, kind in zip(tasks, dealt or [DEALT] * len(tasks), strict=True)]
+        command = [sys.executable, "-P", "-m", "backends.conformance.ranks", engine, str(file), json.dumps(asked)]
+        ended = local.run(command, size, engine, limit_s, os.environ | {"PYTHONPATH": path})
         records = [json.loads(line) for line in file.read_text().splitlines()]
     judged = [[Claim(**each["claim"]) for each in records if each["task"] == k] for k in range(len(tasks))]
     reason = ended.reason(limit_s) if any(ended.statuses) or ended.stopped else ""

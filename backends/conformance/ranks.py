@@ -4,7 +4,7 @@ Every rank makes the whole problem of a case, places its own rows, and judges wh
 hold for any order of sums, so also for any sharing out. In float32 the bound of thousands of rows is wider than the
 effect of a lost row, so exact sums judge those. The parameters have to be the same bits on all ranks.
 
-Runs `python -m backends.conformance.ranks ENGINE FILE TASKS [MODULE:CLASS]` on each rank.
+Runs `python -m backends.conformance.ranks ENGINE FILE TASKS` on each rank.
 
 Tests: `tests/backends/conformance/test_ranks.py`.
 """
@@ -204,12 +204,12 @@ def _digest(params: Any, losses: Any) -> str:
     return hashed.hexdigest()[:16]
 
 
-def main(engine: str, file: str, tasks: str, dealt: str = "backends.conformance.ranks:Dealt") -> None:
-    """Judge every task, a backend, dtype and device each; rank 0 writes a record for each claim as it is judged."""
-    module, _, name = dealt.partition(":")
-    kind: type[Dealt] = getattr(importlib.import_module(module), name)
+def main(engine: str, file: str, tasks: str) -> None:
+    """Judge every task: a backend, dtype, device and way to share each. Rank 0 writes each claim once it is judged."""
     with join(engine, TIMEOUT_S) as ranks, Path(file if ranks.rank == 0 else "/dev/null").open("a") as records:
-        for task, (backend, dtype, device) in enumerate(json.loads(tasks)):
+        for task, (backend, dtype, device, dealt) in enumerate(json.loads(tasks)):
+            module, _, name = dealt.partition(":")
+            kind: type[Dealt] = getattr(importlib.import_module(module), name)
             for claim in judge(ranks, backend, dtype, device, kind):
                 _write(records, {"task": task, "claim": asdict(claim)})
 

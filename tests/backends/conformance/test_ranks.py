@@ -6,37 +6,38 @@ import pytest
 
 from backends import available
 from backends.conformance.launched import CLAIMS, check_on_ranks
-from backends.conformance.mutants import ranks as mutants
+from backends.conformance.mutants.ranks import MUTANTS
 from backends.conformance.ranks import CLAIMS as JUDGED
-from backends.conformance.ranks import Dealt, deals
+from backends.conformance.ranks import deals
 
-ALL = [(name, dtype, "cpu") for name in available("best") for dtype in ("float32", "float64")]
+ALL = available("best")
+LAUNCHES = {
+    ("mpi", 2): [(name, "float32") for name in ALL],
+    ("mpi", 3): [(name, "float64") for name in ALL],
+    ("torch", 2): [("torch", "float64")],
+    ("torch", 3): [("numpy", "float64")],
+    ("jax", 2): [("jax", "float64")],
+    ("jax", 3): [("numpy", "float64")],
+}
+"""Backends and dtypes on ranks of an engine."""
 
 
-@pytest.mark.parametrize(
-    ("engine", "size"), [("mpi", 2), ("mpi", 3), ("torch", 2), ("torch", 3), ("jax", 2), ("jax", 3)]
-)
+@pytest.mark.parametrize(("engine", "size"), LAUNCHES)
 def test_ranks_train_as_one_process(engine: str, size: int) -> None:
-    """Every backend trains on two and three ranks, by every engine, within the bounds and with the same bits on all."""
-    if engine == "mpi":
-        tasks = [task for task in ALL if size == 2 or task[1] == "float32"]
-    else:  # in float64, whose bounds see every fault; on three ranks the engine's own backend alone
-        names = ("numpy", engine) if size == 2 else (engine,)
-        tasks = [(name, "float64", "cpu") for name in names]
-    reports = check_on_ranks(tasks, size, engine)
+    """Every backend on two and three ranks, and every engine for them, is within the bounds, with equal bits on all."""
+    reports = check_on_ranks([(*task, "cpu") for task in LAUNCHES[engine, size]], size, engine)
     assert [
         (r.backend, r.dtype, c.name, c.case, c.where) for r in reports for c in r.claims if c.status == "fail"
     ] == []
     assert [claim.name for claim in reports[0].claims if claim.status == "pass"] == list(CLAIMS)
 
 
-@pytest.mark.parametrize(("mutant", "claim"), mutants.MUTANTS.items(), ids=lambda value: getattr(value, "__name__", ""))
-def test_a_fault_of_ranks_is_rejected(mutant: type[Dealt], claim: str) -> None:
-    """Each fault of sharing fails the claim that it belongs to, in float32, whose bounds are widest."""
-    (report,) = check_on_ranks(
-        [("numpy", "float32", "cpu")], 2, "mpi", dealt=f"{mutant.__module__}:{mutant.__qualname__}"
-    )
-    assert [failed.name for failed in report.failures][:1] == [claim], report
+def test_each_fault_of_ranks_is_rejected() -> None:
+    """Each fault of sharing fails the claim that it belongs to first, in float32, whose bounds are widest."""
+    dealt = [f"{mutant.__module__}:{mutant.__qualname__}" for mutant in MUTANTS]
+    reports = check_on_ranks([("numpy", "float32", "cpu")] * len(dealt), 2, "mpi", dealt=dealt)
+    failed = [[claim.name for claim in report.failures][:1] for report in reports]
+    assert dict(zip(MUTANTS, failed, strict=True)) == {mutant: [claim] for mutant, claim in MUTANTS.items()}
 
 
 def test_rows_are_dealt_out_whole() -> None:
