@@ -16,10 +16,6 @@ from bench.measure.judging import framework_variables
 # What this machine was tuned to would make the tests of one machine others than those of the next.
 os.environ[tuned.VARIABLE] = tuned.OFF
 
-# Several processes share the cores, so threads wait asleep. Tests that assert a time run in one process, without this.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.update(framework_variables() | os.environ)
-
 # A first call compiles and the machine may be busy: a slow example is no failure. CI draws the same examples each time.
 unhurried = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("local", **unhurried)
@@ -39,6 +35,15 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         if not pluginmanager.is_registered(plugin):
             pluginmanager.register(plugin, "backends.conformance.kit")
         plugin.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let threads wait asleep where several processes share the cores. Tests that assert a time run in one, without it.
+
+    Set in the process that starts the others: OpenBLAS reads it once, while numpy is imported.
+    """
+    if config.getoption("numprocesses", None):
+        os.environ.update(framework_variables() | os.environ)
 
 
 @pytest.fixture(scope="session")
