@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import secrets
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -99,9 +99,9 @@ class Subject:
     expected: dict[str, Any] = field(default_factory=dict)
     _instances: dict[tuple[Network, Optimizer], Backend] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def kind(self) -> type[Backend]:
-        """The backend's class."""
+        """The backend's class, found once: a name that is not built in is sought in every installed package."""
         return find(self.name)
 
     @property

@@ -62,7 +62,7 @@ def measured_at(shapes):
 def regrets(rows, speeds, carried=None):
     """Return how much longer the recommended backend takes than the best on the second machine, over some jobs."""
     found = []
-    for network in ("3-2-1", "17-33-3", "300-200-10"):
+    for network in ("3-2-1", "300-200-10"):
         for count in (1, 20_000):
             for steps in (10, 100_000):
                 said = recommendation.from_rows(rows, Job(Network.parse(network), count, steps), carried=carried)

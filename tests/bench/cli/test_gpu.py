@@ -44,19 +44,20 @@ def test_every_step_is_tried_and_only_what_failed_again(
 ) -> None:
     """A step of wrong usage and one beyond its time do not stop the third; a second call repeats these two alone."""
     monkeypatch.setattr(gpu, "GRACE_S", 2.0)
+    right = ("train", "--help")
     plan = (
         Step("wrong", ("check", "--dtype", "float3"), 30.0),
-        Step("long", ("ceilings", "--libraries", "numpy", "--seconds", "60", "--results", str(tmp_path)), 2.0),
-        Step("right", ("backends",), 30.0),
+        Step("long", ("ceilings", "--libraries", "numpy", "--seconds", "60", "--results", str(tmp_path)), 1.0),
+        Step("right", right, 30.0),
     )
     monkeypatch.setattr(gpu, "steps", lambda backends, results: plan)
     assert main(["gpu", "--out", str(tmp_path / "gpu")]) == CHECK_FAILED
     shown = capsys.readouterr().out
     statuses = json.loads((tmp_path / "gpu" / gpu.DONE_FILE).read_text())
     assert statuses == {"wrong": WRONG_USAGE, "long": 124, "right": SUCCESS}
-    assert "numpy" in (tmp_path / "gpu" / "right.txt").read_text()
+    assert "--data" in (tmp_path / "gpu" / "right.txt").read_text()
     assert shown.rstrip().splitlines()[-1] == f"right            done; see {tmp_path / 'gpu' / 'right.txt'}"
-    monkeypatch.setattr(gpu, "steps", lambda backends, results: (*plan[2:], Step("wrong", ("backends",), 30.0)))
+    monkeypatch.setattr(gpu, "steps", lambda backends, results: (*plan[2:], Step("wrong", right, 30.0)))
     main(["gpu", "--out", str(tmp_path / "gpu")])
     again = capsys.readouterr().out
     assert "== right" not in again
@@ -76,7 +77,7 @@ def test_no_step_begins_without_time(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.usefixtures("with_gpu")
 def test_a_spoilt_record_of_steps_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the file holds, the steps are made."""
-    monkeypatch.setattr(gpu, "steps", lambda backends, results: (Step("right", ("backends",), 30.0),))
+    monkeypatch.setattr(gpu, "steps", lambda backends, results: (Step("right", ("train", "--help"), 30.0),))
     (tmp_path / gpu.DONE_FILE).write_text("[1")
     assert main(["gpu", "--out", str(tmp_path)]) == SUCCESS
 
