@@ -1,5 +1,7 @@
 """Other activations and losses are judged as tanh and the mean squared error are: the right pass, the wrong do not."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 
@@ -26,9 +28,9 @@ def judged(backend: backends.Backend, rows: int = 60, rows_per_step: int | None 
     return check_cell(backend, params, x, y, 0.05, rows_per_step=rows_per_step)
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize(("workload", "dtype"), list(zip(WORKLOADS, cycle(backends.DTYPES))))
 def test_right_workloads_pass(backend_name: str, dtype: str, workload: str) -> None:
-    """Each backend that has the activation and the loss stays within its bounds."""
+    """Each backend that has the activation and the loss stays within its bounds, in one of the dtypes."""
     network = Network.parse(workload)
     offered = backends.find(backend_name).capabilities
     if network.activation not in offered.activations or network.loss not in offered.losses:
@@ -74,7 +76,7 @@ def test_another_activation_or_loss_is_rejected(dtype: str, meant: str, computed
     assert claim in [failed.name for failed in judged(backend).failures]
 
 
-@pytest.mark.parametrize("optimizer", [Momentum(), Adam(weight_decay=0.1)], ids=str)
+@pytest.mark.parametrize(("optimizer", "dtype"), [(Momentum(), "float64"), (Adam(weight_decay=0.1), "float32")])
 def test_updates_of_every_optimiser_are_judged(backend_name: str, dtype: str, optimizer: Optimizer) -> None:
     """With momentum and Adam every claim of a cell holds, the updates' too; descent in their place fails them."""
     network = Network.parse("5-9-3")

@@ -25,7 +25,7 @@ def loaded(name: str, network: Network, dtype: str) -> backends.Backend:
 
 
 @pytest.mark.parametrize("name", IDIOMS)
-@pytest.mark.parametrize(("sizes", "batch"), [("3-2-1", 3), ("7-5-4-3", 65)])
+@pytest.mark.parametrize(("sizes", "batch", "dtype"), [("3-2-1", 3, "float32"), ("7-5-4-3", 65, "float64")])
 def test_idiom_passes_conformance(name: str, sizes: str, batch: int, dtype: str) -> None:
     """Outputs, loss, gradients, update, step and train stay within the proven bounds."""
     problem = make(Network.parse(sizes), batch, dtype)
@@ -44,7 +44,7 @@ def test_compiled_torch_passes_conformance_where_it_compiles() -> None:
         assert report.passed, report.worst
 
 
-@pytest.mark.parametrize(("sizes", "batch"), [("3-2-1", 3), ("33-5-4-3", 65)])
+@pytest.mark.parametrize(("sizes", "batch", "dtype"), [("3-2-1", 3, "float64"), ("33-5-4-3", 65, "float32")])
 def test_jax_by_hand_passes_conformance(sizes: str, batch: int, dtype: str) -> None:
     """The gradient written by hand is right too, for both layouts of a batch, so that its times mean something."""
     problem = make(Network.parse(sizes), batch, dtype)
