@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -21,51 +21,12 @@ from numpy.typing import ArrayLike
 from backends.base import Array, Backend, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.blas import Blas
 from backends.host import layers_of
-from backends.layout import aligned_empty, copy_blocks
+from backends.layout import aligned_empty
 from backends.numba_activations import ACTIVATIONS
-from backends.numba_blocking import FEW_ROWS, SHORT_ROWS, blocking, room_length, team_of
+from backends.numba_batch import Batch, Batches, memory, settled
+from backends.numba_blocking import blocking, room_length
 from backends.numba_chunks import BACKWARD, FORWARD, finish_of, loops, plan_of, update_of
 from backends.numba_optimizers import OPTIMIZERS, settings_of
-from backends.threads import SHARED_BYTES, BlockThreads
-
-SLACK = 64
-"""Numbers that vectors may read beyond the last row of a batch or of weights."""
-IN_PLACE = np.empty(0, np.int64)
-"""The order of a batch that has not been reordered."""
-
-TURNED_INPUTS = 16
-"""From this many inputs on a compiled copy is faster than numpy's: 0.75 of its time for 32, 1.5 for 3."""
-
-
-@dataclass(slots=True)
-class Batch:
-    """A batch of ``n`` rows, or a share of one of ``of``.
-
-    Attributes:
-        xy: inputs and then targets: feature-major ``[blocks, i + o, pitch]``, or row-major ``[1, n, i + o]`` for
-            networks whose products are the BLAS's.
-        task: number of chunks, numbers from the first row of a step to that of the next, pitch, ``n``, rows of a step,
-            ``of``.
-        tiny: whether `numba_registers` trains on it in one pass.
-        products: by ``tiles``; of few rows by ``short`` ones; of fewer row by row, by ``rows``; or by
-            the ``blas``.
-        parallel: whether its chunks run on threads.
-        room: number of chunks and pitch, by which its scratch is known.
-        team: how many threads share a step as a team; 0 if it is not a team's.
-        order: if not empty, row ``k`` is row ``order[k]`` of ``xy``: rows are copied when something else than a team
-            reads them.
-    """
-
-    xy: Array
-    n: int
-    of: int
-    task: Array
-    tiny: bool
-    products: Literal["rows", "short", "tiles", "blas"]
-    parallel: bool
-    room: tuple[int, int]
-    team: int
-    order: Array
 
 
 @dataclass(slots=True)
@@ -114,9 +75,8 @@ class NumbaBackend(Backend):
         self._blocking = blocking(network, self._real)
         self.block_rows = self._blocking.rows
         family = self._blocking.family
-        self._rows_major = family in ("wide", "huge")
         self._gemm, self._blas = 0, None
-        if self._rows_major:
+        if family in ("wide", "huge"):
             from backends.numba_blas import gemm_address
 
             self._gemm = gemm_address(dtype)
@@ -128,16 +88,12 @@ class NumbaBackend(Backend):
         self._train: Any = None
         if family == "registers" and self.optimizer.name == "descent":
             self._train = _registers(network, self._real)[0]
+        self._batches = Batches(network, dtype, self._blocking, self._train is not None, one_thread=threads == 1)
         self._settings: Array = settings_of(self.optimizer)  # type: ignore[no-untyped-call]
         self._plan: Array = plan_of(network, self._gemm)  # type: ignore[no-untyped-call]
         self._programs: dict[tuple[bool, str], tuple[Any, int, int]] = {}
         self._rooms: dict[tuple[int, int], Array] = {}
         self._loss = np.empty(1, self.dtype)
-
-    @cached_property
-    def _threads(self) -> BlockThreads:
-        """The threads that place a batch."""
-        return BlockThreads(1 if self.threads == 1 else numba.get_num_threads())
 
     @cached_property
     def _teams(self) -> Any:
@@ -150,31 +106,27 @@ class NumbaBackend(Backend):
         updates, moments = self.host_state(state)
         vectors = [self.host_params(params), *moments.values()]
         arrays = [array.ravel() for layers in vectors for layer in layers for array in layer]
-        flat = self._memory((sum(array.size for array in arrays),))
+        flat = memory((sum(array.size for array in arrays),), np.dtype(self.dtype))
         np.concatenate(arrays, out=flat)
         return Trained(flat, np.array([updates]))
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Batch:
-        return self._place(*self.host_batch(inputs, targets, of), of)
+        return self._batches.place(*self.host_batch(inputs, targets, of), of)
 
     def split(self, batch: Batch, rows_per_step: int) -> list[Batch]:
         rows = self.checked_rows(rows_per_step, batch.n)
-        x, y = self._host(batch)
-        return [self._place(x[k : k + rows], y[k : k + rows]) for k in range(0, batch.n, rows)]
+        x, y = self._batches.host(batch)
+        return [self._batches.place(x[k : k + rows], y[k : k + rows]) for k in range(0, batch.n, rows)]
 
     def host_memory(self, batch: Batch) -> list[Array]:
-        return [self._settled(batch).xy]
+        return [settled(batch).xy]
 
     def cut(self, batch: Batch, start: int, stop: int, of: int | None = None) -> Batch:
-        x, y = self._host(batch)
-        return self._place(x[start:stop], y[start:stop], of)
+        x, y = self._batches.host(batch)
+        return self._batches.place(x[start:stop], y[start:stop], of)
 
     def reorder(self, batch: Batch, order: ArrayLike) -> Batch:
-        rows = self.checked_order(order, batch.n)
-        if self._rows_major:
-            return replace(batch, order=batch.order[rows] if batch.order.size else rows)
-        x, y = self._host(batch)
-        return self._place(x[rows], y[rows], batch.of)
+        return self._batches.reordered(batch, self.checked_order(order, batch.n))
 
     def forward(self, params: Trained, batch: Batch) -> Tape:
         pitch = batch.room[1]
@@ -188,7 +140,7 @@ class NumbaBackend(Backend):
         return total[-1] / self._real(self.network.loss_terms(batch.of)), total[:-1]
 
     def message(self, params: Trained, batch: Batch) -> Array:
-        batch = self._settled(batch)
+        batch = settled(batch)
         message = np.empty(self.network.parameter_count + 1, self.dtype)
         write, kernel = loops(self._real, batch.parallel).message, self._chunk(batch)()
         with self._blas.held_to_one_thread() if self._blas else nullcontext():
@@ -215,7 +167,7 @@ class NumbaBackend(Backend):
     ) -> tuple[Trained, Array]:
         losses = np.empty(self.checked_steps(steps), self.dtype)
         if rows_per_step is not None and (rows := self.checked_rows(rows_per_step, batch.n)) < batch.n:
-            batch = self._in_parts(batch, rows)
+            batch = self._batches.in_parts(batch, rows)
         if batch.tiny:
             self._train(params.flat, batch.xy, batch.n, float(learning_rate), losses)
         else:
@@ -250,97 +202,9 @@ class NumbaBackend(Backend):
         """Return copies of weights and biases at the start of a vector."""
         return tuple(Layer(w.copy(), b.copy()) for w, b in layers_of(flat, self.network))
 
-    def _place(self, x: Array, y: Array, of: int | None = None) -> Batch:
-        """Return a batch, or a share of one of ``of`` rows, of which a step takes all rows."""
-        n = len(x)
-        pitch = self._blocking.cut(max(n, 1))
-        blocks = -(-n // pitch)
-        features = self.network.inputs + self.network.outputs
-        shape = (1, n, features) if self._rows_major else (blocks, features, pitch)
-        xy = self._memory(shape)
-
-        large = xy.nbytes >= SHARED_BYTES
-        turned = large and not self._rows_major and self.network.inputs >= TURNED_INPUTS
-        copy_inputs = _turned_copy() if turned else copy_blocks
-
-        def copy(part: slice) -> None:
-            """Copy these rows, or these blocks."""
-            if self._rows_major:
-                np.concatenate((x[part], y[part]), axis=1, out=xy[0, part])
-                return
-            rows = slice(part.start * pitch, part.stop * pitch)
-            copy_inputs(x[rows], xy[part, : self.network.inputs])
-            copy_blocks(y[rows], xy[part, self.network.inputs :])
-
-        parts = n if self._rows_major else blocks
-        if large:
-            self._threads.copy(copy, parts)
-        else:
-            copy(slice(0, parts))
-        return self._task(xy, n, n, pitch, n if of is None else of)
-
-    def _in_parts(self, batch: Batch, rows: int) -> Batch:
-        """Return the batch such that a step takes the next ``rows``; if feature-major, each step's in whole blocks."""
-        pitch = self._blocking.cut(rows)
-        if self._rows_major:
-            turns = self._task(batch.xy, batch.n, rows, pitch, batch.n)
-            if turns.team:
-                turns.order = batch.order
-            else:
-                turns.xy = self._settled(batch).xy
-            return turns
-        x, y = self._host(batch)
-        blocks = -(-rows // pitch)
-        parts = -(-batch.n // rows)
-        xy = np.empty((parts * blocks, x.shape[1] + y.shape[1], pitch), self.dtype)
-        for part in range(parts):
-            to, of_part = slice(part * blocks, (part + 1) * blocks), slice(part * rows, (part + 1) * rows)
-            copy_blocks(x[of_part], xy[to, : x.shape[1]])
-            copy_blocks(y[of_part], xy[to, x.shape[1] :])
-        return self._task(xy, batch.n, rows, pitch, batch.n)
-
-    def _task(self, xy: Array, n: int, rows: int, pitch: int, of: int) -> Batch:
-        """Return a batch of which a step takes ``rows``, in blocks of ``pitch``."""
-        blocks = max(1, -(-rows // pitch))
-        chunks = min(self._blocking.chunks, blocks)
-        features = self.network.inputs + self.network.outputs
-        stride = features * (rows if self._rows_major else blocks * pitch)
-        task = np.array([chunks, stride, pitch, n, rows, of], np.int64)
-        tiny = self._train is not None and blocks == 1 and rows == n == of
-        threads = 1 if self.threads == 1 else numba.get_num_threads()
-        team = team_of(self.network, rows, threads) if self._rows_major else 0
-        parallel = chunks > 1 and threads > 1
-        return Batch(xy, n, of, task, tiny, self._products(rows), parallel, (chunks, pitch), team, IN_PLACE)
-
-    def _memory(self, shape: tuple[int, ...]) -> Array:
-        """Return memory that vectors may read beyond."""
-        size = int(np.prod(shape))
-        return aligned_empty((size + SLACK,), np.dtype(self.dtype))[:size].reshape(shape)
-
-    def _settled(self, batch: Batch) -> Batch:
-        """Return the batch, its rows copied into their order if they lie in another."""
-        if batch.order.size:
-            xy = self._memory(batch.xy.shape)
-            np.take(batch.xy, batch.order, 1, xy, mode="clip")  # every number is in range: clipping saves a copy
-            batch.xy, batch.order = xy, IN_PLACE
-        return batch
-
-    def _products(self, rows: int) -> Literal["rows", "short", "tiles", "blas"]:
-        """Return how products of this many rows are made."""
-        if self._rows_major:
-            return "blas"
-        return "rows" if rows <= FEW_ROWS else "short" if rows <= SHORT_ROWS else "tiles"
-
-    def _host(self, batch: Batch) -> tuple[Array, Array]:
-        """Return views of inputs and targets of all rows, ``[n, i]`` and ``[n, o]``."""
-        xy = self._settled(batch).xy
-        features = xy if self._rows_major else xy.transpose(0, 2, 1)
-        rows = features.reshape(-1, features.shape[2])[: batch.n]
-        return rows[:, : self.network.inputs], rows[:, self.network.inputs :]
-
     def _run(self, phases: int, params: Trained, batch: Batch, tape: Array) -> Array:
         """Run forward or backward; return the room, in which each chunk has left its gradients."""
-        room = self._room(self._settled(batch))
+        room = self._room(settled(batch))
         run = loops(self._real, batch.parallel).run
         with self._blas.held_to_one_thread() if self._blas else nullcontext():
             run(self._chunk(batch)(), phases, self._plan, batch.task, params.flat, batch.xy, tape, room)
@@ -355,7 +219,7 @@ class NumbaBackend(Backend):
             of_batch = batch.xy, batch.order, batch.task
             self._teams.run(batch.team, params.flat, params.updates, *of_batch, float(learning_rate), losses)
             return
-        batch = self._settled(batch)
+        batch = settled(batch)
         key = batch.parallel, batch.products
         if key not in self._programs:
             addresses = self._chunk(batch)(), finish_of(self._real, self.optimizer.name)()
@@ -390,13 +254,6 @@ def _registers(network: Network, real: Any) -> tuple[Any, Any]:
 
     both: tuple[Any, Any] = numba_registers.bind(network.sizes, real, network.activation)
     return both
-
-
-def _turned_copy() -> Any:
-    """Return what copies rows into blocks, compiled: only large batches repay that."""
-    from backends.numba_place import copy_blocks
-
-    return copy_blocks
 
 
 def _numba_blocks() -> Any:

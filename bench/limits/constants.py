@@ -72,10 +72,10 @@ CONSTANTS = {
         tuple((f"{width}-{width}-1", 1 << 12) for width in (80, 104, 150, 220)),
     ),
     "numba-few-rows": Constant(
-        "numba", "backends.numba_backend:FEW_ROWS", tuple(("17-33-3", rows) for rows in (1, 3, 6, 12))
+        "numba", "backends.numba_batch:FEW_ROWS", tuple(("17-33-3", rows) for rows in (1, 3, 6, 12))
     ),
     "numba-short-rows": Constant(
-        "numba", "backends.numba_backend:SHORT_ROWS", tuple(("17-33-3", rows) for rows in (6, 12, 24, 48))
+        "numba", "backends.numba_batch:SHORT_ROWS", tuple(("17-33-3", rows) for rows in (6, 12, 24, 48))
     ),
     "numba-most-rows": Constant("numba", "backends.numba_blocking:MOST_ROWS", (NARROW[1], MIDDLE[0])),
     "numba-cache-part": Constant("numba", "backends.numba_blocking:CACHE_PART", MIDDLE),

@@ -105,13 +105,13 @@ TRIALS = {
     ),
     "numba-few-rows": Trial(
         "numba",
-        "backends.numba_backend:FEW_ROWS",
+        "backends.numba_batch:FEW_ROWS",
         (4, 0, 16),
         tuple((network, rows) for network in ("17-33-3", "64-64-64-1") for rows in (1, 4, 8, 16)),
     ),
     "numba-short-tiles": Trial(
         "numba",
-        "backends.numba_backend:SHORT_ROWS",
+        "backends.numba_batch:SHORT_ROWS",
         (16, 0),
         tuple((network, rows) for network in ("8-32-1", "17-33-3", "64-64-64-1") for rows in (5, 8, 12, 16)),
     ),

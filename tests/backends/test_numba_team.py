@@ -71,7 +71,7 @@ def test_every_member_count_gives_the_same_bits(text: str, rows: int, monkeypatc
     x, y = rows_for(network, 300)
     answers = set()
     for members in (1, 2, 3, 7):
-        monkeypatch.setattr("backends.numba_backend.team_of", lambda *_, members=members: members)
+        monkeypatch.setattr("backends.numba_batch.team_of", lambda *_, members=members: members)
         backend, params = started(network, Adam())
         trained, losses = backend.train(params, backend.place_batch(x, y), 0.01, 11, rows_per_step=rows)
         answers.add((trained.flat.tobytes(), losses.tobytes()))
@@ -172,7 +172,7 @@ print(hash(backend.train(params, batch, 0.01, 3)[0].flat.tobytes()))
 SIZES_AND_FORK = """
 import os, signal, sys
 sys.path.insert(0, "tests/backends")
-from backends import numba_backend
+from backends import numba_batch
 from test_numba_team import Network, rows_for, started
 network = Network((200, 300, 10))
 x, y = rows_for(network, 128)
@@ -181,7 +181,7 @@ start = backend.fetch(params)
 train = lambda: backend.train(backend.place_params(start), batch, 0.01, 3)[0].flat.tobytes()
 bits = set()
 for members in (2, 3):
-    numba_backend.team_of = lambda *_: members
+    numba_batch.team_of = lambda *_: members
     batch = backend.place_batch(x, y)
     signal.alarm(60)
     bits.add(train())

@@ -1,0 +1,190 @@
+"""Batches of `numba_backend`: inputs and targets in one array, in blocks of rows, and what its loops are told of them.
+
+No kernel here but `numba_place`, by which large batches of many inputs are copied.
+
+Tests: `tests/backends/test_numba_blocks.py`, `tests/backends/test_minibatches.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numba
+import numpy as np
+
+from backends.base import Array, Network
+from backends.layout import aligned_empty, copy_blocks
+from backends.numba_blocking import FEW_ROWS, SHORT_ROWS, Blocking, team_of
+from backends.threads import SHARED_BYTES, BlockThreads
+
+SLACK = 64
+"""Numbers that vectors may read beyond the last row of a batch or of weights."""
+IN_PLACE = np.empty(0, np.int64)
+"""The order of a batch that has not been reordered."""
+
+TURNED_INPUTS = 16
+"""From this many inputs on a compiled copy is faster than numpy's: 0.75 of its time for 32, 1.5 for 3."""
+
+Products = Literal["rows", "short", "tiles", "blas"]
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch of ``n`` rows, or a share of one of ``of``.
+
+    Attributes:
+        xy: inputs and then targets: feature-major ``[blocks, i + o, pitch]``, or row-major ``[1, n, i + o]`` for
+            networks whose products are the BLAS's.
+        task: number of chunks, numbers from the first row of a step to that of the next, pitch, ``n``, rows of a step,
+            ``of``.
+        tiny: whether `numba_registers` trains on it in one pass.
+        products: by ``tiles``; of few rows by ``short`` ones; of fewer row by row, by ``rows``; or by
+            the ``blas``.
+        parallel: whether its chunks run on threads.
+        room: number of chunks and pitch, by which its scratch is known.
+        team: how many threads share a step as a team; 0 if it is not a team's.
+        order: if not empty, row ``k`` is row ``order[k]`` of ``xy``: rows are copied when something else than a team
+            reads them.
+    """
+
+    xy: Array
+    n: int
+    of: int
+    task: Array
+    tiny: bool
+    products: Products
+    parallel: bool
+    room: tuple[int, int]
+    team: int
+    order: Array
+
+
+class Batches:
+    """Places batches of one network, and takes rows out of them.
+
+    Args:
+        network: whose batches they are.
+        dtype: of the arrays, a name.
+        blocking: how batches are cut.
+        in_registers: whether `numba_registers` trains on a block that is a whole batch.
+        one_thread: whether the backend was asked for one thread.
+    """
+
+    def __init__(self, network: Network, dtype: str, blocking: Blocking, in_registers: bool, one_thread: bool) -> None:
+        self.network = network
+        self.rows_major = blocking.family in ("wide", "huge")
+        self._dtype = np.dtype(dtype)
+        self._blocking = blocking
+        self._in_registers = in_registers
+        self._one_thread = one_thread
+        self._placing: BlockThreads | None = None
+
+    def place(self, x: Array, y: Array, of: int | None = None) -> Batch:
+        """Return a batch of host inputs ``[n, i]`` and targets ``[n, o]``, or a share of ``of`` rows, of which a step
+        takes all rows.
+        """
+        n, inputs = x.shape
+        pitch = self._blocking.cut(max(n, 1))
+        blocks = -(-n // pitch)
+        features = inputs + self.network.outputs
+        xy = memory((1, n, features) if self.rows_major else (blocks, features, pitch), self._dtype)
+        large = xy.nbytes >= SHARED_BYTES
+        copy_inputs = _turned_copy() if large and not self.rows_major and inputs >= TURNED_INPUTS else copy_blocks
+
+        def copy(part: slice) -> None:
+            """Copy these rows, or these blocks."""
+            if self.rows_major:
+                np.concatenate((x[part], y[part]), axis=1, out=xy[0, part])
+                return
+            rows = slice(part.start * pitch, part.stop * pitch)
+            copy_inputs(x[rows], xy[part, :inputs])
+            copy_blocks(y[rows], xy[part, inputs:])
+
+        parts = n if self.rows_major else blocks
+        if large:
+            self._threads().copy(copy, parts)
+        else:
+            copy(slice(0, parts))
+        return self._batch(xy, n, n, pitch, n if of is None else of)
+
+    def in_parts(self, batch: Batch, rows: int) -> Batch:
+        """Return the batch such that a step takes the next ``rows``; if feature-major, each step's in whole blocks."""
+        pitch = self._blocking.cut(rows)
+        if self.rows_major:
+            turns = self._batch(batch.xy, batch.n, rows, pitch, batch.n)
+            if turns.team:
+                turns.order = batch.order
+            else:
+                turns.xy = settled(batch).xy
+            return turns
+        x, y = self.host(batch)
+        inputs, blocks, parts = x.shape[1], -(-rows // pitch), -(-batch.n // rows)
+        xy = memory((parts * blocks, inputs + y.shape[1], pitch), self._dtype)
+        for part in range(parts):
+            to, of_part = slice(part * blocks, (part + 1) * blocks), slice(part * rows, (part + 1) * rows)
+            copy_blocks(x[of_part], xy[to, :inputs])
+            copy_blocks(y[of_part], xy[to, inputs:])
+        return self._batch(xy, batch.n, rows, pitch, batch.n)
+
+    def reordered(self, batch: Batch, rows: Array) -> Batch:
+        """Return a batch of the same rows in the order of ``rows``."""
+        if self.rows_major:
+            return replace(batch, order=batch.order[rows] if batch.order.size else rows)
+        x, y = self.host(batch)
+        return self.place(x[rows], y[rows], batch.of)
+
+    def host(self, batch: Batch) -> tuple[Array, Array]:
+        """Return views of inputs and targets of all rows, ``[n, i]`` and ``[n, o]``."""
+        xy = settled(batch).xy
+        features = xy if self.rows_major else xy.transpose(0, 2, 1)
+        rows = features.reshape(-1, features.shape[2])[: batch.n]
+        return rows[:, : self.network.inputs], rows[:, self.network.inputs :]
+
+    def _batch(self, xy: Array, n: int, rows: int, pitch: int, of: int) -> Batch:
+        """Return a batch of which a step takes ``rows``, in blocks of ``pitch``."""
+        blocks = max(1, -(-rows // pitch))
+        chunks = min(self._blocking.chunks, blocks)
+        features = self.network.inputs + self.network.outputs
+        stride = features * (rows if self.rows_major else blocks * pitch)
+        task = np.array([chunks, stride, pitch, n, rows, of], np.int64)
+        tiny = self._in_registers and blocks == 1 and rows == n == of
+        threads = 1 if self._one_thread else numba.get_num_threads()
+        team = team_of(self.network, rows, threads) if self.rows_major else 0
+        parallel = chunks > 1 and threads > 1
+        return Batch(xy, n, of, task, tiny, self._products(rows), parallel, (chunks, pitch), team, IN_PLACE)
+
+    def _products(self, rows: int) -> Products:
+        """Return how products of this many rows are made."""
+        if self.rows_major:
+            return "blas"
+        return "rows" if rows <= FEW_ROWS else "short" if rows <= SHORT_ROWS else "tiles"
+
+    def _threads(self) -> BlockThreads:
+        """Return the threads that place a batch."""
+        if self._placing is None:
+            self._placing = BlockThreads(1 if self._one_thread else numba.get_num_threads())
+        return self._placing
+
+
+def memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return memory that vectors may read beyond."""
+    size = int(np.prod(shape))
+    return aligned_empty((size + SLACK,), dtype)[:size].reshape(shape)
+
+
+def settled(batch: Batch) -> Batch:
+    """Return the batch, its rows copied into their order if they lie in another."""
+    if batch.order.size:
+        xy = memory(batch.xy.shape, batch.xy.dtype)
+        np.take(batch.xy, batch.order, 1, xy, mode="clip")  # every number is in range: clipping saves a copy
+        batch.xy, batch.order = xy, IN_PLACE
+    return batch
+
+
+def _turned_copy() -> Callable[[Array, Array], None]:
+    """Return what copies rows into blocks, compiled: only large batches repay that."""
+    from backends.numba_place import copy_blocks
+
+    return copy_blocks
