@@ -1,18 +1,21 @@
 """A batch in chunks that lie in a temporary file as the backend placed them: larger than memory, read at every step.
 
-Each chunk is placed once and written as it is, in the backend's own layout. A step reads one after the other into
-memory that is kept, the next one in a thread while one is computed on. So two chunks are in memory at a time, and two
-last ones if those are shorter.
+Each chunk is cut into pieces of equal length, which are placed once and written as they are, in the backend's own
+layout. A step reads one piece after the other into memory that is kept, the next one in a thread while one is computed
+on. So two pieces are in memory at a time, and two last ones if those are shorter.
 
 Tests: `tests/backends/test_chunks.py`.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +24,12 @@ from numpy.typing import ArrayLike
 from backends.backend import Backend
 from backends.network import Array
 
+PIECE_ROWS, PIECE_BYTES = 1 << 15, 1 << 22
+"""The most rows of a piece, and its bytes if these are more rows: short enough that two of them are little memory, and
+long enough that computing on one takes much longer than handing it over.
+"""
 LENGTHS = 2
-"""Lengths of chunks that memory is kept for: that of most, and that of the last."""
+"""Lengths of pieces that memory is kept for: that of most, and that of the last."""
 
 
 class Share(NamedTuple):
@@ -38,7 +45,7 @@ class Share(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Memory that a chunk is read into: the share whose memory it is, or host arrays that are placed anew each time."""
+    """Memory that a piece is read into: the share whose memory it is, or host arrays that are placed anew each time."""
 
     share: Share | None
     arrays: Sequence[Array]
@@ -56,7 +63,7 @@ class Chunks:
 
     Attributes:
         of: rows of the whole batch; to be set before iterating.
-        rows: of each chunk.
+        rows: of each piece.
 
     Raises:
         OSError: the folder has no room for them.
@@ -73,13 +80,16 @@ class Chunks:
         self._file = tempfile.TemporaryFile(prefix="chunks-")  # noqa: SIM115 - it lives as long as the batch
         weakref.finalize(self, self._file.close)
         self._starts: list[int] = []
+        self._piece = 0
         self.rows: list[int] = []
         self.of = 0
         for inputs, targets in chunks:
             if len(np.shape(inputs)) == 2 and np.shape(inputs)[0] == 0:
                 continue
             self._write(inputs, targets)
+            del inputs, targets  # else they are kept while the next chunk is made
         self._file.flush()
+        _give_back()
 
     def __iter__(self) -> Iterator[Share]:
         if not self.rows:
@@ -96,8 +106,14 @@ class Chunks:
                 yield now.share or self._place(now.arrays[0], now.arrays[1], self.of)
 
     def _write(self, inputs: ArrayLike, targets: ArrayLike) -> None:
-        """Write a chunk as the backend places it, or row-major if its batches have no host memory."""
+        """Write a chunk, in pieces as long as those of the first chunk."""
         x, y = self._backend.host_batch(inputs, targets)
+        self._piece = self._piece or piece_rows(len(x), (x.nbytes + y.nbytes) // len(x))
+        for start in range(0, len(x), self._piece):
+            self._write_piece(x[start : start + self._piece], y[start : start + self._piece])
+
+    def _write_piece(self, x: Array, y: Array) -> None:
+        """Write rows as the backend places them, or row-major if its batches have no host memory."""
         self._starts.append(self._file.tell())
         self.rows.append(len(x))
         arrays = self._backend.host_memory(self._backend.place_batch(x, y))
@@ -112,7 +128,7 @@ class Chunks:
             ) from error
 
     def _memory(self, number: int) -> Place:
-        """Return the memory for a chunk: that of another one than the chunk before it, kept from step to step."""
+        """Return the memory for a piece: that of another one than the piece before it, kept from step to step."""
         kept, rows = self._kept[number % 2], self.rows[number]
         if rows not in kept:
             if len(kept) == LENGTHS:
@@ -123,6 +139,8 @@ class Chunks:
             share = self._place(x, y, self.of)
             arrays = self._backend.host_memory(share.batch)
             kept[rows] = Place(None, (x, y)) if arrays is None else Place(share, arrays)
+            del x, y
+            _give_back()
         return kept[rows]
 
     def _read(self, number: int, place: Place) -> None:
@@ -131,6 +149,20 @@ class Chunks:
             view = _bytes(array)
             if self._file.readinto(view) != len(view):
                 raise OSError(f"the temporary file of {sum(self.rows):,} rows was cut short; place the batch anew")
+
+
+def piece_rows(rows: int, row_bytes: int) -> int:
+    """Return the rows of a piece: the chunk is cut into as few as need be, all of one length if it can be."""
+    most = max(PIECE_ROWS, PIECE_BYTES // row_bytes)
+    least = -(-rows // most)
+    return next((rows // count for count in range(least, 2 * least) if rows % count == 0), most)
+
+
+def _give_back() -> None:
+    """Give memory that was freed back to the system; glibc keeps it otherwise. Nothing happens with another library."""
+    gc.collect(0)  # JAX frees arrays whose memory it took over only when Python collects garbage
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _bytes(array: Array) -> memoryview:

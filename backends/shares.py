@@ -85,9 +85,10 @@ class Shares(Backend):
     def place_chunks(self, chunks: Iterable[tuple[ArrayLike, ArrayLike]], of: int | None = None) -> SharedBatch:
         """Place this rank's rows chunk by chunk, in a temporary file: a batch larger than memory.
 
-        ``step`` and ``train`` read the file once for each step, and add up the gradients of all chunks. Memory for
-        about four chunks is needed, and room for all rows in the folder of `tempfile` (``TMPDIR``). Chunks of equal
-        length are best, the last one shorter, of some ten thousand rows. Such a batch is taken whole: it has no
+        ``step`` and ``train`` read the file once for each step, in pieces of 32,768 rows or 4 MiB, and add up the
+        gradients of all. Memory for about two chunks is needed while they are placed, and later for two pieces and what
+        the backend computes in; and room for all rows in the folder of `tempfile` (``TMPDIR``). Chunks of equal length
+        are best, the last one shorter, of some ten thousand rows. Such a batch is taken whole: it has no
         ``rows_per_step``, `split` or `reorder`.
 
         Args:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import backends
-from backends import Adam, Layer, Network, Shares
+from backends import Adam, Layer, Network, Shares, chunks
 from backends.chunks import Chunks
 from backends.conformance.cases import Case
 from backends.conformance.composed import balls_of_steps
@@ -58,6 +58,21 @@ def test_chunk_is_read_back_in_the_layout_it_was_placed_in(name):
             for x, y in in_chunks(problem.inputs, problem.targets, 24)
         ]
         assert [message.tobytes() for message in read] == [message.tobytes() for message in placed]
+
+
+def test_long_chunk_is_cut_into_equal_pieces(monkeypatch):
+    """Long chunks are cut into the fewest pieces of one length: training gives the bits of chunks that short."""
+    problem = Case.parse("3-2-1/n=64/normal").problem("float64")
+    backend = Shares(backends.load("numpy", problem.network, "float64"))
+    params = backend.place_params(problem.params)
+    short = backend.place_chunks(in_chunks(problem.inputs, problem.targets, 8))
+    monkeypatch.setattr(chunks, "PIECE_ROWS", 11)
+    monkeypatch.setattr(chunks, "PIECE_BYTES", 1)
+    long = backend.place_chunks(in_chunks(problem.inputs, problem.targets, 24))
+    assert long.shares.rows == short.shares.rows == [8] * 8
+    assert backend.message(params, long).tobytes() == backend.message(params, short).tobytes()
+    assert chunks.piece_rows(11, 32) == 11
+    assert chunks.piece_rows(37, 32) == 11  # no length divides it: the last piece is shorter
 
 
 def test_chunks_of_class_numbers_train_by_any_optimiser():
