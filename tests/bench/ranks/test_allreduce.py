@@ -30,7 +30,8 @@ def test_a_link_adds_its_trips_and_its_bytes() -> None:
     assert sum_s(KNOWN, 40, 2, link) == pytest.approx(1e-4 + 4e-6 + 40 / 117.5e6)
     assert sum_s(KNOWN, 4_000, 2, link) == pytest.approx(2e-4 + 8e-6 + 4_000 / 117.5e6)  # there and back
     gloo = replace(KNOWN, engine="torch")
-    assert sum_s(gloo, 40, 2, link) == pytest.approx(4e-4 + 4e-6 + 40 / 117.5e6)
+    assert sum_s(gloo, 40, 2, link) == pytest.approx(2e-4 + 4e-6 + 40 / 117.5e6)  # ready, and the vector
+    assert sum_s(gloo, 400_000, 2, link) == pytest.approx(4e-4 + 4e-4 + 400_000 / 117.5e6)  # twice
     assert sum_s(KNOWN, 40, 2) == pytest.approx(4e-6)
     assert sum_s(KNOWN, 40, 1, link) == 0.0
 
