@@ -225,22 +225,19 @@ def test_validate_prints_the_regret(bench, tmp_path):
     assert max(len(line) for line in out.splitlines()) <= 80
 
 
-def fastest_s(stored, *arguments):
-    """Return the seconds of the fastest of three runs in a fresh process."""
-    times = []
-    for _ in range(3):
-        begun_s = time.perf_counter()
-        environment = {**os.environ, "BACKPROP_BENCH_RESULTS": str(stored)}
-        subprocess.run([sys.executable, "-m", "bench", *arguments], check=True, capture_output=True, env=environment)
-        times.append(time.perf_counter() - begun_s)
-    return min(times)
+def lasts_s(stored, *arguments):
+    """Return the seconds of a run in a fresh process."""
+    begun_s = time.perf_counter()
+    environment = {**os.environ, "BACKPROP_BENCH_RESULTS": str(stored)}
+    subprocess.run([sys.executable, "-m", "bench", *arguments], check=True, capture_output=True, env=environment)
+    return time.perf_counter() - begun_s
 
 
 @pytest.mark.timing
 @pytest.mark.parametrize("arguments", [("compare",), JOB])
 def test_answers_come_in_under_two_seconds(stored, arguments):
-    """A stored run of 540 cells is compared, and a backend recommended, in under 2 s."""
-    assert fastest_s(stored, *arguments) < 2
+    """A stored run of 540 cells is compared, and a backend recommended, in under 2 s; the machine has three tries."""
+    assert any(lasts_s(stored, *arguments) < 2 for _ in range(3))
 
 
 def test_importing_the_package_is_light():
