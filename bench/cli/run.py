@@ -23,7 +23,7 @@ QUICK_NETWORKS = ("3-2-1", "8-32-1", "784-512-10")
 QUICK_ROWS, QUICK_STEP_S = (1, 256, 16_384), 0.1
 QUICK_PHASES = ("place", "step", "train")
 LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 30.0, 300.0
-COMPILING_S = 40.0
+COMPILING_S = 50.0
 """Of compiling everything in the default grid on two cores, once for each version of the code."""
 
 
