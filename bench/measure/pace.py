@@ -14,7 +14,7 @@ from typing import Any
 from bench.basics.names import AA, OK
 from bench.measure.cell import Cell, Group
 from bench.measure.estimate import phase_s
-from bench.measure.timing import ROUND_S, TURN_S, Effort, settling_s
+from bench.measure.timing import ROUND_S, Effort, settling_s, turn_s
 
 START_S = 2.0
 """Of a process whose backend was never run here: interpreter, imports, the end."""
@@ -83,7 +83,7 @@ class Pace:
 
 def rounds_s(call_s: float, timed_s: float) -> float:
     """Return the seconds that rounds take with what comes between their turns."""
-    return timed_s + timed_s / max(TURN_S, call_s) * (settling_s(call_s) + SWITCH_S)
+    return timed_s + timed_s / max(turn_s(call_s), call_s) * (settling_s(call_s) + SWITCH_S)
 
 
 def timed_rounds_s(record: Mapping[str, Any]) -> float:

@@ -28,6 +28,13 @@ ROUND_S = (
 )
 TURN_S = 2e-3  # of rounds before another process has its turn: a noisy neighbour stays for 10 ms to some seconds
 SETTLE_S = 0.5e-3  # at the beginning of a turn: caches are someone else's, clocks and thread pools asleep
+SHARED_S = 0.1e-3  # of a call: the work of a longer one is often shared among threads
+SHARED_TURN_S, SHARED_SETTLE_S = 6e-3, 3e-3
+"""For such calls. A process that was stopped goes on with all threads at once, and two that compute may find themselves
+on one processor. Threads that spin are moved apart at once (`bench.machine.start_on`); those that wait asleep, as XLA's
+do, stay until the kernel moves them, for some milliseconds: jax at 3-2-1, n = 2^20, took 1.1 to 1.5 ms a step in turns of
+2 ms, 0.8 to 1.2 ms in these, and 0.8 to 0.9 ms in a loop of its own.
+"""
 LONG_S = 20e-3  # of a call: the first of a turn was seen to take 0.1 to 0.4 ms longer than the others, 2 % at most
 STEADY = 1.25
 KEPT_ROUNDS = 200
@@ -142,7 +149,8 @@ def calibrate(work: Work, call_s: float, effort: Effort) -> Schedule:
         calls = min(10 * calls, math.ceil(1.2 * calls * ROUND_S / round_s))
         # The faster of two: one that was interrupted would make rounds too short.
         round_s = min(timed_round(work, calls).wall_s for _ in range(2))
-    return Schedule(calls, effort.rounds(round_s), max(1, round(TURN_S / round_s)), round_s / calls)
+    call_s = round_s / calls
+    return Schedule(calls, effort.rounds(round_s), max(1, round(turn_s(call_s) / round_s)), call_s)
 
 
 def long_schedule(call_s: float, effort: Effort) -> Schedule:
@@ -151,15 +159,22 @@ def long_schedule(call_s: float, effort: Effort) -> Schedule:
 
 
 def settle(work: Work, call_s: float) -> None:
-    """Call for `SETTLE_S`, once at least, so that a turn's first round is like the others; long calls hardly differ."""
-    spent_s = 0.0
-    while call_s < LONG_S and spent_s < SETTLE_S:
+    """Call until a turn's first round will be like the others, once at least; long calls hardly differ."""
+    spent_s, least_s = 0.0, SETTLE_S if call_s < SHARED_S else SHARED_SETTLE_S
+    while call_s < LONG_S and spent_s < least_s:
         spent_s += timed_round(work, 1).wall_s
 
 
 def settling_s(call_s: float) -> float:
     """Return about how long `settle` takes."""
-    return max(SETTLE_S, call_s) if call_s < LONG_S else 0.0
+    if call_s >= LONG_S:
+        return 0.0
+    return max(SETTLE_S if call_s < SHARED_S else SHARED_SETTLE_S, call_s)
+
+
+def turn_s(call_s: float) -> float:
+    """Return how long the rounds of a turn should take."""
+    return TURN_S if call_s < SHARED_S else SHARED_TURN_S
 
 
 def summarise(rounds: Sequence[Round], calls: int, in_a_turn: int) -> Summary:

@@ -67,7 +67,7 @@ def test_warm_up_ends_when_its_time_is_spent(monkeypatch):
 
 @pytest.mark.parametrize(
     ("call_s", "iterations", "rounds", "in_a_turn"),
-    [(1e-6, 600, 333, 3), (20e-6, 30, 333, 3), (2e-3, 1, 100, 1), (1.0, 1, 5, 1)],
+    [(1e-6, 600, 333, 3), (20e-6, 30, 333, 3), (2e-3, 1, 100, 3), (1.0, 1, 5, 1)],
 )
 def test_calibration_fills_rounds_and_the_time_given(monkeypatch, call_s, iterations, rounds, in_a_turn):
     """Short calls fill rounds of half a millisecond, long ones are rounds of their own; rounds fill turns and time."""
@@ -83,9 +83,9 @@ def test_calibration_is_not_misled_by_an_interrupted_guess(monkeypatch):
         assert ROUND_S <= schedule.iterations * 1e-6 <= 20 * ROUND_S
 
 
-@pytest.mark.parametrize(("call_s", "calls"), [(1e-4, 5), (4e-3, 1), (30e-3, 0)])
+@pytest.mark.parametrize(("call_s", "calls"), [(5e-5, 10), (1e-3, 3), (4e-3, 1), (30e-3, 0)])
 def test_a_turn_settles_before_it_is_timed(monkeypatch, call_s, calls):
-    """Half a millisecond of short calls, one of middling ones, none of long ones that hardly feel it."""
+    """Half a millisecond of short calls, three of those that threads share, one if it takes longer, none of long ones."""
     script = Script(monkeypatch, call_s)
     settle(script, call_s)
     assert script.calls == calls
