@@ -32,8 +32,8 @@ SHARED_S = 0.1e-3  # of a call: the work of a longer one is often shared among t
 SHARED_TURN_S, SHARED_SETTLE_S = 6e-3, 3e-3
 """For such calls. A process that was stopped goes on with all threads at once, and two that compute may find themselves
 on one processor. Threads that spin are moved apart at once (`bench.machine.start_on`); those that wait asleep, as XLA's
-do, stay until the kernel moves them, for some milliseconds: jax at 3-2-1, n = 2^20, took 1.1 to 1.5 ms a step in turns of
-2 ms, 0.8 to 1.2 ms in these, and 0.8 to 0.9 ms in a loop of its own.
+do, stay until the kernel moves them, for some milliseconds: jax at 3-2-1, n = 2^20, took 1.1 to 1.5 ms a step in turns
+of 2 ms, 0.8 to 1.2 ms in these, and 0.8 to 0.9 ms in a loop of its own.
 """
 LONG_S = 20e-3  # of a call: the first of a turn was seen to take 0.1 to 0.4 ms longer than the others, 2 % at most
 STEADY = 1.25

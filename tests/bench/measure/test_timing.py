@@ -85,7 +85,7 @@ def test_calibration_is_not_misled_by_an_interrupted_guess(monkeypatch):
 
 @pytest.mark.parametrize(("call_s", "calls"), [(5e-5, 10), (1e-3, 3), (4e-3, 1), (30e-3, 0)])
 def test_a_turn_settles_before_it_is_timed(monkeypatch, call_s, calls):
-    """Half a millisecond of short calls, three of those that threads share, one if it takes longer, none of long ones."""
+    """Half a millisecond of short calls, three of those that threads share, one of middling ones, none of long ones."""
     script = Script(monkeypatch, call_s)
     settle(script, call_s)
     assert script.calls == calls
