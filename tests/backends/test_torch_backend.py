@@ -125,7 +125,7 @@ def test_blocks_on_threads_leave_the_number_of_threads_as_it_was():
     backend = backends.load("torch", Network((3, 2, 1)), threads=2)
     seen = []
     try:
-        rows = 2 * backend.block_rows
+        rows = backend.block_rows + 1
         batch = backend.place_batch(np.zeros((rows, 3), np.float32), np.zeros((rows, 1), np.float32))
         assert len(batch.blocks) == 2
         both = threading.Barrier(2, timeout=10)
@@ -139,6 +139,22 @@ def test_blocks_on_threads_leave_the_number_of_threads_as_it_was():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("sizes", "blocks"), [((3, 2, 1), 8), ((17, 33, 1), 4)], ids=["narrow", "wider"])
+def test_blocks_of_a_long_batch_have_half_the_bytes_if_that_leaves_them_rows(
+    monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...], blocks: int
+) -> None:
+    """Four full blocks of a narrow network are cut into eight, those of a wider one stay, and one is not cut."""
+    monkeypatch.setitem(torch_batch.BLOCK_BYTES, "cpu", 8 << 20)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    backend = backends.load("torch", Network(sizes))
+    i, o = sizes[0], sizes[-1]
+
+    def cut(rows: int) -> int:
+        return len(backend.place_batch(np.zeros((rows, i), np.float32), np.zeros((rows, o), np.float32)).blocks)
+
+    assert (cut(4 * backend.block_rows), cut(backend.block_rows)) == (blocks, 1)
 
 
 def test_tanh_in_float64_is_within_its_bound_for_any_number() -> None:
