@@ -255,7 +255,9 @@ def _standings(contest: _Contest, ceilings: Ceilings | None, roles: dict[str, st
         role = roles.get(str(name), "plugin" if peers.short_name(str(name)) == name else "peer")
         if role != "best" and set(failed["status"]) == {"unavailable"}:
             continue  # one that does not have this dtype or workload is no rival in it
-        busy = of_backend.loc[of_backend["status"] == "ok", "cpu_per_wall"].median()
+        good = of_backend[of_backend["status"] == "ok"]
+        # A process has as many cores as threads; earlier runs may say more, of time that the kernel counted late.
+        busy = good["cpu_per_wall"].clip(upper=good["threads"]).median()
         ranked.append(
             Standing(
                 case=case,

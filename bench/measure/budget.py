@@ -18,7 +18,7 @@ MARGIN = 0.9
 FIRST_SHARE = 0.5
 """Of an adaptive budget: what its first two laps should take."""
 
-SEARCH_SHARE = 0.6
+SEARCH_SHARE = 0.7
 """Of an adaptive budget: what its first two laps may take for the sake of a search of threads. Above it two more laps
 may have no time, and without them much is left open.
 """

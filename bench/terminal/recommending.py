@@ -96,7 +96,7 @@ def _job(advice: Recommendation) -> str:
 def ledger_table(advice: Recommendation) -> Table:
     """Return what each backend costs, part by part; the 99th percentile if each step has a new batch."""
     places = advice.fresh or advice.phase == "forward"
-    threads = len(advice.searched_threads) > 1
+    threads = advice.rows["threads"].nunique() > 1
     devices = len(advice.searched_devices) > 1
     columns: list[Column] = ["backend"]
     columns += ["on"] if devices else []

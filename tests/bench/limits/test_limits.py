@@ -135,10 +135,11 @@ def test_targets_are_judged_case_by_case() -> None:
     assert {target.case for target in TARGETS if target.device == "cuda"} <= set(CUDA_CASES)
 
 
-def test_a_workload_is_held_against_the_time_of_all_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """300 us on both cores are 600 core-us, beyond 400; a backend without the workload is no failure and no rival."""
+@pytest.mark.parametrize("busy", [2.0, 4.0])
+def test_a_workload_is_held_against_the_time_of_all_its_cores(busy: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 us on both cores are 600 core-us, whatever was counted; a backend without the workload is no rival."""
     case = WORKLOADS[0]
-    rows = frame({"numba": 300e-6, "torch-idiom": 1.5e-3, "jax-by-hand": 1.0}, case).assign(cpu_per_wall=2.0)
+    rows = frame({"numba": 300e-6, "torch-idiom": 1.5e-3, "jax-by-hand": 1.0}, case).assign(cpu_per_wall=busy)
     rows.loc[rows["backend"] == "jax-by-hand", ["status", "reason"]] = "unavailable", "it has no optimizer"
     judged = standings(rows, WORKLOADS, None)[0]
     assert [standing.backend for standing in judged] == ["numba", "torch-idiom"]

@@ -6,7 +6,7 @@ import timeit
 
 import pytest
 
-from bench.measure import cases
+from bench.measure import cases, timing
 from bench.measure.interference import Round
 from bench.measure.timing import (
     KEPT_ROUNDS,
@@ -90,6 +90,13 @@ def test_a_turn_settles_before_it_is_timed(monkeypatch, call_s, calls):
     settle(script, call_s)
     assert script.calls == calls
     assert settling_s(call_s) == pytest.approx(calls * call_s)
+
+
+def test_no_more_processors_are_busy_than_there_are(monkeypatch):
+    """Time of spinning threads that the kernel counts late is not taken for more processors."""
+    monkeypatch.setattr(timing, "usable_cpus", lambda: (0, 1))
+    assert summarise([Round(1e-3, 4e-3, 0)] * 4, 1, 2).cpu_per_wall == 2.0
+    assert summarise([Round(1e-3, 1.5e-3, 0)] * 4, 1, 2).cpu_per_wall == pytest.approx(1.5)
 
 
 def test_summary_counts_steps_and_thins_evenly():
