@@ -52,7 +52,7 @@ def test_backend_alone_is_the_fastest(frame):
 
 
 def scattered(truth, laps, rng, scatter=0.04):
-    """Estimates of cells whose log times are ``truth[case, backend]``, in laps that hit all backends of a case alike."""
+    """Estimates of cells whose log times are ``truth[case, backend]``, in laps that hit all backends alike."""
     cells = []
     for case, of_case in enumerate(truth):
         spread = scatter * np.exp(0.5 * rng.standard_normal())
