@@ -67,7 +67,7 @@ def standings(
         proven = statistics.verdicts(statistics.Ratios(*(field[place] for field in against)))
         verdicts = [str(verdict) if verdict in ("slower", "tie") else "undecided" for verdict in proven]
         ranked = [costs[rank] for rank in ranks]
-        decided = outcome(dict(zip([cost.label for cost in ranked], ["fastest", *verdicts], strict=True)))
+        decided = outcome([cost.label for cost in ranked], ["fastest", *verdicts])
         estimates = (middles, low, high, middles / middles[:, :1])
         rows = zip(
             ranked,

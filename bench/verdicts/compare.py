@@ -77,7 +77,7 @@ def compare(frame: pd.DataFrame, margin: float = MARGIN, limit_of: LimitOf | Non
     main, pairs = against_fastest(estimates[estimates["arm"] == ""], margin)
     fastest = []
     for _, case in main.groupby(CASE, sort=False):
-        won = outcome(dict(zip(case["backend"], case["verdict"], strict=True)))
+        won = outcome(case["backend"], case["verdict"])
         fastest.append({key: case.iloc[0][key] for key in CASE} | won)
         numpy_s = case.loc[case["backend"] == REFERENCE, "seconds"].mean()
         main.loc[case.index, "to_numpy"] = case["seconds"] / numpy_s
@@ -95,15 +95,14 @@ def with_best_threads(estimates: pd.DataFrame, margin: float = MARGIN) -> pd.Dat
 
     if estimates["threads"].nunique() < 2:
         return pd.DataFrame()
-    rows, _ = against_fastest(choose(estimates, margin)[0], margin)
+    rows, _ = against_fastest(choose(estimates, margin), margin)
     cells = []
     for key, case in rows.groupby(CASE, sort=False):
-        won = outcome(dict(zip(case["backend"], case["verdict"], strict=True)))
         threads = {
             "best_threads": dict(zip(case["backend"], map(int, case["best_threads"]), strict=True)),
             "tried_threads": sorted(set().union(*case["tried_threads"])),
         }
-        cells.append(dict(zip(CASE, key, strict=True)) | won | threads)
+        cells.append(dict(zip(CASE, key, strict=True)) | outcome(case["backend"], case["verdict"]) | threads)
     return pd.DataFrame(cells)
 
 

@@ -11,6 +11,7 @@ Annals of Statistics 8 (1980) 1342.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,19 +51,20 @@ def against_fastest(
     to_fastest[:, behind] = ratios.ratio, ratios.low, ratios.high
     verdict[behind] = np.where(np.isin(judged, (SLOWER, TIE)), judged, UNDECIDED)
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-        verdict[start] = outcome(dict(zip(rows["backend"].iloc[start:end], verdict[start:end], strict=True)))["outcome"]
+        verdict[start] = outcome(rows["backend"].iloc[start:end], verdict[start:end])["outcome"]
     rows["to_fastest"], rows["to_fastest_low"], rows["to_fastest_high"] = to_fastest
     return rows.assign(verdict=verdict), len(behind)
 
 
-def outcome(verdicts: dict[str, str]) -> dict[str, object]:
-    """Return who won a case, from the verdict of each backend against the fastest.
+def outcome(backends: Iterable[str], verdicts: Iterable[str]) -> dict[str, object]:
+    """Return who won a case, from the verdict of each backend against the fastest, which comes first.
 
     It is ``fastest`` if every other is proven slower, ``tie`` if the rest of those are proven equal, and
     ``undecided`` if one is neither; ``backends`` are those that may be the best.
     """
-    candidates = [name for name, verdict in verdicts.items() if verdict != SLOWER]
-    kind = FASTEST if len(candidates) == 1 else TIE
-    if any(verdict == UNDECIDED for verdict in verdicts.values()):
+    (fastest, _), *others = zip(backends, verdicts, strict=True)
+    rivals = {backend: verdict for backend, verdict in others if verdict != SLOWER}
+    kind = TIE if rivals else FASTEST
+    if UNDECIDED in rivals.values():
         kind = UNDECIDED
-    return {"outcome": kind, "backends": candidates, "compared": len(verdicts)}
+    return {"outcome": kind, "backends": [fastest, *rivals], "compared": 1 + len(others)}

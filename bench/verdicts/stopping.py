@@ -16,7 +16,7 @@ from bench.measure.cell import Cell
 from bench.verdicts.estimates import CASE
 from bench.verdicts.pairs import against_fastest, outcome
 from bench.verdicts.statistics import cell_estimates
-from bench.verdicts.thread_choice import CELL, choose
+from bench.verdicts.thread_choice import CELL, choose, possible
 
 if TYPE_CHECKING:
     from bench.measure.adaptive import Open
@@ -40,15 +40,14 @@ def open_cells(records: Sequence[Mapping[str, Any]], margin: float = MARGIN, rat
     frame = results.table({**record, "run": ""} for record in records)
     open_: dict[tuple[Cell, int], frozenset[str]] = {}
     for _, of_phase in frame[frame["arm"] == ""].groupby("phase", sort=False):
-        best, possible = choose(cell_estimates(of_phase), margin, rate)
-        rows, _ = against_fastest(best, margin, rate)
-        possible = possible.set_index([*CELL, "backend"])["threads"]
+        estimates = cell_estimates(of_phase)
+        rows, _ = against_fastest(choose(estimates, margin), margin, rate)
+        numbers = possible(estimates, margin, rate).groupby([*CELL, "backend"])["threads"].agg(set)
         for case, rivals in rows.groupby(CASE, sort=False):
-            decided = outcome(dict(zip(rivals["backend"], rivals["verdict"], strict=True)))
-            if decided["outcome"] == UNDECIDED:
+            if outcome(rivals["backend"], rivals["verdict"])["outcome"] == UNDECIDED:
                 where = dict(zip(CASE, case, strict=True))
                 for backend in rivals["backend"][rivals["verdict"] != SLOWER]:
-                    for threads in possible.loc[[(*(where[name] for name in CELL), backend)]]:
+                    for threads in numbers[(*(where[name] for name in CELL), backend)]:
                         key = Cell.of(where), int(threads)
                         open_[key] = open_.get(key, frozenset()) | {backend}
     return open_

@@ -1,15 +1,16 @@
 """Each backend with the number of threads that suits a cell best, so that backends are compared at their best.
 
-Tests: `tests/bench/verdicts/test_thread_choice.py`.
+Which number is the best is chosen by the estimates, without proof: a backend that is called slower with it is slower
+with every other. That the fastest was chosen among more candidates than backends is small beside what Holm's method
+holds in reserve; `tests/bench/verdicts/test_thread_choice.py` counts the errors.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bench.basics.names import FASTER, MARGIN, SLOWER, TIE
+from bench.basics.names import MARGIN, SLOWER
 from bench.verdicts import statistics
 from bench.verdicts.estimates import CASE
 
@@ -21,37 +22,40 @@ OF_BACKEND = [*CELL, "backend", "arm"]
 """What a backend's numbers of threads are chosen within."""
 
 
-def choose(
-    estimates: pd.DataFrame, margin: float = MARGIN, rate: float = statistics.RATE
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return each backend of a cell with its best number of threads, and with every number that may be the best.
-
-    The best number is the largest that was measured, unless a smaller one is proven faster.
+def choose(estimates: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
+    """Return each backend of a cell with its best number of threads: the largest within the margin of the fastest.
 
     Args:
         estimates: rows of `bench.verdicts.statistics.cell_estimates`.
         margin: of equivalence.
-        rate: of errors.
 
     Returns:
         One row a cell and backend, with ``best_threads`` and ``tried_threads`` (list); its ``threads`` are the most of
-        the table, so that the rows of a cell are one case. Then the rows of all numbers that are not proven slower.
+        the table, so that the rows of a cell are one case.
     """
     rows = estimates.sort_values("threads", ascending=False, kind="stable")
     groups = rows.groupby(OF_BACKEND, sort=False)
-    largest = rows.loc[groups["threads"].transform("idxmax")]
-    fewer = rows["threads"].to_numpy() < largest["threads"].to_numpy()
-    verdict = np.full(len(rows), TIE, object)
-    if fewer.any():
-        verdict[fewer] = statistics.verdicts(statistics.ratios(largest[fewer], rows[fewer], margin), rate=rate)
-    rows = rows.assign(verdict_of_threads=verdict)
-    beaten = ~fewer & (rows["verdict_of_threads"] == FASTER).groupby([rows[key] for key in OF_BACKEND]).transform("any")
-    possible = rows[(verdict != SLOWER) & ~beaten]
-    ahead = possible[(possible["verdict_of_threads"] == FASTER) | ~fewer[(verdict != SLOWER) & ~beaten]]
-    best = ahead.sort_values("log_s", kind="stable").drop_duplicates(OF_BACKEND).sort_index()
+    near = rows["log_s"] <= groups["log_s"].transform("min") + math.log1p(margin)
+    best = rows[near].drop_duplicates(OF_BACKEND).sort_index()
     tried = {key: sorted(set(of_backend["threads"])) for key, of_backend in groups}
     keys = best[OF_BACKEND].itertuples(index=False, name=None)
     best = best.assign(best_threads=best["threads"], tried_threads=[tried[key] for key in keys])
     if len(best):
         best["threads"] = int(estimates["threads"].max())
-    return best.drop(columns="verdict_of_threads"), possible.drop(columns="verdict_of_threads").sort_index()
+    return best
+
+
+def possible(estimates: pd.DataFrame, margin: float = MARGIN, rate: float = statistics.RATE) -> pd.DataFrame:
+    """Return the rows of all numbers of threads that may be the best of their backend: not proven slower than that.
+
+    Args:
+        estimates: rows of `bench.verdicts.statistics.cell_estimates`.
+        margin: of equivalence.
+        rate: of errors.
+    """
+    best = choose(estimates, margin).set_index(OF_BACKEND)
+    theirs = best.loc[list(estimates[OF_BACKEND].itertuples(index=False, name=None))].reset_index()
+    itself = estimates["threads"].to_numpy() == theirs["best_threads"].to_numpy()
+    others = estimates[~itself]
+    slower = statistics.verdicts(statistics.ratios(theirs[~itself], others, margin), rate=rate) == SLOWER
+    return estimates.drop(index=others.index[slower])
