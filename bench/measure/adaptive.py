@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.basics.names import AA, MARGIN
 from bench.measure.cell import Cell, Group, Process
@@ -140,10 +140,20 @@ def _known_arm(history: History, process: Process) -> Arm:
     return next((other for other in history.start_s if other[:2] == arm[:2]), arm)
 
 
+class _Want(NamedTuple):
+    """An open cell, the processes that would measure it, whether it comes ``last``, and its cost: less is better."""
+
+    cell: Cell
+    part: list[Process]
+    last: tuple[bool, bool]
+    score: float
+
+
 def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: Open, left_s: float) -> Tasks:
     """Return the tasks of a lap over open cells: those that fit, each a little longer if time is left.
 
-    What needs the fewest seconds of laps to be decided comes first.
+    What needs the fewest seconds of laps to be decided comes first, and with it what is open of the same group, whose
+    opening is paid for then.
     """
     phases = deciding(plan)
     if not any(cell.phase in phases for cell, _ in open_cells):
@@ -157,10 +167,14 @@ def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: O
         # Those with all threads are started for many cells, others for this one and a few more.
         shared = [p for p in part if p.threads == plan.threads[-1]]
         cost_s = expected_s(history, {p: [cell] for p in part}) - starts_s(history, shared)
-        rank = (cell.phase not in DECIDING, gap < LEAST_GAP, cost_s / max(gap, LEAST_GAP) ** 2)
-        wanted.append((rank, cell, part))
-    wanted.sort(key=lambda want: want[0])
-    begun_s = starts_s(history, {p for _, _, part in wanted for p in part if p.threads == plan.threads[-1]})
+        last = cell.phase not in DECIDING, gap < LEAST_GAP
+        wanted.append(_Want(cell, part, last, cost_s / max(gap, LEAST_GAP) ** 2))
+    least: dict[tuple[Any, Group], float] = {}
+    for want in wanted:
+        key = want.last, want.cell.group
+        least[key] = min(least.get(key, math.inf), want.score)
+    wanted.sort(key=lambda want: (want.last, least[want.last, want.cell.group], want.score))
+    begun_s = starts_s(history, {p for want in wanted for p in want.part if p.threads == plan.threads[-1]})
     most_s = left_s / 2 if begun_s < STARTS_SHARE * left_s else left_s
     chosen = _fitting(wanted, history, most_s) or _fitting(wanted, history, left_s)
     count = sum(map(len, chosen.values()))
@@ -169,15 +183,13 @@ def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: O
     return {p: {cell: timed_s for cell in plan.cells if cell in chosen[p]} for p in lap if p in chosen}
 
 
-def _fitting(
-    wanted: Iterable[tuple[Any, Cell, Sequence[Process]]], history: History, most_s: float
-) -> dict[Process, set[Cell]]:
+def _fitting(wanted: Iterable[_Want], history: History, most_s: float) -> dict[Process, set[Cell]]:
     """Return the cells of each process that fit into some seconds, out of those wanted, in their order."""
     chosen: dict[Process, set[Cell]] = {}
     total_s = 0.0
-    for _, cell, part in wanted:
-        before = {process: chosen.get(process, set()) for process in part}
-        after = {process: cells | {cell} for process, cells in before.items()}
+    for want in wanted:
+        before = {process: chosen.get(process, set()) for process in want.part}
+        after = {process: cells | {want.cell} for process, cells in before.items()}
         more_s = expected_s(history, after) - expected_s(history, before)
         if total_s + more_s <= most_s:
             total_s += more_s
