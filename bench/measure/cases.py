@@ -9,6 +9,7 @@ Tests: `tests/bench/measure/test_timing.py`, `tests/bench/measure/test_campaign.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from itertools import cycle, repeat
 from typing import Any
 
@@ -44,6 +45,12 @@ class Subject:
         """Return the problem's parameters, newly placed."""
         return self.backend.place_params(self.problem.params)
 
+    @cached_property
+    def taped(self) -> tuple[Any, Any]:
+        """Parameters, and the tape of a forward pass with them: one for all cases, since it is as large as a batch."""
+        params = self.fresh_params()
+        return params, self.backend.forward(params, self.batch)
+
 
 def place(subject: Subject) -> Work:
     """Copy the batch to the backend; what the call before placed is given up first."""
@@ -74,8 +81,8 @@ def forward(subject: Subject) -> Work:
 def backward(subject: Subject) -> Work:
     """Loss and gradients from one tape."""
     call, synchronize = subject.backend.backward, subject.backend.synchronize
-    params, batch = subject.fresh_params(), subject.batch
-    tape = subject.backend.forward(params, batch)
+    batch = subject.batch
+    params, tape = subject.taped
     synchronize()
 
     def work(calls: int) -> None:
@@ -90,9 +97,9 @@ def update(subject: Subject) -> Work:
     """One gradient applied again and again."""
     backend, rate = subject.backend, subject.problem.learning_rate
     call, synchronize = backend.update, backend.synchronize
+    params, tape = subject.taped
+    _, gradients = backend.backward(params, subject.batch, tape)
     state = subject.fresh_params()
-    tape = backend.forward(state, subject.batch)
-    _, gradients = backend.backward(state, subject.batch, tape)
     synchronize()
 
     def work(calls: int) -> None:
