@@ -1,8 +1,12 @@
-"""Which stored runs a recommendation may rest on."""
+"""Which stored runs a recommendation may rest on.
+
+Tests: `tests/bench/advice/test_basis.py`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,21 +15,25 @@ from backends.installed import install_command
 from bench import results
 from bench.advice.job import Job
 from bench.advice.time_model import kind_of
-from bench.basics.names import COMPARISON
+from bench.basics.names import COMPARISON, OK
 from bench.machine import machine_id, speed
 from bench.machine.speed import Speed
 from bench.results import Run
 from bench.verdicts.conditions import unlike_between, unlike_speed
 from bench.workload import Workload
 
+FEW_SHAPES = 2
+"""How many shapes, networks with numbers of rows, say little about any other."""
+
 
 def runs_for(
     job: Job, run: str | Path | Run | Sequence[str | Path | Run] | None = None, root: Path | None = None
 ) -> tuple[Run, ...]:
-    """Return the runs asked for, or for each device the latest that compares backends over a grid for this job.
+    """Return the runs asked for, or for each device the latest whose rows compare backends for this job.
 
-    A run of this machine comes before one of another, which is taken if this machine has none; a run of the job's kind
-    of workload comes before one of the usual kind, and that before one of another.
+    A run of this machine comes before one of another, which is taken if this machine has none. A run of several shapes
+    comes before one of a shape or two, and one that was interrupted before it compared any is passed over. Among them,
+    a run of the job's kind of workload comes before one of the usual kind, and that before one of another.
     """
     if run is not None:
         asked = [run] if isinstance(run, str | Path | Run) else run
@@ -34,9 +42,10 @@ def runs_for(
     here: list[Run] = []
     anywhere: list[Run] = []
     for device in (job.device,) if job.device else DEVICES:
-        fits = [run for run in stored if _covers(run, job, device)]
-        here += sorted((run for run in reversed(fits) if not elsewhere(run)), key=lambda run: _unlike(run, job))[:1]
-        anywhere += sorted(reversed(fits), key=lambda run: _unlike(run, job))[:1]
+        planned = [run for run in reversed(stored) if _plans(run, job, device)]
+        fits = sorted(planned, key=lambda run: _unlike(run, job))
+        here += _broadest([run for run in fits if not elsewhere(run)], job, device)
+        anywhere += _broadest(fits, job, device)
     if here:
         return tuple(dict.fromkeys(here))
     return tuple(dict.fromkeys(run for run in anywhere if run.machine == anywhere[0].machine))
@@ -63,8 +72,30 @@ def _alike(stored: Run, measured: Run) -> bool:
     return not unlike_between(results.load(stored), results.load(measured))
 
 
-def _covers(run: Run, job: Job, device: str) -> bool:
-    """Return whether a run compares several backends over some grid that tells of a job on a device."""
+def _broadest(fits: Sequence[Run], job: Job, device: str) -> list[Run]:
+    """Return the first run that compares backends on more than `FEW_SHAPES`, else the first on any, else none."""
+    narrow: list[Run] = []
+    for run in fits:
+        shapes = _compared(run, job, device)
+        if shapes > FEW_SHAPES:
+            return [run]
+        if shapes and not narrow:
+            narrow = [run]
+    return narrow
+
+
+def _compared(run: Run, job: Job, device: str) -> int:
+    """Return on how many shapes a run has times of several backends in the phases that tell of a job."""
+    backends: dict[str, dict[tuple[str, int], set[str]]] = {phase: defaultdict(set) for phase in job.phases}
+    for row in results.cells(run):
+        if row["status"] == OK and row["phase"] in backends and (row["dtype"], row["device"]) == (job.dtype, device):
+            backends[row["phase"]][row["network"], row["batch"]].add(row["backend"])
+    shapes = [sum(len(names) > 1 for names in of_phase.values()) for of_phase in backends.values()]
+    return min(shapes) if job.places else max(shapes)
+
+
+def _plans(run: Run, job: Job, device: str) -> bool:
+    """Return whether a run was meant to compare several backends in a way that tells of a job on a device."""
     if not run.rows_path.is_file() or run.purpose != COMPARISON:
         return False
     plan = run.manifest.get("plan")
@@ -74,7 +105,7 @@ def _covers(run: Run, job: Job, device: str) -> bool:
     if not (isinstance(groups, list) and isinstance(phases, list) and isinstance(backends, list)):
         return False
     fits = [group for group in groups if isinstance(group, list) and group[2:4] == [job.dtype, device]]
-    return len(fits) > 2 and len(backends) > 1 and job.is_measured_by(frozenset(map(str, phases)))
+    return bool(fits) and len(backends) > 1 and job.is_measured_by(frozenset(map(str, phases)))
 
 
 def _unlike(run: Run, job: Job) -> int:

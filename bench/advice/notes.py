@@ -60,8 +60,8 @@ def notes_of(
         cost.label for cost in known if cost.cache != job.cache and np.median(cost.compile_s) > LEAST_COMPILE_S
     ]
     if compiled_otherwise:
-        labels = ", ".join(compiled_otherwise)
-        yield f"No {job.cache} compile cache was measured for {labels}: compile times are for the other."
+        labels, other = ", ".join(compiled_otherwise), "cold" if job.cache == "warm" else "warm"
+        yield f"Compile times of {labels} were measured with a {other} compile cache, not with a {job.cache} one."
     if not job.places and (stepwise := [cost.label for cost in known if cost.phase == "step"]):
         yield f"train was not measured for {', '.join(stepwise)}: their steps are single calls."
     if warning := busy(rows):

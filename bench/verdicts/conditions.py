@@ -76,7 +76,9 @@ def busy(frame: pd.DataFrame) -> str:
     """Return a warning if other programs wanted the processors while a run was measured, '' if they did not."""
     neighbours = frame["receipt_beside"].dropna() if "receipt_beside" in frame else ()
     if others := {name for text in neighbours for name in text.split("; ")} - {""}:
-        return f"Measured at the same time as {', '.join(sorted(others))}: times suffer. Measure again alone."
+        first, *more = sorted(others)
+        shown = ", ".join([first, *more]) if len(more) < 2 else f"{first} and {len(more)} others"
+        return f"Measured at the same time as {shown}: times suffer. Measure again alone."
     if "receipt_throttled_periods" in frame and (periods := frame["receipt_throttled_periods"].fillna(0).max()) > 0:
         return (
             f"The processor quota held a process of this run back {counted(int(periods), 'time')}: times hold under "

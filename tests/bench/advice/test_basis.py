@@ -97,3 +97,23 @@ def test_a_run_with_a_damaged_plan_is_passed_over(tmp_path, plan):
     job = Job(Network((3, 2, 1)), 16, device="cuda") if plan == 3 else Job(Network((3, 2, 1)), 16)
     expected = [] if plan == 3 else ["sound"]
     assert [run.id for run in basis.runs_for(job, root=tmp_path)] == expected
+
+
+def test_an_interrupted_run_hides_no_earlier_one(tmp_path):
+    """A later run that Ctrl-C ended before it compared backends, without rows or with one backend's, is passed over."""
+    stored(tmp_path, "whole", day=1)
+    for day, (name, backends) in enumerate({"empty": (), "alone": ("numpy",)}.items(), start=2):
+        rows = stored(tmp_path, name, day=day).rows_path
+        lines = rows.read_text().splitlines(keepends=True)
+        rows.write_text("".join(line for line in lines if json.loads(line)["backend"] in backends))
+    assert recommendation.recommend("3-2-1", 16, 10, root=tmp_path).runs == ("whole",)
+
+
+def test_a_run_of_one_shape_is_rested_on_if_there_is_no_other(tmp_path):
+    """Two backends on one network and batch are an answer; a run of many shapes comes first, though it is older."""
+    path = stored(tmp_path, "narrow", day=2).rows_path
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if json.loads(line)["batch"] == 16))
+    assert recommendation.recommend("3-2-1", 20, 10, root=tmp_path).runs == ("narrow",)
+    stored(tmp_path, "whole", day=1)
+    assert recommendation.recommend("3-2-1", 20, 10, root=tmp_path).runs == ("whole",)
