@@ -86,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = _run(_parsed(list(sys.argv[1:] if argv is None else argv)))
             streams.finish()
             return status
-    except KeyboardInterrupt:  # wherever it comes, even while a module is imported
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:  # wherever it comes, even while a module is imported
+        print("\n".join(["interrupted", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of stdout went away, as `head` does
         streams.discard_output()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from backends import Network
+    from bench.results import Run
     from bench.training.form import Form
 
 T = TypeVar("T")
@@ -134,6 +136,15 @@ def add_json(parser: argparse._ActionsContainer) -> None:
 def add_results(parser: argparse._ActionsContainer) -> None:
     """Add ``--results``."""
     parser.add_argument("--results", type=Path, metavar="DIR", help="folder of all runs (results)")
+
+
+def leading_to(stored: Run) -> str:
+    """Return the flag that leads another command to where a run is kept, '' if it looks there anyway."""
+    from bench.results import results_root
+
+    if stored.path.is_relative_to(results_root()):
+        return ""
+    return f" --results {shlex.quote(str(stored.path.parent.parent))}"
 
 
 def add_margin(parser: argparse._ActionsContainer, meaning: str) -> None:

@@ -5,7 +5,9 @@ Tests: `tests/bench/cli/test_interrupt.py`, `tests/bench/cli/test_streams.py`.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from typing import NoReturn
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 ASKING = (signal.SIGINT, *ENDING)
+AGAIN_S = 0.05
+"""After which an interrupt that was lost is made again."""
 
 
 class StopRequest:
@@ -30,12 +34,16 @@ class StopRequest:
 
 @contextmanager
 def ended_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP interrupt the work as Ctrl-C does; one that is ignored, as under nohup, stays ignored."""
+    """Let SIGTERM and SIGHUP interrupt the work as Ctrl-C does; one that is ignored, as under nohup, stays ignored.
+
+    None of them is lost: see `_made_again`.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    with _handled([number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL], interrupt):
+    endings = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    with _handled(endings, interrupt), _made_again():
         yield
 
 
@@ -53,6 +61,29 @@ def ask_before_stopping() -> Iterator[StopRequest]:
 
     with _handled([number for number in ASKING if usual[number] != signal.SIG_IGN], note):
         yield request
+
+
+@contextmanager
+def _made_again() -> Iterator[None]:
+    """Interrupt again if an interrupt came inside a callback, such as one of JAX's on garbage collection.
+
+    Python reports the exceptions of callbacks and of ``__del__``, and goes on as if nothing had happened.
+    """
+    usual = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            usual(unraisable)
+            return
+        timer = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 @contextmanager

@@ -130,15 +130,21 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
         messages.note(line, "left out: ")
     err.print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")
     run_ = campaign.create(plan, LIMITS, sys.argv, root=args.results)
-    with terminal.progress("limits") as bar:
-        outcome = campaign.carry_out(
-            run_,
-            plan,
-            pace,
-            report=lambda state: bar.update(state.fraction, _short(state.text)),
-            after_lap=probes.between_laps(run_),
-            most_s=args.within or math.inf,
-        )
+    try:
+        with terminal.progress("limits") as bar:
+            outcome = campaign.carry_out(
+                run_,
+                plan,
+                pace,
+                report=lambda state: bar.update(state.fraction, _short(state.text)),
+                after_lap=probes.between_laps(run_),
+                most_s=args.within or math.inf,
+            )
+    except KeyboardInterrupt as interrupt:
+        if run_.rows_path.stat().st_size:
+            show = f"python -m bench limits --run {run_.id}{flags.leading_to(run_)}"
+            interrupt.add_note(f"what was measured is kept in {run_.path}\nshow it: {show}")
+        raise
     if outcome.stopped:
         messages.note(outcome.stopped, "stopped early: ")
     return run_

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -194,7 +193,7 @@ def _carry_out(stored: Run, plan: Plan, pace: Pace, as_json: bool) -> int:
     from bench.terminal import terminal
     from bench.verdicts.stopping import open_cells
 
-    resume = f"go on with: python -m bench run --resume {stored.id}{_results_flag(stored)}"
+    resume = f"go on with: python -m bench run --resume {stored.id}{flags.leading_to(stored)}"
     try:
         with terminal.progress("measuring") as bar:
             outcome = campaign.carry_out(
@@ -219,15 +218,6 @@ def _carry_out(stored: Run, plan: Plan, pace: Pace, as_json: bool) -> int:
     else:
         _show_outcome(outcome)
     return CHECK_FAILED if outcome.failures else SUCCESS
-
-
-def _results_flag(stored: Run) -> str:
-    """Return the flag that leads another command to where a run is kept, '' if it looks there anyway."""
-    from bench.results import results_root
-
-    if stored.path.is_relative_to(results_root()):
-        return ""
-    return f" --results {shlex.quote(str(stored.path.parent.parent))}"
 
 
 def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
@@ -304,4 +294,4 @@ def _show_outcome(outcome: Outcome) -> None:
     for line in outcome.failures:
         print(wrap(line, "FAILED "))
     print(wrap(os.path.relpath(outcome.run.path), "kept in "))
-    print(wrap(f"python -m bench compare {outcome.run.id}{_results_flag(outcome.run)}", "next: "))
+    print(wrap(f"python -m bench compare {outcome.run.id}{flags.leading_to(outcome.run)}", "next: "))

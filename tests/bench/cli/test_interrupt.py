@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from bench import cli, results
+from bench.machine import speed
+from bench.measure import campaign
 
 SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`
 GRID = ["--networks", "1-1-1", "--dtypes", "float64", "--phases", "step", "--threads", "1", "--processes", "2"]
@@ -85,3 +87,38 @@ def test_an_interrupt_while_a_command_starts_leaves_no_traceback(monkeypatch, ca
     monkeypatch.setitem(sys.modules, "bench.cli.run", command)
     assert cli.main(["run"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_an_interrupt_inside_a_callback_is_not_lost(monkeypatch, capsys):
+    """Python drops what a callback raises, such as JAX's on garbage collection: the command is interrupted again."""
+
+    class Callback:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def run(_):
+        Callback()
+        time.sleep(5)
+        return 0
+
+    monkeypatch.setitem(sys.modules, "bench.cli.run", types.SimpleNamespace(add_flags=lambda parser: None, run=run))
+    begun_s = time.monotonic()
+    assert cli.main(["run"]) == 130
+    assert time.monotonic() - begun_s < SOON_S
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_interrupted_limits_say_how_to_show_what_was_measured(monkeypatch, capsys, tmp_path):
+    """Minutes of measuring are not lost: where they are kept, and the command that shows them."""
+
+    def interrupted(run, *_, **__):
+        run.rows_path.write_text("{}\n")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(speed, "fresh", speed.Speed)
+    monkeypatch.setattr(campaign, "carry_out", interrupted)
+    assert cli.main(["limits", "--quick", "--no-peers", "--backends", "numpy", "--results", str(tmp_path)]) == 130
+    (run,) = results.runs(tmp_path)
+    said = capsys.readouterr().err.splitlines()[-3:]
+    assert said[:2] == ["interrupted", f"what was measured is kept in {run.path}"]
+    assert said[2] == f"show it: python -m bench limits --run {run.id} --results {tmp_path}"
