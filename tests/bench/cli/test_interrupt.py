@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli, results
+from bench.cli import interrupts
 from bench.machine import speed
 from bench.measure import campaign
 
@@ -89,7 +90,8 @@ def test_an_interrupt_while_a_command_starts_leaves_no_traceback(monkeypatch, ca
     assert capsys.readouterr().err == "interrupted\n"
 
 
-def test_an_interrupt_inside_a_callback_is_not_lost(monkeypatch, capsys):
+@pytest.mark.parametrize("then", ["the work goes on", "the compiler lacks what its callback should have given"])
+def test_an_interrupt_inside_a_callback_is_not_lost(monkeypatch, capsys, then):
     """Python drops what a callback raises, such as JAX's on garbage collection: the command is interrupted again."""
 
     class Callback:
@@ -98,6 +100,8 @@ def test_an_interrupt_inside_a_callback_is_not_lost(monkeypatch, capsys):
 
     def run(_):
         Callback()
+        if then != "the work goes on":
+            raise RuntimeError(then)
         time.sleep(5)
         return 0
 
@@ -122,3 +126,40 @@ def test_interrupted_limits_say_how_to_show_what_was_measured(monkeypatch, capsy
     said = capsys.readouterr().err.splitlines()[-3:]
     assert said[:2] == ["interrupted", f"what was measured is kept in {run.path}"]
     assert said[2] == f"show it: python -m bench limits --run {run.id} --results {tmp_path}"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_waits_for_the_end_of_an_import(monkeypatch, capsys, tmp_path, name):
+    """Frameworks crash if one of their modules is cut off: the module is whole, and nothing runs after it."""
+    number = getattr(signal, name)
+    (tmp_path / "slow_module.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {number})\ntime.sleep(0.2)\nend = 1"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "slow_module", raising=False)
+
+    def run(_):
+        import slow_module
+
+        reached.append(slow_module.end)
+        time.sleep(5)
+        reached.append("the end of the command")
+        return 0
+
+    reached = []
+    monkeypatch.setitem(sys.modules, "bench.cli.run", types.SimpleNamespace(add_flags=lambda parser: None, run=run))
+    assert cli.main(["run"]) == 130
+    assert reached == [1]
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_an_import_that_hangs_is_interrupted(monkeypatch, capsys, tmp_path):
+    """An interrupt waits for an import for a while only."""
+    (tmp_path / "hanging_module.py").write_text("import os, time\nos.kill(os.getpid(), 2)\ntime.sleep(30)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(interrupts, "IMPORT_S", 0.2)
+    command = types.SimpleNamespace(add_flags=lambda parser: None, run=lambda _: __import__("hanging_module"))
+    monkeypatch.setitem(sys.modules, "bench.cli.run", command)
+    begun_s = time.monotonic()
+    assert cli.main(["run"]) == 130
+    assert time.monotonic() - begun_s < SOON_S
