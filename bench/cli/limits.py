@@ -193,6 +193,8 @@ def _show(
     if args.targets:
         out.print(standings.targets(judged))
         out.print()
+        for line in standings.targets_out_of_reach(judged):
+            out.print(line)
         if line := standings.targets_elsewhere(judged):
             out.print(line)
     for line in standings.remarks(judged, known is not None, beaten):

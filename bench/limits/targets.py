@@ -37,7 +37,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A target and what was reached, as text and as a number."""
+    """A target and what was reached, as text and as a number.
+
+    ``least`` is the least value that the machine's limit allows, of a target in seconds; ``None`` if it is not known.
+    What is ``out_of_reach`` lies below that: no implementation can reach it on this machine.
+    """
 
     case: str
     dtype: str
@@ -46,6 +50,8 @@ class Verdict:
     reached: str
     verdict: Literal["yes", "no", "not measured"]
     value: float | None
+    least: float | None = None
+    out_of_reach: bool = False
 
 
 _TRAIN, _STEP = LimitCase("3-2-1", 3, "train"), LimitCase("3-2-1", 3)
@@ -113,6 +119,7 @@ def _verdict(target: Target, standing: Standing) -> Verdict:
     less_a_fifth = standing.dtype == "float64" and target.measure in ("times_peer", "times_idiom")
     wanted = target.value * FLOAT64_PART if less_a_fifth else target.value
     value: float | None = getattr(standing, target.measure)
+    least = _least(target.measure, standing)
     met: Literal["yes", "no", "not measured"] = "not measured"
     if value is not None:
         met = "yes" if (value <= wanted if target.measure in AT_MOST else value >= wanted) else "no"
@@ -124,7 +131,18 @@ def _verdict(target: Target, standing: Standing) -> Verdict:
         reached=_text(target.measure, value, goal=False),
         verdict=met,
         value=value,
+        least=least,
+        out_of_reach=least is not None and least > wanted,
     )
+
+
+def _least(measure: Measure, standing: Standing) -> float | None:
+    """Return the limit of a case in the unit of a measure of time."""
+    if measure not in AT_MOST or standing.limit is None:
+        return None
+    if measure == "seconds":
+        return standing.limit.seconds
+    return None if standing.cores is None else standing.cores * standing.limit.seconds
 
 
 def _text(measure: Measure, value: float | None, goal: bool = True) -> str:

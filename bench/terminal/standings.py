@@ -82,6 +82,16 @@ def targets(standings: Sequence[Standing]) -> Table:
     return terminal.table(["case", "dtype", "backend", "target", ("reached", "right"), "met"], rows, title="targets")
 
 
+def targets_out_of_reach(standings: Sequence[Standing]) -> Iterator[str]:
+    """Yield a line for each target that is below what this machine allows."""
+    from bench.limits.targets import judge
+
+    for verdict in judge(standings):
+        if verdict.out_of_reach:
+            least = terminal.format_seconds(verdict.least)
+            yield f"out of reach here: {verdict.case}, {verdict.goal}: the machine's limit is {least}"
+
+
 def targets_elsewhere(standings: Sequence[Standing]) -> str:
     """Return a line for the targets of a GPU if none of these was measured on one, else ''."""
     from bench.limits.targets import TARGETS

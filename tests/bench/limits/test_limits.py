@@ -198,6 +198,23 @@ def test_targets_in_seconds_are_met_from_below() -> None:
     assert not list(judge(standings(frame(seconds, LimitCase("3-2-1", 3), dtype="float64"), CASES, None)[0]))
 
 
+def test_a_target_below_the_machine_limit_is_said_to_be_out_of_reach() -> None:
+    """Two cores that multiply 2e11 numbers a second take over 400 core-us for a step of the published network.
+
+    Ten times as fast, they could take less: the target is missed, and not out of reach.
+    """
+    (ours, *_) = WORKLOADS
+    rows = frame({"numba": 316e-6}, ours, cpu_per_wall=2.0)
+    for product, lines in ((2e11, 1), (2e12, 0)):
+        fast = tuple(replace(c, per_second=product) if c.kind == "product" else c for c in CEILINGS.measured)
+        found, _ = standings(rows, WORKLOADS, replace(CEILINGS, measured=fast))
+        (verdict,) = (v for v in judge(found) if v.goal.startswith("<="))
+        assert (verdict.verdict, verdict.out_of_reach) == ("no", bool(lines))
+        said = list(report.targets_out_of_reach(found))
+        assert len(said) == lines
+        assert all("<= 400 us of all cores: the machine's limit is" in line for line in said)
+
+
 def test_tables_fit_a_terminal_and_say_what_binds(capsys: pytest.CaptureFixture[str]) -> None:
     """Each case has a title with its limit, a row for each tuned backend, the best peer; all within 80 columns."""
     found, beaten = standings(frame(SECONDS | {"torch": 90e-6}), CASES, CEILINGS)
