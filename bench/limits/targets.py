@@ -25,7 +25,8 @@ class Target:
 
     ``core_seconds`` are those of all cores together.
 
-    ``who`` is ``best``, the fastest tuned backend; ``every``, each of them; or a name.
+    ``who`` is ``best``, the fastest tuned backend; ``every``, each of them; or a name. For the ``share`` that a name
+    should reach a faster variant may stand, such as ``torch-fused`` for torch.
     """
 
     case: LimitCase
@@ -103,16 +104,24 @@ def judge(standings: Sequence[Standing]) -> Iterator[Verdict]:
         for target in TARGETS:
             if dtype != "float32" and target.measure in AT_MOST:
                 continue
-            wanted = (target.case, dtype, "best", target.device)
-            measured = [each for each in standings if (each.case, each.dtype, each.role, each.device) == wanted]
+            wanted = (target.case, dtype, target.device)
+            measured = [each for each in standings if (each.case, each.dtype, each.device) == wanted]
             for standing in _chosen(target, measured):
                 yield _verdict(target, standing)
 
 
 def _chosen(target: Target, measured: Sequence[Standing]) -> Sequence[Standing]:
+    """Return the standings of one case that a target is for, out of all, which are sorted by time."""
+    tuned = [standing for standing in measured if standing.role == "best"]
+    if target.who == EVERY:
+        return tuned
     if target.who == BEST:
-        return measured[:1]
-    return [standing for standing in measured if target.who in (EVERY, standing.backend)]
+        return tuned[:1]
+    own = [standing for standing in tuned if standing.backend == target.who]
+    if own and target.measure == "share":
+        prefix = f"{target.who}-"
+        own += [each for each in measured if each.role == "variant" and each.backend.startswith(prefix)]
+    return sorted(own, key=measured.index)[:1]
 
 
 def _verdict(target: Target, standing: Standing) -> Verdict:

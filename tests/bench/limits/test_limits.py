@@ -198,6 +198,15 @@ def test_targets_in_seconds_are_met_from_below() -> None:
     assert not list(judge(standings(frame(seconds, LimitCase("3-2-1", 3), dtype="float64"), CASES, None)[0]))
 
 
+def test_a_variant_may_lead_for_its_framework_s_share_of_the_limit() -> None:
+    """A fused step twice as fast as torch's own stands for torch; a slower one does not, nor an idiom."""
+    for fused_s, expected in ((2e-3, "torch-fused"), (9e-3, "torch")):
+        seconds = SECONDS | {"torch": 4e-3, "torch-idiom": 1e-3, "torch-fused": fused_s}
+        found, _ = standings(frame(seconds), CASES, CEILINGS)
+        shares = [v.backend for v in judge(found) if v.goal == ">= 15.0 % of limit" and v.backend != "numpy"]
+        assert shares == [expected]
+
+
 def test_a_target_below_the_machine_limit_is_said_to_be_out_of_reach() -> None:
     """Two cores that multiply 2e11 numbers a second take over 400 core-us for a step of the published network.
 
