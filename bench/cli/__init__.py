@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
-import logging
 import os
 import re
 import sys
@@ -87,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             streams.finish()
             return status
     except KeyboardInterrupt as interrupt:  # wherever it comes, even while a module is imported
+        interrupts.forget_timers()
         print("\n".join(["interrupted", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of stdout went away, as `head` does
@@ -167,8 +167,7 @@ def _run(args: argparse.Namespace) -> int:
     from bench.cli import messages
     from bench.results.journal import JournalFull
 
-    if logging.lastResort:
-        logging.lastResort.setFormatter(messages.Warnings())
+    messages.warn_of_logged()
     try:
         return int(args.run(args))
     except (UsageError, BackendUnavailable) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from bench.basics.formats import counted
+from bench.basics.names import PHASES
 from bench.cli import SUCCESS, bisect, flags
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List the steps, or name the commit that made a cell slow."""
     from bench.basics.errors import UsageError
-    from bench.basics.names import PHASES
 
     if args.phase not in PHASES:
         raise UsageError(f"no phase {args.phase!r}; expected one of {', '.join(PHASES)}")
@@ -73,12 +74,24 @@ def _chosen(args: argparse.Namespace) -> list[Run]:
 
 
 def _table(args: argparse.Namespace, chosen: list[Run], phase: str) -> pd.DataFrame:
-    """Return the level of each cell of a phase in each run."""
+    """Return the level of each cell of a phase in each run.
+
+    Raises:
+        UsageError: none of them has a time of the phase.
+    """
     from bench import results
+    from bench.basics.errors import UsageError
     from bench.verdicts import history
 
-    frame = results.load(*chosen, root=args.results)
-    return history.levels(frame[frame["phase"] == phase])
+    frame = results.timed(results.load(*chosen, root=args.results))
+    of_phase = frame[frame["phase"] == phase]
+    if of_phase.empty:
+        timed = ", ".join(name for name in PHASES if (frame["phase"] == name).any()) or "none"
+        raise UsageError(
+            f"no time of phase {phase} is stored in {counted(len(chosen), 'run')}, which timed: {timed}; measure it: "
+            f"python -m bench run --phases {phase}"
+        )
+    return history.levels(of_phase)
 
 
 def _list(args: argparse.Namespace) -> int:

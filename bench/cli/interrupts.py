@@ -73,6 +73,13 @@ def ended_like_ctrl_c() -> Iterator[None]:
         sys.unraisablehook = usual
 
 
+def forget_timers() -> None:
+    """Cancel timers that interrupted work left behind, such as JAX's of a minute: Python waits for them at its end."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
+
+
 class _Again:
     """Sends a signal to this process once more.
 

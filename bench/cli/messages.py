@@ -43,6 +43,21 @@ def warn_of_environment() -> None:
         warn(line)
 
 
+def warn_of_logged() -> None:
+    """Let log records that no one else handles be warnings like any other, each once, however often it is logged."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        new = text not in said
+        said.add(text)
+        return new
+
+    if logging.lastResort:
+        logging.lastResort.setFormatter(Warnings())
+        logging.lastResort.filters[:] = [is_new]
+
+
 class Warnings(logging.Formatter):
     """Log records as warnings like any other: that a stored file could not be read, say."""
 

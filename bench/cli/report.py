@@ -106,4 +106,6 @@ def _levels(chosen: list[Run], root: Path | None) -> pd.DataFrame | None:
 def command_of(stored: object) -> str:
     """Return the command line that made a run, without the path of the checkout."""
     words = [str(word) for word in stored] if isinstance(stored, list) else [str(stored or "")]
+    if not words:
+        return ""
     return f"python -m bench {shlex.join(words[1:])}" if words[0].endswith("__main__.py") else " ".join(words)

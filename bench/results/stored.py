@@ -87,7 +87,7 @@ def open_run(path: Path) -> Run:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path / MANIFEST} is not the manifest of a run: {error!r}") from None
     shown = shortened(repr(schema), MOST_SHOWN)
-    raise UsageError(f"{path / MANIFEST} has schema {shown}, this version reads up to {SCHEMA}; update it")
+    raise UsageError(f"{path / MANIFEST} has schema {shown}, this program reads up to {SCHEMA}; update the program")
 
 
 def _run(path: Path, manifest: dict[str, Any]) -> Run:

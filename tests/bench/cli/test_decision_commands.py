@@ -173,6 +173,18 @@ def test_nothing_stored_names_the_next_command(bench, arguments, tmp_path):
     assert "python -m bench run --quick" in err
 
 
+@pytest.mark.parametrize("phase", ["step", "place"])
+def test_history_without_a_time_of_the_phase_says_what_to_measure(bench, tmp_path, phase):
+    """Runs that Ctrl-C ended before their first row, or of other phases, are no error of the program."""
+    frame = synthetic.frame(networks=("3-2-1",), batches=(1,), phases=("step",), processes=2, failed=None)
+    path = synthetic.store(frame, tmp_path)
+    if phase == "step":
+        (path / "rows.jsonl").write_text("")
+    status, out, err = bench("history", path.name, "--phase", phase, "--results", str(tmp_path))
+    assert (status, out) == (2, "")
+    assert f"python -m bench run --phases {phase}" in err
+
+
 def test_one_backend_alone_is_not_sent_in_a_circle(bench, stored, monkeypatch):
     """With numpy alone a run compares nothing: the error says what to install, or how to time numpy itself."""
     monkeypatch.setattr(basis, "available", lambda: ("numpy",))

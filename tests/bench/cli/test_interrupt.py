@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -163,3 +164,17 @@ def test_an_import_that_hangs_is_interrupted(monkeypatch, capsys, tmp_path):
     begun_s = time.monotonic()
     assert cli.main(["run"]) == 130
     assert time.monotonic() - begun_s < SOON_S
+
+
+def test_an_interrupt_leaves_no_timer_that_the_end_waits_for(monkeypatch):
+    """JAX starts a timer of a minute before it starts its client, and an interrupt in between leaves it running."""
+    timer = threading.Timer(60, lambda: None)
+
+    def run(_):
+        timer.start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "bench.cli.run", types.SimpleNamespace(add_flags=lambda parser: None, run=run))
+    assert cli.main(["run"]) == 130
+    timer.join(SOON_S)
+    assert not timer.is_alive()

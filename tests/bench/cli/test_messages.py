@@ -97,6 +97,16 @@ def test_what_is_logged_reads_like_a_warning(monkeypatch, capsys):
     assert max(map(len, lines)) <= 80
 
 
+def test_what_is_logged_again_is_said_once(monkeypatch, capsys):
+    """A command that reads a damaged run three times warns of it once; another one is warned of as well."""
+    fail(monkeypatch, UsageError("nothing"))
+    capsys.readouterr()
+    assert logging.lastResort is not None
+    for name in ("one", "one", "another", "one"):
+        logging.lastResort.handle(logging.LogRecord("bench", logging.WARNING, "", 0, "passed over %s", (name,), None))
+    assert capsys.readouterr().err == "warning: passed over one\nwarning: passed over another\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

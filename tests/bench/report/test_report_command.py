@@ -8,6 +8,7 @@ import tomllib
 import pytest
 
 from bench.cli import main
+from bench.cli.report import command_of
 from bench.report import html
 from tests.bench.report import made_up
 
@@ -47,6 +48,12 @@ def test_report_reads_another_folder_and_shows_label_and_warning(root, monkeypat
     text = (root / "report.html").read_text()
     assert "before the change" in text
     assert "Measured at the same time as run other" in text
+
+
+@pytest.mark.parametrize("command", [[], "", None, 5, ["bench/__main__.py"], {"a": 1}])
+def test_a_run_whose_command_is_none_is_reported_all_the_same(command):
+    """What a manifest holds in place of a command line breaks no page."""
+    assert isinstance(command_of(command), str)
 
 
 def test_unknown_run_is_wrong_usage(root, capsys):
