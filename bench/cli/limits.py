@@ -191,8 +191,9 @@ def _show(
         out.print(part)
         out.print()
     if args.targets:
-        out.print(standings.targets(judged))
-        out.print()
+        for table in standings.targets(judged):
+            out.print(table)
+            out.print()
         for line in standings.targets_out_of_reach(judged):
             out.print(line)
         if line := standings.targets_elsewhere(judged):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from operator import attrgetter
 
 from rich.table import Table
 
@@ -71,15 +72,19 @@ def remarks(standings: Sequence[Standing], known: bool, corrections: Sequence[Co
     yield "idiom: the same framework as its documentation writes it; 2x: twice as fast"
 
 
-def targets(standings: Sequence[Standing]) -> Table:
-    """Return the table of what was set and what was reached."""
+def targets(standings: Sequence[Standing]) -> Iterator[Table]:
+    """Yield a table for each dtype of what was set and what was reached; a case is named once."""
     from bench.limits.targets import judge
 
-    rows = [
-        (verdict.case, verdict.dtype, verdict.backend, verdict.goal, verdict.reached, verdict.verdict)
-        for verdict in judge(standings)
-    ]
-    return terminal.table(["case", "dtype", "backend", "target", ("reached", "right"), "met"], rows, title="targets")
+    for dtype, of_dtype in groupby(judge(standings), key=attrgetter("dtype")):
+        rows: list[tuple[str, ...]] = []
+        named = ""
+        for verdict in of_dtype:
+            case = "" if verdict.case == named else verdict.case
+            rows.append((case, verdict.backend, verdict.goal, verdict.reached, verdict.verdict))
+            named = verdict.case
+        columns = ["case", "backend", "target", ("reached", "right"), "met"]
+        yield terminal.table(columns, rows, title=f"targets, {dtype}")
 
 
 def targets_out_of_reach(standings: Sequence[Standing]) -> Iterator[str]:

@@ -227,7 +227,7 @@ def test_a_target_below_the_machine_limit_is_said_to_be_out_of_reach() -> None:
 def test_tables_fit_a_terminal_and_say_what_binds(capsys: pytest.CaptureFixture[str]) -> None:
     """Each case has a title with its limit, a row for each tuned backend, the best peer; all within 80 columns."""
     found, beaten = standings(frame(SECONDS | {"torch": 90e-6}), CASES, CEILINGS)
-    for part in [*report.tables(found), report.targets(found), *report.remarks(found, True, beaten)]:
+    for part in [*report.tables(found), *report.targets(found), *report.remarks(found, True, beaten)]:
         console().print(part)
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
