@@ -83,8 +83,8 @@ def targets(standings: Sequence[Standing]) -> Iterator[Table]:
             case = "" if verdict.case == named else verdict.case
             rows.append((case, verdict.backend, verdict.goal, verdict.reached, verdict.verdict))
             named = verdict.case
-        columns = ["case", "backend", "target", ("reached", "right"), "met"]
-        yield terminal.table(columns, rows, title=f"targets, {dtype}")
+        title = f"targets, {dtype}"
+        yield terminal.table(["case", "backend", "target", ("reached", "right"), "met"], rows, title=title)
 
 
 def targets_out_of_reach(standings: Sequence[Standing]) -> Iterator[str]:
