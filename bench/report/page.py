@@ -14,7 +14,7 @@ from bench.basics.errors import UsageError
 from bench.basics.formats import format_percent
 from bench.basics.names import FASTER, MARGIN, SLOWER
 from bench.limits.peers import short_name
-from bench.report import over_ranks, over_time, parts, rows, trust_rows
+from bench.report import cost_part, over_ranks, over_time, rows, runs_part, speed_part, trust_part, trust_rows
 from bench.report.answers import Card
 from bench.report.crossovers import CHANGE, LINE, phase_changes
 from bench.report.html import Page, in_order
@@ -65,10 +65,10 @@ def page(
     shared = over_ranks.rows(frame)
     with unchecked():
         chapters = (
-            parts.speed(theme, tables),
-            parts.cost(theme, tables),
-            parts.trust(theme, tables, proof(trust_rows.without_claims(frame)), chance(tables["repeats"])),
-            parts.runs(
+            speed_part.speed(theme, tables),
+            cost_part.cost(theme, tables),
+            trust_part.trust(theme, tables, proof(trust_rows.without_claims(frame)), chance(tables["repeats"])),
+            runs_part.runs(
                 tables,
                 [
                     *([over_time.exhibit(theme, earlier)] if earlier and len(earlier["main"]) else []),
