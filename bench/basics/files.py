@@ -1,8 +1,12 @@
-"""The one way to write a file: whole or not at all, never through a planted link, never over what was read."""
+"""The one way to read a stored file: no pipe is waited for. The one way to write one: whole or not at all.
+
+A file is never written through a planted link, and never over what was read.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shlex
@@ -17,6 +21,18 @@ from bench.basics.errors import UsageError
 
 OPEN_FILES = re.compile(r"/dev/(?:fd|stdin|stdout|stderr)(?:/(\d+))?|/proc/(?:self|\d+)/fd/(\d+)")
 STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file in UTF-8.
+
+    Raises:
+        OSError: it is not there, cannot be read, or is no file: a pipe would be waited for.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    return path.read_text(encoding="utf-8")
 
 
 def check_output(path: str | Path, flag: str, inputs: Mapping[str, str | Path | None] | None = None) -> Path:

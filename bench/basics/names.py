@@ -5,6 +5,9 @@ from __future__ import annotations
 PHASES = ("place", "forward", "backward", "update", "step", "train")
 """What is timed, in the order in which it is measured."""
 
+ALL_REDUCE = "all-reduce"
+"""The phase in which ranks sum what each of them computed."""
+
 DTYPES, DEVICES = ("float32", "float64"), ("cpu", "cuda")
 """What `backends` offers; here as well, since importing that takes a while."""
 

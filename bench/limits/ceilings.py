@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from backends import Network
 from bench.basics.errors import UsageError
-from bench.basics.files import write_text
+from bench.basics.files import read_text, write_text
 from bench.workload import Workload
 from bench.workload.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
 
@@ -218,7 +218,7 @@ def _write(path: Path, ceilings: Ceilings) -> None:
 
 def _read(path: Path) -> Ceilings | None:
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(read_text(path))
         measured = tuple(Ceiling(**item) for item in stored["measured"])
         if wrong := next((c for c in measured if not 0 < float(c.per_second) < float("inf")), None):
             raise ValueError(f"a rate of {wrong.per_second}")

@@ -8,6 +8,7 @@ Tests: `tests/bench/machine/test_reading.py`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.basics.errors import UsageError
-from bench.basics.files import write_text
+from bench.basics.files import read_text, write_text
 from bench.machine.identity import machine_id
 
 FILE = "reading.json"
@@ -87,8 +88,10 @@ def known_or_probed(root: Path) -> Reading:
     path = root / machine_id() / FILE
     if path.exists():
         try:
-            known = Reading(**json.loads(path.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
+            known = Reading(**json.loads(read_text(path)))
+            if not all(0 < rate < math.inf for rate in (known.cached_bytes_per_s, known.disk_bytes_per_s)):
+                raise ValueError("rates are above 0")
+        except (OSError, TypeError, ValueError, RecursionError) as error:
             raise UsageError(f"{path} does not say how fast files are read ({error}): remove it") from None
         if known.folder == tempfile.gettempdir():
             return known

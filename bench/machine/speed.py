@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.tuned import user_caches
+from bench.basics.files import read_text
 from bench.basics.formats import format_ratio
 from bench.machine import environment, system
 from bench.machine.identity import machine_id
@@ -187,8 +188,8 @@ def _kept() -> Speed:
         path = cache_path()
         if not 0 <= time.time() - path.stat().st_mtime < KEPT_S:
             return Speed()
-        return Speed.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RuntimeError):
+        return Speed.from_dict(json.loads(read_text(path)))
+    except (OSError, ValueError, RuntimeError, RecursionError):
         return Speed()
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from backends.tuned import user_caches
+from bench.basics.files import read_text
 
 STAMP = "stamp.json"
 PROGRAM = "backprop-bench"
@@ -54,7 +55,7 @@ class CompileCache:
 
 def _read(stamp: Path) -> dict[str, list[str] | str]:
     try:
-        stored = json.loads(stamp.read_text(encoding="utf-8"))
+        stored = json.loads(read_text(stamp))
     except (OSError, ValueError):
         return {}
     return stored if isinstance(stored, dict) else {}

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.basics.errors import UsageError
-from bench.basics.files import write_text
+from bench.basics.files import read_text, write_text
 from bench.machine import cpus_for, machine_id
 from bench.ranks.child import SUM
 from bench.ranks.launches import JOIN_S, START_S, start
@@ -141,18 +141,29 @@ def stored(root: Path) -> dict[str, AllReduce]:
     """Return what was probed on this machine before, by engine."""
     path = root / machine_id() / FILE
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
+        known = [
+            AllReduce(one["engine"], tuple(one["sizes_bytes"]), tuple(one["seconds"]), one.get("created", ""))
+            for one in json.loads(read_text(path))
+        ]
+        for one in known:
+            _check(one)
+    except FileNotFoundError:
         return {}
-    try:
-        return {
-            one["engine"]: AllReduce(
-                one["engine"], tuple(one["sizes_bytes"]), tuple(one["seconds"]), one.get("created", "")
-            )
-            for one in kept
-        }
-    except (KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} does not hold times of an all-reduce ({error!r}): remove it") from None
+    return {one.engine: one for one in known}
+
+
+def _check(known: AllReduce) -> None:
+    """Make sure that what was read can be interpolated.
+
+    Raises:
+        ValueError: sizes and seconds do not belong together, or one is not above 0.
+    """
+    if len(known.sizes_bytes) != len(known.seconds) or not known.seconds:
+        raise ValueError("as many seconds as sizes, and one or more")
+    if not all(0 < number < math.inf for number in (*known.sizes_bytes, *known.seconds)):
+        raise ValueError("sizes and seconds are above 0")
 
 
 def known_or_probed(engine: str, root: Path) -> AllReduce:

@@ -15,7 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-SUM, TRAIN = "all-reduce", "train"
+from bench.basics.names import ALL_REDUCE
+
+SUM, TRAIN = ALL_REDUCE, "train"
 
 
 def main(spec: dict[str, Any], file: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.basics.formats import shortened
-from bench.basics.names import OK
+from bench.basics.names import ALL_REDUCE, DEVICES, DTYPES, OK, PHASES, STATUSES
 from bench.workload import Workload
 
 if TYPE_CHECKING:
@@ -85,7 +85,17 @@ OF_A_PROCESS: dict[str, type] = {"order": int, "process": int, "backend": str, "
 OF_A_CELL: dict[str, type] = {
     **OF_A_PROCESS, "network": str, "batch": int, "dtype": str, "device": str, "phase": str,
 }  # fmt: skip
+WORDS = {"dtype": DTYPES, "device": DEVICES, "phase": (*PHASES, ALL_REDUCE), "status": STATUSES}
+"""What a text of a cell may be."""
+
 MOST_SHOWN = 60
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, which no file and no table takes."""
+
+LEAST_S, MOST_S = 1e-12, 1e9
+SECONDS = f"seconds from {LEAST_S:g} to {MOST_S:g}"
+"""No call is shorter, and no campaign longer: a time beyond is damage, and its logarithm would break every fit."""
+
 TIMES = ("median_s", "lower_quartile_s", "minimum_s")
 OF_THE_RUN, OF_A_FAILURE = ("run", "machine", "created"), ("reason",)
 OF_THE_WORKLOAD = ("activation", "loss", "optimizer", "rows_per_step")
@@ -156,6 +166,10 @@ def fault(record: Mapping[str, Any]) -> str:
             return f"{name} is {record.get(name)!r}, expected {type_.__name__}"
     if kind == "process":
         return ""
+    for name, words in WORDS.items():
+        if record[name] not in words:
+            shown = shortened(repr(record[name]), MOST_SHOWN)
+            return f"{name} is {shown}, expected one of {', '.join(words)}"
     if record["batch"] < 1 or not re.fullmatch(r"\d+(-\d+){2,}(/[a-z0-9_=.+-]+)*", record["network"]):
         return f"no shape: network {record['network']!r}, batch {record['batch']}"
     try:
@@ -163,9 +177,8 @@ def fault(record: Mapping[str, Any]) -> str:
     except ValueError as error:
         return str(error)
     for name in TIMES if record["status"] == OK else ():
-        value = record.get(name, 1.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            return f"{name} is {value!r}, expected seconds above 0"
+        if not _is_time(value := record.get(name, 1.0)):
+            return f"{name} is {shortened(repr(value), MOST_SHOWN)}, expected {SECONDS}"
     return next(filter(None, (_unfit(column, record.get(column.name)) for column in COLUMNS)), "")
 
 
@@ -174,21 +187,28 @@ def _unfit(column: Column, value: Any) -> str:
     if value is None or column.name in OF_THE_RUN:
         return ""
     if column.dtype == "str":
-        fits, expected = isinstance(value, str), "text"
+        fits, expected = isinstance(value, str) and not SURROGATE.search(value), "text"
     elif column.dtype == "object":
-        fits, expected = isinstance(value, list) and all(map(_is_time, value)), "a list of seconds above 0"
+        fits, expected = (
+            isinstance(value, list) and all(each is None or _is_time(each) for each in value),
+            f"a list of {SECONDS}",
+        )
+    elif column.dtype == "int64":
+        fits, expected = _is_number(value, True) and value >= 0, "a whole number, 0 or more"
+    elif column.unit == "s":
+        unknown = isinstance(value, float) and math.isnan(value)
+        fits, expected = value == 0 or unknown or _is_time(value), f"0 or {SECONDS}"
     else:
-        whole = column.dtype == "int64"
-        fits, expected = _is_number(value, whole), "a whole number" if whole else "a number"
+        fits, expected = _is_number(value, False), "a number"
     return "" if fits else f"{column.name} is {shortened(repr(value), MOST_SHOWN)}, expected {expected}"
 
 
 def _is_time(value: Any) -> bool:
-    return value is None or (_is_number(value, False) and value > 0)
+    return _is_number(value, False) and LEAST_S <= value <= MOST_S
 
 
 def _is_number(value: Any, whole: bool) -> bool:
     """Return whether a value is a number that a column can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value in (math.inf, -math.inf):
         return False
     return abs(value) < 1 << 63 and value == int(value) if whole else isinstance(value, float) or abs(value) < 1 << 1023

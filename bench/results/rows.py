@@ -21,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.basics.formats import counted
 from bench.results.columns import fault as fault_of
 from bench.results.columns import table, undeclared
 from bench.results.journal import Fault, read
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OLD_PEERS, NEW_PEERS = "bench.peers.", "bench.limits.peers."
+
+MOST_FAULTS = 4
+"""Lines that could not be read of which each is named; all are in ``frame.attrs["faults"]``."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +63,10 @@ def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
             {**_workload(row["network"]), **row, "run": run.id, "machine": run.machine, "created": run.created}
             for row in kept
         ]
-    for fault in faults:
+    for fault in faults[:MOST_FAULTS]:
         logger.warning("passed over %s", fault)
+    if len(faults) > MOST_FAULTS:
+        logger.warning("passed over %s like these", counted(len(faults) - MOST_FAULTS, "more line"))
     frame = table(rows)
     frame.attrs["faults"] = [str(fault) for fault in faults]
     return frame

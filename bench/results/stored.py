@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.basics.errors import UsageError
+from bench.basics.files import read_text
 from bench.basics.formats import shortened
 from bench.basics.names import CASE, CERTIFICATE, COMPARISON, LIMITS, VALIDATION
 from bench.results.columns import MOST_SHOWN
@@ -74,16 +75,12 @@ def open_run(path: Path) -> Run:
         UsageError: the folder holds no run, or one of an unknown schema.
     """
     try:
-        if (path / MANIFEST).exists() and not (path / MANIFEST).is_file():  # a pipe would be waited for
-            raise UsageError(f"{path / MANIFEST} is not a file; remove it")
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(read_text(path / MANIFEST))
         schema = manifest["schema"]
         if isinstance(schema, int) and schema <= SCHEMA:
             return _run(path, manifest)
     except OSError as error:
         raise UsageError(f"no run at {path}: {error.strerror}; list folders with 'ls {results_root()}/*'") from None
-    except UsageError:
-        raise
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path / MANIFEST} is not the manifest of a run: {error!r}") from None
     shown = shortened(repr(schema), MOST_SHOWN)

@@ -231,6 +231,7 @@ def recorded(frame: pd.DataFrame, estimate: str, twin: str = AA) -> Iterator[Noi
     logs, noises = estimates_and_noises(good, estimate)
     good = good.assign(log_estimate=logs, noise=noises)
     for (_, backend), rows in good.groupby(["run", "backend"], sort=False):
+        rows = rows.drop_duplicates([*CASE, "arm", "process"], keep="last")
         table = rows.set_index([*CASE, "arm", "process"])[["log_estimate", "noise"]].unstack("process")
         table = table[table["log_estimate"].notna().all(axis=1)]
         arms = [table[table.index.get_level_values("arm") == arm].droplevel("arm") for arm in ("", twin)]

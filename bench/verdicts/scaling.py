@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.basics.names import MARGIN
+from bench.basics.names import ALL_REDUCE, MARGIN
 from bench.verdicts import statistics
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def scaling(frame: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
 
     frame = frame[frame["status"] == "ok"]
     steps = statistics.cell_estimates(frame[frame["phase"] == "train"], ESTIMATE)
-    sums = statistics.cell_estimates(frame[frame["phase"] == "all-reduce"], ESTIMATE)
+    sums = statistics.cell_estimates(frame[frame["phase"] == ALL_REDUCE], ESTIMATE)
     known = frame.drop_duplicates(["backend", "arm", "batch", "phase"]).set_index(["backend", "arm", "batch", "phase"])
     rows: list[dict[str, Any]] = []
     for backend, cells in steps.groupby("backend", sort=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,15 @@ def test_damaged_ceilings_are_named(tmp_path: Path, text: str) -> None:
     path.parent.mkdir()
     path.write_text(text)
     with pytest.raises(UsageError, match=rf"{path} does not hold ceilings.*measure them again"):
+        load("m", tmp_path)
+
+
+def test_a_pipe_in_the_place_of_ceilings_is_not_waited_for(tmp_path: Path) -> None:
+    """What is no file is named like a damaged one, at once."""
+    path = tmp_path / "m" / FILE
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match=rf"{path} does not hold ceilings.*not a file"):
         load("m", tmp_path)
 
 

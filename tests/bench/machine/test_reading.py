@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def test_what_was_probed_is_kept_for_its_folder(tmp_path: Path, monkeypatch: pyt
     assert known_or_probed(tmp_path) == KNOWN
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/other")
     assert known_or_probed(tmp_path).folder == "/other"
-    (tmp_path / machine_id() / FILE).write_text("[1]")
+    broken = tmp_path / machine_id() / FILE
+    for text in ("[1]", "{", json.dumps(vars(KNOWN) | {"disk_bytes_per_s": 0})):
+        broken.write_text(text)
+        with pytest.raises(UsageError, match="does not say how fast files are read"):
+            known_or_probed(tmp_path)
+    broken.unlink()
+    broken.mkdir()
     with pytest.raises(UsageError, match="does not say how fast files are read"):
         known_or_probed(tmp_path)

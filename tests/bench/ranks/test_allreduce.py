@@ -50,13 +50,27 @@ def test_a_link_without_bandwidth_and_latency_is_refused(text: str) -> None:
 
 
 def test_what_was_probed_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first question probes, the second reads what the first kept; another file is refused by its path."""
+    """The first question probes, the second reads what the first kept."""
     monkeypatch.setattr(allreduce, "probe", lambda engine: KNOWN)
     assert known_or_probed("mpi", tmp_path) == KNOWN
     monkeypatch.delattr(allreduce, "probe")
     assert known_or_probed("mpi", tmp_path) == KNOWN
-    (tmp_path / machine_id() / allreduce.FILE).write_text("[1]")
-    with pytest.raises(UsageError, match=r"allreduce\.json does not hold times"):
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1]", "5", '[{"engine": "mpi", "sizes_bytes": [], "seconds": []}]']
+    + [
+        f'[{{"engine": "mpi", "sizes_bytes": [1, 2], "seconds": {seconds}}}]'
+        for seconds in ("[1]", "[1, 0]", '["a", 1]')
+    ],
+)
+def test_a_damaged_file_of_probes_is_named(tmp_path: Path, text: str) -> None:
+    """What holds no times that can be interpolated is refused by its path, with what to do."""
+    path = tmp_path / machine_id() / allreduce.FILE
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"allreduce\.json does not hold times of an all-reduce .*: remove it"):
         stored(tmp_path)
 
 

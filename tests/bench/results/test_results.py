@@ -116,6 +116,14 @@ def test_truncated_and_foreign_lines_are_named_and_the_rest_is_read(tmp_path, ca
         ("round_s", {"0": 1.0}),
         ("import_s", "0.1"),
         ("compile_s", 10**400),
+        ("place_s", 5e-324),
+        ("place_s", 1e300),
+        ("iterations", -1),
+        ("dtype", "float16"),
+        ("device", "tpu"),
+        ("phase", "steps"),
+        ("status", "fine"),
+        ("arm", "\ud800"),
         ("median_s", -1.0),
         ("cache", 5),
     ],
@@ -128,6 +136,16 @@ def test_a_value_that_no_column_can_hold_is_named_and_its_row_passed_over(tmp_pa
     (fault,) = frame.attrs["faults"]
     assert f"rows.jsonl:3: {name} is " in fault or f"rows.jsonl:2: {name} is " in fault or "no shape" in fault
     assert len(fault) < len(str(path)) + 160
+
+
+def test_many_faults_are_counted(tmp_path, caplog):
+    """Of a file of which most is lost, the first lines are named and the others counted; the table keeps all."""
+    frame = results.load(
+        make_run(tmp_path, rows=[cell(median_s=1.0), *[cell(median_s=-1.0) | {"order": k} for k in range(9)]])
+    )
+    assert len(frame.attrs["faults"]) == 9
+    assert [record.getMessage().split()[0:3] for record in caplog.records][-1] == ["passed", "over", "5"]
+    assert len(caplog.records) == 5
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "run.json"])
@@ -223,8 +241,8 @@ def test_no_stored_run_says_what_to_do(tmp_path):
 @pytest.mark.parametrize(
     ("spoilt", "says"),
     [
-        ({"median_s": float("nan")}, "median_s is nan, expected seconds above 0"),
-        ({"minimum_s": -1e-6}, "minimum_s is -1e-06, expected seconds above 0"),
+        ({"median_s": float("nan")}, "median_s is nan, expected seconds from 1e-12 to 1e+09"),
+        ({"minimum_s": -1e-6}, "minimum_s is -1e-06, expected seconds from 1e-12 to 1e+09"),
         ({"batch": 0}, "no shape: network '1-1-1', batch 0"),
         ({"network": "1--1"}, "no shape: network '1--1', batch 1"),
         ({"order": "first"}, "order is 'first', expected int"),
