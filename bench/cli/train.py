@@ -15,7 +15,8 @@ from bench.cli import flags, train_facts, train_text
 
 if TYPE_CHECKING:
     from backends import Params
-    from bench.training.prepare import Prepared, Request
+    from bench.training.prepare import Prepared
+    from bench.training.request import Request
     from bench.training.training import Keep, Training
 
     Outcome = tuple[Prepared, Training, str]
@@ -92,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
     from backends.ranks import launched
     from bench.basics.errors import UsageError
     from bench.basics.files import check_output
-    from bench.training.prepare import Request, prepare
+    from bench.training.prepare import prepare
+    from bench.training.request import Request
 
     save_to = check_output(args.save, "--save", {"--data": args.data}) if args.save else None
     chosen = {name: getattr(args, name) for name in ASKED}

@@ -1,13 +1,14 @@
-"""From what a person asks to what can be trained: columns picked, rows read and split, network and backend chosen.
+"""From a request to what can be trained: the table is read and split, steps and backend are chosen.
+
+`bench.training.request` has the request and the checks that need no rows.
 
 Tests: `tests/bench/cli/test_train.py`, `tests/bench/cli/test_train_workloads.py`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,9 @@ from backends import Backend, Network, parse_optimizer
 from bench.basics.errors import UsageError
 from bench.basics.formats import counted, format_bytes
 from bench.training.choosing import choose_backend, load_backend
-from bench.training.classes import Classes, is_text
-from bench.training.form import Form
-from bench.training.reading import TableFile, check_known, open_table, read_numbers
+from bench.training.classes import Classes
+from bench.training.reading import TableFile, open_table, read_numbers
+from bench.training.request import Request, check_numbers, input_columns, names_classes, network_for
 from bench.training.split import Split, split
 from bench.training.stream import Stream, open_stream
 from bench.training.training import (
@@ -35,57 +36,8 @@ from bench.training.training import (
 from bench.training.watch import Watch
 from bench.workload.memory import SPARE, check_room, room_bytes, shortage
 
-HIDDEN_UNITS, DEFAULT_STEPS, DEFAULT_EPOCHS = 32, 3000, 20
-"""Of a request that names none: units of the one hidden layer, full-batch steps, epochs of mini-batches."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for; ``None`` leaves the choice to `prepare`.
-
-    Attributes:
-        data: path of the table.
-        targets: columns to predict.
-        ignore: columns to leave out.
-        drop_missing: whether rows with missing values are left out rather than refused.
-        holdout: fraction of rows kept for scoring.
-        network: layer sizes as text.
-        steps: of gradient descent.
-        learning_rate: of gradient descent.
-        seed: of the split and of the first parameters.
-        backend: by name.
-        dtype: of the computation.
-        device: of the computation.
-        form: how the table is written.
-        activation: of the hidden layers, if not said with the network.
-        loss: ``"mse"`` or ``"cross-entropy"``.
-        optimizer: as text, such as ``"adam"``.
-        rows_per_step: of a mini-batch; all rows at each step if not given.
-        epochs: passes over the table.
-        patience: checks without a better held-out loss, after which training stops.
-        chunks: whether each step takes all rows chunk by chunk from disk, for a table larger than memory.
-    """
-
-    data: str
-    targets: tuple[str, ...]
-    ignore: tuple[str, ...] = ()
-    drop_missing: bool = False
-    holdout: float = 0.2
-    network: str | None = None
-    steps: int | None = None
-    learning_rate: float | None = None
-    seed: int = 0
-    backend: str | None = None
-    dtype: str = "float32"
-    device: str = "cpu"
-    form: Form = field(default_factory=Form)
-    activation: str | None = None
-    loss: str | None = None
-    optimizer: str = "descent"
-    rows_per_step: int | None = None
-    epochs: int | None = None
-    patience: int | None = None
-    chunks: bool = False
+DEFAULT_STEPS, DEFAULT_EPOCHS = 3000, 20
+"""Of a request that names none: full-batch steps, epochs of mini-batches."""
 
 
 @dataclass(frozen=True)
@@ -166,16 +118,16 @@ def prepare(request: Request) -> Prepared:
         UsageError: something asked for cannot be; the message says what and how to mend it.
         BackendUnavailable: the backend or device is not on this machine.
     """
-    _check_numbers(request)
+    check_numbers(request)
     try:
         optimizer = parse_optimizer(request.optimizer)
     except ValueError as error:
         raise UsageError(f"--optimizer: {error}") from error
     file = open_table(request.data, request.form)
     targets = tuple(dict.fromkeys(request.targets))
-    inputs = _input_columns(request, file, targets)
-    classes = Classes(targets[0], []) if _names_classes(request, file, targets) else None
-    network = _network(request, inputs, targets, *(("cross-entropy", None) if classes else ("mse", len(targets))))
+    inputs = input_columns(request, file, targets)
+    classes = Classes(targets[0], []) if names_classes(request, file, targets) else None
+    network = network_for(request, inputs, targets, *(("cross-entropy", None) if classes else ("mse", len(targets))))
     few = request.rows_per_step is not None
     _check_room(network, request.rows_per_step or 1, request.steps or 1, request)
     if request.backend:  # before a long read
@@ -185,7 +137,7 @@ def prepare(request: Request) -> Prepared:
     default = DEFAULT_EPOCHS * table.epoch_steps if few else DEFAULT_STEPS
     steps = request.steps or (request.epochs * table.epoch_steps if request.epochs else default)
     if table.classes:
-        network = _network(request, inputs, targets, "cross-entropy", len(table.classes.names))
+        network = network_for(request, inputs, targets, "cross-entropy", len(table.classes.names))
     _check_room(network, request.rows_per_step or table.together, steps, request)
     if request.backend:
         backend = load_backend(request.backend, network, request.dtype, request.device, optimizer, few)
@@ -244,13 +196,6 @@ def _in_memory(
     return _Rows(parts, None, len(parts.x), table.rows_dropped, classes, len(parts.x), epoch_steps=1)
 
 
-def _names_classes(request: Request, file: TableFile, targets: Sequence[str]) -> bool:
-    """Return whether the target is to be read as classes: asked for by the loss, or text."""
-    if request.loss == "cross-entropy" and len(targets) > 1:
-        raise UsageError(f"--loss cross-entropy learns the classes of one --target, got {len(targets)}: {targets}")
-    return request.loss == "cross-entropy" or (request.loss is None and len(targets) == 1 and is_text(file, targets[0]))
-
-
 def _check_rows_per_step(rows_per_step: int, stream: Stream) -> None:
     if rows_per_step > stream.rows:
         raise UsageError(
@@ -274,74 +219,3 @@ def _check_room(network: Network, rows: int, steps: int, request: Request) -> No
             f"--steps {steps} keeps {format_bytes(losses)} of losses, and {format_bytes(room)} are free; "
             f"take {int(room) // np.dtype(request.dtype).itemsize} or fewer"
         )
-
-
-def _check_numbers(request: Request) -> None:
-    rate = request.learning_rate
-    for flag, value, fits, expected in (
-        ("--steps", request.steps, request.steps is None or request.steps >= 1, "1 or more"),
-        ("--learning-rate", rate, rate is None or (rate > 0 and math.isfinite(rate)), "a number above 0, such as 0.05"),
-        ("--holdout", request.holdout, 0 <= request.holdout < 1, "a fraction from 0 to below 1, such as 0.2"),
-        ("--seed", request.seed, request.seed >= 0, "0 or more"),
-        ("--rows-per-step", request.rows_per_step, (request.rows_per_step or 1) >= 1, "1 or more"),
-        ("--epochs", request.epochs, (request.epochs or 1) >= 1, "1 or more"),
-        ("--patience", request.patience, (request.patience or 1) >= 1, "1 or more"),
-    ):
-        if not fits or (value == 0 and flag in ("--rows-per-step", "--epochs", "--patience")):
-            raise UsageError(f"{flag} must be {expected}, got {value}")
-    if request.chunks and request.rows_per_step:
-        raise UsageError("--chunks takes all rows at each step and --rows-per-step a few; give one of them")
-    if request.steps and request.epochs:
-        raise UsageError("--steps and --epochs both say how long to train; give one of them")
-    if request.patience and not request.holdout:
-        raise UsageError("--patience watches the rows held out, and --holdout 0 holds none out; hold some out")
-
-
-def _input_columns(request: Request, file: TableFile, targets: Sequence[str]) -> list[str]:
-    """Return every column that is neither target nor ignored."""
-    check_known(targets, file.names, "--target", file.path, file.units)
-    check_known(request.ignore, file.names, "--ignore", file.path)
-    if both := [name for name in targets if name in request.ignore]:
-        raise UsageError(f"column {both[0]!r} is both --target and --ignore; take it out of one of them")
-    inputs = [name for name in file.names if name not in targets and name not in request.ignore]
-    if not inputs:
-        raise UsageError(
-            f"no input column is left of {len(file.names)} in {file.path}: {len(targets)} --target and "
-            f"{len(set(request.ignore))} --ignore; name fewer of them"
-        )
-    return inputs
-
-
-def _network(
-    request: Request, inputs: Sequence[str], targets: Sequence[str], loss: str, outputs: int | None
-) -> Network:
-    """Return the network asked for, or one hidden layer, once it fits the columns.
-
-    Args:
-        request: what was asked for.
-        inputs: names of the input columns.
-        targets: names of the target columns.
-        loss: of the network.
-        outputs: how many there must be: one a target, or one a class; ``None`` while the classes are not known.
-    """
-    try:
-        asked = Network.parse(request.network) if request.network else None
-        activation = request.activation or (asked.activation if asked else "tanh")
-        network = Network(asked.sizes if asked else (len(inputs), HIDDEN_UNITS, outputs or 2), activation, loss)
-    except ValueError as error:
-        raise UsageError(f"{'--network' if request.network else '--activation'}: {error}") from error
-    fitting = "-".join(map(str, (len(inputs), *network.sizes[1:-1], outputs or network.outputs)))
-    remedy = f"write --network {fitting}, or choose columns with --target and --ignore"
-    if loss == "cross-entropy" and outputs not in (None, network.outputs):
-        raise UsageError(
-            f"--network {network} has {counted(network.outputs, 'output')}, but column {targets[0]!r} has {outputs} "
-            f"classes; {remedy}"
-        )
-    for size, columns, what in ((network.inputs, inputs, "input"), (network.outputs, targets, "target")):
-        if size != len(columns) and not (what == "target" and loss == "cross-entropy"):
-            listed = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
-            raise UsageError(
-                f"--network {network} has {counted(size, what)}, but the table has "
-                f"{counted(len(columns), f'{what} column')} ({listed}); {remedy}"
-            )
-    return network

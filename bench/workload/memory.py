@@ -69,6 +69,20 @@ def room_bytes(device: str = "cpu") -> int:
     return min(room, _gpu_room()) if device == "cuda" else room
 
 
+def process_room_bytes() -> int:
+    """Return the bytes that this process can still get: `room_bytes`, or less under a limit of its address space."""
+    room = room_bytes()
+    try:
+        import resource
+
+        limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+        with open("/proc/self/statm", encoding="ascii") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return room
+    return min([room, *(max(0, limit - used) for limit in limits if limit != resource.RLIM_INFINITY)])
+
+
 def check_room(
     workload: Workload | Network,
     batch: int,

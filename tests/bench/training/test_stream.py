@@ -22,8 +22,9 @@ from bench.training import stream as streams
 from bench.training.classes import Classes
 from bench.training.files import open_table
 from bench.training.form import Form
+from bench.training.read_ahead import read_ahead
 from bench.training.standardise import Standardisation
-from bench.training.stream import Stream, open_stream, read_ahead
+from bench.training.stream import Stream, open_stream
 from bench.training.training import Course, start_params, train_epochs
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -90,7 +91,7 @@ def test_a_streamed_table_trains_as_one_that_is_kept(
     """Losses and parameters are the same to the bit, from either kind of file, and the table is read for each epoch."""
     path = table(tmp_path, name=name)
     kept = opened(path)
-    monkeypatch.setattr(streams, "memory_room", lambda: 0)
+    monkeypatch.setattr(streams, "process_room_bytes", lambda: 0)
     streamed = opened(path)
     assert (kept.keep, streamed.keep, kept.sizes) == (True, False, streamed.sizes)
     backend = backends.load("numpy", NETWORK)
@@ -119,7 +120,7 @@ def test_epochs_visit_chunks_in_an_order_of_their_own(
     tmp_path: Path, name: str, group: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As far as row groups, or blocks of a CSV file, allow: those of a long one, or a compressed file, do not part."""
-    monkeypatch.setattr(streams, "memory_room", lambda: 0)
+    monkeypatch.setattr(streams, "process_room_bytes", lambda: 0)
     monkeypatch.setattr(csv_rows, "BLOCK_BYTES", group * 45)
     path = table(tmp_path, name=name, group=group)
     stream = opened(path, holdout=0.0)
@@ -130,9 +131,9 @@ def test_epochs_visit_chunks_in_an_order_of_their_own(
         chunks = [row // 64 for row in rows]
         orders.append([k for k, _ in itertools.groupby(chunks)])
         assert len(orders[-1]) == 16, "a chunk is visited once"
-    assert max(map(len, stream._read.runs())) <= together + 1
+    assert max(map(len, stream.table.runs())) <= together + 1
     assert (orders[0] != sorted(orders[0])) == (orders[0] != orders[1]) == (together < 16)
-    monkeypatch.setattr(streams, "memory_room", lambda: 1 << 40)
+    monkeypatch.setattr(streams, "process_room_bytes", lambda: 1 << 40)
     kept = opened(path, holdout=0.0)
     assert [rows_of(kept, epoch) for epoch in (0, 1)] == [rows_of(stream, epoch) for epoch in (0, 1)]
 
@@ -169,7 +170,7 @@ def test_rows_with_missing_values_do_not_move_what_a_chunk_holds(tmp_path: Path)
     columns = pa.table({"row": np.arange(1000.0), "x": pa.array(x, from_pandas=True), "y": np.sin(np.arange(1000.0))})
     pa.parquet.write_table(columns, tmp_path / "t.parquet", row_group_size=90)
     stream = open_stream(open_table(tmp_path / "t.parquet"), ["row", "x"], ["y"], True, 0.0, 0, 16, 4)
-    assert len(stream._read.runs()) > 5
+    assert len(stream.table.runs()) > 5
     expected = [row for row in range(1000) if row % 3 != 1]
     assert all(sorted(rows_of(stream, epoch)) == expected for epoch in range(2))
 
@@ -260,7 +261,7 @@ from bench import cli
 from bench.training import prepare, stream
 from bench.workload import memory
 train = ["train", "--data", "big.parquet", "--target", "c0", "--backend", "numpy", "--rows-per-step", "4096"]
-memory.CHUNK_ROWS, stream.memory_room = {rows}, lambda: 4 * {chunk}
+memory.CHUNK_ROWS, stream.process_room_bytes = {rows}, lambda: 4 * {chunk}
 start, usual = [], stream.open_stream
 def opened(*arguments):
     start.append(getrusage(RUSAGE_SELF).ru_maxrss)
