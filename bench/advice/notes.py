@@ -17,7 +17,7 @@ from bench.advice.costs import Cost
 from bench.advice.job import Job
 from bench.advice.time_model import ESTIMATED, kind_of, nearest_kind
 from bench.machine.environment import as_text, slowdowns, speed_variables
-from bench.measure.process import OWN_VARIABLES
+from bench.measure.process_environment import OWN_VARIABLES
 from bench.verdicts.compare import failures
 from bench.verdicts.conditions import busy
 

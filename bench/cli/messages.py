@@ -37,7 +37,7 @@ def warn_of_environment() -> None:
     """Say which variables of the environment slow the backends down."""
     from bench import machine
     from bench.machine.environment import slowdowns, speed_variables
-    from bench.measure.process import OWN_VARIABLES
+    from bench.measure.process_environment import OWN_VARIABLES
 
     for line in slowdowns(speed_variables(ours=OWN_VARIABLES), machine.fingerprint()["cpu_features"]):
         warn(line)

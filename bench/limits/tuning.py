@@ -36,7 +36,7 @@ from bench.limits.designs import MIDDLE, NARROW, Arm, value_of
 from bench.machine import cpus_for, default_threads
 from bench.measure.child import isolate
 from bench.measure.compile_cache import folder_of_caches
-from bench.measure.process import environment
+from bench.measure.process_environment import environment
 from bench.verdicts.statistics import verdicts, weigh
 from bench.workload import Workload
 from bench.workload.problem import make

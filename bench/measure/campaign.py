@@ -1,6 +1,6 @@
 """Carry out a plan: one lap of processes after the other, every record on disk at once, from wherever it was left.
 
-`bench.measure.plan` says what a process is; `bench.measure.process`, how a lap is run; `bench.measure.adaptive`, what
+`bench.measure.plan` says what a process is; `bench.measure.lap`, how a lap is run; `bench.measure.adaptive`, what
 one measures. Nothing is printed here: `Progress` tells the caller how far things are, and another campaign
 on this machine is logged as a warning and kept in the rows.
 """
@@ -29,13 +29,14 @@ from bench.measure.cell import Cell, Group, Process
 from bench.measure.compile_cache import CompileCache, file_name, folder_of_caches
 from bench.measure.history import History, arm_of
 from bench.measure.instructions import Assignment, Instructions
+from bench.measure.lap import Launch, run_lap
 from bench.measure.lock import held
 from bench.measure.manifest import check_resumable, create, earlier_pace, stored_plan, write_manifest
 from bench.measure.neighbours import Neighbours, announced, warning
 from bench.measure.outcome import Outcome, failures
 from bench.measure.pace import Pace
 from bench.measure.plan import Plan
-from bench.measure.process import OWN_VARIABLES, Launch, run_lap
+from bench.measure.process_environment import OWN_VARIABLES
 from bench.results import ROWS, Run
 from bench.results.journal import Journal, JournalFull
 

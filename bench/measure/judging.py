@@ -27,7 +27,7 @@ from backends.conformance.report import Claim, Report
 from bench.basics.errors import UsageError
 from bench.measure.compile_cache import folder_of_caches
 from bench.measure.failures import classify_exit
-from bench.measure.process import KEEP_EVERY_COMPILATION, SHARE_THE_ACCELERATOR
+from bench.measure.process_environment import KEEP_EVERY_COMPILATION, SHARE_THE_ACCELERATOR
 
 MOST_AT_ONCE = 4
 POLL_S = 0.5

@@ -1,7 +1,7 @@
 """What a campaign will measure: its cells and the processes that measure them, in order. Nothing runs here.
 
 A *process* is a fresh interpreter that measures one backend with one number of threads. A *lap* runs one process of
-each arm, side by side and in turns (`bench.measure.process`), so that what the machine does meanwhile hits all alike;
+each arm, side by side and in turns (`bench.measure.lap`), so that what the machine does meanwhile hits all alike;
 every other lap starts them in the reverse order. One backend runs twice, the second time as arm ``A/A``: what a
 comparison sees between the two is chance.
 """

@@ -27,7 +27,7 @@ from bench.limits.probes.child import CUDA
 from bench.machine import cpus_for, default_threads, fingerprint, machine_id, physical_cores
 from bench.measure.compile_cache import folder_of_caches
 from bench.measure.manifest import stored_plan
-from bench.measure.process import environment
+from bench.measure.process_environment import environment
 from bench.results import Run
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")

@@ -11,7 +11,7 @@ from backends import tuned
 from bench import cli
 from bench.limits import tuning
 from bench.limits.tuning import Tried
-from bench.measure import process
+from bench.measure import process_environment
 
 GAIN = [-0.4, -0.41, -0.39, -0.4]
 MEASURED = (
@@ -98,10 +98,10 @@ def test_measured_processes_use_the_file_of_this_machine(monkeypatch, tmp_path):
     """A measured process has another folder of caches, and the same tuned values; `off` stays off."""
     monkeypatch.delenv(tuned.VARIABLE)
     monkeypatch.setattr(tuned, "user_caches", lambda: tmp_path / "user")
-    variables = process.environment(1, tmp_path)
+    variables = process_environment.environment(1, tmp_path)
     assert variables[tuned.VARIABLE] == str(tmp_path / "user" / "backprop-bench" / f"tuned-{tuned.machine()}.json")
     monkeypatch.setenv(tuned.VARIABLE, tuned.OFF)
-    assert process.environment(1, tmp_path)[tuned.VARIABLE] == tuned.OFF
+    assert process_environment.environment(1, tmp_path)[tuned.VARIABLE] == tuned.OFF
 
 
 def test_backends_lists_what_is_tuned(file, capsys, monkeypatch):

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from bench.measure import process
+from bench.measure import lap
 from bench.measure.timing import Effort
 from tests.bench.measure.small_campaigns import measure
 
@@ -40,8 +40,8 @@ def test_an_arm_that_waits_is_stopped_with_all_its_threads(tmp_path, monkeypatch
 def test_time_in_which_the_campaign_was_suspended_is_no_ones_work(monkeypatch):
     """After Ctrl-Z and an hour, a process that waits for its turn is not ended for taking too long."""
     moments = itertools.count(0.0, 3600.0)
-    monkeypatch.setattr(process.time, "monotonic", lambda: next(moments))
-    suspended = process._Child.__new__(process._Child)
+    monkeypatch.setattr(lap.time, "monotonic", lambda: next(moments))
+    suspended = lap._Worker.__new__(lap._Worker)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         suspended._socket, suspended._pending, suspended._worked_s, suspended._timeout_s = ours, b"", 0.0, 60.0
