@@ -8,8 +8,8 @@ took over twice as long as the fastest (`FAR`) get the least rounds. From the th
 fastest; those that are proven slower rest. So time goes where the decision is open. What describes is measured again
 only if nothing is left to decide.
 
-A verdict needs processes more than long rounds, because rounds of one process share its luck. So a lap takes no more
-than half of the time that is left, and another lap can follow, unless starting its processes would take much of that.
+A verdict needs processes more than long rounds, because rounds of one process share its luck. So a lap leaves a part of
+the time to another lap, unless starting its processes would take much of that.
 The cells that cost least to decide come first: those of cheap calls, and those whose fastest backends are far apart,
 since the laps that a decision needs go down with the square of that distance. Backends within the margin come last.
 """
@@ -49,6 +49,11 @@ LONGEST_AA_S = 0.02
 MOST_STRETCH = 2.0
 LEAST_GAP = 1e-3
 """Of two logarithms of times, beyond the margin: what is nearer is not decided by any number of laps."""
+
+LAP_SHARE = 2 / 3
+"""Of the time that is left: what a lap takes at most. With half, large batches, which cost as much as all others
+together, often found no room in any lap after the second.
+"""
 
 STARTS_SHARE = 1 / 6
 """Of the time that is left: if starting the processes takes more, the next lap is the last and gets all of it."""
@@ -175,7 +180,7 @@ def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: O
         least[key] = min(least.get(key, math.inf), want.score)
     wanted.sort(key=lambda want: (want.last, least[want.last, want.cell.group], want.score))
     begun_s = starts_s(history, {p for want in wanted for p in want.part if p.threads == plan.threads[-1]})
-    most_s = left_s / 2 if begun_s < STARTS_SHARE * left_s else left_s
+    most_s = LAP_SHARE * left_s if begun_s < STARTS_SHARE * left_s else left_s
     chosen = _fitting(wanted, history, most_s) or _fitting(wanted, history, left_s)
     count = sum(map(len, chosen.values()))
     spare_s = max(most_s - expected_s(history, chosen), 0.0) / (TURN_SHARE * count) if count else 0.0

@@ -121,10 +121,10 @@ def test_later_laps_measure_open_cells_on_those_that_may_be_the_fastest():
     assert adaptive.tasks(PLAN, LAPS[2], history, lambda _: {}, 1000.0) == {}
 
 
-@pytest.mark.parametrize(("left_s", "count"), [(33.0, 3), (25.0, 2), (23.0, 3), (8.5, 1), (7.5, 0)])
-def test_a_lap_takes_half_of_the_time_left_while_starts_are_a_small_part(left_s, count):
-    """Two starts take 4 s, each group 4 s: a lap of 25 s leaves half; the last, of 23 s, takes all."""
-    history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3})
+@pytest.mark.parametrize(("left_s", "count"), [(43.0, 3), (36.0, 2), (23.0, 2), (13.0, 1), (11.0, 0)])
+def test_a_lap_leaves_a_third_of_the_time_while_starts_are_a_small_part(left_s, count):
+    """Two starts take 4 s, each group 8 s: a lap of 36 s leaves a third; the last, of 23 s, takes all."""
+    history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3}, spent_s=2.0)
     contenders = {(cell, 1): frozenset("bc") for cell in PLAN.cells}
     tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, left_s)
     assert {cell for cells in tasks.values() for cell in cells} == set(STEPS[:count])
@@ -132,12 +132,12 @@ def test_a_lap_takes_half_of_the_time_left_while_starts_are_a_small_part(left_s,
 
 def test_cells_that_cost_least_to_decide_come_first():
     """Backends far apart before near ones, though they take longer, and those within the margin of each other last."""
-    history = told(2, {"a": {1: 1e-3, 32: 1e-3, 1024: 1e-3}, "b": {1: 1.04e-3, 32: 2e-3, 1024: 1.2e-3}, "c": 9e-3})
+    history = told(2, {"a": {1: 1e-3, 32: 1e-3, 1024: 1e-3}, "b": {1: 1.04e-3, 32: 2e-3, 1024: 1.2e-3}, "c": 9e-3}, 2.0)
     for name in "ab":
-        history.spent_s[name, "", 1][STEPS[1]] = 5.0
+        history.spent_s[name, "", 1][STEPS[1]] = 10.0
     contenders = {(cell, 1): frozenset("ab") for cell in STEPS}
     chosen = []
-    for left_s in (2 * 19.0, 2 * 24.0, 2 * 30.0):
+    for left_s in (57.0, 66.0, 84.0):
         tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, left_s)
         chosen.append({cell.group.rows for cells in tasks.values() for cell in cells})
     assert chosen == [{32}, {32, 1024}, {1, 32, 1024}]
