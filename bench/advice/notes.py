@@ -81,14 +81,20 @@ def _environment(rows: pd.DataFrame) -> Iterator[str]:
     """Yield what the environment of the rows, or another one now, does to the answer."""
     if "receipt_environment" not in rows or rows["receipt_environment"].dropna().empty:
         return
-    then = str(rows["receipt_environment"].dropna().iloc[-1])
+    then = _last(rows, "receipt_environment")
     variables = dict(part.partition("=")[::2] for part in then.split("; ") if part)
-    features = str(rows["receipt_cpu_features"].dropna().iloc[-1]) if "receipt_cpu_features" in rows else ""
+    features = _last(rows, "receipt_cpu_features")
     for line in slowdowns(variables, features):
         yield f"Measured slower than need be: {line} and measure again."
-    held = str(rows["receipt_tuned"].fillna("").iloc[-1]) if "receipt_tuned" in rows else ""
+    held = _last(rows, "receipt_tuned")
     if held != tuned.as_text():
         yield f"Measured with {held or 'no tuned constants'}; now there are {tuned.as_text() or 'none'}."
     now = as_text(speed_variables(ours=OWN_VARIABLES))
     if now != then:
         yield f"Measured with {then or 'no variables that change speed'}; now there is {now or 'none'}."
+
+
+def _last(rows: pd.DataFrame, name: str) -> str:
+    """Return what the last row that says it has in a column, '' if none does."""
+    said = list(rows[name].dropna()) if name in rows else []
+    return str(said[-1]) if said else ""

@@ -87,6 +87,7 @@ def select(frame: pd.DataFrame, args: argparse.Namespace, phases: Sequence[str] 
         UsageError: there is none, or none with a time.
     """
     from bench.basics.errors import UsageError
+    from bench.results import timed
 
     usual = ("step",) if (frame["phase"] == "step").any() else tuple(frame["phase"].unique())
     phases = args.phases or phases or usual
@@ -110,7 +111,7 @@ def select(frame: pd.DataFrame, args: argparse.Namespace, phases: Sequence[str] 
                     f"no row with {column} {', '.join(map(str, values))}; the run has {there or 'no rows'}"
                 )
             frame = kept
-    if not (frame["status"] == "ok").any():
+    if timed(frame, arm="").empty:
         raise UsageError("none of these cells has a time; measure again: python -m bench run --quick")
     return frame
 

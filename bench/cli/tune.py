@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.reset:
         return _reset(args, path)
     names = _names(args.backends)
+    _check_place(path)
     outcomes = _judged(_measured(names, args.margin), args.margin)
     _keep(outcomes, path)
     if args.json:
@@ -53,6 +54,25 @@ def run(args: argparse.Namespace) -> int:
         return 0
     _print(outcomes, path)
     return 0
+
+
+def _check_place(path: Path) -> None:
+    """Make sure that the file can be written, before minutes of measuring rather than after.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    from backends import tuned
+    from bench.basics.errors import UsageError
+    from bench.basics.files import check_output
+
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"no place for what is found: {error.filename}: {error.strerror}; name a file: {tuned.VARIABLE}=tuned.json"
+        ) from None
+    check_output(path, tuned.VARIABLE)
 
 
 def _reset(args: argparse.Namespace, path: Path) -> int:

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from backends.tuned import user_caches
-from bench.basics.files import read_text
+from bench.basics.files import read_text, write_text
 
 STAMP = "stamp.json"
 PROGRAM = "backprop-bench"
@@ -48,9 +48,12 @@ class CompileCache:
         self.groups: set[str] = set(stored.get("groups", []))
 
     def add(self, groups: Iterable[str]) -> None:
-        """Remember that groups have been compiled."""
+        """Remember that groups have been compiled; if there is no room for that, the next run compiles anew."""
         self.groups |= set(groups)
-        self._stamp.write_text(json.dumps({"code": self._code, "groups": sorted(self.groups)}), encoding="utf-8")
+        try:
+            write_text(self._stamp, json.dumps({"code": self._code, "groups": sorted(self.groups)}))
+        except OSError as error:
+            logger.warning("the compile cache is not kept: %s: %s", self.path, error.strerror)
 
 
 def _read(stamp: Path) -> dict[str, list[str] | str]:

@@ -21,6 +21,7 @@ from bench.report.html import Page, in_order
 from bench.report.marks import Theme, unchecked
 from bench.report.outlook import Outlook, outlooks
 from bench.report.sentences import sentence
+from bench.results import timed
 from bench.verdicts.conditions import busy
 from bench.verdicts.statistics import OF_PROCESSES
 
@@ -52,7 +53,7 @@ def page(
     Raises:
         UsageError: nothing was timed.
     """
-    if not (frame["status"] == "ok").any():
+    if timed(frame, arm="").empty:
         reasons = ", ".join(dict.fromkeys(frame["status"])) or "no rows"
         raise UsageError(f"nothing to show: no cell was timed ({reasons}); measure with: python -m bench run --quick")
     frame = frame.assign(backend=frame["backend"].map(short_name))

@@ -89,6 +89,12 @@ WORDS = {"dtype": DTYPES, "device": DEVICES, "phase": (*PHASES, ALL_REDUCE), "st
 """What a text of a cell may be."""
 
 MOST_SHOWN = 60
+OF_A_RECEIPT = "receipt_"
+TEXTS_OF_A_RECEIPT = tuple(
+    f"{OF_A_RECEIPT}{name}" for name in ("environment", "cpu_features", "beside", "tuned", "commit", "framework")
+)
+"""Those that are read as text; a backend may say anything else of itself."""
+
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a character, which no file and no table takes."""
 
@@ -179,6 +185,9 @@ def fault(record: Mapping[str, Any]) -> str:
     for name in TIMES if record["status"] == OK else ():
         if not _is_time(value := record.get(name, 1.0)):
             return f"{name} is {shortened(repr(value), MOST_SHOWN)}, expected {SECONDS}"
+    for name, value in record.items():
+        if name.startswith(OF_A_RECEIPT) and not _fits_receipt(name, value):
+            return f"{name} is {shortened(repr(value), MOST_SHOWN)}, expected text"
     return next(filter(None, (_unfit(column, record.get(column.name)) for column in COLUMNS)), "")
 
 
@@ -201,6 +210,13 @@ def _unfit(column: Column, value: Any) -> str:
     else:
         fits, expected = _is_number(value, False), "a number"
     return "" if fits else f"{column.name} is {shortened(repr(value), MOST_SHOWN)}, expected {expected}"
+
+
+def _fits_receipt(name: str, value: Any) -> bool:
+    """Return whether a table can hold a field of a receipt."""
+    if isinstance(value, str):
+        return not SURROGATE.search(value)
+    return value is None or (name not in TEXTS_OF_A_RECEIPT and isinstance(value, bool | int | float))
 
 
 def _is_time(value: Any) -> bool:

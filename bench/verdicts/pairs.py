@@ -50,7 +50,7 @@ def against_fastest(
     to_fastest, verdict = np.ones((3, len(rows))), np.full(len(rows), FASTEST, object)
     to_fastest[:, behind] = ratios.ratio, ratios.low, ratios.high
     verdict[behind] = np.where(np.isin(judged, (SLOWER, TIE)), judged, UNDECIDED)
-    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+    for start, end in zip(starts, np.append(starts, len(rows))[1:], strict=True):
         verdict[start] = outcome(rows["backend"].iloc[start:end], verdict[start:end])["outcome"]
     rows["to_fastest"], rows["to_fastest_low"], rows["to_fastest_high"] = to_fastest
     return rows.assign(verdict=verdict), len(behind)

@@ -85,6 +85,17 @@ def test_what_slowed_a_run_is_noted_with_its_remedy(tmp_path):
     assert "JAX_DISABLE_JIT=1: JAX runs operation by operation; unset it" in notes
 
 
+def test_rows_that_say_little_of_their_process_are_rested_on(tmp_path):
+    """A receipt of which only the environment is left limits no answer."""
+    path = stored(tmp_path, "old").rows_path
+    rows = [
+        json.loads(line) | {"receipt_cpu_features": None, "receipt_tuned": None}
+        for line in path.read_text().splitlines()
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert recommendation.recommend("3-2-1", 16, 10, root=tmp_path).runs == ("old",)
+
+
 @pytest.mark.parametrize(
     "plan", [3, [], {"groups": 3}, {"groups": [3], "phases": ["step"], "backends": ["a", "b"]}, {"phases": None}]
 )

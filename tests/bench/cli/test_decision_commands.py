@@ -185,6 +185,17 @@ def test_history_without_a_time_of_the_phase_says_what_to_measure(bench, tmp_pat
     assert f"python -m bench run --phases {phase}" in err
 
 
+@pytest.mark.parametrize("arguments", [("compare",), ("report",)])
+def test_a_run_without_a_time_of_the_usual_arm_is_told_of(bench, tmp_path, monkeypatch, arguments):
+    """A gate's base that was measured alone, or a damaged column, is no error of the program."""
+    monkeypatch.chdir(tmp_path)
+    frame = synthetic.frame(networks=("3-2-1",), batches=(1,), phases=("step",), processes=2, failed=None)
+    synthetic.store(frame.assign(arm="base"), tmp_path)
+    status, out, err = bench(*arguments, "--results", str(tmp_path))
+    assert (status, out) == (2, "")
+    assert "python -m bench run --quick" in err
+
+
 def test_one_backend_alone_is_not_sent_in_a_circle(bench, stored, monkeypatch):
     """With numpy alone a run compares nothing: the error says what to install, or how to time numpy itself."""
     monkeypatch.setattr(basis, "available", lambda: ("numpy",))

@@ -87,6 +87,15 @@ def test_wrong_usage_says_what_is_expected(file, capsys, arguments, says):
     assert not file.exists()
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(monkeypatch, capsys, tmp_path):
+    """Minutes of measuring are not thrown away at their end: the place is named first, and how to name another."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(tuned.VARIABLE, str(tmp_path / "file" / "folder" / "tuned.json"))
+    monkeypatch.setattr(tuning, "measure", lambda *_: pytest.fail("measured"))
+    assert cli.main(["tune"]) == 2
+    assert "name a file: BACKPROP_BENCH_TUNED=tuned.json" in " ".join(capsys.readouterr().err.split())
+
+
 def test_where_tuning_is_off_nothing_is_tried(monkeypatch, capsys):
     """With the variable `off` there is nothing to keep values in, which the error says."""
     monkeypatch.setenv(tuned.VARIABLE, tuned.OFF)

@@ -1,5 +1,6 @@
 """Compile caches: in the user's cache folder, emptied when the code changes, under names that any file system takes."""
 
+import errno
 import os
 import stat
 
@@ -59,6 +60,19 @@ def test_a_change_of_the_code_empties_a_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(compile_cache, "code_digest", lambda: "other")
     assert CompileCache(tmp_path / "arm").groups == set()
     assert not (tmp_path / "arm" / "kernel").exists()
+
+
+def test_a_full_disk_of_caches_stops_no_measurement(tmp_path, monkeypatch, caplog):
+    """What was compiled is not remembered, and a warning says where there is no room."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache = CompileCache(tmp_path / "arm")
+    monkeypatch.setattr(compile_cache, "write_text", full)
+    cache.add(["3-2-1 n=1"])
+    assert f"{tmp_path / 'arm'}: No space left on device" in caplog.text
+    assert CompileCache(tmp_path / "arm").groups == set()
 
 
 @pytest.mark.parametrize("name", ["numpy", "package.module:Class", "a/../../b:C", "x" * 300, "\udcff:mine", "später:K"])
