@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import DEVICES, DTYPES
@@ -14,6 +15,7 @@ from bench.cli import CHECK_FAILED, document, flags, messages
 if TYPE_CHECKING:
     from bench.limits.ceilings import Ceilings
     from bench.limits.corrections import Correction
+    from bench.limits.placing import Placing
     from bench.limits.standings import LimitCase, Standing
     from bench.results import Run
 
@@ -53,7 +55,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure what the flags ask for, or read it; print. 1 if something failed."""
     from bench import results
-    from bench.limits import corrections, peers
+    from bench.limits import corrections, peers, placing
     from bench.limits import standings as limits
     from bench.measure import contenders
 
@@ -65,10 +67,11 @@ def run(args: argparse.Namespace) -> int:
     ceilings = corrections.load(stored, args.results)
     judged, beaten = limits.standings(results.load(stored), cases, ceilings)
     failed = [standing for standing in judged if standing.seconds is None]
+    placed = placing.load_of(stored) if args.targets else []
     if args.json:
-        document.show(_document(stored, ceilings, judged, beaten, args.targets))
+        document.show(_document(stored, ceilings, judged, beaten, placed, args.targets))
     else:
-        _show(stored, ceilings, judged, beaten, args)
+        _show(stored, ceilings, judged, beaten, placed, args)
     return CHECK_FAILED if failed else 0
 
 
@@ -140,6 +143,8 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
                 after_lap=probes.between_laps(run_),
                 most_s=args.within or math.inf,
             )
+        if args.targets and args.device == "cpu" and not (args.case or args.quick or outcome.stopped):
+            _place(run_, names, tuple(dict.fromkeys(group.dtype for group in plan.groups)))
     except KeyboardInterrupt as interrupt:
         if run_.rows_path.stat().st_size:
             show = f"python -m bench limits --run {run_.id}{flags.leading_to(run_)}"
@@ -148,6 +153,26 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     if outcome.stopped:
         messages.note(outcome.stopped, "stopped early: ")
     return run_
+
+
+def _place(run_: Run, names: Sequence[str], dtypes: Sequence[str]) -> None:
+    """Measure what it takes the tuned backends to place large batches, and keep it with the run."""
+    import backends
+    from bench.basics.errors import UsageError
+    from bench.limits import placing
+    from bench.terminal import terminal
+
+    placed: list[Placing] = []
+    tuned = [entry.name for entry in backends.catalogue("best") if entry.name in names]
+    count = len(tuned) * len(dtypes) * len(placing.NETWORKS)
+    try:
+        with terminal.progress("placing") as bar:
+            for each in placing.measure(tuned, dtypes):
+                placed.append(each)
+                bar.update(len(placed) / count, f"{each.backend} {each.network} {each.dtype}")
+    except UsageError as error:
+        messages.warn(str(error))
+    placing.save_of(run_, placed)
 
 
 def _short(text: str) -> str:
@@ -160,7 +185,12 @@ def _short(text: str) -> str:
 
 
 def _document(
-    stored: Run, known: Ceilings | None, judged: list[Standing], beaten: list[Correction], targets: bool
+    stored: Run,
+    known: Ceilings | None,
+    judged: list[Standing],
+    beaten: list[Correction],
+    placed: list[Placing],
+    targets: bool,
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -174,24 +204,35 @@ def _document(
         "limits_beaten": list(map(str, beaten)),
     }
     if targets:
+        from bench.limits import placing
         from bench.limits.targets import judge
 
-        told["targets"] = [asdict(verdict) for verdict in judge(judged)]
+        told["placings"] = [asdict(each) for each in placed]
+        told["targets"] = [asdict(verdict) for verdict in judge([*judged, *placing.standings(placed)])]
     return told
 
 
 def _show(
-    stored: Run, known: Ceilings | None, judged: list[Standing], beaten: list[Correction], args: argparse.Namespace
+    stored: Run,
+    known: Ceilings | None,
+    judged: list[Standing],
+    beaten: list[Correction],
+    placed: list[Placing],
+    args: argparse.Namespace,
 ) -> None:
     """Print a table a case, then what to know about it."""
+    from bench.limits import placing
     from bench.terminal import standings, terminal
 
     out = terminal.console()
     for part in standings.tables(judged, args.all):
         out.print(part)
         out.print()
+    if placed:
+        out.print(standings.placings(placed))
+        out.print()
     if args.targets:
-        for table in standings.targets(judged):
+        for table in standings.targets([*judged, *placing.standings(placed)]):
             out.print(table)
             out.print()
         for line in standings.targets_out_of_reach(judged):

@@ -88,6 +88,7 @@ class Standing:
         peer: the fastest peer, with its seconds.
         cores: that it kept busy.
         device: that all of the case ran on.
+        copy_s: seconds of a plain copy of the batch into fresh memory, if the phase is ``place``.
     """
 
     case: LimitCase
@@ -101,6 +102,7 @@ class Standing:
     peer: tuple[str, float] | None = None
     cores: float | None = None
     device: str = "cpu"
+    copy_s: float | None = None
 
     @property
     def share(self) -> float | None:
@@ -118,6 +120,11 @@ class Standing:
     def times_idiom(self) -> float | None:
         """How many times faster than the idiom."""
         return None if self.seconds is None or self.idiom_s is None else self.idiom_s / self.seconds
+
+    @property
+    def times_copy(self) -> float | None:
+        """How many times as long as a plain copy of the batch."""
+        return None if self.seconds is None or self.copy_s is None else self.seconds / self.copy_s
 
     @property
     def times_peer(self) -> float | None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.basics.formats import format_count, format_percent, format_ratio, format_seconds
+from bench.limits import placing
 from bench.limits.standings import WORKLOADS, LimitCase, Standing
 
-Measure = Literal["seconds", "core_seconds", "share", "times_peer", "times_idiom"]
+Measure = Literal["seconds", "core_seconds", "share", "times_copy", "times_peer", "times_idiom"]
 BEST, EVERY = "best", "every"
 FLOAT64_PART = 0.8
 
@@ -23,7 +24,8 @@ FLOAT64_PART = 0.8
 class Target:
     """One line: in this case ``who`` should reach ``value``: at most this many seconds, or at least this ratio.
 
-    ``core_seconds`` are those of all cores together.
+    ``core_seconds`` are those of all cores together. ``times_copy``, the time of placing over that of a plain copy, is
+    to be at most ``value``.
 
     ``who`` is ``best``, the fastest tuned backend; ``every``, each of them; or a name. For the ``share`` that a name
     should reach a faster variant may stand, such as ``torch-fused`` for torch.
@@ -59,7 +61,8 @@ _TRAIN, _STEP = LimitCase("3-2-1", 3, "train"), LimitCase("3-2-1", 3)
 _MIDDLE, _LARGE = LimitCase("3-2-1", 16_384), LimitCase("3-2-1", 1_048_576)
 _HIDDEN, _DEEP, _WIDE = LimitCase("32-64-1", 65_536), LimitCase("64-64-64-1", 16_384), LimitCase("784-512-10", 4_096)
 _ADAM, _MOMENTUM, _CLASSES, _RELU = WORKLOADS
-AT_MOST = ("seconds", "core_seconds")
+IN_SECONDS = ("seconds", "core_seconds")
+AT_MOST = (*IN_SECONDS, "times_copy")
 
 TARGETS = (
     Target(_TRAIN, BEST, "seconds", 0.06e-6),
@@ -92,6 +95,7 @@ TARGETS = (
     Target(_CLASSES, BEST, "times_peer", 3.0),
     Target(_RELU, BEST, "times_peer", 2.0),
     Target(_RELU, BEST, "share", 0.6),
+    *(Target(LimitCase(text, placing.ROWS, "place"), EVERY, "times_copy", 1.5) for text in placing.NETWORKS),
     Target(_TRAIN, BEST, "seconds", 5e-6, "cuda"),
     Target(LimitCase("3-2-1", 67_108_864), BEST, "share", 0.5, "cuda"),
     Target(LimitCase("784-512-10", 65_536), BEST, "share", 0.7, "cuda"),
@@ -102,7 +106,7 @@ def judge(standings: Sequence[Standing]) -> Iterator[Verdict]:
     """Yield a verdict for each target whose case was measured; for ``every``, one for each tuned backend."""
     for dtype in dict.fromkeys(standing.dtype for standing in standings):
         for target in TARGETS:
-            if dtype != "float32" and target.measure in AT_MOST:
+            if dtype != "float32" and target.measure in IN_SECONDS:
                 continue
             wanted = (target.case, dtype, target.device)
             measured = [each for each in standings if (each.case, each.dtype, each.device) == wanted]
@@ -147,7 +151,7 @@ def _verdict(target: Target, standing: Standing) -> Verdict:
 
 def _least(measure: Measure, standing: Standing) -> float | None:
     """Return the limit of a case in the unit of a measure of time."""
-    if measure not in AT_MOST or standing.limit is None:
+    if measure not in IN_SECONDS or standing.limit is None:
         return None
     if measure == "seconds":
         return standing.limit.seconds
@@ -155,10 +159,12 @@ def _least(measure: Measure, standing: Standing) -> float | None:
 
 
 def _text(measure: Measure, value: float | None, goal: bool = True) -> str:
-    if measure in AT_MOST:
+    if measure in IN_SECONDS:
         cores = " of all cores" if goal and measure == "core_seconds" else ""
         return f"{'<= ' if goal else ''}{format_seconds(value)}{cores}"
     if measure == "share":
         return f"{'>= ' if goal else ''}{format_percent(value)}{' of limit' if goal else ''}"
+    if measure == "times_copy":
+        return f"<= {format_ratio(value)} a copy" if goal else format_ratio(value)
     against = {"times_idiom": " idiom", "times_peer": " best peer"}[measure]
     return f">= {format_ratio(value)}{against}" if goal else format_ratio(value)

@@ -12,6 +12,7 @@ from operator import attrgetter
 from rich.table import Table
 
 from bench.limits.corrections import Correction
+from bench.limits.placing import Placing
 from bench.limits.standings import SHORTEST_LIMIT_S, Standing
 from bench.terminal import terminal
 
@@ -70,6 +71,25 @@ def remarks(standings: Sequence[Standing], known: bool, corrections: Sequence[Co
         shortest = terminal.format_seconds(SHORTEST_LIMIT_S)
         yield f"no share of a limit below {shortest}: a call's own cost is all there is to see"
     yield "idiom: the same framework as its documentation writes it; 2x: twice as fast"
+
+
+def placings(placings: Sequence[Placing]) -> Table:
+    """Return a table of what placing took, relative to copies of the same arrays."""
+    columns = [("network", "left"), ("dtype", "left"), ("backend", "left")]
+    columns += [(name, "right") for name in ("time", "vs fresh copy", "vs mapped copy")]
+    rows = [
+        (
+            placing.network,
+            placing.dtype,
+            placing.backend,
+            terminal.format_seconds(placing.seconds),
+            terminal.format_ratio(placing.times_fresh),
+            terminal.format_ratio(placing.times_mapped),
+        )
+        for placing in placings
+    ]
+    count = terminal.format_count(placings[0].rows)
+    return terminal.table(columns, rows, title=f"placing {count} rows, next to a copy into fresh and mapped memory")
 
 
 def targets(standings: Sequence[Standing]) -> Iterator[Table]:

@@ -14,7 +14,7 @@ import backends
 from bench import machine, results
 from bench.basics.errors import UsageError
 from bench.cli import main
-from bench.limits import peers
+from bench.limits import peers, placing
 from bench.limits import standings as limits
 from bench.limits.ceilings import Ceiling, Ceilings
 from bench.limits.peers import PEERS
@@ -24,6 +24,7 @@ from bench.measure import contenders
 from bench.terminal import standings as report
 from bench.terminal.terminal import console
 
+PLACED = tuple(LimitCase(network, placing.ROWS, "place") for network in placing.NETWORKS)
 LARGE, WIDE = LimitCase("3-2-1", 1_048_576), LimitCase("784-512-10", 4_096)
 FLAX = PEERS["flax"][1]
 SECONDS = {"numba": 1e-3, "numpy": 5e-3, "numba-idiom": 80e-3, "numpy-idiom": 35e-3, "torch-idiom": 25e-3, FLAX: 20e-3}
@@ -131,7 +132,7 @@ def test_targets_are_judged_case_by_case() -> None:
         ">= 75.0 % of limit": "not measured",
         ">= 2.40x idiom": "yes",
     }
-    assert {target.case for target in TARGETS if target.device == "cpu"} == {*CASES, *WORKLOADS}
+    assert {target.case for target in TARGETS if target.device == "cpu"} == {*CASES, *WORKLOADS, *PLACED}
     assert {target.case for target in TARGETS if target.device == "cuda"} <= set(CUDA_CASES)
 
 

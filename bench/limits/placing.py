@@ -1,0 +1,195 @@
+"""How long each backend takes to place a large batch, next to a plain copy of the same arrays.
+
+    python -m bench.limits.placing [BACKEND ...]
+
+A fresh process for each backend and dtype; in it placing and copying take turns, on as many threads. ``limits
+--targets`` measures the same and keeps it with its run. `bench.limits.placing_child` has the clock.
+
+Tests: `tests/bench/limits/test_placing.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import backends
+from bench.basics.errors import UsageError
+from bench.basics.files import read_text, write_text
+from bench.basics.names import DTYPES
+from bench.limits.standings import LimitCase, Standing
+from bench.machine import cpus_for, default_threads
+from bench.measure.compile_cache import folder_of_caches
+from bench.measure.process_environment import environment
+from bench.workload.memory import SPARE, room_bytes
+from bench.workload.work import batch_bytes
+
+if TYPE_CHECKING:
+    from bench.results import Run
+
+NETWORKS = ("3-2-1", "8-32-1", "32-64-1", "64-64-64-1")
+ROWS = 1 << 20
+SECONDS = 1.0
+"""For each network; three turns at least are taken."""
+
+ARRAYS = 5
+"""Copies of a batch that are alive together at most: the host's, the mapped one, a placed one before the next replaces
+it, and the room that a conversion needs.
+"""
+
+FILE = "placing.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What one backend took to place one batch, and what copies took in the same turns; lower quartiles.
+
+    Attributes:
+        network: its inputs and outputs are the columns of the batch.
+        rows: of the batch.
+        dtype: of host arrays and placed ones.
+        backend: its name.
+        threads: of the backend and of the copies.
+        seconds: of ``place_batch``, until the batch is there and the one before is given back.
+        fresh_s: of a copy of both arrays into memory that the system has just given, and gets back.
+        mapped_s: of ``numpy.copyto`` into arrays that were written before.
+    """
+
+    network: str
+    rows: int
+    dtype: str
+    backend: str
+    threads: int
+    seconds: float
+    fresh_s: float
+    mapped_s: float
+
+    @property
+    def times_fresh(self) -> float:
+        """How many times as long as a copy into fresh memory, which a batch needs as well: the fair comparison."""
+        return self.seconds / self.fresh_s
+
+    @property
+    def times_mapped(self) -> float:
+        """How many times as long as a copy into mapped memory, which no batch is given."""
+        return self.seconds / self.mapped_s
+
+
+def measure(
+    names: Sequence[str],
+    dtypes: Sequence[str] = ("float32",),
+    threads: int | None = None,
+    networks: Sequence[str] = NETWORKS,
+    rows: int = ROWS,
+    seconds: float = SECONDS,
+) -> Iterator[Placing]:
+    """Yield what each backend takes for each network and dtype; a batch that does not fit in memory is left out.
+
+    Args:
+        names: of backends.
+        dtypes: of host arrays and placed ones.
+        threads: of backends and copies; by default one for each core.
+        networks: whose inputs and targets are placed.
+        rows: of each batch.
+        seconds: for each network.
+
+    Raises:
+        UsageError: a backend that cannot place.
+    """
+    threads = threads or default_threads()
+    for dtype in dtypes:
+        room = SPARE * room_bytes()
+        fitting = [text for text in networks if ARRAYS * batch_bytes(backends.Network.parse(text), rows, dtype) <= room]
+        for name in names:
+            yield from _child(name, dtype, threads, fitting, rows, seconds)
+
+
+def standings(placings: Sequence[Placing]) -> list[Standing]:
+    """Return them as standings against a plain copy, fastest first within a case."""
+    ranked = sorted(placings, key=lambda placing: placing.seconds)
+    cases = dict.fromkeys((placing.dtype, placing.network, placing.rows) for placing in placings)
+    return [
+        Standing(
+            LimitCase(placing.network, placing.rows, "place"),
+            placing.dtype,
+            placing.backend,
+            "best",
+            placing.seconds,
+            copy_s=placing.fresh_s,
+        )
+        for case in cases
+        for placing in ranked
+        if (placing.dtype, placing.network, placing.rows) == case
+    ]
+
+
+def save_of(run: Run, placings: Sequence[Placing]) -> None:
+    """Keep what was measured with a run."""
+    document = {"schema": SCHEMA, "placings": [asdict(placing) for placing in placings]}
+    write_text(run.path / FILE, json.dumps(document, indent=1) + "\n")
+
+
+def load_of(run: Run) -> list[Placing]:
+    """Return what was measured with a run, nothing if it measured no placing.
+
+    Raises:
+        UsageError: the file is not one of placings.
+    """
+    path = run.path / FILE
+    try:
+        return [Placing(**entry) for entry in json.loads(read_text(path))["placings"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(
+            f"{path} does not hold times of placing: {error!r}; measure a run with limits --targets"
+        ) from None
+
+
+def _child(
+    name: str, dtype: str, threads: int, networks: Sequence[str], rows: int, seconds: float
+) -> Iterator[Placing]:
+    """Run the turns of one backend in a separate process."""
+    cpus = ",".join(map(str, cpus_for(threads)))
+    command = [sys.executable, "-m", "bench.limits.placing_child", name, dtype, str(threads), cpus]
+    command += [str(rows), str(seconds), *networks]
+    settings = environment(threads, folder_of_caches("probes")) | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, capture_output=True, text=True, env=settings, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UsageError(f"backend {name!r} placed no batch: {last}; see: python -m bench check --backend {name}")
+    for line in done.stdout.splitlines():
+        if line.startswith("{"):
+            yield Placing(**json.loads(line))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line for each backend, network and dtype."""
+    tuned = [entry.name for entry in backends.catalogue("best") if entry.missing() is None]
+    parser = argparse.ArgumentParser(prog="python -m bench.limits.placing", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="BACKEND", help=f"default: {', '.join(tuned)}")
+    parser.add_argument("--dtypes", default="float32", help="default: float32")
+    parser.add_argument("--networks", default=",".join(NETWORKS), help=f"default: {','.join(NETWORKS)}")
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"default: {ROWS}")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"for each network; default: {SECONDS}")
+    parser.add_argument("--threads", type=int, help="default: one for each core")
+    asked = parser.parse_args(arguments)
+    dtypes = asked.dtypes.split(",")
+    if wrong := set(dtypes) - set(DTYPES):
+        parser.error(f"--dtypes: expected some of {','.join(DTYPES)}, got {min(wrong)}")
+    print(f"{'':32} {'place':>10}   of a copy into fresh memory; into mapped memory")
+    names, networks = asked.names or tuned, asked.networks.split(",")
+    for placing in measure(names, dtypes, asked.threads, networks, asked.rows, asked.seconds):
+        case = f"{placing.backend:8} {placing.network:12} {placing.dtype:10}"
+        times = f"{placing.times_fresh:6.2f} {placing.times_mapped:6.2f}"
+        print(f"{case:32} {placing.seconds * 1e3:7.2f} ms   {times}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
