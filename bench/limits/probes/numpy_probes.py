@@ -37,7 +37,7 @@ def probes(threads: int, dtypes: Sequence[str] = DTYPES, brief: bool = False) ->
     for dtype in dtypes:
         z = random((threads, TANH_BLOCK), dtype)
         work = float(z.size * TANH_REPEATS)
-        yield Probe("tanh", dtype, "tanh", 0, work, partial(_tanh, z, np.empty_like(z)), spread=True)
+        yield Probe("tanh", dtype, "tanh", 0, work, partial(_tanh, z, np.empty_like(z)), spread=True, apart=True)
 
 
 def _product(left: Array, right: Array, out: Array, thread: int) -> None:

@@ -43,6 +43,7 @@ class Probe:
         work: bytes, FLOP or elements of one call, all threads together.
         call: does it; the argument is the number of the thread.
         spread: whether ``call`` is one thread's part, and every thread is to make it at the same time.
+        apart: whether these parts share nothing, not even memory: the rate is then the sum of each thread's best.
     """
 
     kind: Kind
@@ -52,6 +53,7 @@ class Probe:
     work: float
     call: Callable[[int], object]
     spread: bool = False
+    apart: bool = False
 
 
 def products(brief: bool = False) -> tuple[str, ...]:

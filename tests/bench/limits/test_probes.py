@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -48,12 +49,32 @@ def test_probe_keeps_its_best_time() -> None:
     assert found.per_second > 300_000
 
 
+def test_threads_that_share_nothing_are_each_taken_at_their_best() -> None:
+    """Two threads that are held up in turns, never both at their best at once, count as two at their best."""
+    waits = itertools.cycle([0.001, 0.02]), itertools.cycle([0.02, 0.001])
+    held_up = Probe("tanh", "float32", "sleep", 0, 1000.0, lambda thread: time.sleep(next(waits[thread])), True, True)
+    (reached,) = child.measured("x", [held_up], 2, 0.001)
+    assert 600_000 < reached.per_second <= 1_000_000
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_loads_of_a_compiled_probe_never_wait_for_its_stores(dtype: str) -> None:
+    """Inputs and outputs start on cache lines, and outputs are half a page further into their page than inputs."""
+    numba_probes = pytest.importorskip("bench.limits.probes.numba_probes")
+    for z, out in zip(*numba_probes.apart(3, dtype), strict=True):
+        assert z.ctypes.data % 64 == 0
+        assert (out.ctypes.data - z.ctypes.data) % 4096 == 2048
+        assert z.shape == out.shape == (numba_probes.TANH_BLOCK,)
+        assert not np.shares_memory(z, out)
+
+
 def test_probe_that_is_spread_runs_on_every_thread_at_once() -> None:
     """Each thread makes its own part, the parts overlapping."""
     seen = []
     with ThreadPoolExecutor(3) as pool:
         slept = Probe("read", "", "", 0, 1.0, lambda thread: (seen.append(thread), time.sleep(0.05)), True)
-        assert child.once_s(slept, 3, pool) < 0.14
+        (span_s,) = child.once_s(slept, 3, pool)
+    assert 0.05 <= span_s < 0.14
     assert sorted(seen) == [0, 1, 2]
 
 
