@@ -110,7 +110,10 @@ class Backend(ABC):
         """Return the params after one update of the optimiser; may reuse the memory of ``params``.
 
         The rate is a Python or numpy number, of either sign; it is rounded to the dtype once, and infinite if it lies
-        beyond its largest number. The same holds for `step` and `train`.
+        beyond its largest number. `checked_rate` raises the error. The same holds for `step` and `train`.
+
+        Raises:
+            TypeError: the rate is no real number.
         """
 
     @abstractmethod
@@ -256,12 +259,27 @@ class Backend(ABC):
         """
         return host.host_batch(inputs, targets, self.network, self.dtype, of)
 
+    def not_placed(self, params: Any, batch: Any) -> TypeError:
+        """Return the error of a call with params or a batch that this backend has not placed."""
+        got = f"{type(params).__name__} and {type(batch).__name__}"
+        return TypeError(
+            f"backend {self.name!r} takes params that its place_params, step or train returned, and a batch of its "
+            f"place_batch, got {got}"
+        )
+
     def checked_steps(self, steps: int) -> int:
         """Return ``steps`` as an int, or raise `ValueError` if it is negative, `TypeError` if it is no whole number."""
         number = _whole("steps", steps)
         if number < 0:
             raise ValueError(f"steps must be 0 or more, got {steps}")
         return number
+
+    def checked_rate(self, learning_rate: float) -> float:
+        """Return ``learning_rate`` as a float, or raise `TypeError` if it is no real number.
+
+        A whole number beyond the floats is infinite.
+        """
+        return host.rate_of(learning_rate)
 
     def checked_rows(self, rows_per_step: int, rows: int) -> int:
         """Return ``rows_per_step``, or raise `ValueError` if a batch of ``rows`` has no such mini-batches."""
@@ -286,9 +304,9 @@ class Backend(ABC):
         """Return what `train` returns, or raise `TrainingDiverged`; every `train` ends with it."""
         finite = np.isfinite(losses)
         if not finite.all():
-            raise TrainingDiverged(int(finite.argmin()), losses, params, learning_rate)
+            raise TrainingDiverged(int(finite.argmin()), losses, params, self.checked_rate(learning_rate))
         if not all(np.isfinite(array).all() for layer in self.fetch(params) for array in layer):
-            raise TrainingDiverged(len(losses), losses, params, learning_rate)
+            raise TrainingDiverged(len(losses), losses, params, self.checked_rate(learning_rate))
         return params, losses
 
 

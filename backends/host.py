@@ -5,7 +5,9 @@ Tests: `tests/backends/test_contract.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,8 +44,35 @@ def host_array(what: str, values: ArrayLike, shape: tuple[int, ...], network: Ne
         raise ValueError(f"{what} must be within the range of {dtype}, up to {most:.3g}, got {beyond:.3g}") from None
 
 
+def rate_of(learning_rate: Any) -> float:
+    """Return a learning rate as a float, infinite if it is a whole number beyond the floats.
+
+    Raises:
+        TypeError: it is no real number, or an array of one dimension or more.
+    """
+    if isinstance(learning_rate, float):
+        return float(learning_rate)
+    try:
+        if isinstance(learning_rate, str | bytes | complex) or np.ndim(learning_rate):
+            raise TypeError
+        return float(learning_rate)
+    except OverflowError:
+        return math.inf if learning_rate > 0 else -math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"learning_rate must be a real number such as 0.01, got {learning_rate!r}") from None
+
+
 def host_params(params: Sequence[Layer], network: Network, dtype: str, what: str = "params") -> Params:
     """Return fresh row-major copies of ``params``; raises as `host_array`."""
+    given: Any = params
+    if not isinstance(given, list | tuple) or not all(
+        isinstance(each, list | tuple) and len(each) == 2 for each in given
+    ):
+        got = "a layer that is no pair" if isinstance(given, list | tuple) else type(given).__name__
+        raise TypeError(
+            f"{what} must be a sequence of Layer(weights, biases), one a layer, got {got}; what a "
+            "backend returned becomes one by its fetch"
+        )
     shapes = network.layer_shapes
     if len(params) != len(shapes):
         raise ValueError(f"network {network} has {len(shapes)} layers, got {what} of {len(params)}")

@@ -167,7 +167,12 @@ class JaxBackend(Backend):
 
     def forward(self, params: Any, batch: Any) -> Any:
         with self._scope():
-            return self._start(self._kernels[type(batch)]["forward"](params, batch))
+            try:
+                return self._start(self._kernels[type(batch)]["forward"](params, batch))
+            except (KeyError, ValueError, RuntimeError) as error:
+                if misused := self._misused(error, params, batch):
+                    raise misused from error
+                raise
 
     def backward(self, params: Any, batch: Any, tape: Any) -> tuple[jax.Array, Any]:
         with self._scope():
@@ -190,11 +195,16 @@ class JaxBackend(Backend):
 
     def step(self, params: Any, batch: Any, learning_rate: float) -> tuple[Any, jax.Array]:
         # Entering the scope costs an eighth of a small step.
-        if jax.config.jax_enable_x64 == self._x64:  # type: ignore[attr-defined]
-            params, loss = self._step[type(batch)](params, batch, self._placed_rate(learning_rate))
-        else:
-            with self._scope():
+        try:
+            if jax.config.jax_enable_x64 == self._x64:  # type: ignore[attr-defined]
                 params, loss = self._step[type(batch)](params, batch, self._placed_rate(learning_rate))
+            else:
+                with self._scope():
+                    params, loss = self._step[type(batch)](params, batch, self._placed_rate(learning_rate))
+        except (KeyError, ValueError, RuntimeError) as error:
+            if misused := self._misused(error, params, batch):
+                raise misused from error
+            raise
         self._pending = loss
         return params, loss
 
@@ -208,7 +218,12 @@ class JaxBackend(Backend):
         room = 1 << max(steps - 1, 0).bit_length()  # a power of two: few lengths to compile for
         with self._scope():
             rate = self._placed_rate(learning_rate)
-            params, losses = self._kernels[type(batch)]["train"](params, batch, rate, steps, room, rows_per_step)
+            try:
+                params, losses = self._kernels[type(batch)]["train"](params, batch, rate, steps, room, rows_per_step)
+            except (KeyError, ValueError, RuntimeError) as error:
+                if misused := self._misused(error, params, batch):
+                    raise misused from error
+                raise
             self._pending = losses
             return self.trained(params, np.array(losses)[:steps], learning_rate)
 
@@ -271,11 +286,20 @@ class JaxBackend(Backend):
         self._pending = results
         return results
 
+    def _misused(self, error: Exception, params: Any, batch: Any) -> Exception | None:
+        """Return what an error of JAX comes of, if that is params that are gone or a batch that was not placed."""
+        if any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in jax.tree.leaves(params)):
+            return ValueError(
+                "these params were given to update, step or train before, which reuse their memory: go on with the "
+                "params that it returned"
+            )
+        return self.not_placed(params, batch) if isinstance(error, KeyError) else None
+
     def _placed_rate(self, learning_rate: float) -> Any:
         """Return the learning rate on the device, kept from step to step: sending it costs as much as a small step."""
         if self._rate[0] != learning_rate:
-            rate = np.dtype(self.dtype).type(learning_rate)
-            self._rate = learning_rate, jax.device_put(rate, self._device)
+            rate = self.checked_rate(learning_rate)
+            self._rate = rate, jax.device_put(np.dtype(self.dtype).type(rate), self._device)
         return self._rate[1]
 
 

@@ -46,9 +46,15 @@ class Network:
     loss: str = "mse"
 
     def __post_init__(self) -> None:
-        sizes = tuple(int(size) for size in self.sizes)
-        if sizes != tuple(self.sizes):
-            raise ValueError(f"network sizes must be whole numbers, got {self.sizes!r}")
+        asked: Any = self.sizes
+        try:
+            given = tuple(asked)
+            sizes = tuple(int(size) for size in given)
+        except (TypeError, ValueError, OverflowError):
+            given, sizes = (), (1,)
+        if sizes != given:
+            hint = "; read a text with Network.parse" if isinstance(asked, str) else ""
+            raise ValueError(f"network sizes must be whole numbers such as (3, 2, 1), got {self.sizes!r}{hint}")
         if len(sizes) < 3 or min(sizes) < 1:
             raise ValueError(
                 f"a network needs inputs, at least one hidden layer and outputs, each of size 1 or more, "
@@ -70,8 +76,11 @@ class Network:
         """Read what ``str`` writes: ``"3-2-1"``, ``"3-2-1/relu"``, ``"3-2-4/relu/cross-entropy"``.
 
         Raises:
+            TypeError: it is no text.
             ValueError: the text is not whole numbers joined by ``-``, then at most one activation and one loss.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"a network is read from a text such as '3-2-1', got {text!r}")
         sizes, *words = text.strip().split("/")
         if not re.fullmatch(r"\d+(-\d+)*", sizes):
             raise ValueError(f"a network is written as sizes joined by '-', for example 3-2-1, got {text!r}")

@@ -25,7 +25,7 @@ from backends.layout import aligned_empty
 from backends.numba_activations import ACTIVATIONS
 from backends.numba_batch import Batch, Batches, memory, settled
 from backends.numba_blocking import blocking, room_length
-from backends.numba_chunks import BACKWARD, FORWARD, finish_of, loops, plan_of, update_of
+from backends.numba_chunks import BACKWARD, FORWARD, OF_ANOTHER_NETWORK, finish_of, loops, plan_of, update_of
 from backends.numba_optimizers import OPTIMIZERS, settings_of
 
 
@@ -85,10 +85,9 @@ class NumbaBackend(Backend):
             self.capabilities = replace(self.capabilities, deterministic=frozenset({"process", "processes"}))
         if threads is not None and threads > 1:
             numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-        self._train: Any = None
-        if family == "registers" and self.optimizer.name == "descent":
-            self._train = _registers(network, self._real)[0]
-        self._batches = Batches(network, dtype, self._blocking, self._train is not None, one_thread=threads == 1)
+        in_registers = family == "registers" and self.optimizer.name == "descent"
+        self._train: Any = _registers(network, self._real)[0] if in_registers else _of_another_network
+        self._batches = Batches(network, dtype, self._blocking, in_registers, one_thread=threads == 1)
         self._settings: Array = settings_of(self.optimizer)  # type: ignore[no-untyped-call]
         self._plan: Array = plan_of(network, self._gemm)  # type: ignore[no-untyped-call]
         self._programs: dict[tuple[bool, str], tuple[Any, int, int]] = {}
@@ -129,9 +128,12 @@ class NumbaBackend(Backend):
         return self._batches.reordered(batch, self.checked_order(order, batch.n))
 
     def forward(self, params: Trained, batch: Batch) -> Tape:
-        pitch = batch.room[1]
-        tape = Tape(np.empty((-(-batch.n // pitch), sum(self.network.sizes[1:]), pitch), self.dtype), batch.n)
-        self._run(FORWARD, params, batch, tape.h)
+        try:
+            pitch = batch.room[1]
+            tape = Tape(np.empty((-(-batch.n // pitch), sum(self.network.sizes[1:]), pitch), self.dtype), batch.n)
+            self._run(FORWARD, params, batch, tape.h)
+        except AttributeError as error:
+            raise self.not_placed(params, batch) from error
         return tape
 
     def backward(self, params: Trained, batch: Batch, tape: Tape) -> tuple[Any, Array]:
@@ -152,26 +154,32 @@ class NumbaBackend(Backend):
 
     def update(self, params: Trained, gradients: Array, learning_rate: float) -> Trained:
         kernel = update_of(self._real, self.optimizer.name)
-        kernel(params.flat, params.updates, self._settings, gradients, float(learning_rate))
+        kernel(params.flat, params.updates, self._settings, gradients, self.checked_rate(learning_rate))
         return params
 
     def step(self, params: Trained, batch: Batch, learning_rate: float) -> tuple[Trained, Any]:
-        if batch.tiny:  # one call with few arguments, from classes with slots: half a microsecond
-            rate = learning_rate if type(learning_rate) is float else float(learning_rate)
-            return params, self._train(params.flat, batch.xy, batch.n, rate, self._loss)
-        self._steps(params, batch, learning_rate, self._loss)
+        try:
+            if batch.tiny:  # one call with few arguments, from classes with slots: half a microsecond
+                rate = learning_rate if type(learning_rate) is float else self.checked_rate(learning_rate)
+                return params, self._train(params.flat, batch.xy, batch.n, rate, self._loss)
+            self._steps(params, batch, learning_rate, self._loss)
+        except AttributeError as error:
+            raise self.not_placed(params, batch) from error
         return params, self._loss[0]
 
     def train(
         self, params: Trained, batch: Batch, learning_rate: float, steps: int, rows_per_step: int | None = None
     ) -> tuple[Trained, Array]:
         losses = np.empty(self.checked_steps(steps), self.dtype)
-        if rows_per_step is not None and (rows := self.checked_rows(rows_per_step, batch.n)) < batch.n:
-            batch = self._batches.in_parts(batch, rows)
-        if batch.tiny:
-            self._train(params.flat, batch.xy, batch.n, float(learning_rate), losses)
-        else:
-            self._steps(params, batch, learning_rate, losses)
+        try:
+            if rows_per_step is not None and (rows := self.checked_rows(rows_per_step, batch.n)) < batch.n:
+                batch = self._batches.in_parts(batch, rows)
+            if batch.tiny:
+                self._train(params.flat, batch.xy, batch.n, self.checked_rate(learning_rate), losses)
+            else:
+                self._steps(params, batch, learning_rate, losses)
+        except AttributeError as error:
+            raise self.not_placed(params, batch) from error
         return self.trained(params, losses, learning_rate)
 
     def outputs(self, tape: Tape) -> tuple[Array, ...]:
@@ -215,9 +223,13 @@ class NumbaBackend(Backend):
 
         So it is for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
         """
+        rate = self.checked_rate(learning_rate)
         if batch.team:
+            features = self.network.inputs + self.network.outputs
+            if params.flat.size != self.network.parameter_count or batch.xy.shape[2] != features:
+                raise ValueError(OF_ANOTHER_NETWORK)
             of_batch = batch.xy, batch.order, batch.task
-            self._teams.run(batch.team, params.flat, params.updates, *of_batch, float(learning_rate), losses)
+            self._teams.run(batch.team, params.flat, params.updates, *of_batch, rate, losses)
             return
         batch = settled(batch)
         key = batch.parallel, batch.products
@@ -225,7 +237,7 @@ class NumbaBackend(Backend):
             addresses = self._chunk(batch)(), finish_of(self._real, self.optimizer.name)()
             self._programs[key] = loops(self._real, batch.parallel).train, *addresses
         train, kernel, finish = self._programs[key]
-        told = self._plan, batch.task, params.flat, params.updates, self._settings, batch.xy, float(learning_rate)
+        told = self._plan, batch.task, params.flat, params.updates, self._settings, batch.xy, rate
         if self._blas is None:
             train(kernel, finish, *told, losses, self._room(batch))
         else:
@@ -246,6 +258,11 @@ class NumbaBackend(Backend):
             length = room_length(self.network, batch.room[1])
             self._rooms[batch.room] = aligned_empty((batch.room[0], length), np.dtype(self.dtype))
         return self._rooms[batch.room]
+
+
+def _of_another_network(*_: Any) -> None:
+    """Refuse a batch for registers, which a backend that has no such kernel has not placed."""
+    raise ValueError(OF_ANOTHER_NETWORK)
 
 
 def _registers(network: Network, real: Any) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -31,6 +31,8 @@ from `SIZES` on, the sizes of all layers.
 """
 PART = 1 << 14
 """Parameters whose gradients of all chunks are added up at a time, so that their sum stays in the nearest cache."""
+
+OF_ANOTHER_NETWORK = "params or batch were placed by a backend of another network: place them with this one"
 
 _UPDATE = {"error_model": "numpy", "fastmath": {"contract"}}
 
@@ -59,8 +61,17 @@ def chunk_signature(real):
     )
 
 
+@njit(inline="always")
+def check(plan, params, xy):
+    """Refuse parameters and rows of another network: a kernel takes their addresses and believes the plan."""
+    features = plan[SIZES] + plan[SIZES + plan[LAYERS]]
+    if params.size != plan[PARAMETERS] or (xy.shape[1] != features and xy.shape[2] != features):
+        raise ValueError(OF_ANOTHER_NETWORK)
+
+
 def run(kernel, phases, plan, task, params, xy, tape, room):
     """Run some phases of all chunks of a batch."""
+    check(plan, params, xy)
     chunks, pitch, n, of = task[0], task[2], task[3], task[5]
     for c in prange(chunks):
         of_batch = address(plan, 0), address(params, 0), address(xy, 0), pitch, n, of
@@ -69,6 +80,7 @@ def run(kernel, phases, plan, task, params, xy, tape, room):
 
 def message(kernel, plan, task, params, xy, room, message):
     """Write the gradients of a batch or a share, and its loss last, added up over its chunks as `finish` does."""
+    check(plan, params, xy)
     chunks, pitch, n, of = task[0], task[2], task[3], task[5]
     for c in prange(chunks):
         of_batch = address(plan, 0), address(params, 0), address(xy, 0), pitch, n, of
@@ -89,6 +101,7 @@ def message(kernel, plan, task, params, xy, room, message):
 
 def train(kernel, finish, plan, task, params, updates, settings, xy, learning_rate, losses, room):
     """Run ``len(losses)`` steps, each on the next part of the rows: all its chunks, then the update."""
+    check(plan, params, xy)
     chunks, stride, pitch, n, rows_per_step, of = task[0], task[1], task[2], task[3], task[4], task[5]
     part = 0
     for s in range(losses.shape[0]):
@@ -145,6 +158,8 @@ def update_kernel(real, optimizer):
 
     def update(params, updates, settings, gradients, learning_rate):
         parameters = gradients.shape[0]
+        if params.size != parameters:
+            raise ValueError(OF_ANOTHER_NETWORK)
         updates[0] += 1
         to, by = address(params, 0), address(gradients, 0)
         factors = factors_of(optimizer, real, settings, updates[0])

@@ -16,7 +16,7 @@ from functools import lru_cache
 from numba import njit
 
 from backends.numba_activations import slope, value
-from backends.numba_chunks import BACKWARD, FORWARD, chunk_signature
+from backends.numba_chunks import BACKWARD, FORWARD, OF_ANOTHER_NETWORK, chunk_signature
 from backends.numba_compile import compile_as, compile_c
 from backends.numba_lanes import address, multiply_add, offset, stack_array
 
@@ -105,6 +105,8 @@ def bind(sizes, real, activation):
 
     def train(params, xy, n, learning_rate, losses):
         """Run ``len(losses)`` steps; return the last loss."""
+        if params.size != count or xy.shape[1] != ni + no:
+            raise ValueError(OF_ANOTHER_NETWORK)
         p, pitch = address(params, 0), xy.shape[2]
         x, y = address(xy, 0), address(xy, ni * pitch)
         w, dw = stack_array(count, p), stack_array(count, p)

@@ -106,7 +106,10 @@ class NumpyBackend(Backend):
                 self._forward(params.layers, x, outputs, self._room.scratch(x.shape[1]).slope)
             return tape
 
-        return [outputs for tape in self._map(run, batch) for outputs in tape]
+        try:
+            return [outputs for tape in self._map(run, batch) for outputs in tape]
+        except AttributeError as error:
+            raise self.not_placed(params, batch) from error
 
     def backward(self, params: Trained, batch: Batch, tape: list[Outputs]) -> tuple[float, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
@@ -127,7 +130,10 @@ class NumpyBackend(Backend):
         return params
 
     def step(self, params: Trained, batch: Batch, learning_rate: float) -> tuple[Trained, float]:
-        loss, gradients = self._gradients(params, batch, None)
+        try:
+            loss, gradients = self._gradients(params, batch, None)
+        except AttributeError as error:
+            raise self.not_placed(params, batch) from error
         self._descend(params, gradients, learning_rate)
         return params, loss
 
@@ -161,7 +167,8 @@ class NumpyBackend(Backend):
     def _descend(self, params: Trained, gradients: Vector, learning_rate: float) -> None:
         """Update the params in place. The rate is kept from step to step as an array, which costs least in a step."""
         if self._rate[0] != learning_rate:
-            self._rate = learning_rate, np.array(self._real(learning_rate))
+            rate = self.checked_rate(learning_rate)
+            self._rate = rate, np.array(self._real(rate))
         rate, room = self._rate[1], self._update_room
         self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer, room)
 

@@ -13,6 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 from backends.network import Params
@@ -58,9 +59,10 @@ class Optimizer(ABC):
         """Raise `ValueError` if a field is not a number in ``[low, high)``."""
         for name, (low, high) in limits.items():
             value = getattr(self, name)
-            if not (low <= value < high):
+            is_number = isinstance(value, Real)
+            if not (is_number and low <= value < high):
                 upper = "" if high == math.inf else f" and less than {high:g}"
-                raise ValueError(f"{name} of {self.name} must be at least {low:g}{upper}, got {value}")
+                raise ValueError(f"{name} of {self.name} must be at least {low:g}{upper}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,11 @@ def parse_optimizer(text: str) -> Optimizer:
     """Read what ``str`` writes: ``"adam"``, ``"momentum:momentum=0.8"``, ``"adam:beta1=0.8,weight_decay=0.01"``.
 
     Raises:
+        TypeError: it is no text.
         ValueError: an unknown optimiser or parameter, or a value out of its range.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"an optimizer is read from a text such as 'adam', got {text!r}")
     name, _, rest = text.strip().partition(":")
     if name not in OPTIMIZERS:
         raise ValueError(f"no optimizer {name!r}; known: {', '.join(OPTIMIZERS)}")

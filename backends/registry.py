@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -174,8 +175,14 @@ def load(
         raise TypeError(f"network must be a Network such as Network((3, 2, 1)), got {network!r}")
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an Optimizer such as Adam(), got {optimizer!r}")
+    if ranks is not None and not isinstance(ranks, Ranks):
+        raise TypeError(f"ranks must be what backends.join() returns, got {ranks!r}")
+    if not isinstance(device, str):
+        raise TypeError(f"device must be 'cpu' or 'cuda', got {device!r}")
+    if threads is not None and hasattr(threads, "__index__"):  # of numpy as well; the capabilities refuse the rest
+        threads = operator.index(threads)
     kind = find(name)
-    dtype = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    dtype = _name_of(dtype)
     kind.capabilities.require(getattr(kind, "name", name), network, dtype, device, optimizer, threads)
     # A backend need not know of these to work without them: its constructor may be `(network, dtype, device)`.
     chosen: dict[str, Any] = {}
@@ -185,6 +192,22 @@ def load(
         chosen["threads"] = threads
     backend = kind(network, dtype, device, **chosen)
     return backend if ranks is None or ranks.size == 1 else Shares(backend, ranks)
+
+
+def _name_of(dtype: DTypeLike) -> str:
+    """Return the name of a dtype; of a text that numpy does not know, the text, which no backend offers.
+
+    Raises:
+        TypeError: what is no dtype at all.
+    """
+    try:
+        if dtype is None:  # numpy takes it for float64
+            raise TypeError
+        return np.dtype(dtype).name
+    except TypeError:
+        if isinstance(dtype, str):
+            return dtype
+        raise TypeError(f"dtype must be 'float32' or 'float64', got {dtype!r}") from None
 
 
 def _entry_elsewhere(name: str) -> Entry:

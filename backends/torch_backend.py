@@ -120,7 +120,10 @@ class TorchBackend(Backend):
                 self._forward(params, batch.blocks[k], outputs)
             return tape
 
-        return [outputs for tape in self._batches.map(run, batch) for outputs in tape]
+        try:
+            return [outputs for tape in self._batches.map(run, batch) for outputs in tape]
+        except AttributeError as error:
+            raise self.not_placed(params, batch) from error
 
     def backward(self, params: Trained, batch: Batch, tape: list[Outputs]) -> tuple[Tensor, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
@@ -136,13 +139,16 @@ class TorchBackend(Backend):
         return placed[-1], Received(placed[:-1], self._room.vector)
 
     def update(self, params: Trained, gradients: Vector | Received, learning_rate: float) -> Trained:
-        rate = float(self._real(learning_rate))  # torch refuses what lies beyond the dtype: there it is infinite
+        rate = self._rounded(learning_rate)
         self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer)
         return params
 
     def step(self, params: Trained, batch: Batch, learning_rate: float) -> tuple[Trained, Tensor]:
-        loss, gradients = self._gradients(params, batch, None)
-        rate = float(self._real(learning_rate))  # torch refuses what lies beyond the dtype: there it is infinite
+        try:
+            loss, gradients = self._gradients(params, batch, None)
+        except AttributeError as error:
+            raise self.not_placed(params, batch) from error
+        rate = self._rounded(learning_rate)
         self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer)
         return params, loss
 
@@ -163,6 +169,10 @@ class TorchBackend(Backend):
                 for k in range(steps):
                     host[k] = self.step(params, parts[k % len(parts)], learning_rate)[1].item()
         return self.trained(params, losses.cpu().numpy(), learning_rate)
+
+    def _rounded(self, learning_rate: float) -> float:
+        """Return the rate rounded to the dtype: torch refuses what lies beyond it, which is infinite there."""
+        return float(self._real(self.checked_rate(learning_rate)))
 
     def _replay(self, params: Trained, batch: Batch, learning_rate: float, losses: Tensor) -> None:
         """Train by a CUDA graph of one step: launching its kernels from Python takes longer than a small one runs.

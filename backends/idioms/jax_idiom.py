@@ -201,12 +201,13 @@ class JaxIdiom(Backend):
 
     def update(self, params: Trained, gradients: Any, learning_rate: float) -> Any:
         with self._scope():
-            self._latest = apply_gradients(self.optimizer, params, gradients, learning_rate)
+            self._latest = apply_gradients(self.optimizer, params, gradients, self.checked_rate(learning_rate))
         return self._latest
 
     def step(self, params: Trained, batch: Batch, learning_rate: float) -> Any:
+        rate = self.checked_rate(learning_rate)
         with self._scope():
-            self._latest = train_step(self.network, self.optimizer, params, batch.x, batch.y, learning_rate)
+            self._latest = train_step(self.network, self.optimizer, params, batch.x, batch.y, rate)
         return self._latest
 
     def outputs(self, tape: list[Any]) -> tuple[Array, ...]:

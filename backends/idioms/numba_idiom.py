@@ -183,7 +183,7 @@ class NumbaIdiom(NumpyIdiom):
 
     def update(self, params: Trained, gradients: Params, learning_rate: float) -> Trained:
         real = np.dtype(self.dtype).type
-        eta, rule = real(learning_rate), self.optimizer
+        eta, rule = real(self.checked_rate(learning_rate)), self.optimizer
         t = params.updates + rule.counts_updates
         for layer, of_layer, *moments in zip(params.layers, gradients, *params.moments, strict=True):
             for w, g, *kept in zip(layer, of_layer, *moments, strict=True):

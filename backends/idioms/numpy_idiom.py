@@ -99,7 +99,7 @@ class NumpyIdiom(Backend):
         return message[-1], layers_of(message, self.network)
 
     def update(self, params: Trained, gradients: Params, learning_rate: float) -> Trained:
-        eta = float(np.dtype(self.dtype).type(learning_rate))
+        eta = float(np.dtype(self.dtype).type(self.checked_rate(learning_rate)))
         t = params.updates + self.optimizer.counts_updates
         new = [
             [self.optimizer.advance(w, g, tuple(kept), t, eta) for w, g, *kept in zip(*alike, strict=True)]

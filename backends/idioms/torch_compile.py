@@ -133,6 +133,7 @@ class TorchCompile(TorchIdiom):
         if isinstance(rule, Adam):
             counts = [state[param]["step"].add_(1) for layer in params.tensors for param in layer]
             corrections = rule.corrections(int(counts[0]))
-        scalars = [torch.tensor(value, dtype=batch.x.dtype).to(self.device) for value in (learning_rate, *corrections)]
+        numbers = self.checked_rate(learning_rate), *corrections
+        scalars = [torch.tensor(value, dtype=batch.x.dtype).to(self.device) for value in numbers]
         step = train_step(self.network, rule, self.finder())
         return params, step(tensors, moments, batch.x, batch.y, scalars[0], scalars[1:])

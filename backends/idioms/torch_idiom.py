@@ -95,7 +95,7 @@ class Training(NamedTuple):
     def rate(self, learning_rate: float) -> None:
         """Set the optimizer's learning rate."""
         for group in self.optimizer.param_groups:
-            group["lr"] = float(learning_rate)  # a numpy number would make quotients of its own type
+            group["lr"] = learning_rate
 
 
 class TorchIdiom(Backend):
@@ -181,12 +181,12 @@ class TorchIdiom(Backend):
     def update(self, params: Training, gradients: Any, learning_rate: float) -> Training:
         for layer, (dw, db) in zip(params.layers, gradients, strict=True):
             layer.weight.grad, layer.bias.grad = dw, db
-        params.rate(learning_rate)
+        params.rate(self.checked_rate(learning_rate))
         params.optimizer.step()
         return params
 
     def step(self, params: Training, batch: Batch, learning_rate: float) -> tuple[Training, torch.Tensor]:
-        params.rate(learning_rate)
+        params.rate(self.checked_rate(learning_rate))
         params.optimizer.zero_grad()
         loss = self._loss_fn(params.model(batch.x), batch.y)
         loss.backward()

@@ -98,5 +98,5 @@ class TorchTriton(TorchBackend):
     def _placed_rate(self, learning_rate: float) -> Tensor:
         """Return the learning rate on the device, kept from step to step."""
         if self._rate[0] != learning_rate:
-            self._rate = learning_rate, torch.full((), float(self._real(learning_rate)), **self._kind)
+            self._rate = self.checked_rate(learning_rate), torch.full((), self._rounded(learning_rate), **self._kind)
         return self._rate[1]

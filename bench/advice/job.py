@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import numbers
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from backends import Descent, Network, Optimizer
 from bench.advice.time_model import Shape
+from bench.basics.names import DEVICES, DTYPES
 from bench.workload import Workload
 
 Work = Literal["train", "forward"]
 WORK: tuple[Work, ...] = ("train", "forward")
+
+
+CACHES = ("warm", "cold")
+MOST = 10**18
+"""Rows or steps: what takes longer than the universe is old needs no advice."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Job:
         rows_per_step: rows of a mini-batch; ``None`` if each step takes all.
 
     Raises:
-        ValueError: rows or steps that cannot be.
+        ValueError: rows, steps or any other that cannot be.
     """
 
     network: Network
@@ -47,6 +55,14 @@ class Job:
     rows_per_step: int | None = None
 
     def __post_init__(self) -> None:
+        for name, said in (("rows", "batch"), ("steps", "steps"), ("threads", "threads"), ("rows_per_step",) * 2):
+            if (value := getattr(self, name)) is not None or name in ("rows", "steps"):
+                object.__setattr__(self, name, _whole(said, value))
+        for name, words in (("dtype", DTYPES), ("device", (None, *DEVICES)), ("cache", CACHES)):
+            if (value := getattr(self, name)) not in words:
+                raise ValueError(f"{name} must be {' or '.join(filter(None, words))}, got {value!r}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be 1 or more, got {self.threads}")
         if self.rows < 1 or self.steps < 0:
             raise ValueError(f"batch must be 1 or more and steps 0 or more, got batch {self.rows}, steps {self.steps}")
         if self.phase not in WORK:
@@ -87,3 +103,20 @@ class Job:
     def is_measured_by(self, phases: frozenset[str]) -> bool:
         """Return whether cells of these phases tell what the job takes."""
         return phases.issuperset(self.phases) if self.places else not phases.isdisjoint(self.phases)
+
+
+def _whole(what: str, value: Any) -> int:
+    """Return a whole number, which may be written as a float, up to `MOST`.
+
+    Raises:
+        ValueError: it is none, or beyond.
+    """
+    number: int | None = None
+    real = isinstance(value, numbers.Real)
+    with contextlib.suppress(ValueError, OverflowError):  # NaN and infinity
+        number = int(value) if real else None
+    if number is None or number != value:
+        raise ValueError(f"{what} must be a whole number, got {value!r}")
+    if number > MOST:
+        raise ValueError(f"{what} may be up to 10^18, got {number if number < MOST**2 else 'more than 10^36'}")
+    return number

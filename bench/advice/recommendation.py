@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -145,8 +145,12 @@ def recommend(
 
     Raises:
         UsageError: no fitting measurement is stored; the message names the command that makes one.
-        ValueError: a network, batch or number of steps that cannot be.
+        ValueError: a network, batch, number of steps or any other argument that cannot be.
     """
+    share: Any = margin
+    if not isinstance(share, int | float) or not 0 < share < 1:
+        raise ValueError(f"margin must be a share such as 0.05, got {margin!r}")
+    root = None if root is None else Path(root)
     of = _workload(network, optimizer, rows_per_step)
     job = Job(of.network, batch, steps, threads, device, dtype, cache, phase, fresh, of.optimizer, of.rows_per_step)
     chosen = runs_for(job, run, root)
@@ -282,6 +286,6 @@ def _workload(
     if isinstance(network, str):
         of = Workload.parse(network)
     else:
-        of = Workload(network if isinstance(network, Network) else Network(tuple(network)))
+        of = Workload(network if isinstance(network, Network) else Network(cast("tuple[int, ...]", network)))
     chosen = parse_optimizer(optimizer) if isinstance(optimizer, str) else optimizer
-    return Workload(of.network, chosen or of.optimizer, rows_per_step or of.rows_per_step)
+    return Workload(of.network, chosen or of.optimizer, of.rows_per_step if rows_per_step is None else rows_per_step)

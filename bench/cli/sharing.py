@@ -97,6 +97,10 @@ def text(answer: dict[str, Any], job: Job) -> Iterator[Any]:
     yield from sharing.answer(answer, job)
 
 
+MOST_MACHINES = 10_000
+"""More than these is no advice."""
+
+
 def room_note(job: Job) -> str:
     """Return how a batch that is too large for this machine's free memory can be trained, '' if it fits."""
     from bench.advice.sharing import least_parts
@@ -110,7 +114,7 @@ def room_note(job: Job) -> str:
         return f"The network {lack_of_one}, even for one row: take a smaller network."
     machines = least_parts(job, room)
     ways = [f"share it out among {machines} machines like this one (--hosts {machines} --link 1Gbit,0.1ms)"]
-    ways = ways if machines else []
+    ways = ways if 0 < machines <= MOST_MACHINES else []
     ways.append("read it in chunks (--chunks says what a step takes then)")
     return f"A batch of {job.rows:,} rows {lack}: {' or '.join(ways)}."
 

@@ -118,11 +118,24 @@ def test_a_run_without_the_phases_is_told_with_the_command_that_measures_them(on
         recommendation.from_rows(steps, Job(NETWORK, 256, phase="forward"))
 
 
-@pytest.mark.parametrize("wrong", [{"rows": 0}, {"steps": -1}, {"phase": "backward"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"rows": value} for value in (0, 1.5, None, "100", float("nan"), float("inf"), 10**19, 10**5000)]
+    + [{"steps": -1}, {"steps": "5"}, {"phase": "backward"}, {"dtype": "float16"}, {"device": "gpu"}, {"cache": "hot"}]
+    + [{"threads": 0}, {"threads": "2"}],
+    ids=lambda wrong: f"{wrong}"[:30] if "rows" not in wrong or not isinstance(wrong["rows"], int) else "rows",
+)
 def test_a_job_that_cannot_be_is_refused(wrong):
-    """Rows below 1, steps below 0 and other phases are errors."""
-    with pytest.raises(ValueError, match="must be"):
+    """Rows below 1, steps below 0 and other words are errors, and so is what no run of a program ends."""
+    with pytest.raises(ValueError, match=r"must be|may be up to 10\^18"):
         Job(**({"network": NETWORK, "rows": 1} | wrong))
+
+
+def test_a_whole_number_may_be_a_float():
+    """``1e6`` is a number of rows, and numpy's numbers are as well."""
+    job = Job(NETWORK, 1e6, np.int64(10))
+    assert (job.rows, job.steps) == (1_000_000, 10)
+    assert type(job.rows) is type(job.steps) is int
 
 
 def test_looking_for_a_stored_backend_imports_nothing(one, tmp_path, monkeypatch):
