@@ -85,6 +85,7 @@ class NumbaBackend(Backend):
             self.capabilities = replace(self.capabilities, deterministic=frozenset({"process", "processes"}))
         if threads is not None and threads > 1:
             numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+        self._moments = len(self.optimizer.moments)
         in_registers = family == "registers" and self.optimizer.name == "descent"
         self._train: Any = _registers(network, self._real)[0] if in_registers else _of_another_network
         self._batches = Batches(network, dtype, self._blocking, in_registers, one_thread=threads == 1)
@@ -154,6 +155,8 @@ class NumbaBackend(Backend):
 
     def update(self, params: Trained, gradients: Array, learning_rate: float) -> Trained:
         kernel = update_of(self._real, self.optimizer.name)
+        if self._moments:
+            self._check_moments(params)
         kernel(params.flat, params.updates, self._settings, gradients, self.checked_rate(learning_rate))
         return params
 
@@ -218,15 +221,22 @@ class NumbaBackend(Backend):
             run(self._chunk(batch)(), phases, self._plan, batch.task, params.flat, batch.xy, tape, room)
         return room
 
+    def _check_moments(self, params: Trained) -> None:
+        """Make sure that params hold the optimizer's moments behind the parameters: a kernel believes it."""
+        if params.flat.size != (1 + self._moments) * self.network.parameter_count:
+            raise ValueError(OF_ANOTHER_NETWORK)
+
     def _steps(self, params: Trained, batch: Batch, learning_rate: float, losses: Array) -> None:
         """Run a step for each of ``losses``, the BLAS held to one thread if chunks run on their own threads.
 
         So it is for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
         """
         rate = self.checked_rate(learning_rate)
+        if self._moments:
+            self._check_moments(params)
         if batch.team:
             features = self.network.inputs + self.network.outputs
-            if params.flat.size != self.network.parameter_count or batch.xy.shape[2] != features:
+            if params.flat.size % self.network.parameter_count or batch.xy.shape[2] != features:
                 raise ValueError(OF_ANOTHER_NETWORK)
             of_batch = batch.xy, batch.order, batch.task
             self._teams.run(batch.team, params.flat, params.updates, *of_batch, rate, losses)

@@ -32,7 +32,9 @@ from `SIZES` on, the sizes of all layers.
 PART = 1 << 14
 """Parameters whose gradients of all chunks are added up at a time, so that their sum stays in the nearest cache."""
 
-OF_ANOTHER_NETWORK = "params or batch were placed by a backend of another network: place them with this one"
+OF_ANOTHER_NETWORK = (
+    "params or batch were placed by a backend of another network or optimizer: place them with this one"
+)
 
 _UPDATE = {"error_model": "numpy", "fastmath": {"contract"}}
 
@@ -63,9 +65,12 @@ def chunk_signature(real):
 
 @njit(inline="always")
 def check(plan, params, xy):
-    """Refuse parameters and rows of another network: a kernel takes their addresses and believes the plan."""
+    """Refuse parameters and rows of another network: a kernel takes their addresses and believes the plan.
+
+    Behind the parameters are the moments of the optimizer, each as long.
+    """
     features = plan[SIZES] + plan[SIZES + plan[LAYERS]]
-    if params.size != plan[PARAMETERS] or (xy.shape[1] != features and xy.shape[2] != features):
+    if params.size % plan[PARAMETERS] != 0 or (xy.shape[1] != features and xy.shape[2] != features):
         raise ValueError(OF_ANOTHER_NETWORK)
 
 
@@ -158,7 +163,7 @@ def update_kernel(real, optimizer):
 
     def update(params, updates, settings, gradients, learning_rate):
         parameters = gradients.shape[0]
-        if params.size != parameters:
+        if params.size % parameters != 0:
             raise ValueError(OF_ANOTHER_NETWORK)
         updates[0] += 1
         to, by = address(params, 0), address(gradients, 0)

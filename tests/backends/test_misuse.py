@@ -117,6 +117,20 @@ def test_numba_computes_nothing_of_another_network(sizes, mixed, rows):
         backend.update(params, gradients, 0.1)
 
 
+@pytest.mark.parametrize("sizes", [(3, 2, 1), (40, 40, 1)], ids=str)
+def test_numba_updates_no_moments_that_are_not_there(sizes):
+    """Params placed for gradient descent end where Adam's moments would begin."""
+    if "numba" not in NAMES:
+        pytest.skip("numba is not installed")
+    descent, params, batch = placed("numba", Network(sizes))
+    adam = backends.load("numba", Network(sizes), "float64", optimizer=Adam())
+    with pytest.raises(ValueError, match="placed by a backend of another network or optimizer"):
+        adam.step(params, batch, 0.1)
+    _, gradients = descent.backward(params, batch, descent.forward(params, batch))
+    with pytest.raises(ValueError, match="placed by a backend of another network or optimizer"):
+        adam.update(params, gradients, 0.1)
+
+
 def test_jax_says_that_params_are_used_up():
     """JAX takes their memory for the next ones; its own error is about buffers and replicas."""
     if "jax" not in NAMES:
