@@ -25,7 +25,8 @@ class Backend(ABC):
 
     A subclass must write the seven abstract methods. The others have defaults that it may replace by whatever is
     fastest; for what they cannot give, its capabilities say that it is there, and it writes the method. Host arrays are
-    row-major numpy arrays; what ``place_*`` returns is the backend's own, in any layout.
+    row-major numpy arrays; what ``place_*`` returns is the backend's own, in any layout. One thread at a time uses a
+    backend: it may keep scratch memory from call to call.
 
     Args:
         network: layer sizes, activation and loss.
