@@ -7,7 +7,7 @@ use, how sure that is, and what it rests on. No formatting.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,11 +36,10 @@ if TYPE_CHECKING:
 
 
 GRID_POINTS = 33
-"""Numbers of rows at which crossovers are looked for."""
-
+"""How many numbers of rows are searched for crossovers."""
 
 WIDEST = 4_096
-"""How far around the rows asked for, as a factor, crossovers are looked for."""
+"""Crossovers are searched from the rows asked for divided by this, to the rows asked for times this."""
 
 
 @dataclass(frozen=True)
@@ -202,16 +201,7 @@ def from_rows(
         where: why the rows are not this machine's, '' if they are.
         carried: how sure the rows are that were scaled to this machine; ``None`` if they are as they were measured.
     """
-    rows = frame[frame["dtype"] == job.dtype]
-    if job.device is not None:
-        rows = rows[rows["device"] == job.device]
-    good = rows[(rows["status"] == "ok") & rows["phase"].isin(job.phases)]
-    if good.empty:
-        raise UsageError(nothing_stored(job))
-    measured = sorted(set(good["threads"]))
-    limit = job.threads if job.threads in measured else None
-    if job.threads is not None:
-        rows = rows[rows["threads"] == (limit or measured[-1])]
+    rows, measured_threads = _rows_for(frame, job)
     refuse(_unlike(rows), False, "name runs of like conditions with --run")
     grid = _grid(job.rows, job.rows_per_step or 1)
     shapes = [job.shape, *(Shape(job.shape.network, count) for count in grid)]
@@ -248,7 +238,7 @@ def from_rows(
         step_changes=tuple(crossover.step_changes(known)),
         runs=tuple(dict.fromkeys(rows["run"])),
         machine=str(rows["machine"].iloc[0]),
-        notes=(*filter(None, [where]), *unable, *notes_of(known, rows, missing, job, measured)),
+        notes=(*filter(None, [where]), *unable, *notes_of(known, rows, missing, job, measured_threads)),
         phase=job.phase,
         fresh=job.fresh,
         searched_threads=tuple(sorted({cost.threads for cost in every})),
@@ -260,29 +250,45 @@ def from_rows(
     )
 
 
+def _rows_for(frame: pd.DataFrame, job: Job) -> tuple[pd.DataFrame, list[int]]:
+    """Return the rows that tell about a job, and the numbers of threads that were measured.
+
+    Raises:
+        UsageError: there are none with a time.
+    """
+    rows = frame[frame["dtype"] == job.dtype]
+    if job.device is not None:
+        rows = rows[rows["device"] == job.device]
+    timed = rows[(rows["status"] == "ok") & rows["phase"].isin(job.phases)]
+    if timed.empty:
+        raise UsageError(nothing_stored(job))
+    threads = sorted(set(timed["threads"]))
+    if job.threads is not None:
+        rows = rows[rows["threads"] == (job.threads if job.threads in threads else threads[-1])]
+    return rows, threads
+
+
 def _unlike(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the conditions in which rows differ: between backends, and for one backend between runs."""
+    """Return the conditions that differ between backends of a run, or between runs."""
     between = unlike_between(rows, rows[:0]) if rows["run"].nunique() > 1 else {}
     return unlike_within(rows) | between
 
 
 def _grid(rows: int, least: int) -> list[int]:
-    """Return numbers of rows around those asked for, ``least`` or more, evenly on a log scale."""
+    """Return numbers of rows on both sides of ``rows``, evenly spaced on a log scale, none below ``least``."""
     low, high = max(float(least), rows / WIDEST), float(rows) * WIDEST
     return sorted({rows, *(round(count) for count in np.geomspace(low, high, GRID_POINTS))})
 
 
 def _beyond_first(cost: Cost) -> Cost:
     """Return a cost without its first shape."""
-    from dataclasses import replace
-
     return replace(cost, place_s=cost.place_s[:, 1:], call_s=cost.call_s[:, 1:], step_s=cost.step_s[:, 1:])
 
 
 def _workload(
     network: Network | str | Sequence[int], optimizer: Optimizer | str | None, rows_per_step: int | None
 ) -> Workload:
-    """Return the workload of a network, whose text may name all of it, and of what else is given."""
+    """Return the workload: what the network's text names, with the optimiser and rows per step if they are given."""
     if isinstance(network, str):
         of = Workload.parse(network)
     else:

@@ -9,7 +9,7 @@ import pytest
 
 from bench.basics.errors import UsageError
 from bench.cli import main
-from bench.cli.run import COMPILING_S
+from bench.cli.run_plan import COMPILING_S
 from bench.measure import campaign, contenders
 from bench.measure.pace import Pace
 
