@@ -11,7 +11,7 @@ import pytest
 
 import backends
 from backends import tuned
-from bench.measure.judging import framework_variables
+from bench.measure.judging_environment import framework_variables
 
 # What this machine was tuned to would make the tests of one machine others than those of the next.
 os.environ[tuned.VARIABLE] = tuned.OFF

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from bench.cli import CHECK_FAILED, SUCCESS, certify_commits, certify_gates, document, flags
+
+if TYPE_CHECKING:
+    from bench.results import Run
 
 RECORDING_S = 150.0
 
@@ -26,7 +30,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Certify; return 1 if the process estimate in use, or the gate, does not keep the promises."""
+    """Certify; return 1 if the verdicts, or the gate, are wrong more often than they promise."""
     from bench.basics.errors import UsageError
 
     if args.gates and args.commits:
@@ -37,24 +41,17 @@ def run(args: argparse.Namespace) -> int:
         return certify_gates.run(args)
     if args.commits:
         return certify_commits.run(args)
+    return _certify(args)
+
+
+def _certify(args: argparse.Namespace) -> int:
+    """Try the verdicts on the noise of one run, and print how often they were right."""
     from bench import results
     from bench.measure.budget import MOST_LAPS
-    from bench.terminal import certifying, terminal
-    from bench.verdicts import certify, conditions, estimates
+    from bench.verdicts import certify, estimates
 
     certify.check(args.processes, args.margin)
-    if args.stored:
-        stored = results.resolve(args.stored, args.results)
-    else:
-        with terminal.progress("recording noise") as bar:
-            stored = certify.record(
-                args.backend,
-                args.processes,
-                budget_s=args.budget or RECORDING_S,
-                root=args.results,
-                command=sys.argv,
-                report=lambda state: bar.update(state.fraction, state.text),
-            )
+    stored = results.resolve(args.stored, args.results) if args.stored else _recorded(args)
     frame = results.load(stored)
     tried = certify.certify(frame, args.processes, args.trials, args.margin)
     used = tried[tried["estimate"] == estimates.ESTIMATE].iloc[0]
@@ -73,6 +70,9 @@ def run(args: argparse.Namespace) -> int:
             }
         )
     else:
+        from bench.terminal import certifying, terminal
+        from bench.verdicts import conditions
+
         out = terminal.console()
         for part in certifying.certificate(tried, rule, estimates.ESTIMATE, kept, args.margin, needed):
             out.print(part)
@@ -80,3 +80,19 @@ def run(args: argparse.Namespace) -> int:
             out.print(warning)
         out.print(f"noise of run {stored.id}, {stored.machine}", style="dim")
     return SUCCESS if kept else CHECK_FAILED
+
+
+def _recorded(args: argparse.Namespace) -> Run:
+    """Record noise: measure one backend again and again."""
+    from bench.terminal import terminal
+    from bench.verdicts import certify
+
+    with terminal.progress("recording noise") as bar:
+        return certify.record(
+            args.backend,
+            args.processes,
+            budget_s=args.budget or RECORDING_S,
+            root=args.results,
+            command=sys.argv,
+            report=lambda state: bar.update(state.fraction, state.text),
+        )

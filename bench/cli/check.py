@@ -117,7 +117,8 @@ def _judge_all(
     names: tuple[str, ...], args: argparse.Namespace, skipped: dict[str, str], show: Callable[[str], None]
 ) -> list[Report]:
     """Return a report for each backend and dtype; a backend that nobody named and that is not there is skipped."""
-    from bench.measure.judging import Task, judge_all
+    from bench.measure.judge_process import Task
+    from bench.measure.judging import judge_all
 
     settings = {
         "dtypes": args.dtype,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.limits.corrections import Correction
     from bench.limits.placing import Placing
     from bench.limits.standings import LimitCase, Standing
+    from bench.measure.plan import Plan
     from bench.results import Run
 
 PROCESSES, QUICK_PROCESSES = 3, 2
@@ -101,61 +102,68 @@ def _cases(args: argparse.Namespace) -> tuple[LimitCase, ...]:
 
 
 def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
-    """Carry out the campaign; return where it is kept."""
-    from backends.installed import install_command
+    """Measure the cases with progress on stderr; return the run."""
     from bench.basics.names import LIMITS
-    from bench.limits import peers, probes
-    from bench.limits import standings as limits
-    from bench.measure import campaign, contenders
+    from bench.limits import probes
+    from bench.measure import campaign
     from bench.measure.budget import estimate_s
     from bench.terminal import terminal
 
     messages.warn_of_environment()
-    err = terminal.console(stderr=True)
+    plan = _plan(args, cases)
+    pace = campaign.earlier_pace(args.results)
+    for line in plan.left_out:
+        messages.note(line, "left out: ")
+    count, expected = plan.processes * len(plan.arms), terminal.format_seconds(estimate_s(plan, pace))
+    terminal.console(stderr=True).print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")
+    stored = campaign.create(plan, LIMITS, sys.argv, root=args.results)
+    try:
+        with terminal.progress("limits") as bar:
+            outcome = campaign.carry_out(
+                stored,
+                plan,
+                pace,
+                report=lambda state: bar.update(state.fraction, _short(state.text)),
+                after_lap=probes.between_laps(stored),
+                most_s=args.within or math.inf,
+            )
+        if args.targets and args.device == "cpu" and not (args.case or args.quick or outcome.stopped):
+            _place(stored, plan.backends, tuple(dict.fromkeys(group.dtype for group in plan.groups)))
+    except KeyboardInterrupt as interrupt:
+        if stored.rows_path.stat().st_size:
+            show = f"python -m bench limits --run {stored.id}{flags.leading_to(stored)}"
+            interrupt.add_note(f"what was measured is kept in {stored.path}\nshow it: {show}")
+        raise
+    if outcome.stopped:
+        messages.note(outcome.stopped, "stopped early: ")
+    return stored
+
+
+def _plan(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Plan:
+    """Return the campaign that measures the cases; say which peers are not installed."""
+    from backends.installed import install_command
+    from bench.limits import peers
+    from bench.limits import standings as limits
+    from bench.measure import contenders
+    from bench.terminal import terminal
+
     contenders.check_devices((args.device,))
     names = args.backends or limits.contenders(not args.no_peers, args.device)
-    names = tuple(peers.installed().get(name, name) for name in names)
     if args.device == "cpu" and not args.no_peers and not args.backends and (absent := peers.missing()):
+        err = terminal.console(stderr=True)
         err.print(f"without the peers {', '.join(absent)}; they come with: {install_command('all', 'peers')}")
-    plan = limits.make_plan(
+    return limits.make_plan(
         cases,
         args.dtypes or ("float32",),
-        names,
+        tuple(peers.installed().get(name, name) for name in names),
         args.processes or (QUICK_PROCESSES if args.quick else PROCESSES),
         args.cell_time or (QUICK_TIMED_S if args.quick else TIMED_S),
         TIMEOUT_S,
         args.device,
     )
-    count = plan.processes * len(plan.arms)
-    pace = campaign.earlier_pace(args.results)
-    expected = terminal.format_seconds(estimate_s(plan, pace))
-    for line in plan.left_out:
-        messages.note(line, "left out: ")
-    err.print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")
-    run_ = campaign.create(plan, LIMITS, sys.argv, root=args.results)
-    try:
-        with terminal.progress("limits") as bar:
-            outcome = campaign.carry_out(
-                run_,
-                plan,
-                pace,
-                report=lambda state: bar.update(state.fraction, _short(state.text)),
-                after_lap=probes.between_laps(run_),
-                most_s=args.within or math.inf,
-            )
-        if args.targets and args.device == "cpu" and not (args.case or args.quick or outcome.stopped):
-            _place(run_, names, tuple(dict.fromkeys(group.dtype for group in plan.groups)))
-    except KeyboardInterrupt as interrupt:
-        if run_.rows_path.stat().st_size:
-            show = f"python -m bench limits --run {run_.id}{flags.leading_to(run_)}"
-            interrupt.add_note(f"what was measured is kept in {run_.path}\nshow it: {show}")
-        raise
-    if outcome.stopped:
-        messages.note(outcome.stopped, "stopped early: ")
-    return run_
 
 
-def _place(run_: Run, names: Sequence[str], dtypes: Sequence[str]) -> None:
+def _place(stored: Run, names: Sequence[str], dtypes: Sequence[str]) -> None:
     """Measure what it takes the tuned backends to place large batches, and keep it with the run."""
     import backends
     from bench.basics.errors import UsageError
@@ -172,7 +180,7 @@ def _place(run_: Run, names: Sequence[str], dtypes: Sequence[str]) -> None:
                 bar.update(len(placed) / count, f"{each.backend} {each.network} {each.dtype}")
     except UsageError as error:
         messages.warn(str(error))
-    placing.save_of(run_, placed)
+    placing.save_of(stored, placed)
 
 
 def _short(text: str) -> str:

@@ -12,14 +12,18 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from backends import Capabilities
 
 SIGN_OF_LIFE_S = 0.5
 
 
 def main() -> None:
-    """Judge, whatever the backend does, and say so; a backend that ends the process cannot be helped here."""
+    """Judge and send what was found, also if the backend raises; if it ends the process, the parent sees that."""
     records = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     faulthandler.enable()
@@ -35,10 +39,10 @@ def main() -> None:
 
 
 def _judge(records: TextIO, spec: dict[str, Any]) -> None:
+    """Send what the backend is, each claim as it is judged, and at the end which products it makes."""
     from backends import BackendUnavailable, Network, find
     from backends.conformance.cases import Case
     from backends.conformance.checks import check
-    from backends.conformance.report import Claim
 
     try:
         kind = find(spec["backend"])
@@ -46,45 +50,53 @@ def _judge(records: TextIO, spec: dict[str, Any]) -> None:
         return _send(records, "unavailable", reason=str(error))
     except (ValueError, TypeError) as error:
         return _send(records, "refused", reason=f"{error}; python -m bench backends lists them")
-    capabilities, device = kind.capabilities, spec["device"]
-    asked = spec.get("dtypes") or capabilities.dtypes
-    for what, got, offered in (("dtype", asked, capabilities.dtypes), ("device", (device,), capabilities.devices)):
-        if unknown := [value for value in got if value not in offered]:
-            reason = f"backend {spec['backend']!r} has no {what} {unknown[0]!r}; it offers {', '.join(offered)}"
-            return _send(records, "refused", reason=reason)
+    asked = spec.get("dtypes") or kind.capabilities.dtypes
+    if reason := _lacks(kind.capabilities, spec, asked):
+        return _send(records, "refused", reason=reason)
     dtype = spec["dtype"] or asked[0]
     _send(records, "begins", dtype=dtype, others=[] if spec["dtype"] else list(asked[1:]))
-    told_s, told = 0.0, ""
-
-    def tell(fraction: float, claim: str) -> None:
-        nonlocal told_s, told
-        now_s = time.monotonic()
-        if claim != told or now_s - told_s > SIGN_OF_LIFE_S:
-            told_s, told = now_s, claim
-            _send(records, "judges", claim=claim, fraction=fraction)
-
-    def keep(claim: Claim) -> None:
-        _send(records, "judged", claim=asdict(claim))
-
     try:
         report = check(
             spec["backend"],
             Network.parse(spec["network"]) if spec.get("network") else None,
             dtype,
-            device,
+            spec["device"],
             spec.get("quick", False),
             tuple(map(Case.parse, spec["cases"])) if spec.get("cases") else None,
             tuple(spec["claims"]) if spec.get("claims") else None,
-            progress=tell,
+            progress=_SignsOfLife(records).tell,
             draws=spec.get("draws"),
             seed=spec.get("seed"),
-            judged=keep,
+            judged=lambda claim: _send(records, "judged", claim=asdict(claim)),
             deep=spec.get("deep", False),
         )
     except BackendUnavailable as error:
         return _send(records, "unavailable", reason=str(error))
-    _send(records, "end", products=report.products)
-    return None
+    return _send(records, "end", products=report.products)
+
+
+def _lacks(capabilities: Capabilities, spec: dict[str, Any], dtypes: Sequence[str]) -> str:
+    """Return which dtype or device the backend does not have, '' if it has all."""
+    for what, asked, offered in (
+        ("dtype", dtypes, capabilities.dtypes),
+        ("device", (spec["device"],), capabilities.devices),
+    ):
+        if unknown := [value for value in asked if value not in offered]:
+            return f"backend {spec['backend']!r} has no {what} {unknown[0]!r}; it offers {', '.join(offered)}"
+    return ""
+
+
+class _SignsOfLife:
+    """Sends which claim is being judged: each new claim at once, the same one every `SIGN_OF_LIFE_S`."""
+
+    def __init__(self, records: TextIO) -> None:
+        self._records, self._claim, self._sent_s = records, "", 0.0
+
+    def tell(self, fraction: float, claim: str) -> None:
+        now_s = time.monotonic()
+        if claim != self._claim or now_s - self._sent_s > SIGN_OF_LIFE_S:
+            self._sent_s, self._claim = now_s, claim
+            _send(self._records, "judges", claim=claim, fraction=fraction)
 
 
 def _send(records: TextIO, event: str, **fields: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.measure.judging import environment
+from bench.measure.judging_environment import environment
 from tests.bench.measure.hostile import LONG
 
 HOSTILE = "tests.bench.measure.hostile:"
