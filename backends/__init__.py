@@ -1,4 +1,4 @@
-"""The same small network on every array framework, behind one contract.
+"""The same small network on every array framework, with one interface.
 
     backend = backends.load("numba", Network((3, 2, 1)), dtype="float32", device="cpu")
 

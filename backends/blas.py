@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Blas:
-    """The BLAS libraries that this process has loaded so far; finding them takes milliseconds, so find them once.
+    """The BLAS libraries that this process has loaded so far. Finding them takes milliseconds, so keep the object.
 
     Without threadpoolctl none are found: `threads` is 1, and the BLAS uses its own threads inside each product.
     """
@@ -36,7 +36,7 @@ class Blas:
 
     @contextmanager
     def held_to_one_thread(self) -> Iterator[None]:
-        """Use one thread inside the ``with`` block, and the number from before after it."""
+        """Let the BLAS use one thread inside the ``with`` block; then restore its number of threads."""
         before = [(library, library.get_num_threads()) for library in self._libraries]
         for library, _ in before:
             library.set_num_threads(1)

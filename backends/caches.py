@@ -1,4 +1,4 @@
-"""The caches of this processor, as far as the system tells, and how long blocks of a batch are because of them.
+"""The caches of this processor, as the system reports them, and the block sizes of a batch that follow from them.
 
 ``python -m backends.caches`` prints both. ``docs/tuning.md`` has the measurements behind the rule.
 
@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 class Caches(NamedTuple):
-    """Bytes of the second cache of the first core, and of the last one that it can use, which cores may share."""
+    """Bytes of the first core's L2 cache and last-level cache; cores may share the last level."""
 
     second: int
     last: int
@@ -27,13 +27,13 @@ USUAL = Caches(MIB, 32 * MIB)
 
 
 class BlockBytes(NamedTuple):
-    """Bytes of a block's arrays.
+    """Bytes of a block's arrays, for several ways to work on blocks.
 
     Attributes:
-        near: of one thread's own block, in its second cache.
-        far: likewise, for networks whose rows are too wide for that.
-        products: of a block whose products all threads share, one call after the other.
-        calls: likewise, if starting threads or taking the interpreter lock for each call takes as long as a short call.
+        near: a thread works on its own block, which fits into its L2 cache.
+        far: a thread works on its own block, of a network whose rows are too wide for ``near``.
+        products: all threads work on one block and share each product.
+        calls: the same, if starting threads or taking the interpreter lock costs as much as a short call.
     """
 
     near: int
@@ -43,7 +43,7 @@ class BlockBytes(NamedTuple):
 
 
 def block_bytes(caches: Caches) -> BlockBytes:
-    """Return the bytes of blocks that are best with these caches, as measured with 1 MiB and 32 MiB and scaled."""
+    """Return the best bytes of blocks: those measured with caches of 1 MiB and 32 MiB, scaled to these caches."""
     calls = min(max(caches.last // 4, 2 * MIB), 16 * MIB)
     return BlockBytes(caches.second, 2 * caches.second, 3 * caches.second, calls)
 
@@ -62,8 +62,8 @@ def caches() -> Caches:
     return Caches(second, max(sizes.get("3", second), second)) if sizes else USUAL
 
 
-def second_cache_bytes() -> int:
-    """Return the size of the second cache of the first core."""
+def l2_cache_bytes() -> int:
+    """Return the size of the L2 cache of the first core."""
     return caches().second
 
 

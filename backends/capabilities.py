@@ -1,4 +1,4 @@
-"""What a backend says of itself: dtypes, devices, workloads, determinism.
+"""What a backend offers: dtypes, devices, workloads, determinism.
 
 Tests: `tests/backends/test_contract.py`.
 """
@@ -25,13 +25,13 @@ Scope = Literal["process", "processes", "threads"]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend says of itself; tests ask this, never its name. The defaults are what the seven methods give.
+    """What a backend offers. Callers and tests look here, not at its name. The defaults hold for any backend.
 
     Attributes:
         dtypes: names out of `DTYPES`.
         devices: names out of `DEVICES` that the framework can drive; one may still be missing on this machine.
-        deterministic: where equal input gives equal bits: repeated calls in one ``"process"``, across ``"processes"``
-            with the same number of threads, across numbers of ``"threads"``. Empty: no promise.
+        deterministic: under which changes equal input gives equal bits: repeated calls in one ``"process"``, other
+            ``"processes"`` with the same number of threads, other numbers of ``"threads"``. Empty: no promise.
         products: the precision of matrix products: ``"ieee"`` (that of the dtype), ``"tf32"`` or ``"bf16"``.
         compiles: whether the first call of each shape compiles.
         activations: names out of `ACTIVATIONS`.

@@ -1,8 +1,8 @@
-"""A batch in chunks that lie in a temporary file as the backend placed them: larger than memory, read at every step.
+"""A batch larger than memory: its chunks are in a temporary file, in the layout of the backend, and read at every step.
 
-Each chunk is cut into pieces of equal length, which are placed once and written as they are, in the backend's own
-layout. A step reads one piece after the other into memory that is kept, the next one in a thread while one is computed
-on. So two pieces are in memory at a time, and two last ones if those are shorter.
+Each chunk is cut into pieces of equal length. A piece is placed once, and the placed memory is written to the file. A
+step reads one piece after the other into memory that is reused; a thread reads the next piece while the backend
+computes on the present one. So two pieces are in memory at a time, and two last ones if those are shorter.
 
 Tests: `tests/backends/test_chunks.py`.
 """
@@ -159,7 +159,7 @@ def piece_rows(rows: int, row_bytes: int) -> int:
 
 
 def _give_back() -> None:
-    """Give memory that was freed back to the system; glibc keeps it otherwise. Nothing happens with another library."""
+    """Return freed memory to the system, which glibc would keep; with another C library do nothing."""
     gc.collect(0)  # JAX frees arrays whose memory it took over only when Python collects garbage
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,7 @@
 """The activations and losses a network can have: one entry each, with its mathematics in plain numpy.
 
-A backend computes the same in its own way, and says in its `Capabilities` which of them it has. To add one, write its
-entry here; the network accepts the name at once, backends as soon as they have a kernel for it.
+A backend computes the same in its own way, and its `Capabilities` say which of them it has. To add one, write its entry
+here: `Network` then accepts the name, and each backend that gets a kernel for it adds it to its capabilities.
 
 Tests: `tests/backends/test_activations_and_losses.py`.
 """

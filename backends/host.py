@@ -1,4 +1,4 @@
-"""Host arrays as a backend takes them: checked, row-major, in its dtype.
+"""Check host arrays and convert them to row-major arrays in a backend's dtype.
 
 Tests: `tests/backends/test_contract.py`.
 """

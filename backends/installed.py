@@ -1,4 +1,4 @@
-"""What is installed here, found without importing it, and the command that installs what is missing.
+"""Which packages are installed, without importing them, and the command that installs missing ones.
 
 Tests: `tests/backends/test_registry.py`.
 """
@@ -34,7 +34,7 @@ def install_command(*extras: str) -> str:
 
 
 def entry_points(group: str) -> Iterable[EntryPoint]:
-    """Return what installed distributions register; importing and asking costs as much as the rest of this package."""
+    """Return the entry points of a group; called late, since the search takes as long as importing this package."""
     from importlib.metadata import entry_points as registered
 
     return registered(group=group)

@@ -215,11 +215,13 @@ class JaxBackend(Backend):
         if rows_per_step is not None:
             rows_per_step = self.checked_rows(rows_per_step, self._rows(batch))
             batch = self.form_of(rows_per_step)(batch.x, batch.y)
-        room = 1 << max(steps - 1, 0).bit_length()  # a power of two: few lengths to compile for
+        most_losses = 1 << max(steps - 1, 0).bit_length()  # a power of two: few lengths to compile for
         with self._scope():
             rate = self._placed_rate(learning_rate)
             try:
-                params, losses = self._kernels[type(batch)]["train"](params, batch, rate, steps, room, rows_per_step)
+                params, losses = self._kernels[type(batch)]["train"](
+                    params, batch, rate, steps, most_losses, rows_per_step
+                )
             except (KeyError, ValueError, RuntimeError) as error:
                 if misused := self._misused(error, params, batch):
                     raise misused from error

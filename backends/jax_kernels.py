@@ -24,15 +24,16 @@ ONE_LOOP = {
     "xla_cpu_fast_math_honor_functions": True,
     "xla_cpu_prefer_vector_width": 512,
 }
-"""How XLA compiles the loop over the rows: it may add up in another order, without which the sums would not be vectors,
-and uses the widest vectors. NaN, infinities, quotients and functions stay exact: the proven bounds hold for any order.
+"""Options with which XLA compiles the loop over the rows. Sums may be added up in another order, so that they become
+vectors, and vectors are as wide as possible. NaN, infinities, quotients and functions stay exact; the proven bounds
+hold for any order of a sum.
 """
 
 Kernels = dict[str, Callable[..., Any]]
 
 Whole = Callable[[Any, Any, jax.Array, Any, int], "tuple[Any, jax.Array] | None"]
-"""Trains on all rows of a batch in one kernel: params, batch, rate, steps and room for losses to params and losses;
-``None`` if it does not take the batch.
+"""Takes params, batch, rate, steps and the length of the losses; trains on all rows of the batch in one kernel and
+returns params and losses, or ``None`` if it cannot take the batch.
 """
 
 
@@ -65,7 +66,7 @@ def jitted(
     options: dict[str, Any] | None = None,
     whole: Whole = lambda *_: None,
 ) -> Kernels:
-    """Return forward, backward, gradients, step and train of one form."""
+    """Return forward, backward, gradients, step and train for one form of batches."""
     loss_and_gradients = jax.jit(form.gradients)  # traced once for step and train
 
     def forward(params: Any, batch: Any) -> Any:
@@ -83,12 +84,28 @@ def jitted(
         loss, gradients = loss_and_gradients(parameters(params), batch)
         return updated(optimizer, params, gradients, learning_rate), loss
 
+    return {
+        "forward": jax.jit(forward, compiler_options=options),
+        "backward": jax.jit(backward, compiler_options=options),
+        "gradients": jax.jit(gradients, compiler_options=options),
+        "step": jax.jit(step, donate_argnums=0, compiler_options=options),
+        "train": jax.jit(
+            training_loop(form, step, whole), donate_argnums=0, static_argnums=(4, 5), compiler_options=options
+        ),
+    }
+
+
+def training_loop(
+    form: jax_narrow.Narrow | jax_wide.Wide, step: Callable[..., tuple[Any, jax.Array]], whole: Whole
+) -> Callable[..., tuple[Any, jax.Array]]:
+    """Return the function that takes many steps, each on the next rows of a batch."""
+
     def train(
-        params: Any, batch: Any, learning_rate: jax.Array, steps: int, room: int, rows_per_step: int | None
+        params: Any, batch: Any, learning_rate: jax.Array, steps: int, most_losses: int, rows_per_step: int | None
     ) -> tuple[Any, jax.Array]:
         n = batch.x.shape[form.rows_axis]
         rows = rows_per_step or n
-        if rows == n and (done := whole(params, batch, learning_rate, steps, room)):
+        if rows == n and (done := whole(params, batch, learning_rate, steps, most_losses)):
             return done
         full, short = divmod(n, rows)
 
@@ -109,12 +126,6 @@ def jitted(
                 params, loss = step_at(start, rows, params)
             return params, lax.dynamic_update_index_in_dim(losses, loss, k, 0)
 
-        return lax.fori_loop(0, steps, body, (params, lax.full((room,), 0, learning_rate.dtype)))
+        return lax.fori_loop(0, steps, body, (params, lax.full((most_losses,), 0, learning_rate.dtype)))
 
-    return {
-        "forward": jax.jit(forward, compiler_options=options),
-        "backward": jax.jit(backward, compiler_options=options),
-        "gradients": jax.jit(gradients, compiler_options=options),
-        "step": jax.jit(step, donate_argnums=0, compiler_options=options),
-        "train": jax.jit(train, donate_argnums=0, static_argnums=(4, 5), compiler_options=options),
-    }
+    return train

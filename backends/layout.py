@@ -1,4 +1,4 @@
-"""Memory as several backends want it: aligned to cache lines, and feature-major."""
+"""Memory layouts that several backends use: aligned to cache lines, feature-major, in blocks of rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def rows_each(n: int, blocks: int) -> int:
-    """Return how many rows each of several blocks has to have for ``n`` rows, a multiple of 16 for vectors' sake."""
+    """Return the rows of each of several blocks that hold ``n`` rows, a multiple of 16 so that vectors are full."""
     rows = -(-n // blocks)
     return rows + -rows % 16
 
@@ -62,8 +62,8 @@ def copy_blocks(rows_major: Array, blocks: Array) -> None:
         blocks[whole, :, n % rows :] = 0
 
 
-def copy_run(rows_major: Array, room: Array, run: slice, rows: int, ones: int = 0) -> None:
-    """Copy a run of the rows of ``[n, f]`` to its place in ``room [n * (f + ones)]``, which holds all rows as blocks.
+def copy_run(rows_major: Array, memory: Array, run: slice, rows: int, ones: int = 0) -> None:
+    """Copy a run of the rows of ``[n, f]`` to its place in ``memory [n * (f + ones)]``, which holds all rows as blocks.
 
     A block is ``[f + ones, rows]``, its last rows ones, and the last of a run may be shorter. All blocks of a run are
     copied by one call if they are small: threads that copy meet at the interpreter lock once for each call.
@@ -73,7 +73,7 @@ def copy_run(rows_major: Array, room: Array, run: slice, rows: int, ones: int = 
     for start, stop, each in ((run.start, whole, rows), (whole, run.stop, run.stop - whole)):
         if start == stop:
             continue
-        blocks = room[start * (features + ones) : stop * (features + ones)].reshape(-1, features + ones, each)
+        blocks = memory[start * (features + ones) : stop * (features + ones)].reshape(-1, features + ones, each)
         by_block = rows_major[start:stop].reshape(-1, each, features)
         if features == 1 or each * features * rows_major.itemsize <= _TILE_BYTES:
             blocks[:, :features] = by_block.transpose(0, 2, 1)

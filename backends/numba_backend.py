@@ -24,7 +24,7 @@ from backends.host import layers_of
 from backends.layout import aligned_empty
 from backends.numba_activations import ACTIVATIONS
 from backends.numba_batch import Batch, Batches, memory, settled
-from backends.numba_blocking import blocking, room_length
+from backends.numba_blocking import blocking, scratch_length
 from backends.numba_chunks import BACKWARD, FORWARD, OF_ANOTHER_NETWORK, finish_of, loops, plan_of, update_of
 from backends.numba_optimizers import OPTIMIZERS, settings_of
 
@@ -92,15 +92,15 @@ class NumbaBackend(Backend):
         self._settings: Array = settings_of(self.optimizer)  # type: ignore[no-untyped-call]
         self._plan: Array = plan_of(network, self._gemm)  # type: ignore[no-untyped-call]
         self._programs: dict[tuple[bool, str], tuple[Any, int, int]] = {}
-        self._rooms: dict[tuple[int, int], Array] = {}
+        self._scratch: dict[tuple[int, int], Array] = {}
         self._loss = np.empty(1, self.dtype)
 
     @cached_property
     def _teams(self) -> Any:
         """What runs steps of few rows of wide layers."""
-        from backends.numba_teams import Teams
+        from backends.numba_team_threads import TeamThreads
 
-        return Teams(self.network, self.dtype, self.optimizer)
+        return TeamThreads(self.network, self.dtype, self.optimizer)
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
         updates, moments = self.host_state(state)
@@ -130,7 +130,7 @@ class NumbaBackend(Backend):
 
     def forward(self, params: Trained, batch: Batch) -> Tape:
         try:
-            pitch = batch.room[1]
+            pitch = batch.scratch_key[1]
             tape = Tape(np.empty((-(-batch.n // pitch), sum(self.network.sizes[1:]), pitch), self.dtype), batch.n)
             self._run(FORWARD, params, batch, tape.h)
         except AttributeError as error:
@@ -138,8 +138,8 @@ class NumbaBackend(Backend):
         return tape
 
     def backward(self, params: Trained, batch: Batch, tape: Tape) -> tuple[Any, Array]:
-        room = self._run(BACKWARD, params, batch, tape.h)
-        total = room[:, : self.network.parameter_count + 1].sum(axis=0)
+        scratch = self._run(BACKWARD, params, batch, tape.h)
+        total = scratch[:, : self.network.parameter_count + 1].sum(axis=0)
         return total[-1] / self._real(self.network.loss_terms(batch.of)), total[:-1]
 
     def message(self, params: Trained, batch: Batch) -> Array:
@@ -147,7 +147,7 @@ class NumbaBackend(Backend):
         message = np.empty(self.network.parameter_count + 1, self.dtype)
         write, kernel = loops(self._real, batch.parallel).message, self._chunk(batch)()
         with self._blas.held_to_one_thread() if self._blas else nullcontext():
-            write(kernel, self._plan, batch.task, params.flat, batch.xy, self._room(batch), message)
+            write(kernel, self._plan, batch.task, params.flat, batch.xy, self._scratch_of(batch), message)
         return message
 
     def from_message(self, message: Array) -> tuple[Any, Array]:
@@ -214,12 +214,12 @@ class NumbaBackend(Backend):
         return tuple(Layer(w.copy(), b.copy()) for w, b in layers_of(flat, self.network))
 
     def _run(self, phases: int, params: Trained, batch: Batch, tape: Array) -> Array:
-        """Run forward or backward; return the room, in which each chunk has left its gradients."""
-        room = self._room(settled(batch))
+        """Run forward or backward; return the scratch, in which each chunk has left its gradients."""
+        scratch = self._scratch_of(settled(batch))
         run = loops(self._real, batch.parallel).run
         with self._blas.held_to_one_thread() if self._blas else nullcontext():
-            run(self._chunk(batch)(), phases, self._plan, batch.task, params.flat, batch.xy, tape, room)
-        return room
+            run(self._chunk(batch)(), phases, self._plan, batch.task, params.flat, batch.xy, tape, scratch)
+        return scratch
 
     def _check_moments(self, params: Trained) -> None:
         """Make sure that params hold the optimizer's moments behind the parameters: a kernel believes it."""
@@ -249,10 +249,10 @@ class NumbaBackend(Backend):
         train, kernel, finish = self._programs[key]
         told = self._plan, batch.task, params.flat, params.updates, self._settings, batch.xy, rate
         if self._blas is None:
-            train(kernel, finish, *told, losses, self._room(batch))
+            train(kernel, finish, *told, losses, self._scratch_of(batch))
         else:
             with self._blas.held_to_one_thread():
-                train(kernel, finish, *told, losses, self._room(batch))
+                train(kernel, finish, *told, losses, self._scratch_of(batch))
 
     def _chunk(self, batch: Batch) -> Any:
         """Return what compiles the kernel of a chunk of this batch and returns its address."""
@@ -261,13 +261,13 @@ class NumbaBackend(Backend):
             return _registers(network, self._real)[1]
         return _numba_blocks().chunk(self._real, network.activation, network.loss, batch.products)
 
-    def _room(self, batch: Batch) -> Array:
+    def _scratch_of(self, batch: Batch) -> Array:
         """Return scratch for each chunk, that of the last batch if it had the same shape: fresh pages are slow."""
-        if batch.room not in self._rooms:
-            self._rooms.clear()
-            length = room_length(self.network, batch.room[1])
-            self._rooms[batch.room] = aligned_empty((batch.room[0], length), np.dtype(self.dtype))
-        return self._rooms[batch.room]
+        if batch.scratch_key not in self._scratch:
+            self._scratch.clear()
+            length = scratch_length(self.network, batch.scratch_key[1])
+            self._scratch[batch.scratch_key] = aligned_empty((batch.scratch_key[0], length), np.dtype(self.dtype))
+        return self._scratch[batch.scratch_key]
 
 
 def _of_another_network(*_: Any) -> None:

@@ -1,8 +1,8 @@
-"""A barrier of threads inside compiled code: each waits until all have come, and sees what they wrote before.
+"""A barrier for threads inside compiled code: each waits until all have arrived, and then sees what the others wrote.
 
-It is one counter that only grows. A thread that waits looks at it again and again, which costs less than a microsecond,
-and after a while lets other threads run in between, so that more threads than cores are slow and never stuck. A second
-number ends all waiting, if one of the threads will not come.
+It is one counter that only grows. A waiting thread spins on it, which costs less than a microsecond, and after a while
+yields to other threads, so that more threads than cores are slow but make progress. A second number ends all waiting if
+one of the threads will not come.
 
 Tests: `tests/backends/test_numba_team.py`.
 """
@@ -17,10 +17,10 @@ from numba.extending import intrinsic
 
 from backends.numba_lanes import INT64, offset
 
-COME, STOP, LENGTH = 0, 8, 16
-"""Where a barrier, integers in two cache lines, has the number of arrivals, and whether nobody is to wait."""
-LOOKS = 4096
-"""Looks at the counter before other threads may run: some 10 us."""
+ARRIVALS, STOP, LENGTH = 0, 8, 16
+"""Positions in a barrier, which is integers in two cache lines: the number of arrivals, and whether to stop waiting."""
+SPINS = 4096
+"""How often a thread looks at the counter before it lets other threads run: some 10 us."""
 
 
 def new_barrier():
@@ -29,14 +29,14 @@ def new_barrier():
 
 
 def yield_address():
-    """Return the address of the system's function that lets other threads run."""
+    """Return the address of the system call by which a thread yields its core."""
     system = ctypes.windll.kernel32.SwitchToThread if os.name == "nt" else ctypes.CDLL(None).sched_yield
     return ctypes.cast(system, ctypes.c_void_p).value
 
 
 @intrinsic
 def _arrive(context, counter):
-    """Add one to a counter; return what it was."""
+    """Add one to a counter atomically; return its old value."""
 
     def codegen(target, builder, signature, arguments):
         return builder.atomic_rmw("add", arguments[0], ir.Constant(INT64, 1), "acq_rel")
@@ -46,7 +46,7 @@ def _arrive(context, counter):
 
 @intrinsic
 def _look(context, counter):
-    """Return what a counter is by now."""
+    """Return the present value of a counter, which other threads change."""
 
     def codegen(target, builder, signature, arguments):
         return builder.load_atomic(arguments[0], "acquire", 8)
@@ -67,10 +67,10 @@ def _let_others_run(context, function):
 
 
 @njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def meet(barrier, team, rest):
-    """Return when ``team`` threads have called this as often as the caller; whether they are to end instead.
+def meet(barrier, team, yield_address):
+    """Wait until ``team`` threads have called this as often as the caller; return whether they are to end instead.
 
-    ``rest`` is the `yield_address`.
+    ``yield_address`` is what the function of that name returns.
     """
     if team == 1:
         return False
@@ -80,6 +80,6 @@ def meet(barrier, team, rest):
         if _look(offset(barrier, STOP)):
             return True
         looks += 1
-        if looks > LOOKS:
-            _let_others_run(rest)
+        if looks > SPINS:
+            _let_others_run(yield_address)
     return False

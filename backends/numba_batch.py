@@ -1,6 +1,6 @@
-"""Batches of `numba_backend`: inputs and targets in one array, in blocks of rows, and what its loops are told of them.
+"""Batches of `numba_backend`: inputs and targets in one array, in blocks of rows, with the numbers that its loops need.
 
-No kernel here but `numba_place`, by which large batches of many inputs are copied.
+No kernels here. Large batches of many inputs are copied by the kernel of `numba_place`.
 
 Tests: `tests/backends/test_numba_blocks.py`, `tests/backends/test_minibatches.py`.
 """
@@ -24,7 +24,7 @@ SLACK = 64
 IN_PLACE = np.empty(0, np.int64)
 """The order of a batch that has not been reordered."""
 
-TURNED_INPUTS = 16
+TRANSPOSED_INPUTS = 16
 """From this many inputs on a compiled copy is faster than numpy's: 0.75 of its time for 32, 1.5 for 3."""
 
 Products = Literal["rows", "short", "tiles", "blas"]
@@ -40,13 +40,13 @@ class Batch:
         task: number of chunks, numbers from the first row of a step to that of the next, pitch, ``n``, rows of a step,
             ``of``.
         tiny: whether `numba_registers` trains on it in one pass.
-        products: by ``tiles``; of few rows by ``short`` ones; of fewer row by row, by ``rows``; or by
-            the ``blas``.
+        products: how products are computed: by ``tiles``; for few rows by ``short`` tiles; for fewer rows row by row,
+            by ``rows``; or by the ``blas``.
         parallel: whether its chunks run on threads.
-        room: number of chunks and pitch, by which its scratch is known.
-        team: how many threads share a step as a team; 0 if it is not a team's.
-        order: if not empty, row ``k`` is row ``order[k]`` of ``xy``: rows are copied when something else than a team
-            reads them.
+        scratch_key: number of chunks and pitch; batches with the same ones share scratch.
+        team: how many threads share a step as a team; 0 if no team does.
+        order: if not empty, row ``k`` of the batch is row ``order[k]`` of ``xy``. A team reads rows in any order; for
+            others they are copied first (`settled`).
     """
 
     xy: Array
@@ -56,7 +56,7 @@ class Batch:
     tiny: bool
     products: Products
     parallel: bool
-    room: tuple[int, int]
+    scratch_key: tuple[int, int]
     team: int
     order: Array
 
@@ -82,16 +82,14 @@ class Batches:
         self._placing: BlockThreads | None = None
 
     def place(self, x: Array, y: Array, of: int | None = None) -> Batch:
-        """Return a batch of host inputs ``[n, i]`` and targets ``[n, o]``, or a share of ``of`` rows, of which a step
-        takes all rows.
-        """
+        """Return a batch of host inputs ``[n, i]`` and targets ``[n, o]``, or a share; a step takes all of its rows."""
         n, inputs = x.shape
         pitch = self._blocking.cut(max(n, 1))
         blocks = -(-n // pitch)
         features = inputs + self.network.outputs
         xy = memory((1, n, features) if self.rows_major else (blocks, features, pitch), self._dtype)
         large = xy.nbytes >= SHARED_BYTES
-        copy_inputs = _turned_copy() if large and not self.rows_major and inputs >= TURNED_INPUTS else copy_blocks
+        copy_inputs = _compiled_copy() if large and not self.rows_major and inputs >= TRANSPOSED_INPUTS else copy_blocks
 
         def copy(part: slice) -> None:
             """Copy these rows, or these blocks."""
@@ -110,15 +108,15 @@ class Batches:
         return self._batch(xy, n, n, pitch, n if of is None else of)
 
     def in_parts(self, batch: Batch, rows: int) -> Batch:
-        """Return the batch such that a step takes the next ``rows``; if feature-major, each step's in whole blocks."""
+        """Return a batch of which each step takes the next ``rows`` rows; feature-major ones are in whole blocks."""
         pitch = self._blocking.cut(rows)
         if self.rows_major:
-            turns = self._batch(batch.xy, batch.n, rows, pitch, batch.n)
-            if turns.team:
-                turns.order = batch.order
+            cut = self._batch(batch.xy, batch.n, rows, pitch, batch.n)
+            if cut.team:
+                cut.order = batch.order
             else:
-                turns.xy = settled(batch).xy
-            return turns
+                cut.xy = settled(batch).xy
+            return cut
         x, y = self.host(batch)
         inputs, blocks, parts = x.shape[1], -(-rows // pitch), -(-batch.n // rows)
         xy = memory((parts * blocks, inputs + y.shape[1], pitch), self._dtype)
@@ -169,13 +167,13 @@ class Batches:
 
 
 def memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return memory that vectors may read beyond."""
+    """Return memory with `SLACK` numbers behind it, since vectors may read beyond its end."""
     size = int(np.prod(shape))
     return aligned_empty((size + SLACK,), dtype)[:size].reshape(shape)
 
 
 def settled(batch: Batch) -> Batch:
-    """Return the batch, its rows copied into their order if they lie in another."""
+    """Return the batch after copying its rows into their order, if they are not in order."""
     if batch.order.size:
         xy = memory(batch.xy.shape, batch.xy.dtype)
         np.take(batch.xy, batch.order, 1, xy, mode="clip")  # every number is in range: clipping saves a copy
@@ -183,8 +181,8 @@ def settled(batch: Batch) -> Batch:
     return batch
 
 
-def _turned_copy() -> Callable[[Array, Array], None]:
-    """Return what copies rows into blocks, compiled: only large batches repay that."""
+def _compiled_copy() -> Callable[[Array, Array], None]:
+    """Return the compiled function that copies rows into blocks; compiling pays for large batches only."""
     from backends.numba_place import copy_blocks
 
     return copy_blocks

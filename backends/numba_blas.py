@@ -1,4 +1,4 @@
-"""The BLAS's matrix product, called from compiled code by its address: it adds to its result, and takes a pitch.
+"""The matrix product of the BLAS, called by its address from compiled code; it can add to its result and takes pitches.
 
 Tests: `tests/backends/test_numba_blocks.py`.
 """
@@ -34,8 +34,8 @@ def gemm_address(dtype: str) -> int:
 def gemm(
     context: Any,
     function: Any,
-    turn_a: Any,
-    turn_b: Any,
+    transpose_a: Any,
+    transpose_b: Any,
     m: Any,
     n: Any,
     k: Any,
@@ -47,10 +47,10 @@ def gemm(
     c: Any,
     ldc: Any,
 ) -> Any:
-    """Compute ``c [m, n] = a b + beta c``, column-major as the BLAS has it; a `turn` is 1 for a transposed factor."""
+    """Compute ``c [m, n] = a b + beta c``, column-major as the BLAS has it; ``transpose_a`` is 1 to take ``a^T``."""
 
     def codegen(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        function, turn_a, turn_b, m, n, k, a, lda, b, ldb, beta, c, ldc = arguments
+        function, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc = arguments
         real, letter = a.type.pointee, ir.IntType(8)
 
         def at(value: Any) -> Any:
@@ -58,14 +58,15 @@ def gemm(
             builder.store(value, slot)
             return slot
 
-        def letter_of(turn: Any) -> Any:
-            return at(builder.select(builder.trunc(turn, ir.IntType(1)), letter(ord("T")), letter(ord("N"))))
+        def letter_of(transpose: Any) -> Any:
+            return at(builder.select(builder.trunc(transpose, ir.IntType(1)), letter(ord("T")), letter(ord("N"))))
 
         def size(value: Any) -> Any:
             return at(builder.trunc(value, INT32))
 
         passed = [
-            letter_of(turn_a), letter_of(turn_b), size(m), size(n), size(k), at(real(1.0)), a, size(lda), b, size(ldb),
+            letter_of(transpose_a), letter_of(transpose_b), size(m), size(n), size(k), at(real(1.0)),
+            a, size(lda), b, size(ldb),
             at(builder.sitofp(beta, real)), c, size(ldc),
         ]  # fmt: skip
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])

@@ -1,6 +1,6 @@
-"""How numba's kernels cut a batch into blocks of rows: by the network, the number of rows and the second cache alone.
+"""How numba's kernels cut a batch into blocks of rows: by the network, the number of rows and the L2 cache.
 
-So sums do not depend on the number of threads. ``docs/tuning.md`` has the measurements.
+The number of threads does not matter, so that sums do not depend on it. ``docs/tuning.md`` has the measurements.
 
 Tests: `tests/backends/test_numba_blocks.py`.
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from backends.base import Network
-from backends.caches import second_cache_bytes
+from backends.caches import l2_cache_bytes
 from backends.tuned import tuned
 
 REGISTER_PARAMETERS = tuned("numba-register-parameters", 36)
@@ -26,11 +26,11 @@ TILE_ROWS = 32
 FEW_ROWS, SHORT_ROWS = tuned("numba-few-rows", 4), tuned("numba-short-rows", 16)
 """Up to so many rows products are made row by row, or by tiles of half as many rows: most of a tile would be empty."""
 LEAST_ROWS, MOST_ROWS = 64, 480
-"""Rows of a block of such layers, as many as a part of the second cache holds; at 512, a power of two, the rows of a
+"""Rows of a block of such layers, as many as a part of the L2 cache holds; at 512, a power of two, the rows of a
 feature-major block share cache sets.
 """
 CACHE_PART = 2.0
-"""Part of the second cache, as its divisor, for the batch and the scratch of one block."""
+"""Part of the L2 cache, as its divisor, for the batch and the scratch of one block."""
 FEW_WIDE_ROWS, MOST_WIDE_ROWS = 256, 512
 """Rows of few blocks and of many if a layer is too large for that; the BLAS copies its factors before use."""
 HUGE_ROWS = 4096
@@ -47,7 +47,7 @@ its scratch leaves the caches.
 """
 MEMBER_WORK, MEMBER_WIDTH = 2_000_000, 16
 """Each member of a team has rows x parameters of at least this, and outputs of the widest layer."""
-ROOM_BYTES = 1 << 27
+SCRATCH_BYTES = 1 << 27
 """Most scratch of all chunks together. If it does not hold `LEAST_CHUNKS`, all threads share each product."""
 
 
@@ -90,13 +90,11 @@ def blocking(network: Network, real: Any) -> Blocking:
     itemsize = np.dtype(real).itemsize
     if _largest(network) <= TILED_WEIGHTS:
         a_row = (network.inputs + network.outputs + _scratch_of_a_row(network)) * itemsize
-        rows = max(
-            LEAST_ROWS, min(MOST_ROWS, int(second_cache_bytes() // CACHE_PART) // a_row // TILE_ROWS * TILE_ROWS)
-        )
+        rows = max(LEAST_ROWS, min(MOST_ROWS, int(l2_cache_bytes() // CACHE_PART) // a_row // TILE_ROWS * TILE_ROWS))
         return Blocking("blocks", split_from, rows, rows, CHUNKS)
-    room_bytes = room_length(network, MOST_WIDE_ROWS) * itemsize
+    scratch_bytes = scratch_length(network, MOST_WIDE_ROWS) * itemsize
     for chunks in (CHUNKS, LEAST_CHUNKS):
-        if chunks * room_bytes <= ROOM_BYTES:
+        if chunks * scratch_bytes <= SCRATCH_BYTES:
             return Blocking("wide", split_from, FEW_WIDE_ROWS, MOST_WIDE_ROWS, chunks)
     return Blocking("huge", HUGE_ROWS + 1, HUGE_ROWS, HUGE_ROWS, 1)
 
@@ -109,7 +107,7 @@ def team_of(network: Network, rows: int, threads: int) -> int:
     return max(1, min(threads, most))
 
 
-def room_length(network: Network, rows: int) -> int:
+def scratch_length(network: Network, rows: int) -> int:
     """Return how many numbers one chunk needs as scratch, in whole tiles: gradients and loss; for each row its outputs
     and two error terms of the widest layer; one row of the widest layer, inputs included.
     """

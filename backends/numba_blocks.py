@@ -6,7 +6,7 @@ row-major, ``[n, inputs and targets]``. Of a block's rows ``n`` count and ``live
 computed: what is between them is zero in every output and error term. Parameters and gradients are one vector, layer
 by layer: weights ``[out, in]`` row-major, then biases.
 
-A run of blocks, a chunk, is one thread's, with its own gradients and scratch: its ``room``.
+A run of blocks, a chunk, is one thread's, with its own gradients and scratch.
 
 The functions work on pointers: numba's arrays would take several times as long to compile.
 """
@@ -33,7 +33,7 @@ from backends.numba_chunks import (
 )
 from backends.numba_compile import compile_c
 from backends.numba_lanes import offset
-from backends.numba_rows import add_products_by_rows, multiply_rows, multiply_rows_turned
+from backends.numba_rows import add_products_by_rows, multiply_rows, multiply_rows_transposed
 from backends.numba_tiles import STEP_ROWS, add_products, lanes, multiply, multiply_short, rounded_up, row_sum
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -162,7 +162,7 @@ def backward_block(
             if products == "blas":
                 gemm(plan[BLAS], 0, 1, n, i, o, g, pitch, w, i, 0, below, pitch)
             elif products == "rows":
-                multiply_rows_turned(w, g, below, o, i, pitch, n, column)
+                multiply_rows_transposed(w, g, below, o, i, pitch, n, column)
             elif products == "short":
                 multiply_short(w, np.intp(1), i, g, pitch, below, pitch, i, o, live)
             else:
@@ -177,12 +177,12 @@ def backward_block(
 def chunk_kernel(real, activation, loss, products):
     """Return the function of one chunk; `numba_chunks.chunk_signature` says what it is told."""
 
-    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, of, tape, room, length):
+    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, of, tape, scratch, length):
         parameters, features = plan[PARAMETERS], plan[FEATURES]
         inputs, outputs = plan[SIZES], plan[SIZES + plan[LAYERS]]
-        gradients = offset(room, c * length)
-        scratch = offset(gradients, rounded_up(parameters + 1, STEP_ROWS))
-        errors = offset(scratch, features * pitch)
+        gradients = offset(scratch, c * length)
+        outputs_of_block = offset(gradients, rounded_up(parameters + 1, STEP_ROWS))
+        errors = offset(outputs_of_block, features * pitch)
         column = offset(errors, 2 * plan[WIDEST] * pitch)
         blocks = (rows + pitch - 1) // pitch
         scale = real(2.0 / (of * outputs)) if loss == "mse" else real(of)
@@ -194,7 +194,7 @@ def chunk_kernel(real, activation, loss, products):
             live = rounded_up(n, lanes(params) if products == "short" else STEP_ROWS)
             x = offset(xy, k * (inputs + outputs) * pitch)
             y = offset(x, inputs if products == "blas" else inputs * pitch)
-            z = scratch if phases == BOTH else offset(tape, k * features * pitch)
+            z = outputs_of_block if phases == BOTH else offset(tape, k * features * pitch)
             if phases & FORWARD:
                 forward_block(activation, products, plan, params, x, n, live, pitch, z, column)
             if phases & BACKWARD:

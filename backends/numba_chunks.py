@@ -1,7 +1,7 @@
 """Run the kernel of a chunk for all chunks of a batch, on one thread or on all, and the training loop.
 
-A kernel is compiled once, as a C function, and called by its address. So neither a second network nor threads compile
-it again, and the loops below are compiled once for all kernels.
+A kernel is compiled once, as a C function, and called by its address. So it is compiled neither for a second network
+nor again for threads, and the loops below are compiled once for all kernels.
 
 Tests: `tests/backends/test_numba_blocks.py`.
 """
@@ -30,7 +30,7 @@ width of its widest layer but the first, the terms of the loss of one row, the a
 from `SIZES` on, the sizes of all layers.
 """
 PART = 1 << 14
-"""Parameters whose gradients of all chunks are added up at a time, so that their sum stays in the nearest cache."""
+"""Parameters whose gradients of all chunks are added up at a time, so that their sum stays in the L1 cache."""
 
 OF_ANOTHER_NETWORK = (
     "params or batch were placed by a backend of another network or optimizer: place them with this one"
@@ -54,8 +54,10 @@ def call(context, function, arguments):
 
 
 def chunk_signature(real):
-    """Return what a chunk's kernel is told: its number and that of all chunks, the phases; plan, params, the batch,
-    its pitch and rows, and of how many these are a share; tape, room and the length of one chunk's.
+    """Return the types of the arguments of a chunk's kernel.
+
+    They are the number of the chunk, the number of chunks, the phases; plan, params, the batch, its pitch and rows, and
+    the rows that these are a share of; tape, scratch, and the length of a chunk's part of it.
     """
     integer, integers, numbers = types.intp, types.CPointer(types.int64), types.CPointer(numba.from_dtype(real))
     return types.void(
@@ -74,29 +76,29 @@ def check(plan, params, xy):
         raise ValueError(OF_ANOTHER_NETWORK)
 
 
-def run(kernel, phases, plan, task, params, xy, tape, room):
+def run(kernel, phases, plan, task, params, xy, tape, scratch):
     """Run some phases of all chunks of a batch."""
     check(plan, params, xy)
     chunks, pitch, n, of = task[0], task[2], task[3], task[5]
     for c in prange(chunks):
         of_batch = address(plan, 0), address(params, 0), address(xy, 0), pitch, n, of
-        call(kernel, (np.int64(c), chunks, phases, *of_batch, address(tape, 0), address(room, 0), room.shape[1]))
+        call(kernel, (np.int64(c), chunks, phases, *of_batch, address(tape, 0), address(scratch, 0), scratch.shape[1]))
 
 
-def message(kernel, plan, task, params, xy, room, message):
+def message(kernel, plan, task, params, xy, scratch, message):
     """Write the gradients of a batch or a share, and its loss last, added up over its chunks as `finish` does."""
     check(plan, params, xy)
     chunks, pitch, n, of = task[0], task[2], task[3], task[5]
     for c in prange(chunks):
         of_batch = address(plan, 0), address(params, 0), address(xy, 0), pitch, n, of
-        work = address(room, 0), address(room, 0), room.shape[1]
+        work = address(scratch, 0), address(scratch, 0), scratch.shape[1]
         call(kernel, (np.int64(c), chunks, BOTH, *of_batch, *work))
     parameters = plan[PARAMETERS]
-    total = room[0]
+    total = scratch[0]
     for first in range(0, parameters + 1, PART):
         last = min(first + PART, parameters + 1)
         for c in range(1, chunks):
-            source = room[c]
+            source = scratch[c]
             for k in range(first, last):
                 total[k] += source[k]
         for k in range(first, last):
@@ -104,7 +106,7 @@ def message(kernel, plan, task, params, xy, room, message):
     message[parameters] /= of * plan[TERMS]
 
 
-def train(kernel, finish, plan, task, params, updates, settings, xy, learning_rate, losses, room):
+def train(kernel, finish, plan, task, params, updates, settings, xy, learning_rate, losses, scratch):
     """Run ``len(losses)`` steps, each on the next part of the rows: all its chunks, then the update."""
     check(plan, params, xy)
     chunks, stride, pitch, n, rows_per_step, of = task[0], task[1], task[2], task[3], task[4], task[5]
@@ -115,10 +117,10 @@ def train(kernel, finish, plan, task, params, updates, settings, xy, learning_ra
         whole = rows if rows < n else of
         for c in prange(chunks):
             of_batch = address(plan, 0), address(params, 0), address(xy, part * stride), pitch, rows, whole
-            work = address(room, 0), address(room, 0), room.shape[1]
+            work = address(scratch, 0), address(scratch, 0), scratch.shape[1]
             call(kernel, (np.int64(c), chunks, BOTH, *of_batch, *work))
         of_step = address(plan, 0), address(params, 0), address(updates, 0), address(settings, 0)
-        of_chunks = chunks, address(room, 0), room.shape[1], whole
+        of_chunks = chunks, address(scratch, 0), scratch.shape[1], whole
         call(finish, (*of_step, *of_chunks, learning_rate, address(losses, s)))
         part += 1
         if part * rows_per_step >= n:
@@ -126,8 +128,10 @@ def train(kernel, finish, plan, task, params, updates, settings, xy, learning_ra
 
 
 def finish_signature(real):
-    """Return what the end of a step is told: plan, params, number of updates, settings; chunks, room and the length of
-    one; rows of the whole batch; rate; where the loss goes.
+    """Return the types of the arguments of `finish_kernel`.
+
+    They are plan, params, number of updates, settings; chunks, scratch, and the length of a chunk's part of it; rows of
+    the whole batch; rate; where the loss goes.
     """
     integer, integers, numbers = types.intp, types.CPointer(types.int64), types.CPointer(numba.from_dtype(real))
     return types.void(
@@ -139,7 +143,7 @@ def finish_signature(real):
 def finish_kernel(real, optimizer):
     """Return the function that ends a step."""
 
-    def finish(plan, params, updates, settings, chunks, room, length, rows, learning_rate, loss):
+    def finish(plan, params, updates, settings, chunks, scratch, length, rows, learning_rate, loss):
         """Add up gradients and squares of all chunks in their order, write the loss, take the update."""
         parameters = plan[PARAMETERS]
         rate = real(learning_rate)
@@ -148,12 +152,12 @@ def finish_kernel(real, optimizer):
         for first in range(0, parameters + 1, PART):
             last = first + PART if first + PART < parameters else parameters + 1
             for c in range(1, chunks):
-                source = offset(room, c * length)
+                source = offset(scratch, c * length)
                 for k in range(first, last):
-                    room[k] += source[k]
+                    scratch[k] += source[k]
             last = last if last < parameters else parameters
-            advance(optimizer, factors, offset(params, first), offset(room, first), parameters, last - first, rate)
-        loss[0] = room[parameters] / (rows * plan[TERMS])
+            advance(optimizer, factors, offset(params, first), offset(scratch, first), parameters, last - first, rate)
+        loss[0] = scratch[parameters] / (rows * plan[TERMS])
 
     return finish
 

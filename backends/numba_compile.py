@@ -1,4 +1,4 @@
-"""Compile kernels and keep their machine code on disk, where a file that cannot be read or written costs only time."""
+"""Compile kernels and cache their machine code on disk; a cache file that cannot be read or written costs only time."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from numba.core.sigutils import normalize_signature
 
 
 class KernelCache(FunctionCache):
-    """numba's cache on disk, for kernels that consist of several files.
+    """numba's cache on disk, for kernels whose code is in several files.
 
-    numba looks only at the file of the kernel itself for changes; here a change of any file of this backend counts.
-    What cannot be read, such as a file cut short by a full disk, is compiled again; what cannot be kept is not.
+    numba looks for changes in the file of the kernel only; here a change of any file of this backend counts. A cached
+    file that cannot be read is compiled again, and one that cannot be written is not kept.
     """
 
     def __init__(self, kernel: Any) -> None:
@@ -66,15 +66,15 @@ def _cache(kernel: Any) -> KernelCache:
 
 
 def _named(kernel: Any, name: str) -> Any:
-    """Return a twin of a function, to be known to numba's cache under ``name``.
+    """Return a copy of a function under another name, so that it has its own entry in numba's cache.
 
-    The cache knows a function by file, name and line. Its options are no part of that, so a parallel twin would load
-    the serial one's machine code; and types and sizes share one index that is not safe against two processes filling it
-    at once: one may load what the other compiled for other sizes. So each specialisation has a separate name.
+    The cache identifies a function by file, name and line. Compile options are not part of that, so a parallel function
+    would load the machine code of the serial one. And all specialisations share one index, which two processes cannot
+    fill at the same time: one may load what the other compiled for other sizes. Hence a name for each specialisation.
 
     Raises:
-        TypeError: the function's closure holds a jitted function, which is another one to the cache in each process:
-            the kernel would be compiled again in all of them.
+        TypeError: the function's closure holds a jitted function. To the cache that is a different one in each process,
+            so the kernel would be compiled again in all of them.
     """
     for cell in kernel.__closure__ or ():
         if isinstance(cell.cell_contents, Dispatcher):

@@ -22,7 +22,7 @@ from backends.numba_lanes import address, multiply_add, offset, stack_array
 
 _KERNEL = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 _PART = {"inline": "always"}
-"""Of the parts of a kernel: apart only for the reader."""
+"""Of functions that are inlined into a kernel; they are separate only for the reader."""
 
 
 @njit(**_PART)
@@ -81,7 +81,7 @@ def add_rows(activation, ni, nh, no, w, x, y, pitch, n, scale, zero, h, g, dw):
 
 @njit(**_PART)
 def load(count, params, w):
-    """Take parameters into registers, or put them back."""
+    """Copy ``count`` numbers: parameters into registers, or results back to memory."""
     for k in range(count):
         w[k] = params[k]
 
@@ -93,11 +93,9 @@ def clear(count, dw, zero):
         dw[k] = zero
 
 
-@lru_cache
-def bind(sizes, real, activation):
-    """Return the training loop for batches of one block, and what returns the address of the kernel of a chunk.
+def training_loop(sizes, real, activation):
+    """Return the training loop for batches of one block.
 
-    The closures hold only sizes, a type and a name, so that numba's disk cache recognises them in the next process.
     ``scale`` is divided in float64: of ``2 / entries * e`` in one dtype LLVM would make a division for each row.
     """
     ni, nh, no = sizes
@@ -124,8 +122,16 @@ def bind(sizes, real, activation):
         load(count, w, p)
         return loss
 
-    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, of, tape, room, length):
-        gradients = offset(room, c * length)
+    return train
+
+
+def chunk_kernel(sizes, real, activation):
+    """Return the function of one chunk; `numba_chunks.chunk_signature` has its arguments."""
+    ni, nh, no = sizes
+    count = nh * ni + nh + no * nh + no
+
+    def chunk(c, chunks, phases, plan, params, xy, pitch, rows, of, tape, scratch, length):
+        gradients = offset(scratch, c * length)
         blocks = (rows + pitch - 1) // pitch
         scale, zero = real(2.0 / (of * no)), real(0)
         squares = zero
@@ -160,5 +166,15 @@ def bind(sizes, real, activation):
             load(count, dw, gradients)
             gradients[count] = squares
 
-    name = f"{ni}_{nh}_{no}_{real.__name__}_{activation}"
-    return compile_as(train, name, **_KERNEL), compile_c(chunk, name, chunk_signature(real), **_KERNEL)
+    return chunk
+
+
+@lru_cache
+def bind(sizes, real, activation):
+    """Return the training loop of a network, and a function that compiles its chunk kernel and returns the address.
+
+    The closures hold only sizes, a type and a name, so that numba's disk cache recognises them in the next process.
+    """
+    name = f"{'_'.join(map(str, sizes))}_{real.__name__}_{activation}"
+    train = compile_as(training_loop(sizes, real, activation), name, **_KERNEL)
+    return train, compile_c(chunk_kernel(sizes, real, activation), name, chunk_signature(real), **_KERNEL)

@@ -1,6 +1,7 @@
-"""Products for a batch of few rows, one row after the other: lanes run over inputs, since tiles of rows would be empty.
+"""Matrix products for a batch of few rows, one row after the other.
 
-Matrices are those of `numba_tiles`; ``column``, as long as the widest layer, is scratch.
+Vectors run over inputs here, since tiles of rows would be mostly empty. Matrices are as in `numba_tiles`; ``column``,
+as long as the widest layer, is scratch.
 
 Tests: `tests/backends/test_numba_blocks.py`.
 """
@@ -29,7 +30,7 @@ def multiply_rows(w, h, z, o, i, pitch, n, column):
 
 
 @njit(**_LOOP)
-def multiply_rows_turned(w, g, below, o, i, pitch, n, column):
+def multiply_rows_transposed(w, g, below, o, i, pitch, n, column):
     """Write ``below = w^T g``."""
     for r in range(n):
         for k in range(i):

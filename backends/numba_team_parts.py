@@ -1,7 +1,7 @@
-"""The parts of a team's step (`numba_team`), each what one member does between two barriers or for one tile.
+"""The parts of a team's step (`numba_team`): what one member does between two barriers, or for one tile.
 
-Every part is told by pointers where its arrays begin and which outputs, inputs or tiles are the member's. No barriers
-here, and nothing of how many members there are but `share`.
+Every part takes pointers to its arrays, and the range of outputs, inputs or tiles that is the member's. There are no
+barriers here, and only `share` knows how many members there are.
 
 Tests: `tests/backends/test_numba_team.py`.
 """
@@ -13,33 +13,35 @@ from backends.numba_activations import activate, times_slope
 from backends.numba_lanes import offset
 from backends.numba_optimizers import advance
 from backends.numba_tiles import STEP_ROWS, gathered_tile, lanes, multiply, rounded_up
-from backends.numba_turn import turn_gathered_tile, turn_tile
+from backends.numba_transpose import transpose_gathered_tile, transpose_tile
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _PART = {"inline": "always"}
 
 
-@njit(**_PART)
+@njit(**_INNER)
 def share(member, team, count, step):
-    """Return the first of ``count`` things that is this member's; all but the last end are multiples of ``step``."""
+    """Return where this member's part of ``count`` things begins; it is a multiple of ``step``, or ``count`` for the
+    end.
+    """
     first = (2 * member * count + team * step) // (2 * team * step) * step
     return count if member == team or first > count else first
 
 
 @njit(**_INNER)
-def turn_rows(h, starts, features, to):
+def transpose_rows(h, starts, features, to):
     """Write `STEP_ROWS` rows of ``h``, row ``r`` from ``h[starts[r]]`` on, to ``to [features, STEP_ROWS]``."""
     for r in range(0, STEP_ROWS, lanes(h)):
         for f in range(0, features, lanes(h)):
-            turn_gathered_tile(offset(h, f), offset(starts, r), offset(to, f * STEP_ROWS + r), np.intp(STEP_ROWS))
+            transpose_gathered_tile(offset(h, f), offset(starts, r), offset(to, f * STEP_ROWS + r), np.intp(STEP_ROWS))
 
 
 @njit(**_INNER)
-def turn_features(z, first, last, h, pitch):
+def transpose_features(z, first, last, h, pitch):
     """Write features ``first`` to ``last`` of ``z [features, STEP_ROWS]`` to ``h [STEP_ROWS, pitch]``."""
     for f in range(first, last, lanes(z)):
         for r in range(0, STEP_ROWS, lanes(z)):
-            turn_tile(0, offset(z, f * STEP_ROWS + r), np.intp(STEP_ROWS), offset(h, r * pitch + f), pitch)
+            transpose_tile(0, offset(z, f * STEP_ROWS + r), np.intp(STEP_ROWS), offset(h, r * pitch + f), pitch)
 
 
 @njit(**_INNER)
@@ -121,7 +123,8 @@ def read_targets(x, starts, inputs, o, live, targets):
 def update_weights(optimizer, factors, w, a, b, i, o, g, pitch, h, starts, rows, dw, parameters, rate):
     """Update the weights and biases of outputs ``a`` to ``b`` of a layer, by their gradients over all rows.
 
-    Gradients are kept for as many inputs as two vectors hold, so they are in the nearest cache when they are used.
+    Gradients are computed and used for as many inputs at a time as two vectors hold, so that they stay in the first
+    cache.
     """
     wide = 2 * lanes(w)
     for k in range(0, i, wide):

@@ -21,7 +21,7 @@ from backends.base import Array, Backend, Capabilities, Layer, Network, Optimize
 from backends.blas import Blas
 from backends.numpy_batch import Batch, Batches, Block, memory, whole
 from backends.numpy_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Terms
-from backends.numpy_room import Outputs, Room, Scratch, Trained, Vector
+from backends.numpy_workspace import Outputs, Scratch, Trained, Vector, Workspace
 from backends.threads import BlockThreads, rows_of_a_block
 
 MANY_ROWS = 1024
@@ -58,8 +58,8 @@ class NumpyBackend(Backend):
         self._advance = OPTIMIZERS[self.optimizer.name]
         if threads is not None:
             self._blas.use(threads)
-        self._room = Room(network, dtype)
-        self._update_room = np.empty(network.parameter_count, dtype)
+        self._workspace = Workspace(network, dtype)
+        self._update_scratch = np.empty(network.parameter_count, dtype)
         self._rate: tuple[float, Any] = (float("nan"), None)
         # Outputs with their ones, error terms, slopes.
         values = sum(size + 1 for size in network.sizes[1:-1]) + sum(network.sizes[1:]) + sum(network.sizes[1:-1])
@@ -77,8 +77,8 @@ class NumpyBackend(Backend):
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
         updates, moments = self.host_state(state)
-        placed = self._room.placed_vector(self.host_params(params))
-        return Trained(*placed, [self._room.placed_vector(moment).flat for moment in moments.values()], [updates])
+        placed = self._workspace.placed_vector(self.host_params(params))
+        return Trained(*placed, [self._workspace.placed_vector(moment).flat for moment in moments.values()], [updates])
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Batch:
         return self._batches.place(*self.host_batch(inputs, targets, of), of)
@@ -100,10 +100,10 @@ class NumpyBackend(Backend):
 
     def forward(self, params: Trained, batch: Batch) -> list[Outputs]:
         def run(blocks: range) -> list[Outputs]:
-            tape = [self._room.outputs(batch.blocks[k].x.shape[1]) for k in blocks]
+            tape = [self._workspace.outputs(batch.blocks[k].x.shape[1]) for k in blocks]
             for k, outputs in zip(blocks, tape, strict=True):
                 x = batch.blocks[k].x
-                self._forward(params.layers, x, outputs, self._room.scratch(x.shape[1]).slope)
+                self._forward(params.layers, x, outputs, self._workspace.scratch(x.shape[1]).slope)
             return tape
 
         try:
@@ -113,7 +113,7 @@ class NumpyBackend(Backend):
 
     def backward(self, params: Trained, batch: Batch, tape: list[Outputs]) -> tuple[float, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
-        return loss, self._room.vector(gradients.flat.copy())
+        return loss, self._workspace.vector(gradients.flat.copy())
 
     def message(self, params: Trained, batch: Batch) -> Array:
         loss, gradients = self._gradients(params, batch, None)
@@ -123,7 +123,7 @@ class NumpyBackend(Backend):
         return message
 
     def from_message(self, message: Array) -> tuple[Any, Vector]:
-        return message[-1], self._room.vector(message[:-1])
+        return message[-1], self._workspace.vector(message[:-1])
 
     def update(self, params: Trained, gradients: Vector, learning_rate: float) -> Trained:
         self._descend(params, gradients, learning_rate)
@@ -155,7 +155,7 @@ class NumpyBackend(Backend):
 
     def fetch_state(self, params: Trained) -> State:
         moments = zip(self.optimizer.moments, params.moments, strict=True)
-        return State(params.updates[0], {name: self.fetch(self._room.vector(flat)) for name, flat in moments})
+        return State(params.updates[0], {name: self.fetch(self._workspace.vector(flat)) for name, flat in moments})
 
     def describe(self) -> dict[str, str | int]:
         return {
@@ -169,8 +169,8 @@ class NumpyBackend(Backend):
         if self._rate[0] != learning_rate:
             rate = self.checked_rate(learning_rate)
             self._rate = rate, np.array(self._real(rate))
-        rate, room = self._rate[1], self._update_room
-        self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer, room)
+        rate, scratch = self._rate[1], self._update_scratch
+        self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer, scratch)
 
     def _gradients(self, params: Trained, batch: Batch, tape: list[Outputs] | None) -> tuple[float, Vector]:
         """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
@@ -186,19 +186,19 @@ class NumpyBackend(Backend):
 
     def _sums(self, params: Trained, batch: Batch, tape: list[Outputs] | None, blocks: range) -> tuple[Any, Vector]:
         """Return the sum of a run of blocks' terms of the loss, and their gradients."""
-        total = self._room.total(blocks.start)
+        total = self._workspace.total(blocks.start)
         loss: Any = None
         for k in blocks:
             block = batch.blocks[k]
-            room = self._room.scratch(block.x.shape[1])
-            outputs = room.outputs if tape is None else tape[k]
+            scratch = self._workspace.scratch(block.x.shape[1])
+            outputs = scratch.outputs if tape is None else tape[k]
             if tape is None:
-                self._forward(params.layers, block.x, outputs, room.slope)
+                self._forward(params.layers, block.x, outputs, scratch.slope)
             if k == blocks.start:
-                loss = self._backward(params, block, outputs, batch.terms, room, total.layers)
+                loss = self._backward(params, block, outputs, batch.terms, scratch, total.layers)
             else:
-                loss += self._backward(params, block, outputs, batch.terms, room, room.product.layers)
-                np.add(total.flat, room.product.flat, total.flat)
+                loss += self._backward(params, block, outputs, batch.terms, scratch, scratch.product.layers)
+                np.add(total.flat, scratch.product.flat, total.flat)
         return loss, total
 
     def _map(self, work: Any, batch: Batch) -> Any:
@@ -208,10 +208,10 @@ class NumpyBackend(Backend):
         with self._blas.held_to_one_thread():
             return self._threads.map(work, len(batch.blocks))
 
-    def _forward(self, layers: list[Array], x: Array, outputs: Outputs, room: list[Array]) -> None:
+    def _forward(self, layers: list[Array], x: Array, outputs: Outputs, scratch: list[Array]) -> None:
         """Write every layer's output of one block."""
         below = x
-        for k, free in enumerate(room):
+        for k, free in enumerate(scratch):
             h = outputs.h[k]
             np.dot(layers[k], below, h)
             self._activate(h, free)
@@ -219,18 +219,18 @@ class NumpyBackend(Backend):
         np.dot(layers[-1], below, outputs.h[-1])
 
     def _backward(
-        self, params: Trained, block: Block, outputs: Outputs, terms: Terms, room: Scratch, gradients: list[Array]
+        self, params: Trained, block: Block, outputs: Outputs, terms: Terms, scratch: Scratch, gradients: list[Array]
     ) -> Any:
         """Write the gradients of one block; return its sum of the terms of the loss."""
-        g = room.g[-1]
-        loss = self._loss(outputs.h[-1], block.y, terms, g, room.flat_error)
+        g = scratch.g[-1]
+        loss = self._loss(outputs.h[-1], block.y, terms, g, scratch.flat_error)
         for k in range(len(gradients) - 1, 0, -1):
-            many, turned = g.shape[1] >= MANY_ROWS, room.turned[k]
-            if many and turned is not None:
-                gradients[k][...] = np.dot(outputs.with_ones[k - 1], g.T, turned).T
+            many, transposed_gradients = g.shape[1] >= MANY_ROWS, scratch.transposed_gradients[k]
+            if many and transposed_gradients is not None:
+                gradients[k][...] = np.dot(outputs.with_ones[k - 1], g.T, transposed_gradients).T
             else:
                 np.dot(g, outputs.transposed[k - 1], gradients[k])
-            g = (np.multiply if many and len(g) == 1 else np.dot)(params.transposed[k], g, room.g[k - 1])
-            self._times_slope(g, outputs.h[k - 1], room.slope[k - 1])
+            g = (np.multiply if many and len(g) == 1 else np.dot)(params.transposed[k], g, scratch.g[k - 1])
+            self._times_slope(g, outputs.h[k - 1], scratch.slope[k - 1])
         np.dot(g, block.x_transposed, gradients[0])
         return loss

@@ -76,15 +76,16 @@ class Batches:
                 copy(slice(n))
             return self.cut(rows_major.T, feature_major, of)
         # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
-        x_room, y_room = np.empty((features + 1) * n, self.dtype), np.empty(y.size, self.dtype)
+        x_memory, y_memory = np.empty((features + 1) * n, self.dtype), np.empty(y.size, self.dtype)
         slices = self._slices(n)
 
         def place(run: range) -> list[Block]:
             rows = slice(slices[run.start].start, slices[run.stop - 1].stop)
-            copy_run(x, x_room, rows, slices[0].stop, ones=1)
-            copy_run(y, y_room, rows, slices[0].stop)
+            copy_run(x, x_memory, rows, slices[0].stop, ones=1)
+            copy_run(y, y_memory, rows, slices[0].stop)
             return [
-                _block(_of_room(x_room, features + 1, slices[k]), _of_room(y_room, y.shape[1], slices[k])) for k in run
+                _block(_block_memory(x_memory, features + 1, slices[k]), _block_memory(y_memory, y.shape[1], slices[k]))
+                for k in run
             ]
 
         if len(slices) == 1:
@@ -139,6 +140,6 @@ def _block(x: Array, y: Array) -> Block:
     return Block(x, x.T, y)
 
 
-def _of_room(room: Array, size: int, rows: slice) -> Array:
+def _block_memory(memory: Array, size: int, rows: slice) -> Array:
     """Return the block ``[size, rows]`` of memory that holds one after the other."""
-    return room[rows.start * size : rows.stop * size].reshape(size, rows.stop - rows.start)
+    return memory[rows.start * size : rows.stop * size].reshape(size, rows.stop - rows.start)

@@ -1,6 +1,6 @@
 """What `numpy_backend` computes in place: each activation, loss and optimiser in one table, line by line as in `base`.
 
-Arrays are feature-major, ``[features, rows]``; ``room`` is scratch of the shape of the first argument.
+Arrays are feature-major, ``[features, rows]``; ``scratch`` is scratch of the shape of the first argument.
 
 Tests: `tests/backends/test_activations_and_losses.py`, `tests/backends/test_optimizers.py`.
 """
@@ -31,43 +31,43 @@ def terms_of(number: int, dtype: str) -> Terms:
     return Terms(real(number), np.array(2 / real(number)))
 
 
-def _tanh(z: Array, room: Array) -> None:
+def _tanh(z: Array, scratch: Array) -> None:
     np.tanh(z, z)
 
 
-def _relu(z: Array, room: Array) -> None:
+def _relu(z: Array, scratch: Array) -> None:
     np.maximum(z, 0, out=z)
 
 
-def _sigmoid(z: Array, room: Array) -> None:
-    np.abs(z, room)
-    np.negative(room, room)
-    np.exp(room, room)
-    np.add(room, ONE[room.dtype], room)
+def _sigmoid(z: Array, scratch: Array) -> None:
+    np.abs(z, scratch)
+    np.negative(scratch, scratch)
+    np.exp(scratch, scratch)
+    np.add(scratch, ONE[scratch.dtype], scratch)
     np.minimum(z, 0, out=z)
     np.exp(z, z)
-    np.divide(z, room, z)
+    np.divide(z, scratch, z)
 
 
-def _times_tanh_slope(g: Array, h: Array, room: Array) -> None:
-    np.multiply(h, h, room)
-    np.subtract(ONE[room.dtype], room, room)
-    np.multiply(g, room, g)
+def _times_tanh_slope(g: Array, h: Array, scratch: Array) -> None:
+    np.multiply(h, h, scratch)
+    np.subtract(ONE[scratch.dtype], scratch, scratch)
+    np.multiply(g, scratch, g)
 
 
-def _times_relu_slope(g: Array, h: Array, room: Array) -> None:
-    np.sign(h, room)
-    np.multiply(g, room, g)
+def _times_relu_slope(g: Array, h: Array, scratch: Array) -> None:
+    np.sign(h, scratch)
+    np.multiply(g, scratch, g)
 
 
-def _times_sigmoid_slope(g: Array, h: Array, room: Array) -> None:
-    np.subtract(ONE[room.dtype], h, room)
-    np.multiply(h, room, room)
-    np.multiply(g, room, g)
+def _times_sigmoid_slope(g: Array, h: Array, scratch: Array) -> None:
+    np.subtract(ONE[scratch.dtype], h, scratch)
+    np.multiply(h, scratch, scratch)
+    np.multiply(g, scratch, g)
 
 
 Activate = Callable[[Array, Array], Any]
-"""Turns ``z`` into ``h`` in place."""
+"""Replaces ``z`` by ``h`` in place."""
 TimesSlope = Callable[[Array, Array, Array], Any]
 """Multiplies ``g`` by the slope, from ``h``, in place."""
 
@@ -75,7 +75,7 @@ ACTIVATIONS: dict[str, tuple[Activate, TimesSlope]] = {
     "tanh": (_tanh, _times_tanh_slope),
     "relu": (_relu, _times_relu_slope),
     "sigmoid": (_sigmoid, _times_sigmoid_slope),
-    "identity": (lambda z, room: None, lambda g, h, room: None),
+    "identity": (lambda z, scratch: None, lambda g, h, scratch: None),
 }
 
 
@@ -107,42 +107,44 @@ LOSSES: dict[str, Callable[[Array, Array, Terms, Array, Array], Any]] = {
 """
 
 
-def _descend(w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Any, room: Array) -> None:
-    np.multiply(g, rate, room)
-    np.subtract(w, room, w)
+def _descend(
+    w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Any, scratch: Array
+) -> None:
+    np.multiply(g, rate, scratch)
+    np.subtract(w, scratch, w)
 
 
 def _descend_with_momentum(
-    w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Momentum, room: Array
+    w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Momentum, scratch: Array
 ) -> None:
     v = moments[0]
     np.multiply(v, w.dtype.type(rule.momentum), v)
     np.add(v, g, v)
-    np.multiply(v, rate, room)
-    np.subtract(w, room, w)
+    np.multiply(v, rate, scratch)
+    np.subtract(w, scratch, w)
 
 
-def _adam(w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Adam, room: Array) -> None:
+def _adam(w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Adam, scratch: Array) -> None:
     real = w.dtype.type
     m, v = moments
     updates[0] += 1
     m_correction, v_correction = rule.corrections(updates[0])
     rate = float(rate)
     np.multiply(m, real(rule.beta1), m)
-    np.multiply(g, real(1 - rule.beta1), room)
-    np.add(m, room, m)
+    np.multiply(g, real(1 - rule.beta1), scratch)
+    np.add(m, scratch, m)
     np.multiply(v, real(rule.beta2), v)
-    np.multiply(g, g, room)
-    np.multiply(room, real(1 - rule.beta2), room)
-    np.add(v, room, v)
-    np.divide(v, real(v_correction), room)
-    np.sqrt(room, room)
-    np.add(room, real(rule.epsilon), room)
-    np.divide(m, room, room)
-    np.multiply(room, real(rate / m_correction), room)
+    np.multiply(g, g, scratch)
+    np.multiply(scratch, real(1 - rule.beta2), scratch)
+    np.add(v, scratch, v)
+    np.divide(v, real(v_correction), scratch)
+    np.sqrt(scratch, scratch)
+    np.add(scratch, real(rule.epsilon), scratch)
+    np.divide(m, scratch, scratch)
+    np.multiply(scratch, real(rate / m_correction), scratch)
     if rule.weight_decay:
         np.multiply(w, real(1 - rate * rule.weight_decay), w)
-    np.subtract(w, room, w)
+    np.subtract(w, scratch, w)
 
 
 OPTIMIZERS: dict[str, Callable[..., None]] = {

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 NEAR_BYTES, FAR_BYTES = tuned("numpy-near-bytes", BLOCK_BYTES.near), BLOCK_BYTES.far
 """A block's scratch stays in a thread's own cache if that leaves it `MINIMUM_ROWS`. Networks too wide for that gain
-more from long products, and their blocks, twice as large, stay in the last cache.
+more from long products, and their blocks, twice as large, stay in the last-level cache.
 """
 LONG_ROWS, LONG_BYTES = tuned("numpy-long-rows", 1 << 16), 1 << 22
 """A block has this many rows all the same if their scratch takes no more than these bytes: in the short calls of a

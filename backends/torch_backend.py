@@ -25,7 +25,7 @@ from backends.base import Array, Backend, BackendUnavailable, Capabilities, Laye
 from backends.torch_batch import Batch, Batches, Block, memory, whole
 from backends.torch_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation, Terms
 from backends.torch_precision import full_precision
-from backends.torch_room import Outputs, Received, Room, Scratch, Trained, Vector
+from backends.torch_workspace import Outputs, Received, Scratch, Trained, Vector, Workspace
 from backends.tuned import tuned
 
 # A product and an activation by oneDNN, which torch.compile calls as well; builds without oneDNN have none.
@@ -80,7 +80,7 @@ class TorchBackend(Backend):
         self._times_slope = self._activation.times_slope
         self._loss = LOSSES[network.loss]
         self._advance = OPTIMIZERS[self.optimizer.name]
-        self._room = Room(network, self._kind)
+        self._workspace = Workspace(network, self._kind)
         widest = max(network.sizes[1:-1], default=1), max(o * (i + 1) for o, i in network.layer_shapes)
         self._onednn_rows = min(ONEDNN_TANH // widest[0], ONEDNN_PRODUCT // widest[1])
         if device == "cuda":
@@ -88,9 +88,9 @@ class TorchBackend(Backend):
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Trained:
         updates, moments = self.host_state(state)
-        placed = self._room.placed_vector(self.host_params(params))
+        placed = self._workspace.placed_vector(self.host_params(params))
         count = torch.full((), updates, dtype=torch.float32, device=self.device)  # as the fused optimisers want it
-        return Trained(*placed, [self._room.placed_vector(moment).flat for moment in moments.values()], count)
+        return Trained(*placed, [self._workspace.placed_vector(moment).flat for moment in moments.values()], count)
 
     def place_batch(self, inputs: ArrayLike, targets: ArrayLike, of: int | None = None) -> Batch:
         return self._batches.place(*self.host_batch(inputs, targets, of), of)
@@ -115,7 +115,7 @@ class TorchBackend(Backend):
     @full_precision
     def forward(self, params: Trained, batch: Batch) -> list[Outputs]:
         def run(blocks: range) -> list[Outputs]:
-            tape = [self._room.outputs(batch.blocks[k].x.shape[1]) for k in blocks]
+            tape = [self._workspace.outputs(batch.blocks[k].x.shape[1]) for k in blocks]
             for k, outputs in zip(blocks, tape, strict=True):
                 self._forward(params, batch.blocks[k], outputs)
             return tape
@@ -127,7 +127,7 @@ class TorchBackend(Backend):
 
     def backward(self, params: Trained, batch: Batch, tape: list[Outputs]) -> tuple[Tensor, Vector]:
         loss, gradients = self._gradients(params, batch, tape)
-        return loss, self._room.vector(gradients.flat.clone())
+        return loss, self._workspace.vector(gradients.flat.clone())
 
     def message(self, params: Trained, batch: Batch) -> Array:
         loss, gradients = self._gradients(params, batch, None)
@@ -136,7 +136,7 @@ class TorchBackend(Backend):
 
     def from_message(self, message: Array) -> tuple[Tensor, Received]:
         placed = torch.from_numpy(message).to(self.device)
-        return placed[-1], Received(placed[:-1], self._room.vector)
+        return placed[-1], Received(placed[:-1], self._workspace.vector)
 
     def update(self, params: Trained, gradients: Vector | Received, learning_rate: float) -> Trained:
         rate = self._rounded(learning_rate)
@@ -209,7 +209,7 @@ class TorchBackend(Backend):
 
     def fetch_state(self, params: Trained) -> State:
         moments = zip(self.optimizer.moments, params.moments, strict=True)
-        return State(int(params.updates), {name: self.fetch(self._room.vector(flat)) for name, flat in moments})
+        return State(int(params.updates), {name: self.fetch(self._workspace.vector(flat)) for name, flat in moments})
 
     def synchronize(self) -> None:
         if self.device == "cuda":
@@ -230,19 +230,19 @@ class TorchBackend(Backend):
         """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
 
         def run(blocks: range) -> tuple[Tensor, Vector]:
-            total = self._room.total(blocks.start)
+            total = self._workspace.total(blocks.start)
             loss: Any = None
             for k in blocks:
                 block = batch.blocks[k]
-                room = self._room.scratch(block.x.shape[1])
-                outputs = room.outputs if tape is None else tape[k]
+                scratch = self._workspace.scratch(block.x.shape[1])
+                outputs = scratch.outputs if tape is None else tape[k]
                 if tape is None:
                     self._forward(params, block, outputs)
                 if k == blocks.start:
-                    loss = self._backward(params, block, outputs, batch.terms, room, total)
+                    loss = self._backward(params, block, outputs, batch.terms, scratch, total)
                 else:
-                    loss += self._backward(params, block, outputs, batch.terms, room, room.gradients)
-                    total.flat.add_(room.gradients.flat)
+                    loss += self._backward(params, block, outputs, batch.terms, scratch, scratch.gradients)
+                    total.flat.add_(scratch.gradients.flat)
             return loss, total
 
         parts = self._batches.map(run, batch)
@@ -262,19 +262,22 @@ class TorchBackend(Backend):
             below = outputs.with_ones[k]
 
     def _backward(
-        self, params: Trained, block: Block, outputs: Outputs, terms: Terms, room: Scratch, gradients: Vector
+        self, params: Trained, block: Block, outputs: Outputs, terms: Terms, scratch: Scratch, gradients: Vector
     ) -> Tensor:
         """Write the gradients of one block; return its sum of the terms of the loss."""
-        g, multiply = room.g[-1], self._multiply_for(block)
-        loss = self._loss(outputs.h[-1], block.y, terms, g, room.flat_error)
+        g, multiply = scratch.g[-1], self._multiply_for(block)
+        loss = self._loss(outputs.h[-1], block.y, terms, g, scratch.flat_error)
         for k in range(len(gradients.layers) - 1, -1, -1):
-            below, turned = outputs.transposed[k - 1] if k else block.x_transposed, room.turned[k]
-            if turned is None:
+            below, transposed_gradients = (
+                outputs.transposed[k - 1] if k else block.x_transposed,
+                scratch.transposed_gradients[k],
+            )
+            if transposed_gradients is None:
                 multiply(g, below, gradients.layers[k])
             else:
-                gradients.layers[k].copy_(torch.mm(below.T, g.T, out=turned).T)
+                gradients.layers[k].copy_(torch.mm(below.T, g.T, out=transposed_gradients).T)
             if k:
-                g = multiply(params.transposed[k], g, room.g[k - 1])
+                g = multiply(params.transposed[k], g, scratch.g[k - 1])
                 self._times_slope(g, outputs.h[k - 1])
         return loss
 

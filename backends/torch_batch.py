@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 BLOCK_BYTES = {"cpu": tuned("torch-block-bytes", caches.BLOCK_BYTES.calls), "cuda": 1 << 29}
 LEAST_ROWS = 1 << 12
-"""A batch whose step needs more memory is cut into blocks, which on a CPU stay in its last cache. They have this many
-rows at least: products of wide layers lose more by short blocks than the cache gains. If so many rows fit, each thread
-works on its own blocks; if not, all threads share each call, on blocks of twice as many rows or more.
+"""A batch whose step needs more memory is cut into blocks, which on a CPU stay in its last-level cache. They have this
+many rows at least: products of wide layers lose more by short blocks than the cache gains. If so many rows fit, each
+thread works on its own blocks; if not, all threads share each call, on blocks of twice as many rows or more.
 """
 HALF_ROWS = 9 << 10
 """A batch of several blocks is cut into blocks of half the bytes if these have so many rows all the same: that takes
@@ -104,14 +104,17 @@ class Batches:
         outputs, slices = y.shape[1], self._slices(n)
         rows = slices[0].stop
         # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
-        x_room, y_room = (aligned_empty((size * n,), x.dtype) for size in (features + 1, outputs))
+        x_memory, y_memory = (aligned_empty((size * n,), x.dtype) for size in (features + 1, outputs))
 
         def place(run: range) -> list[Block]:
             part = slice(slices[run.start].start, slices[run.stop - 1].stop)
-            copy_run(x, x_room, part, rows, ones=1)
-            copy_run(y, y_room, part, rows)
+            copy_run(x, x_memory, part, rows, ones=1)
+            copy_run(y, y_memory, part, rows)
             return [
-                _block(self._of_room(x_room, features + 1, slices[k]), self._of_room(y_room, outputs, slices[k]))
+                _block(
+                    self._block_memory(x_memory, features + 1, slices[k]),
+                    self._block_memory(y_memory, outputs, slices[k]),
+                )
                 for k in run
             ]
 
@@ -162,9 +165,9 @@ class Batches:
         copy_feature_major(rows_major, placed)
         return torch.from_numpy(placed).to(self.device)
 
-    def _of_room(self, room: Array, size: int, rows: slice) -> Tensor:
+    def _block_memory(self, memory: Array, size: int, rows: slice) -> Tensor:
         """Return the block ``[size, rows]`` of memory that holds one after the other, on the device."""
-        block = room[rows.start * size : rows.stop * size].reshape(size, rows.stop - rows.start)
+        block = memory[rows.start * size : rows.stop * size].reshape(size, rows.stop - rows.start)
         return torch.from_numpy(block).to(self.device)
 
     def _batch(self, blocks: list[Block], of: int | None, whole: tuple[Tensor, Tensor] | None = None) -> Batch:

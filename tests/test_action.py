@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from bench.cli import _parsed
+from bench.cli import parsed
 from tests.bench import theirs
 
 PIP = {
@@ -193,7 +193,7 @@ def test_documented_commands_parse(project):
     assert len(lines) >= 4
     for line in lines:
         words = shlex.split(line, comments=True)
-        assert _parsed(words[words.index("bench") + 1 :]).run
+        assert parsed(words[words.index("bench") + 1 :]).run
 
 
 def test_every_input_is_used_and_described(action):

@@ -84,10 +84,11 @@ class Fused(Narrow):
         return lax.squeeze(loss, [0]), gradients[0]
 
     def train(
-        self, optimizer: Optimizer, params: Any, batch: Batch, rate: jax.Array, steps: Any, room: int
+        self, optimizer: Optimizer, params: Any, batch: Batch, rate: jax.Array, steps: Any, most_losses: int
     ) -> tuple[Any, jax.Array] | None:
-        """Return the params after ``steps`` steps on all rows, and the losses ``[room]``; ``None`` if these are too
-        many rows for one program, or a share.
+        """Return the params after ``steps`` steps on all rows, and the losses ``[most_losses]``.
+
+        ``None`` if these are too many rows for one program, or a share.
         """
         n = batch.x.shape[1]
         of = plan_of_one(self._network, batch.x.dtype.itemsize, n)
@@ -126,7 +127,10 @@ class Fused(Narrow):
 
         losses, *new = pl.pallas_call(
             kernel,
-            [jax.ShapeDtypeStruct((room,), rate.dtype), *(jax.ShapeDtypeStruct(v.shape, v.dtype) for v in vectors)],
+            [
+                jax.ShapeDtypeStruct((most_losses,), rate.dtype),
+                *(jax.ShapeDtypeStruct(v.shape, v.dtype) for v in vectors),
+            ],
             input_output_aliases={5 + k: 1 + k for k in range(len(vectors))},
             **self._options(of),
         )(*(jax.numpy.reshape(scalar, 1) for scalar in (steps, kept.updates, rate)), batch.x, batch.y, *vectors)

@@ -23,7 +23,7 @@ from backends.idioms import triton_kernels
 from backends.idioms.fused_plan import Plan, plan_of, plan_of_one, rows_of_a_thread
 from backends.torch_backend import TorchBackend
 from backends.torch_batch import Batch
-from backends.torch_room import Outputs, Trained, Vector
+from backends.torch_workspace import Outputs, Trained, Vector
 
 ACTIVATIONS = ("tanh", "relu", "identity")
 
@@ -89,7 +89,7 @@ class TorchTriton(TorchBackend):
             params.flat, block.x, block.y, batch.terms.inverse, sums, batch.n, *self._constants(of), num_warps=of.warps
         )
         total = sums.sum(0)
-        return total[-1].mul(batch.terms.inverse), self._room.vector(total[:-1])
+        return total[-1].mul(batch.terms.inverse), self._workspace.vector(total[:-1])
 
     def _constants(self, of: Plan) -> tuple[Any, ...]:
         """Return what a kernel is compiled for."""

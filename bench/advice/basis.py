@@ -23,17 +23,17 @@ from bench.verdicts.conditions import unlike_between, unlike_speed
 from bench.workload import Workload
 
 FEW_SHAPES = 2
-"""How many shapes, networks with numbers of rows, say little about any other."""
+"""A run of so few shapes (network and number of rows) says little about other shapes."""
 
 
 def runs_for(
     job: Job, run: str | Path | Run | Sequence[str | Path | Run] | None = None, root: Path | None = None
 ) -> tuple[Run, ...]:
-    """Return the runs asked for, or for each device the latest whose rows compare backends for this job.
+    """Return the runs that were named; without names, choose for each device a run that compares backends for this job.
 
-    A run of this machine comes before one of another, which is taken if this machine has none. A run of several shapes
-    comes before one of a shape or two, and one that was interrupted before it compared any is passed over. Among them,
-    a run of the job's kind of workload comes before one of the usual kind, and that before one of another.
+    The choice prefers, in this order: a run of this machine; a run of more than `FEW_SHAPES` shapes; a run of the job's
+    kind of workload, then of the usual kind; the latest. A run that was interrupted before it compared backends is
+    never chosen, and a run of another machine only if this machine has none.
     """
     if run is not None:
         asked = [run] if isinstance(run, str | Path | Run) else run
@@ -61,7 +61,7 @@ def elsewhere(run: Run) -> str:
 
 
 def joined(measured: Run, chosen: Sequence[Run]) -> tuple[Run, ...]:
-    """Return a run of exactly the case asked for, after those runs that were measured under its conditions."""
+    """Return the chosen runs that were measured under the same conditions as ``measured``, then ``measured`` itself."""
     return (*(stored for stored in chosen if _alike(stored, measured)), measured)
 
 
@@ -73,7 +73,7 @@ def _alike(stored: Run, measured: Run) -> bool:
 
 
 def _broadest(fits: Sequence[Run], job: Job, device: str) -> list[Run]:
-    """Return the first run that compares backends on more than `FEW_SHAPES`, else the first on any, else none."""
+    """Return the first run that compares backends on more than `FEW_SHAPES` shapes, else the first on any shape."""
     narrow: list[Run] = []
     for run in fits:
         shapes = _compared(run, job, device)
@@ -85,7 +85,7 @@ def _broadest(fits: Sequence[Run], job: Job, device: str) -> list[Run]:
 
 
 def _compared(run: Run, job: Job, device: str) -> int:
-    """Return on how many shapes a run has times of several backends in the phases that tell of a job."""
+    """Return on how many shapes a run has times of several backends, in the phases that a job's time comes from."""
     backends: dict[str, dict[tuple[str, int], set[str]]] = {phase: defaultdict(set) for phase in job.phases}
     for row in results.cells(run):
         if row["status"] == OK and row["phase"] in backends and (row["dtype"], row["device"]) == (job.dtype, device):
@@ -95,12 +95,12 @@ def _compared(run: Run, job: Job, device: str) -> int:
 
 
 def _plans(run: Run, job: Job, device: str) -> bool:
-    """Return whether a run was meant to compare several backends in a way that tells of a job on a device."""
+    """Return whether a run was planned to compare several backends on the device, in the phases of the job."""
     if not run.rows_path.is_file() or run.purpose != COMPARISON:
         return False
     plan = run.manifest.get("plan")
     if not isinstance(plan, dict):
-        return device == "cpu"  # rows from elsewhere, without a plan: they tell for themselves
+        return device == "cpu"  # rows from elsewhere, without a plan: `_compared` looks at them
     groups, phases, backends = (plan.get(name) for name in ("groups", "phases", "backends"))
     if not (isinstance(groups, list) and isinstance(phases, list) and isinstance(backends, list)):
         return False

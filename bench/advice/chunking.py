@@ -49,17 +49,17 @@ class Chunking:
     cached: bool
 
 
-def chunking(job: Job, room: int) -> Chunking:
+def chunking(job: Job, free: int) -> Chunking:
     """Return how a job's batch is cut, with so many bytes of memory free."""
     network = job.network
     rows = min(job.rows, chunk_rows(network.inputs + network.outputs))
     memory = PROCESS_BYTES + need_bytes(job.workload, CHUNKS_HELD * rows, job.dtype)
     file = batch_bytes(network, job.rows, job.dtype)
-    return Chunking(rows, math.ceil(job.rows / rows), file, memory, file <= SPARE * room - memory)
+    return Chunking(rows, math.ceil(job.rows / rows), file, memory, file <= SPARE * free - memory)
 
 
 def predicted(
-    frame: pd.DataFrame, job: Job, cut: Chunking, reading: Reading, room: int, seed: int = 0
+    frame: pd.DataFrame, job: Job, cut: Chunking, reading: Reading, free: int, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Return one record for each backend, the fastest first.
 
@@ -68,7 +68,7 @@ def predicted(
         job: what is trained.
         cut: how its batch is cut.
         reading: how fast the file is read.
-        room: bytes of memory free.
+        free: bytes of memory free.
         seed: of the draws.
 
     Returns:
@@ -81,7 +81,7 @@ def predicted(
         rows = rows[rows["threads"] == job.threads]
     network = job.shape.network
     shapes = [Shape(network, cut.rows), Shape(network, job.rows)]
-    fits = PROCESS_BYTES + need_bytes(job.workload, job.rows, job.dtype) <= SPARE * room
+    fits = PROCESS_BYTES + need_bytes(job.workload, job.rows, job.dtype) <= SPARE * free
     records = []
     for number, cost in enumerate(costs.with_best_threads(costs.costs(rows, shapes, job.cache, seed, job), job.steps)):
         rng = np.random.default_rng([seed, number])

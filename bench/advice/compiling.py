@@ -1,4 +1,5 @@
-"""What compiling costs a job: seconds of every shape as the first of its process, from measured first calls.
+"""What compiling costs a job, from measured first calls: the seconds if this shape is the first that a process
+compiles.
 
 Tests: `tests/bench/advice/test_recommendation.py`.
 """
@@ -17,19 +18,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_COMPILE_S = 0.02
-"""A first call that takes no longer beyond a steady one compiled nothing worth a note."""
+"""A first call that is longer than a steady one by no more than this compiled nothing worth a note."""
 
 CompileTimes = dict[str, dict[Shape, Floats]]
-"""By state of the compile cache and by shape: seconds of compiling, one a process."""
+"""By state of the compile cache and by shape: the seconds of compiling of each process."""
 
 SINGLE_SCATTER = 0.15
 """Log scatter of an import or a compilation that was measured in one process alone."""
 
 
 def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train")) -> CompileTimes:
-    """Return what compiling some phases took one backend, whichever took longer: a step by itself or in a loop, say.
+    """Return the seconds of compiling of one backend: the longest of ``phases``, in each process.
 
-    In a process that calls both, the first may compile for the other.
+    The phases share compiled code, so the seconds of all together would count some of it twice.
     """
     rows = rows[rows["phase"].isin(phases)]
     compiling = rows.assign(compile_s=compile_alone_s(rows) + _placing_compile_s(rows))
@@ -42,7 +43,7 @@ def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train"))
 
 
 def _placing_compile_s(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return what compiling for the placing took the process of each row; only its first batch shows it."""
+    """Return what compiling for placing took the process of each row, as its first batch showed."""
     if "place_compile_s" not in rows:
         return rows["import_s"] * 0.0
     process = [rows[name] for name in ("run", "process")]
@@ -52,9 +53,9 @@ def _placing_compile_s(rows: pd.DataFrame) -> pd.Series[float]:
 def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
     """Return the seconds that compiling each row's shape would take as the first of its process.
 
-    A shape that compiled next to nothing, also next to a twentieth of the costliest before it, found the work done: by
-    an earlier shape of its network, or else by the costliest, since frameworks share code between shapes and do not
-    say so.
+    Frameworks share compiled code between shapes and do not say so. So a shape that took next to nothing (less than
+    `LEAST_COMPILE_S`, or than a twentieth of the costliest shape before it) is taken to have used code of earlier
+    shapes. It is given the seconds of the costliest earlier shape of its network, or else of any network.
     """
     import pandas as pd
 
@@ -66,7 +67,7 @@ def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
 
 
 def _alone_in_process(rows: pd.DataFrame) -> pd.Series[float]:
-    """Do so for the rows of one process, in the order in which they were measured."""
+    """Return what `compile_alone_s` does for the rows of one process, in the order in which they were measured."""
     shapes = list(rows[["network", "batch", "dtype", "device"]].itertuples(index=False, name=None))
     own_s: dict[tuple[str, ...], float] = {}
     for shape, seconds in zip(shapes, rows["compile_s"].fillna(0.0), strict=True):
@@ -85,9 +86,9 @@ def _alone_in_process(rows: pd.DataFrame) -> pd.Series[float]:
 
 
 def compile_s(times: CompileTimes, shape: Shape, cache: str, rng: np.random.Generator) -> tuple[Floats, str]:
-    """Return draws of the seconds of compiling a shape first of all in a process, and the cache they hold for.
+    """Return draws of the seconds of compiling if ``shape`` is the first of a process, and the state of the cache.
 
-    They are those of the measured shape that is nearest, in a process that began with ``cache`` if one did.
+    They come from the nearest measured shape, with ``cache`` in the state asked for if that was measured.
     """
     if not times:
         return np.zeros((DRAWS, 1)), cache
@@ -97,7 +98,7 @@ def compile_s(times: CompileTimes, shape: Shape, cache: str, rng: np.random.Gene
 
 
 def scattered(seconds: Floats, rng: np.random.Generator) -> Floats:
-    """Return draws ``[DRAWS, 1]`` about the geometric mean of positive seconds; zero if all are."""
+    """Return draws ``[DRAWS, 1]`` around the geometric mean of some seconds; zeros if none is positive."""
     seconds = seconds[np.isfinite(seconds)]
     if len(seconds) == 0 or seconds.max() <= 0:
         return np.zeros((DRAWS, 1))

@@ -7,9 +7,9 @@ costs beyond that, the difference of ``step`` and a step inside ``train``. If ``
 is that of ``step`` and ``call_s`` is zero. A job with a new batch for each step, or a pass forward, takes ``place`` and
 ``step`` or ``forward`` each time; then ``place_s`` and ``call_s`` are zero.
 
-Each part is known as far as its draws agree: import and compile scatter as they did from process to process, place and
-step as `bench.advice.time_model` says. What a lap did to all backends alike (`bench.verdicts.laps`) is in the draws of
-each, the same in all.
+Each part is an array of draws, whose scatter says how sure it is: import and compile scatter as they did from process
+to process, place and step as `bench.advice.time_model` says. What a lap added to all backends alike
+(`bench.verdicts.laps`) is in the draws of every backend, with the same values.
 
 Tests: `tests/bench/advice/test_recommendation.py`.
 """
@@ -151,7 +151,7 @@ def of_each(frame: pd.DataFrame, shapes: Sequence[Shape], cache: str = "warm") -
 
 
 def widened(cost: Cost, scatter: float) -> Cost:
-    """Return a cost whose steps and fixed parts are less sure by a log scatter, the same for all shapes."""
+    """Return a cost with all its parts multiplied by a common random factor, whose log has this standard deviation."""
     rng = np.random.default_rng(list(cost.label.encode()))
     around = np.exp(scatter * rng.standard_normal((DRAWS, 1)))
     names = ("import_s", "compile_s", "place_s", "call_s", "step_s")
@@ -160,9 +160,10 @@ def widened(cost: Cost, scatter: float) -> Cost:
 
 
 def with_best_threads(known: Sequence[Cost], steps: float) -> list[Cost]:
-    """Return one cost a backend and device: for each shape that of the number of threads with the least total.
+    """Return one cost a backend and device, for each shape with the number of threads that has the least total.
 
-    A number that was tried at few shapes counts for those and between them, the largest number for all.
+    A number of threads that was measured at a few shapes is considered at those and between them; the largest number is
+    considered at all.
     """
     groups: dict[str, list[Cost]] = {}
     for cost in known:
@@ -195,7 +196,7 @@ def _parts(
     rng: np.random.Generator,
     places: bool,
 ) -> dict[str, Any]:
-    """Return the fields of a `Cost`, from the rows and estimates of one backend; none if they do not tell."""
+    """Return the fields of a `Cost`, from the rows and estimates of one backend; empty if a phase is missing."""
     of_phase = {str(phase): estimates for phase, estimates in cells.groupby("phase", sort=False)}
     if places:
         phase = next((name for name in ("forward", "step") if name in of_phase), "")
@@ -237,7 +238,7 @@ def _parts(
 
 
 def _not_trained(network: str) -> str:
-    """Return a network without its optimiser, on which neither placing nor going forward depends."""
+    """Return a network without its optimiser, since neither placing nor a pass forward depends on it."""
     workload = Workload.parse(network)
     return network if workload.rows_per_step else str(workload.network)
 

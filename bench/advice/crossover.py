@@ -1,7 +1,7 @@
 """Where the best backend changes: along the batch, and along the number of steps, each place with its interval.
 
-Works on draws of seconds: what is true in 95 % of the draws is said with 95 % confidence. An end of an interval is 0 or
-infinite if the change may lie beyond all that was looked at.
+Costs are arrays of draws: what holds in 95 % of the draws is stated with 95 % confidence. An end of an interval is 0 or
+infinite if the change may lie outside the range that was searched.
 
 Tests: `tests/bench/advice/test_recommendation.py`.
 """
@@ -45,9 +45,9 @@ class Change:
 def batch_changes(
     costs: Sequence[Cost], batches: Sequence[int], steps: float, margin: float = MARGIN, around: int | None = None
 ) -> list[Change]:
-    """Return where the least total changes along the batch.
+    """Return where another backend gets the least total as the batch grows.
 
-    A backend that is ahead by less than the margin wherever it is ahead takes nothing over: that is a tie.
+    A backend that is never ahead by more than the margin is a tie, and counts as no change.
 
     Args:
         costs: of the backends, whose shapes are ``batches`` in rising order.

@@ -78,7 +78,7 @@ def _one_thread(known: Sequence[Cost], measured: Sequence[int]) -> str:
 
 
 def _environment(rows: pd.DataFrame) -> Iterator[str]:
-    """Yield what the environment of the rows, or another one now, does to the answer."""
+    """Yield a note if environment variables slowed the measured rows down, or differ now."""
     if "receipt_environment" not in rows or rows["receipt_environment"].dropna().empty:
         return
     then = _last(rows, "receipt_environment")

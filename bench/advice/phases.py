@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def phase_s(estimates: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Generator) -> tuple[Floats, list[str]]:
     """Return draws ``[DRAWS, shapes]`` of a phase's seconds, and what each shape rests on.
 
-    A shape rests on the cells of its own kind of workload. If there are none, the nearest kind's are taken for it, less
-    sure and changed by the work of both.
+    The seconds of a shape come from the cells of its kind of workload. If there are none, they come from the cells of
+    the nearest kind, scaled by the work of both, and are less sure.
 
     Args:
         estimates: rows of `bench.verdicts.statistics.cell_estimates` of one backend and phase.
@@ -67,7 +67,7 @@ def phase_s(estimates: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Gen
 
 
 def _as_another_kind(known: Sequence[Shape], logs: Floats, kind: Workload) -> tuple[list[Shape], Floats]:
-    """Return measured shapes and log seconds as if they were of another kind of workload, by the work of both."""
+    """Return measured shapes and log seconds, scaled by the work of both to another kind of workload."""
     cost_s = costs_of_work(known, logs)
     changed = [as_kind(*shape, kind) for shape in known]
     work, changed_work = (np.array([work_of(shape) for shape in shapes]) @ cost_s for shapes in (known, changed))
@@ -75,7 +75,7 @@ def _as_another_kind(known: Sequence[Shape], logs: Floats, kind: Workload) -> tu
 
 
 def _widened(variance: pd.Series[float], dof: pd.Series[float]) -> Floats:
-    """Return variances under which a normal interval is as wide as Student's; a scatter of 10 % if unknown."""
+    """Return variances with which a normal interval is as wide as Student's; if unknown, for a scatter of 10 %."""
     from bench.verdicts.student import quantile
 
     factor = (quantile(0.975, dof.to_numpy(float)) / 1.96) ** 2

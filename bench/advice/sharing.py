@@ -1,4 +1,4 @@
-"""Whether sharing a batch out among ranks or machines pays: a prediction, from measured steps and a probed all-reduce.
+"""Whether it pays to divide a batch among ranks or machines: a prediction from measured steps and a probed all-reduce.
 
     t(p) = step(rows / p) of the rank that takes longest, called from Python + all-reduce(parameters + 1 numbers, p)
 
@@ -114,12 +114,12 @@ def predicted(
     return records
 
 
-def least_parts(job: Job, room: int) -> int:
+def least_parts(job: Job, free: int) -> int:
     """Return the least number of machines with so much free memory that hold the batch; 0 if none can."""
-    free = SPARE * room - PROCESS_BYTES
+    left = SPARE * free - PROCESS_BYTES
     fixed = need_bytes(job.workload, 0, job.dtype)
     a_row = need_bytes(job.workload, 1, job.dtype) - fixed
-    rows = int((free - fixed) // a_row)
+    rows = int((left - fixed) // a_row)
     return math.ceil(job.rows / rows) if rows > 0 else 0
 
 

@@ -101,9 +101,9 @@ def work_of(shape: Shape) -> tuple[float, ...]:
 
 @lru_cache(maxsize=8192)
 def place_of(shape: Shape) -> tuple[float, ...]:
-    """Return where a shape lies: logs of a step's rows, of products a row and of hidden units, and its layers.
+    """Return the coordinates of a shape: logs of rows a step, of products a row and of hidden units, and the layers.
 
-    Once a step takes long its time grows with the rows and nothing else changes, so rows beyond that count less.
+    The time of a long step is proportional to the rows, so distances between long steps are scaled down.
     """
     workload = Workload.parse(shape[0])
     network, n = workload.network, workload.step_rows(shape[1])
@@ -115,12 +115,12 @@ def place_of(shape: Shape) -> tuple[float, ...]:
 
 @lru_cache(maxsize=8192)
 def kind_of(network: str) -> Workload:
-    """Return the kind of a workload; workloads of unlike kinds tell nothing of each other but by their work."""
+    """Return the kind of a workload. Times of different kinds can be compared by their work only."""
     return Workload.parse(network).kind
 
 
 def as_kind(network: str, rows: int, kind: Workload) -> Shape:
-    """Return the shape of another kind that a step of the same sizes on as many rows has.
+    """Return the shape of another kind whose step has the same layer sizes and as many rows.
 
     A network of one output gets a second one for cross-entropy.
     """
@@ -132,7 +132,7 @@ def as_kind(network: str, rows: int, kind: Workload) -> Shape:
 
 
 def nearest_kind(kind: Workload, known: Iterable[Workload]) -> Workload:
-    """Return the one of some kinds that has most in common with another, mini-batches and optimiser first."""
+    """Return the known kind that differs least from ``kind``; mini-batches and optimiser count most."""
 
     def unlike(other: Workload) -> tuple[bool, ...]:
         return (
@@ -147,7 +147,7 @@ def nearest_kind(kind: Workload, known: Iterable[Workload]) -> Workload:
 
 
 def usual_s(shape: Shape) -> float:
-    """Return about how long a step takes on a plain core."""
+    """Return roughly how long a step takes, by usual costs of each kind of work on one core."""
     return float(np.dot(work_of(shape), USUAL_COST_S))
 
 

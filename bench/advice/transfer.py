@@ -74,8 +74,9 @@ class Carried:
 
 
 def anchors(frame: pd.DataFrame, job: Job) -> list[Shape]:
-    """Return a few shapes of a run that tell a machine: the least work, the most products, the most rows, of those
-    that every backend timed and that take no longer than `LONGEST_ANCHOR_S` on the slowest.
+    """Return the shapes of a run to measure again on another machine: least work, most products, most rows.
+
+    They are chosen among shapes that every backend timed, in no more than `LONGEST_ANCHOR_S` on the slowest.
     """
     good = frame[(frame["status"] == "ok") & (frame["arm"] == "") & frame["phase"].isin(job.phases)]
     good = good[good["dtype"] == job.dtype]
@@ -271,7 +272,7 @@ def _rate_factors(then: Speed, now: Speed) -> Floats:
 
 
 def _shrunk(change: float, scatter: float) -> float:
-    """Return a change as far as it exceeds its scatter: none if it is no larger, nearly all if it is much larger."""
+    """Shrink a change towards none: to nothing if it is within its scatter, hardly at all if it is much larger."""
     return change * max(0.0, 1 - (scatter / change) ** 2) if change else 0.0
 
 

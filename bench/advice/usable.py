@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def usable(known: Sequence[Cost]) -> tuple[list[Cost], list[str]]:
-    """Return the costs whose backend can be used here, and the names of the other backends.
+    """Return the costs whose backend can be loaded here, and the names of the other backends.
 
-    A backend of the catalogue can if its framework is installed. One that only the run names, as
-    ``package.module:Class``, is looked for without importing its package.
+    Backends of the catalogue can be loaded if their framework is installed. A backend that a run names as
+    ``package.module:Class`` is searched for without importing its package.
     """
     catalogued = {entry.name: entry for entry in catalogue()}
     absent = {cost.backend for cost in known if not _is_here(cost.backend, catalogued.get(cost.backend))}

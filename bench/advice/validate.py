@@ -51,9 +51,10 @@ class Held(NamedTuple):
 def draw(count: int, seed: int = 0) -> list[Held]:
     """Draw cases: one to four hidden layers, widths to 512, rows to 2^20 and steps, all even on log scales.
 
-    Rows and steps are drawn in as many equal parts of their ranges as there are cases, one in each, and every depth is
-    as frequent as any other, so that even a few cases reach from one row to 2^20. Widths that would take too many
-    products a step are drawn again. Source of the parts: McKay, Beckman and Conover, Technometrics 21 (1979) 239.
+    This is Latin hypercube sampling: the log ranges of rows and of steps are cut into as many equal parts as there are
+    cases, and one value is drawn from each, so that even a few cases reach from one row to 2^20. Every depth is as
+    frequent as any other. Widths that would take too many products a step are drawn again. Source: McKay, Beckman and
+    Conover, Technometrics 21 (1979) 239.
     """
     rng = np.random.default_rng(seed)
     all_rows, all_steps = (_log_even(rng, count, most) for most in (MOST_ROWS, MOST_TOTAL_STEPS))

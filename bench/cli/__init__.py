@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _search_here_last()
     try:
         with interrupts.ended_like_ctrl_c():
-            status = _run(_parsed(list(sys.argv[1:] if argv is None else argv)))
+            status = _run(parsed(list(sys.argv[1:] if argv is None else argv)))
             streams.finish()
             return status
     except KeyboardInterrupt as interrupt:  # wherever it comes, even while a module is imported
@@ -125,7 +125,7 @@ def _from_environment(folder: str) -> bool:
     return folder in os.environ.get("PYTHONPATH", "").split(os.pathsep)
 
 
-def _parsed(arguments: list[str]) -> argparse.Namespace:
+def parsed(arguments: list[str]) -> argparse.Namespace:
     """Return what the arguments ask for; only the module of the command asked for is imported."""
     parser = Parser(
         prog=PROGRAM,

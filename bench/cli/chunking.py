@@ -36,7 +36,7 @@ def answered(args: argparse.Namespace, job: Job, chosen: Sequence[Run]) -> dict[
     from bench.basics.formats import format_bytes
     from bench.machine.reading import known_or_probed
     from bench.terminal.terminal import progress
-    from bench.workload.memory import room_bytes
+    from bench.workload.memory import free_bytes
 
     if job.rows_per_step or job.places:
         flag = "--rows-per-step" if job.rows_per_step else "--fresh" if job.fresh else "--phase forward"
@@ -44,11 +44,11 @@ def answered(args: argparse.Namespace, job: Job, chosen: Sequence[Run]) -> dict[
     with progress("reading") as bar:
         bar.update(0.0, "probing the folder of temporary files")
         reading = known_or_probed(args.results or results.results_root())
-    room = room_bytes(job.device or "cpu")
-    cut = chunking(job, room)
+    free = free_bytes(job.device or "cpu")
+    cut = chunking(job, free)
     free = shutil.disk_usage(reading.folder).free
     lack = ""
     if cut.file_bytes > free:
         lack = f"the rows take {format_bytes(cut.file_bytes)} on disk, and {reading.folder} has {format_bytes(free)}"
-    records = predicted(results.load(*chosen, root=args.results), job, cut, reading, room)
+    records = predicted(results.load(*chosen, root=args.results), job, cut, reading, free)
     return {"chunks": asdict(cut), "reading": asdict(reading), "lack": lack, "rows": records}

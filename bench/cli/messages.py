@@ -24,12 +24,12 @@ def in_folder(text: str, results: Path | None) -> str:
 
 
 def warn(text: object) -> None:
-    """Say what to bear in mind; the work goes on."""
+    """Print a warning; the work goes on."""
     note(str(text), "warning: ")
 
 
 def note(text: str, lead: str = "") -> None:
-    """Say something that is not what was asked for."""
+    """Print a note in addition to what was asked for."""
     print(wrap(text, lead), file=sys.stderr)
 
 

@@ -100,11 +100,11 @@ def _scale(args: argparse.Namespace, arms: Any) -> Scale:
     from bench.measure import contenders
     from bench.measure.cell import Group
     from bench.ranks.launches import Scale
-    from bench.workload.memory import check_room
+    from bench.workload.memory import check_memory
 
     if args.rows < max(arm.ranks for arm in arms):
         raise UsageError(f"--rows {args.rows}: each rank needs a row, and there are {max(arm.ranks for arm in arms)}")
-    check_room(args.network, args.rows, args.dtype, args.device, 1)
+    check_memory(args.network, args.rows, args.dtype, args.device, 1)
     dtypes, devices = (args.dtype,), (args.device,)
     if args.backends:
         backends = contenders.named(args.backends, dtypes, devices)

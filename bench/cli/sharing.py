@@ -66,7 +66,7 @@ def answered(args: argparse.Namespace, how: Sharing, job: Job, chosen: Sequence[
     from bench.basics.errors import UsageError
     from bench.ranks.allreduce import known_or_probed
     from bench.terminal.terminal import progress
-    from bench.workload.memory import room_bytes
+    from bench.workload.memory import free_bytes
 
     if how.parts > job.rows:
         flag = "--hosts" if how.link else "--ranks"
@@ -85,7 +85,7 @@ def answered(args: argparse.Namespace, how: Sharing, job: Job, chosen: Sequence[
         "probed": known.created,
         "link": str(how.link) if how.link else "",
         "parts": "machines" if how.link else "ranks",
-        "least_machines": least_parts(job, room_bytes(job.device or "cpu")),
+        "least_machines": least_parts(job, free_bytes(job.device or "cpu")),
         "rows": records,
     }
 
@@ -104,15 +104,15 @@ MOST_MACHINES = 10_000
 def room_note(job: Job) -> str:
     """Return how a batch that is too large for this machine's free memory can be trained, '' if it fits."""
     from bench.advice.sharing import least_parts
-    from bench.workload.memory import room_bytes, shortage
+    from bench.workload.memory import free_bytes, shortage
 
     device = job.device or "cpu"
-    room = room_bytes(device)
-    if not (lack := shortage(job.workload, job.rows, job.dtype, device, 1, room)):
+    free = free_bytes(device)
+    if not (lack := shortage(job.workload, job.rows, job.dtype, device, 1, free)):
         return ""
-    if lack_of_one := shortage(job.workload, 1, job.dtype, device, 1, room):
+    if lack_of_one := shortage(job.workload, 1, job.dtype, device, 1, free):
         return f"The network {lack_of_one}, even for one row: take a smaller network."
-    machines = least_parts(job, room)
+    machines = least_parts(job, free)
     ways = [f"share it out among {machines} machines like this one (--hosts {machines} --link 1Gbit,0.1ms)"]
     ways = ways if 0 < machines <= MOST_MACHINES else []
     ways.append("read it in chunks (--chunks says what a step takes then)")

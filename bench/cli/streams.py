@@ -59,7 +59,7 @@ def discard_output() -> None:
 
 @contextlib.contextmanager
 def going_on() -> Iterator[None]:
-    """Print, and go on if the reader of stdout went away: the work that follows is worth more than its report."""
+    """Print inside this block, and go on if the reader of stdout went away, since the work to follow still counts."""
     try:
         yield
         sys.stdout.flush()

@@ -76,7 +76,7 @@ TRIALS = {
     ),
     "numpy-one-row": Trial("numpy", "backends.numpy_backend:MANY_ROWS", (1024, NEVER), (*NARROW, *MIDDLE)),
     "numpy-few-outputs": Trial(
-        "numpy", "backends.numpy_room:FEW_OUTPUTS", (16, 0), (("784-512-10", 1 << 12), ("300-300-10", 1 << 12))
+        "numpy", "backends.numpy_workspace:FEW_OUTPUTS", (16, 0), (("784-512-10", 1 << 12), ("300-300-10", 1 << 12))
     ),
     "numpy-row-major": Trial(
         "numpy",
@@ -147,9 +147,11 @@ TRIALS = {
     "torch-expm1": Trial(
         "torch", "backends.torch_kernels:TANH_BY_EXPM1", (1 << 13, NEVER), (*NARROW, *MIDDLE), dtype="float64"
     ),
-    "torch-turned": Trial("torch", "backends.torch_room:TURNED_WEIGHTS", (256, NEVER), MIDDLE, dtype="float64"),
+    "torch-turned": Trial(
+        "torch", "backends.torch_workspace:TRANSPOSED_WEIGHTS", (256, NEVER), MIDDLE, dtype="float64"
+    ),
     "torch-turned-inputs": Trial(
-        "torch", "backends.torch_room:TURNED_INPUTS", (128, NEVER), (("784-128-10", 1 << 11),), dtype="float64"
+        "torch", "backends.torch_workspace:TRANSPOSED_INPUTS", (128, NEVER), (("784-128-10", 1 << 11),), dtype="float64"
     ),
 }
 

@@ -26,7 +26,7 @@ from bench.limits.standings import LimitCase, Standing
 from bench.machine import cpus_for, default_threads
 from bench.measure.compile_cache import folder_of_caches
 from bench.measure.process_environment import environment
-from bench.workload.memory import SPARE, room_bytes
+from bench.workload.memory import SPARE, free_bytes
 from bench.workload.work import batch_bytes
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ SECONDS = 1.0
 
 ARRAYS = 5
 """Copies of a batch that are alive together at most: the host's, the mapped one, a placed one before the next replaces
-it, and the room that a conversion needs.
+it, and the memory that a conversion needs.
 """
 
 FILE = "placing.json"
@@ -104,8 +104,8 @@ def measure(
     """
     threads = threads or default_threads()
     for dtype in dtypes:
-        room = SPARE * room_bytes()
-        fitting = [text for text in networks if ARRAYS * batch_bytes(backends.Network.parse(text), rows, dtype) <= room]
+        free = SPARE * free_bytes()
+        fitting = [text for text in networks if ARRAYS * batch_bytes(backends.Network.parse(text), rows, dtype) <= free]
         for name in names:
             yield from _child(name, dtype, threads, fitting, rows, seconds)
 

@@ -24,7 +24,7 @@ from bench.measure.cell import Group
 from bench.measure.plan import Plan, ordered
 from bench.measure.timing import Effort
 from bench.workload import Workload
-from bench.workload.memory import check_room, room_bytes, shortage
+from bench.workload.memory import check_memory, free_bytes, shortage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,14 +157,14 @@ def make_plan(
     """
     groups: list[Group] = []
     left_out: list[str] = []
-    room = room_bytes(device)
+    free = free_bytes(device)
     for dtype, case in itertools.product(dtypes, cases):
         group = Group.make(case.network, case.batch, dtype, device)
-        lack = shortage(group.workload, case.batch, dtype, device, len(names), room)
+        lack = shortage(group.workload, case.batch, dtype, device, len(names), free)
         if lack and (case in WORKLOADS or (device != "cpu" and case != cases[0])):
             left_out.append(f"{case.network} n={case.batch}: {lack}")
             continue
-        check_room(group.workload, case.batch, dtype, device, len(names), room)
+        check_memory(group.workload, case.batch, dtype, device, len(names), free)
         groups.append(group)
     return Plan(
         groups=ordered(groups),

@@ -1,4 +1,4 @@
-"""What the control groups of this process allow: processor quota and memory, the least of all levels, version 1 and 2.
+"""Limits by the control groups of this process: processor quota and memory, the least of all levels, version 1 and 2.
 
 A container, a systemd slice or a batch system may set a limit at any level above the process, so every level from the
 process up to the root of the mount is read.
@@ -36,12 +36,12 @@ def memory_limit() -> int | None:
     return min(limits, default=None)
 
 
-def memory_room() -> int | None:
+def memory_free() -> int | None:
     """Return the bytes that the memory limits leave now; ``None`` without a limit.
 
     Cached file pages count as used, and the kernel gives them back on demand.
     """
-    rooms = []
+    free = []
     for folder in _levels("memory"):
         limit = _memory_limit(folder)
         used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes")
@@ -49,8 +49,8 @@ def memory_room() -> int | None:
             continue
         kept = dict(line.split(maxsplit=1) for line in system.read(folder / "memory.stat").splitlines() if " " in line)
         cached = kept.get("total_inactive_file", kept.get("inactive_file", "0"))
-        rooms.append(max(0, limit - used + (int(cached) if cached.isdigit() else 0)))
-    return min(rooms, default=None)
+        free.append(max(0, limit - used + (int(cached) if cached.isdigit() else 0)))
+    return min(free, default=None)
 
 
 def throttled_periods() -> int:

@@ -76,7 +76,7 @@ def cpus_for(threads: int) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def unbound() -> Iterator[None]:
-    """Let this thread use every processor inside the block, so that a rank that is bound sees the machine as it is."""
+    """Let this thread use every processor inside the block, so that a bound rank sees the whole machine."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -97,7 +97,7 @@ class Speed:
         }
 
     def unlike(self, stored: Speed) -> dict[tuple[str, int], float]:
-        """Return those of `ratios` that only another machine explains."""
+        """Return those of `ratios` that are too far from 1 for the same machine."""
         return {key: ratio for key, ratio in self.ratios(stored).items() if not SLOWEST <= ratio <= FASTEST}
 
 

@@ -17,7 +17,7 @@ from backends.conformance import check_cell
 from bench.measure import cases
 from bench.measure.timing import Effort, Schedule, Work, calibrate, timed_round, warm_up
 from bench.workload import Workload
-from bench.workload.memory import check_room
+from bench.workload.memory import check_memory
 from bench.workload.problem import make
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class ByHand:
             networks = [str(Workload.parse(text)) for text in option("--networks").split(",")]
             rows = [int(text) for text in option("--rows").split(",")]
             for text in networks:
-                check_room(Workload.parse(text), max(rows), option("--dtype"), option("--device"))
+                check_memory(Workload.parse(text), max(rows), option("--dtype"), option("--device"))
         except ValueError as error:
             raise pytest.UsageError(str(error)) from None
         backends = tuple(option("--backends").split(",")) if option("--backends") else available()

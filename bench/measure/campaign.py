@@ -1,4 +1,4 @@
-"""Carry out a plan: one lap of processes after the other, every record on disk at once, from wherever it was left.
+"""Carry out a plan, one lap of processes after the other. Each record is on disk at once, so that a run can be resumed.
 
 `bench.measure.plan` says what a process is; `bench.measure.lap`, how a lap is run; `bench.measure.adaptive`, what
 one measures. Nothing is printed here: `Progress` tells the caller how far things are, and another campaign
@@ -43,7 +43,7 @@ from bench.results.journal import Journal, JournalFull
 __all__ = ["Outcome", "Progress", "carry_out", "check_resumable", "create", "earlier_pace", "measure", "stored_plan"]
 
 LEAST_FREE_BYTES = 64 << 10
-"""Less room on the disk than this may be why a process was lost."""
+"""With less free space on the disk than this, a full disk may be why a process was lost."""
 
 LEAST_WORK_SHARE = 0.5
 """Of the time that passes: what processes work at least, as far as plans go. A campaign that was suspended saw less."""
@@ -112,8 +112,8 @@ def carry_out(
 ) -> Outcome:
     """Run every process of a run that has not ended yet; return what it came to.
 
-    A process that was begun and did not end is run again, less the groups of which its whole lap has rows already; its
-    new rows replace the old.
+    A process that was begun and did not end is run again, and its new rows replace the old ones. Groups of which every
+    process of the lap has rows already are left out.
 
     Args:
         run: to be measured.
@@ -138,7 +138,15 @@ def carry_out(
 
 @dataclass
 class _Flight:
-    """One process while it measures: its cells, those whose rows came, the present one, who else measured so far."""
+    """One process while it measures.
+
+    Attributes:
+        process, attempt, cache: of the process.
+        cells: to be measured, with the seconds of rounds for each.
+        done: cells whose rows came.
+        current: the cell that is being measured.
+        beside: other measurements that ran on this machine meanwhile.
+    """
 
     process: Process
     attempt: int
@@ -208,14 +216,14 @@ class _Campaign:
         return Outcome(self.run, len(self.history.ended), failures(self.run), stopped, total_s)
 
     def _without_hung(self, tasks: adaptive.Tasks) -> adaptive.Tasks:
-        """Return tasks without the backends that hung in an earlier lap, unless there is time for another hang."""
+        """Return the tasks without backends that hung in an earlier lap, unless time allows another hang."""
         hung = {backend for backend, groups in self.history.lost.items() if TIMEOUT in groups.values()}
         others = {process: cells for process, cells in tasks.items() if process.backend not in hung}
         needed_s = adaptive.expected_s(self.history, others) + len(hung) * self.plan.timeout_s
         return tasks if needed_s <= self._left_s() else others
 
     def _is_past(self, lap: Sequence[Process]) -> bool:
-        """Return whether a later lap was begun already, so that this one is over, whoever took part."""
+        """Return whether a later lap was begun already, so that this one is over."""
         return any(order > lap[-1].order for order in self.history.attempts)
 
     def _left_s(self) -> float:
@@ -223,16 +231,16 @@ class _Campaign:
         return (self.plan.budget_s or float("inf")) - (time.monotonic() - self.begun_s)
 
     def _left_to_work_s(self) -> float:
-        """Return the seconds that processes may still work: what is left, less what comes between their work.
+        """Return how many of the seconds left processes can work.
 
-        That is what is measured between laps, and the turns; it goes on as it went so far.
+        The rest goes to probes between laps and to switching turns, in the same proportion as so far.
         """
         passed_s = time.monotonic() - self.begun_s
         share = self._worked_s / passed_s if self._worked_s else 1.0
         return self._left_s() * min(max(share, LEAST_WORK_SHARE), 1.0)
 
     def _must_stop(self, lap: Sequence[Process]) -> str:
-        """Return why the next lap should not begin: it would not fit in the budget, and enough are done."""
+        """Return why the next lap should not begin, because it does not fit in the budget; '' if it should."""
         done = lap[0].lap
         if done and time.monotonic() > self.deadline_s:
             return f"the time for all of it was over after {done} of {self.plan.processes} processes of each backend"
@@ -244,7 +252,7 @@ class _Campaign:
         return f"the budget of {self.plan.budget_s:g} s holds {done} of {self.plan.processes} processes of each backend"
 
     def _look_around(self) -> set[str]:
-        """Return the other measurements on this machine now; each is warned of once."""
+        """Return the other measurements on this machine now, with a warning the first time that each is seen."""
         now = set(self.neighbours.now())
         if new := now - self.beside:
             logger.warning("%s", warning(tuple(sorted(new))))
@@ -252,7 +260,7 @@ class _Campaign:
         return now
 
     def _measure(self, tasks: adaptive.Tasks) -> None:
-        """Run processes side by side, and keep what they give."""
+        """Run the processes of a lap in turns, and store their rows."""
         measured = self._measured(tasks)
         flights = []
         for process, cells in tasks.items():
@@ -273,12 +281,12 @@ class _Campaign:
                 self._take(flights[position], event, flights)
 
     def _measured(self, tasks: adaptive.Tasks) -> set[Group]:
-        """Return the groups of which every process of a lap has all rows already, from before it was cut off."""
+        """Return the groups of which every process of a lap has all rows already, from before an interruption."""
         missing = {c.group for p, cells in tasks.items() for c in cells if c not in self.history.kept.get(p.order, ())}
         return {cell.group for cells in tasks.values() for cell in cells} - missing
 
     def _take(self, flight: _Flight, event: dict[str, Any], flights: Sequence[_Flight]) -> None:
-        """Keep what a process tells."""
+        """Store what a process reports."""
         if event["event"] == "begin":
             flight.current = Cell.of(event["cell"])
             flight.beside |= self._look_around()
@@ -293,10 +301,10 @@ class _Campaign:
             self._end(flight, event)
 
     def _end(self, flight: _Flight, last: dict[str, Any]) -> None:
-        """Record the end of a process, and every cell of it that has no row.
+        """Record the end of a process, and a failure for each of its cells that has no row.
 
         Raises:
-            JournalFull: it was lost while the disk was full, which is no fault of the backend.
+            JournalFull: the process was lost while the disk was full, so the backend is not to blame.
         """
         if last["event"] == "lost" and shutil.disk_usage(self.run.path).free < LEAST_FREE_BYTES:
             raise JournalFull(errno.ENOSPC, f"no space left for {self.run.path}; earlier records are kept")
@@ -316,16 +324,17 @@ class _Campaign:
         self._keep({**end, "seconds": last.get("seconds", 0.0), "spent_s": last.get("spent_s", {})})
 
     def _cache(self, process: Process) -> CompileCache:
-        """Return the compile cache of a process's arm: this run's own, or the one kept between runs.
+        """Return the compile cache of a process's arm: one of this run, or one that is kept between runs.
 
-        That of other code goes with its folder: the next run would have that code in another folder, and compile anew.
+        The cache of another version's code is in the folder of that code and is removed with it. The next run has that
+        code in another folder and would compile again anyway.
         """
         code = self.codes.get(process.arm)
         caches = code.caches if code else self._caches
         return CompileCache(caches / file_name(f"{process.backend}{process.arm}-{process.threads}"))
 
     def _launch(self, flight: _Flight) -> Launch:
-        """Return what a process is started with."""
+        """Return the launch of a process: its instructions, log, cache and code."""
         folder, process = self.run.path, flight.process
         code = self.codes.get(process.arm)
         name = f"{process.order:03d}-{file_name(process.backend + process.arm.replace('/', ''))}"
@@ -357,14 +366,14 @@ class _Campaign:
         self.history.learn(record)
 
     def _tell(self, flight: _Flight, flights: Sequence[_Flight]) -> None:
-        """Report how far things are."""
+        """Report the progress of the campaign."""
         spent_s = time.monotonic() - self.begun_s
         left_s = self._expected_left_s(flight.process.lap, flights)
         name = f"{flight.process.backend}{' ' + flight.process.arm if flight.process.arm else ''}"
         self.report(Progress(spent_s / max(spent_s + left_s, 1e-9), left_s, f"{name}: {flight.current}"))
 
     def _expected_left_s(self, lap: int, flights: Sequence[_Flight]) -> float:
-        """Return the seconds that the rest should take: of the budget, or of what laps took so far."""
+        """Return the seconds that the rest should take, by the budget or by what laps took so far."""
         if self.plan.adaptive and self.plan.budget_s:
             return max(budget.MARGIN * self.plan.budget_s - (time.monotonic() - self.begun_s), 0.0)
         lap_s = sum(self._process_s(flight.process) for flight in flights)
@@ -372,7 +381,7 @@ class _Campaign:
         return here_s + lap_s * (self.plan.processes - lap - 1)
 
     def _process_s(self, process: Process) -> float:
-        """Return what a process should take, as the latest of its arm did, else by its pace."""
+        """Return the seconds that a process should take: as the latest of its arm, else by the pace of earlier runs."""
         if arm_of(process) in self.history.start_s:
             return adaptive.expected_s(self.history, {process: self.history.spent_s[arm_of(process)]})
         cells_s = sum(

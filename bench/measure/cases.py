@@ -1,7 +1,7 @@
 """The timed cases: for each phase of a backend, the loop that calls it, as a person would write it.
 
-State is threaded through (``params = step(params)``), so that a backend may reuse the memory of what it is given; each
-case keeps its own from one call to the next. Every loop ends by awaiting its work. No clock here.
+State is passed on (``params = step(params)``), so that a backend may reuse the memory of its arguments, and each case
+keeps its state from one call to the next. Every loop ends by waiting for its work to be done. No clock here.
 
 Tests: `tests/bench/measure/test_timing.py`, `tests/bench/measure/test_campaign.py`.
 """
@@ -47,13 +47,15 @@ class Subject:
 
     @cached_property
     def taped(self) -> tuple[Any, Any]:
-        """Parameters, and the tape of a forward pass with them: one for all cases, since it is as large as a batch."""
+        """Parameters and the tape of a forward pass with them; all cases share it, since it may be larger than the
+        batch.
+        """
         params = self.fresh_params()
         return params, self.backend.forward(params, self.batch)
 
 
 def place(subject: Subject) -> Work:
-    """Copy the batch to the backend; what the call before placed is given up first."""
+    """Copy the batch to the backend, after releasing the copy that the last call made."""
     place_batch, synchronize = subject.backend.place_batch, subject.backend.synchronize
     inputs, targets = subject.problem.inputs, subject.problem.targets
 

@@ -1,4 +1,6 @@
-"""The line between a process that measures and its parent: records up, turns down. Standard library alone.
+"""The connection between a process that measures and its parent: it sends records and is given turns.
+
+Only the standard library is imported.
 
 Tests: `tests/bench/measure/test_turns.py`.
 """
@@ -11,11 +13,11 @@ from typing import Any, TextIO
 
 
 class CampaignGone(BaseException):
-    """The parent process has ended: nobody would read what is measured from now on."""
+    """The parent process has ended, so nobody would read what is measured."""
 
 
 class Channel:
-    """The line to the parent process, which lets one process work at a time."""
+    """The connection to the parent process, which lets one process work at a time."""
 
     def __init__(self, descriptor: int) -> None:
         with socket.socket(fileno=descriptor) as ours:
@@ -33,12 +35,12 @@ class Channel:
         raise CampaignGone
 
     def send(self, event: str, **fields: Any) -> None:
-        """Send one record, at once; what JSON has no word for goes as a plain number or as text."""
+        """Send one record at once; values that JSON does not know are sent as numbers or as text."""
         self._up.write(json.dumps({"event": event, **fields}, default=_plain) + "\n")
         self._up.flush()
 
     def wait(self, cell: int, stage: int, turn: int = 0) -> None:
-        """Wait for this process's turn; it goes to the one that is least far by cell, stage of it and turns had.
+        """Wait for this process's turn. The next turn goes to the process with the least cell, stage and turn number.
 
         Raises:
             CampaignGone: the parent has ended.

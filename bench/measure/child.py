@@ -1,9 +1,9 @@
 """``python -m bench.measure.child DESCRIPTOR``: measure one backend, whenever it is the turn of this process.
 
-It is told what to do over the line to its parent (`bench.measure.instructions`). It binds itself to its processors
-before anything heavy is imported, times the import of the framework, and hands over to pytest, which runs the cells of
-`bench.measure.core_benchmarks`. What it measures goes to its parent, one JSON record a line; its parent alone writes
-files. At the top of this module nothing may import numpy, which would falsify the import time.
+Its parent sends it `bench.measure.instructions` over a socket. It binds itself to its processors before anything heavy
+is imported, times the import of the framework, and then lets pytest run the cells of `bench.measure.core_benchmarks`.
+It sends what it measures to its parent, one JSON record a line; only the parent writes files. The imports at the top of
+this module must not import numpy, since that would falsify the import time.
 
 Tests: `tests/bench/measure/test_campaign.py`.
 """
@@ -63,7 +63,7 @@ def measure(instructions: Instructions, channel: Channel) -> int:
 
 
 def isolate(cpus: Sequence[int]) -> None:
-    """Bind this process to some processors, let it end with its parent, and let the kernel take it first for memory."""
+    """Bind this process to some processors, let it end with its parent, and be the first killed if memory runs out."""
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setaffinity(0, cpus)
     with contextlib.suppress(OSError):
@@ -76,8 +76,8 @@ def isolate(cpus: Sequence[int]) -> None:
 def start_framework(instructions: Instructions) -> None:
     """Import the backend and place parameters of its largest network, which starts the framework's runtime.
 
-    Of the largest, since a backend may load more for some networks than for others, and what it loaded later, with the
-    first network that needs it, would be in no figure.
+    The largest network is used because a backend may load more for large networks. What it loaded later would be
+    missing in the import time.
     """
     import numpy as np
 

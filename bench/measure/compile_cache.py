@@ -1,9 +1,9 @@
 """Where the framework of a process keeps what it compiled, and which groups it has compiled there already.
 
-The caches of a run with cold caches start empty and go when it ends, so that the first process of a backend shows what
-compiling costs cold, later ones warm. Those of a warm run stay for the next; a change of the code or of Python empties
-them. They lie in the user's own cache folder, never in a folder of results: frameworks execute what they find there, so
-it must be this user's, and results may come from others.
+Cold runs begin with empty caches, which are removed when the run ends: the first process of a backend shows what
+compiling costs with a cold cache, later processes with a warm one. Caches of warm runs are kept for the next run, and
+emptied if the code or Python changes. Caches are in the user's cache folder and never among results, because frameworks
+execute what is in them, and results may come from other people.
 """
 
 from __future__ import annotations

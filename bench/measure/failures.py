@@ -13,7 +13,7 @@ OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "can't allocate memory",
 
 
 def classify(error: BaseException) -> str:
-    """Return the status of a cell that raised: every framework has its own words for memory that ran out."""
+    """Return the status of a cell that raised an error; each framework has its own error for memory that ran out."""
     if isinstance(error, BackendUnavailable):
         return "unavailable"
     said = f"{type(error).__name__}: {error}".lower()
@@ -23,7 +23,7 @@ def classify(error: BaseException) -> str:
 
 
 def told(error: BaseException) -> str:
-    """Return an error as the reason of a row: its kind and its words, of which there may be none."""
+    """Return an error as the reason of a row: its class, and its message if it has one."""
     words = str(error).encode("utf-8", "backslashreplace").decode()
     return f"{type(error).__name__}: {words}"[:500] if words else type(error).__name__
 

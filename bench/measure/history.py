@@ -1,4 +1,4 @@
-"""What the stored records of a run tell the processes to come: what ended, what was lost, what things took."""
+"""What the records of a run show so far, for the processes to come: which ended, which were lost, what each took."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class History:
         self._opened: dict[tuple[int, int], set[Group]] = {}
 
     def learn(self, record: Mapping[str, Any]) -> None:
-        """Take from a record what counts."""
+        """Update from one record."""
         order = record.get("order", -1)
         attempt = order, record.get("attempt", 0)
         self.attempts[order] = max(self.attempts.get(order, 0), attempt[1])

@@ -1,4 +1,4 @@
-"""Which rounds the machine spoiled: a rule on what each round itself shows, the same for every backend.
+"""Which rounds were spoiled by other work on the machine: one rule for every backend.
 
 Let ``q`` be the lower quartile of the rounds' wall times, and the *usual share* the median of CPU time / wall time over
 the faster half. A round is set aside when one of these holds:
@@ -6,14 +6,14 @@ the faster half. A round is set aside when one of these holds:
 1. It is more than 10 % slower than ``q`` **and** shows why: the machine took a core away from the process (involuntary
    context switches), or its CPU share is below 90 % of the usual share (a lost core, time stolen by the hypervisor, a
    thread that spins while its partner waits for a core).
-   But where that is so of more than a quarter of all rounds, it is no accident, and none of them is set aside for it:
-   the threads of XLA on two cores displace each other, and setting aside what they do would make its step 8 % shorter.
+   If that holds for more than a quarter of all rounds, it is a property of the backend, and no round is set aside for
+   it: the threads of XLA on two cores displace each other, and without these rounds its step would look 8 % shorter.
 2. It is slower than ``q`` by more than eight times the distance between the median and ``q``, and by more than 50 %:
    far out, whatever the cause (throttling, interrupts, swapping).
 
-The rule looks at slow rounds only, and it keeps at least the faster half, so that a backend whose own times
-scatter keeps its scatter. A disturbance that lasts through all rounds cannot be seen in them; it shows in the row's
-``cpu_per_wall`` and ``involuntary_switches``, and between processes.
+The rule sets aside slow rounds only and keeps at least the faster half, so that the scatter of a backend itself
+remains. A disturbance that lasts through all rounds cannot be seen in them. It shows in the row's ``cpu_per_wall`` and
+``involuntary_switches``, and in the scatter between processes.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def judge_all(
 
 
 def _arrived(events: Events) -> Iterator[tuple[JudgeProcess, Event | None]]:
-    """Yield what has arrived, after waiting a moment for the first."""
+    """Yield the events that have arrived, after waiting up to `POLL_S` for the first."""
     with contextlib.suppress(queue.Empty):
         yield events.get(timeout=POLL_S)
         while True:

@@ -1,8 +1,7 @@
-"""Who else measures on this machine now: two campaigns at once disturb each other, and both should say so.
+"""Other measurements that run on this machine now: two campaigns at once disturb each other, and both should say so.
 
-Each measurement holds a separate lock, named after it, in a folder of the user's for temporary files, whatever
-results folder or checkout it belongs to. A lock that nobody holds is left over from a process that was killed, and
-means nothing.
+Each measurement holds a lock named after it, in one folder of the user for temporary files, whichever results folder or
+checkout it belongs to. A lock that nobody holds was left by a process that was killed, and is ignored.
 """
 
 from __future__ import annotations

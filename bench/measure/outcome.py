@@ -1,4 +1,4 @@
-"""What a campaign came to: where it is kept, how many processes ended, what failed.
+"""The outcome of a campaign: where it is stored, how many processes ended, what failed.
 
 Tests: `tests/bench/measure/test_campaign_faults.py`.
 """
@@ -16,7 +16,7 @@ from bench.results import Run
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a campaign came to.
+    """The outcome of a campaign.
 
     Attributes:
         run: where it is kept.
@@ -34,7 +34,7 @@ class Outcome:
 
 
 def failures(run: Run) -> list[str]:
-    """Return a line for each way in which a backend failed: how, why, where first and in how many cells."""
+    """Return a line for each kind of failure of a backend: status, reason, its first cell and the number of cells."""
     cells: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for record in results.cells(run):
         reason = record.get("reason", "")

@@ -1,4 +1,4 @@
-"""What processes and cells take each backend here, learnt from earlier runs; guessed until there are some.
+"""How many seconds processes and cells of each backend take here, from earlier runs, or guessed if there are none.
 
 Tests: `tests/bench/measure/test_budget.py`.
 """
@@ -60,7 +60,7 @@ class Pace:
         return self.start_s.get(backend, START_S)
 
     def group_s(self, backend: str, group: Group, how: str) -> float:
-        """Return the seconds of opening a group, 0 if unknown: what is guessed of its cells has their share of it."""
+        """Return the seconds of opening a group; 0 if unknown, since guesses of its cells include a share of it."""
         order = (how, WARM) if how == AGAIN else (how,)
         return next(
             (seconds for state in order if (seconds := self.opening_s.get(state, {}).get((backend, group)))), 0.0
@@ -129,7 +129,7 @@ class _Lesson:
         self._threads: dict[Known, int] = {}
 
     def learn(self, record: Mapping[str, Any]) -> None:
-        """Take from a record what counts."""
+        """Update from one record."""
         if record.get("record") == "process" and record.get("order") in self._spent_s:
             beyond_s = float(record["seconds"]) - self._spent_s[record["order"]]
             self.start_s.setdefault(record["backend"], []).append(max(beyond_s, 0.0))
@@ -159,7 +159,7 @@ class _Lesson:
 
 
 def joined(earlier: Pace, later: Pace) -> Pace:
-    """Return what two runs show; if both do, the later one counts."""
+    """Return the pace that two runs show; where both show something, the later run counts."""
     extra_s, opening_s = (
         {state: {**first.get(state, {}), **second.get(state, {})} for state in (COLD, WARM, AGAIN)}
         for first, second in ((earlier.extra_s, later.extra_s), (earlier.opening_s, later.opening_s))

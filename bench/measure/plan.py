@@ -21,7 +21,7 @@ from bench.measure.cell import Cell, Group, Process
 from bench.measure.estimate import step_s
 from bench.measure.timing import Effort
 from bench.workload import Workload
-from bench.workload.memory import check_room, room_bytes, shortage
+from bench.workload.memory import check_memory, free_bytes, shortage
 from bench.workload.work import flop
 
 NETWORKS = tuple(map(Network.parse, ("3-2-1", "8-32-1", "64-64-64-1", "784-512-10")))
@@ -119,7 +119,7 @@ def default_groups(
     devices: Sequence[str],
     arms: int,
     longest_s: float = LONGEST_STEP_S,
-    room: int | None = None,
+    free: int | None = None,
 ) -> tuple[tuple[Group, ...], tuple[str, ...]]:
     """Return the groups of those rows that memory and time allow, and a line for each that they do not.
 
@@ -130,15 +130,15 @@ def default_groups(
         devices: of the grid.
         arms: processes of a lap, which are alive at the same time.
         longest_s: seconds that a step of the fastest backend may take.
-        room: bytes free; by default `bench.workload.memory.room_bytes`.
+        free: bytes free; by default `bench.workload.memory.free_bytes`.
 
     Raises:
         UsageError: none is left.
     """
-    rooms = {device: room_bytes(device) if room is None else room for device in devices}
+    free_on = {device: free_bytes(device) if free is None else free for device in devices}
     groups, left_out = [], []
     for device, dtype, workload, count in itertools.product(devices, dtypes, map(Workload.of, workloads), rows):
-        if lack := shortage(workload, count, dtype, device, arms, rooms[device]):
+        if lack := shortage(workload, count, dtype, device, arms, free_on[device]):
             left_out.append(f"{workload} n={count}: {lack}")
         elif step_s(workload, count, dtype) > longest_s:
             left_out.append(f"{workload} n={count}: a step is likely to take over {longest_s:g} s")
@@ -147,7 +147,7 @@ def default_groups(
         else:
             groups.append(Group.make(workload, count, dtype, device))
     if not groups:
-        check_room(workloads[0], rows[0], dtypes[0], devices[0], arms, rooms[devices[0]])
+        check_memory(workloads[0], rows[0], dtypes[0], devices[0], arms, free_on[devices[0]])
         raise UsageError(f"nothing to measure: {left_out[0]}; ask for rows with --batches")
     return ordered(groups), tuple(left_out)
 
@@ -158,15 +158,16 @@ def asked_groups(
     dtypes: Sequence[str],
     devices: Sequence[str],
     arms: int,
-    room: int | None = None,
+    free: int | None = None,
 ) -> tuple[Group, ...]:
     """Return every combination of what was asked for; arguments as for `default_groups`.
 
     Raises:
-        UsageError: a batch that would not fit in memory, with the need, the room and what would fit; or one of fewer
+        UsageError: a batch that would not fit in memory, with the need, the free memory and what would fit; or one of
+        fewer
             rows than a step takes.
     """
-    rooms = {device: room_bytes(device) if room is None else room for device in devices}
+    free_on = {device: free_bytes(device) if free is None else free for device in devices}
     groups = []
     for device, dtype, workload, count in itertools.product(devices, dtypes, map(Workload.of, workloads), rows):
         if count < (workload.rows_per_step or 1):
@@ -174,7 +175,7 @@ def asked_groups(
                 f"--rows-per-step {workload.rows_per_step} is more than the {count} rows of the batch; take {count} or "
                 "fewer, or more rows"
             )
-        check_room(workload, count, dtype, device, arms, rooms[device])
+        check_memory(workload, count, dtype, device, arms, free_on[device])
         groups.append(Group.make(workload, count, dtype, device))
     return ordered(groups)
 

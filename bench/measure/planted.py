@@ -1,4 +1,4 @@
-"""Slow-downs planted in the source of a backend, to see what a gate makes of them.
+"""Slow-downs planted in the source of a backend, to see whether a gate finds them.
 
 The source file of a copy gets some lines at its end, which let every single step take a share longer. With
 `SLOW_FROM` in the environment every step takes half as long again from a moment on, as on a machine that slows down to

@@ -1,4 +1,4 @@
-"""The fairness receipt of one process: what the process observed of itself, not what was declared.
+"""The fairness receipt of one process: conditions as the process observed them, not as they were declared.
 
 No timing here; `bench.measure.timing` gives CPU time and switches of the rounds.
 """

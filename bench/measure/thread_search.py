@@ -1,7 +1,7 @@
 """Where the number of threads can matter, so that a campaign tries one thread there as well as all.
 
-A step that is mostly the call from Python runs on one thread anyway, and a long one is proven to gain from all. Between
-them lies what is worth a look.
+A very short step runs on one thread anyway, and a long one gains from all threads. Only steps between the two are
+searched.
 
 Tests: `tests/bench/measure/test_thread_search.py`.
 """
@@ -34,7 +34,7 @@ def searched(groups: Sequence[Group]) -> tuple[Group, ...]:
 
 
 def anchors(groups: Sequence[Group]) -> tuple[Group, ...]:
-    """Return of each network and dtype the one group in the middle of the short steps that are searched."""
+    """Return for each network and dtype one of the searched groups, the one in the middle."""
     middle = math.log(LEAST_STEP_S * CALL_BOUND_S) / 2
     nearest: dict[tuple[object, str], Group] = {}
     for group in sorted(groups, key=lambda group: abs(math.log(_step_s(group)) - middle)):

@@ -1,4 +1,4 @@
-"""Time one piece of work: first call, warm-up until steady, calibration after that, rounds that await their work.
+"""Time one piece of work: first call, warm-up, calibration, then rounds. Each round waits for its work to be done.
 
 What is timed is a `Work`: a function that makes a number of calls and returns when all of them are done, so that its
 loop costs what a hand-written one would, and asynchronous calls are paid for inside the timed region. The order
@@ -160,7 +160,7 @@ def long_schedule(call_s: float, effort: Effort) -> Schedule:
 
 
 def settle(work: Work, call_s: float) -> None:
-    """Call until a turn's first round will be like the others, once at least; long calls hardly differ."""
+    """Call for some milliseconds, so that the first round of a turn is like the others; not if calls are long."""
     spent_s, least_s = 0.0, SETTLE_S if call_s < SHARED_S else SHARED_SETTLE_S
     while call_s < LONG_S and spent_s < least_s:
         spent_s += timed_round(work, 1).wall_s

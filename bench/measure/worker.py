@@ -1,4 +1,4 @@
-"""A process from the inside: which cell is next, and what is sent of it.
+"""The measured process: which cell is next, and what is sent to the campaign.
 
 Of each group (network, rows, dtype, device) the first calls of every phase come first, while nothing is compiled; then
 conformance; then the cells, under pytest-benchmark; then conformance of the state that the timed steps left. The rows
@@ -22,9 +22,11 @@ from bench.machine import fingerprint, start_on
 from bench.measure import receipt
 from bench.measure.cell import Cell, Group
 from bench.measure.channel import Channel
-from bench.measure.group import GroupRun, first_calls, prove
+from bench.measure.first_calls import first_calls
+from bench.measure.group import GroupRun
 from bench.measure.instructions import Instructions
 from bench.measure.interference import Round
+from bench.measure.proof import prove
 from bench.measure.timing import Schedule, Work, calibrate, long_schedule, settle, summarise, timed_round, warm_up
 
 PREPARE, TIME = 0, 1
@@ -44,7 +46,7 @@ class Measurement:
         self._steal_s = receipt.steal_s()
 
     def round(self) -> float:
-        """Time one round, of a new turn if the last is over; return the seconds of a call, a step for ``train``."""
+        """Time one round, after waiting for a new turn if the last is over; return the seconds of a call or a step."""
         turn, begun = divmod(len(self._rounds), self.schedule.in_a_turn)
         if not begun:
             self._wait_for_turn(turn)
@@ -152,7 +154,7 @@ class WorkerPlugin:
         return Measurement(group, phase, work, schedule, partial(self._wait_for_turn, cell))
 
     def _wait_for_turn(self, cell: Cell, turn: int) -> None:
-        """Wait for a turn of rounds, and begin it on the processor that all arms begin it on: no two are as fast."""
+        """Wait for a turn of rounds, and begin it on the same processor as all other arms, since processors differ."""
         with self._clock.stopped():
             self._channel.wait(self._assigned[cell].position, TIME, turn)
         cpus = self.instructions.cpus
@@ -168,7 +170,7 @@ class WorkerPlugin:
             self.spent_s[what] += time.perf_counter() - begun_s
 
     def _open(self, group: Group) -> GroupRun:
-        """Place, call for the first time and prove one group; what fails is kept as the reason of its rows."""
+        """Place one group, make its first calls and prove it; a failure becomes the reason in its rows."""
         cells = [cell for cell in self._assigned if cell.group == group]
         self._clock.start(cells[0])
         self._channel.send("begin", cell=cells[0].columns())
@@ -211,7 +213,7 @@ class WorkerPlugin:
 
 
 class _Clock:
-    """Counts the seconds of work on each cell: those of a group's load and proof on its first."""
+    """Counts the seconds of work on each cell; loading and proving a group counts for its first cell."""
 
     def __init__(self) -> None:
         self.spent_s: dict[Cell, float] = {}
@@ -219,19 +221,19 @@ class _Clock:
         self._begun_s = 0.0
 
     def start(self, cell: Cell) -> None:
-        """Count for a cell from now on."""
+        """Begin to count for a cell."""
         self.stop()
         self._cell, self._begun_s = cell, time.perf_counter()
 
     def stop(self) -> None:
-        """Count for no cell any more."""
+        """Stop counting."""
         if cell := self._cell:
             self.spent_s[cell] = self.spent_s.get(cell, 0.0) + time.perf_counter() - self._begun_s
         self._cell = None
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Do not count what is waited for."""
+        """Do not count the seconds inside this block, in which the process waits."""
         cell = self._cell
         self.stop()
         yield

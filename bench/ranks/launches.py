@@ -95,7 +95,7 @@ def measure(scale: Scale, command: Sequence[str], root: Path | None, tell: Tell)
         (record,) = start(spec, arm.ranks, START_S + 20 * scale.timed_s)
         return record
 
-    return _kept(scale, launches, outcome, command, root, tell)
+    return run_launches(scale, launches, outcome, command, root, tell)
 
 
 def measure_here(scale: Scale, ranks: Ranks, command: Sequence[str], root: Path | None, tell: Tell) -> Run | None:
@@ -116,7 +116,7 @@ def measure_here(scale: Scale, ranks: Ranks, command: Sequence[str], root: Path 
         return record
 
     if ranks.rank == 0:
-        return _kept(scale, list(scale.launches()), outcome, command, root, tell)
+        return run_launches(scale, list(scale.launches()), outcome, command, root, tell)
     for launch in scale.launches():
         outcome(*launch)
     return None
@@ -134,7 +134,7 @@ def start(spec: dict[str, Any], size: int, limit_s: float) -> list[dict[str, Any
     return [{"reason": ended.reason(limit_s)}]
 
 
-def _kept(
+def run_launches(
     scale: Scale,
     launches: Sequence[tuple[int, str, Arm]],
     outcome: Callable[[int, str, Arm], dict[str, Any]],

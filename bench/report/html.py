@@ -1,4 +1,4 @@
-"""One self-contained HTML file out of parts and answers. Everything that comes from data is escaped on its way in."""
+"""One self-contained HTML file from parts and answers. Text that comes from data is escaped."""
 
 from __future__ import annotations
 

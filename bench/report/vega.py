@@ -1,7 +1,7 @@
-"""The scripts that draw, Vega, Vega-Lite and vega-embed in one, from the installed package; kept once they are made.
+"""The scripts of the charts: Vega, Vega-Lite and vega-embed, bundled from the installed package and cached.
 
-To bundle them takes as long as all the rest of a report: a separate process does it meanwhile, and the user's cache
-folder keeps them for the next report. If that cannot be written, they are bundled each time.
+Bundling takes as long as the rest of a report. So it runs in a separate process at the same time, and the result is
+kept in the user's cache folder. If that cannot be written, they are bundled each time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BUNDLE = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle(
 
 
 class Vega:
-    """The scripts, begun as soon as this is made; a context that ends what nobody waited for."""
+    """Starts bundling when it is made; as a context manager it ends bundling that nobody waited for."""
 
     def __init__(self) -> None:
         self._text = _read()

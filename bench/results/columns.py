@@ -162,7 +162,7 @@ def undeclared(names: Iterable[str]) -> list[str]:
 
 
 def fault(record: Mapping[str, Any]) -> str:
-    """Return what makes a record no row of ours, '' if nothing does."""
+    """Return why a record cannot be a row of the table, '' if it can."""
     kind = record.get("record")
     needed = OF_A_PROCESS if kind == "process" else OF_A_CELL if kind == "cell" else {}
     if not needed:
@@ -192,7 +192,7 @@ def fault(record: Mapping[str, Any]) -> str:
 
 
 def _unfit(column: Column, value: Any) -> str:
-    """Return what makes a value none of a column, '' if nothing does; one that is missing says nothing."""
+    """Return why a value cannot be in a column, '' if it can; a missing value can."""
     if value is None or column.name in OF_THE_RUN:
         return ""
     if column.dtype == "str":

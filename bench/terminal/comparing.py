@@ -82,7 +82,9 @@ def batch_map(fastest: pd.DataFrame, where: Any) -> Table:
 
 
 def trust(comparison: Comparison) -> str:
-    """Return what to hold of the verdicts: margin, comparisons, the run's own A/A rate; then what has no time."""
+    """Return how far to trust the verdicts: margin, number of comparisons, the run's A/A rate; then cells without a
+    time.
+    """
     lines = [
         f"tie: within {100 * comparison.margin:.3g} %. Intervals and ties hold at 95 % each, differences at",
         f"95 % for all {comparison.pairs} comparisons together (Holm).",
@@ -100,7 +102,7 @@ def trust(comparison: Comparison) -> str:
 
 
 def _precision(rows: pd.DataFrame) -> str:
-    """Return how sure times are and how sure ratios: half an interval of the middle cell."""
+    """Return the precision of times and of ratios: half the interval of the median cell."""
     if rows["processes"].max() == 1:
         phases = ",".join(rows["phase"].unique())
         command = f"python -m bench run --phases {phases}"

@@ -1,4 +1,4 @@
-"""Text for people in a terminal or a pipe: console, tables and progress, 80 columns at most. Data stay elsewhere.
+"""Text for people in a terminal or a pipe: console, tables and progress, 80 columns at most.
 
 `format_seconds` and its like, and `curve`, are offered here as well, so that a command needs this one import.
 """
@@ -66,7 +66,7 @@ def console(stderr: bool = False) -> Console:
 
 
 class _Console(Console):
-    """A console to which text from files and from other people's code may be given: no escape reaches the terminal."""
+    """A console for text from files and from other people's code: no escape sequence reaches the terminal."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as rich does, control characters in plain strings written as escapes."""
@@ -116,7 +116,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
 
 
 def _widths(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]]) -> list[int | None] | None:
-    """Return the width of each column, ``None`` for as wide as it likes; ``None`` at all if words would not fit.
+    """Return the width of each column (``None``: its natural width), or ``None`` if words would not fit at all.
 
     A table that is too wide is narrowed between words; rich alone would cut words of the widest column.
     """

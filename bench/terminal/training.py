@@ -26,7 +26,7 @@ MOST_SHOWN = 12
 
 
 def class_scores(training: ClassScore, held_out: ClassScore | None) -> Table:
-    """Return loss and accuracy on the rows trained on and on those held out; also that of naming one class always."""
+    """Return loss and accuracy on the rows trained on and held out, and the accuracy of always naming one class."""
     rows = [("rows trained on", training), *([("rows held out", held_out)] if held_out else [])]
     return table(
         ["", ("rows", "right"), ("accuracy", "right"), ("commonest class alone", "right"), ("loss", "right")],
@@ -44,7 +44,7 @@ def class_scores(training: ClassScore, held_out: ClassScore | None) -> Table:
 
 
 def confusion(score: ClassScore) -> Table:
-    """Return how many rows of each class were taken for which; of many classes, the mistakes that are most frequent."""
+    """Return the confusion matrix; if there are many classes, the most frequent mistakes."""
     names = score.names
     if len(names) <= MOST_SHOWN:
         rows: list[tuple[Cell, ...]] = [
@@ -105,7 +105,7 @@ def advice(losses: Array, training: Score | ClassScore, held_out: Score | ClassS
 
 
 def smoothed(losses: Array, steps: int) -> Array:
-    """Return the mean loss of each ``steps`` steps: that of an epoch, where each step sees other rows."""
+    """Return the mean loss of every ``steps`` steps; for mini-batches, of each epoch."""
     whole = len(losses) // steps * steps
     return losses[:whole].reshape(-1, steps).mean(axis=1) if whole else losses
 

@@ -54,7 +54,7 @@ def choose_backend(
     optimizer: Optimizer | None = None,
     rows_per_step: int | None = None,
 ) -> tuple[Backend, str]:
-    """Return the backend to train on when none was asked for, and why that one: measured where there is a measurement.
+    """Return the backend to train on if none was named, and the reason: a measurement if there is one.
 
     Raises:
         BackendUnavailable: none can do it; says why for each.

@@ -161,7 +161,7 @@ def _remedies(
 
 
 def _stray_row(table: TableFile, rows: int, faults: dict[str, ColumnFaults], unfit: list[str]) -> str:
-    """Return what to do if the text of all unfit columns is in one row that is no row of the table, else nothing."""
+    """Return the remedy if the text of all unfit columns is in one stray row, else nothing."""
     texts = [faults[name].text for name in unfit]
     if not texts:
         return ""

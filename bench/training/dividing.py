@@ -1,4 +1,4 @@
-"""Share what is prepared out among ranks: each has read the whole table, and places its own part of the rows.
+"""Divide the prepared rows among ranks: each rank has read the whole table and places its own part.
 
 Split, standardisation and first parameters come from the whole table and one seed, so they are the same on every rank.
 

@@ -169,7 +169,7 @@ def _open_csv(path: Path, head: bytes, form: Form) -> TableFile:
 
 
 def _check_threads(path: Path) -> None:
-    """Refuse to go on if this account may start no more threads: pyarrow would end the process, or wait for ever."""
+    """Raise an error if this account may start no more threads; pyarrow would end the process or wait for ever."""
     done = threading.Event()
     threads = [threading.Thread(target=done.wait) for _ in range(THREADS)]
     started = []

@@ -1,4 +1,4 @@
-"""Numbers written as text: read in the form given; of those that cannot be read, the form that they seem to have.
+"""Read numbers that are written as text in a given form; say which form the others seem to have.
 
 Tests: `tests/bench/training/test_table_forms.py`.
 """
@@ -186,10 +186,10 @@ class NumberText:
 
 @dataclass
 class DotWatch:
-    """Whether the dots of a column may mark thousands: ``7.110`` next to ``413`` is 7110, or 7.11.
+    """Whether the dots of a column may mark thousands: ``7.110`` next to ``413`` may be 7110 or 7.11.
 
-    That is so while all numbers with a dot look grouped and all without are below 1000. Where semicolons separate the
-    fields, commas usually mark the fraction, and a column of nothing but grouped numbers is doubtful as well.
+    They may if all numbers with a dot look grouped and all others are below 1000. If semicolons separate the fields,
+    commas usually mark the fraction, and a column of grouped numbers only is doubtful as well.
     """
 
     semicolons: bool = False

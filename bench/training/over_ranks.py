@@ -1,6 +1,6 @@
-"""A backend that places one rank's part of a table's rows, and what only rank 0 decides.
+"""A backend that places one rank's part of a table's rows, and decisions that rank 0 makes for all.
 
-What a rank would decide by the clock or by a keypress, rank 0 decides for all.
+Rank 0 decides whatever depends on the clock or on a keypress, so that all ranks do the same.
 
 Tests: `tests/bench/training/test_over_ranks.py`.
 """
@@ -29,7 +29,7 @@ class Divided(Shares):
 
 
 def as_whole_machine() -> AbstractContextManager[None]:
-    """Return a block in which one of several ranks finds what was measured on all of this machine."""
+    """Return a context in which a rank, which is bound to a part of the machine, finds runs of the whole machine."""
     return unbound() if launched().size > 1 else nullcontext()
 
 

@@ -34,7 +34,7 @@ from bench.training.training import (
     train_epochs,
 )
 from bench.training.watch import Watch
-from bench.workload.memory import SPARE, check_room, room_bytes, shortage
+from bench.workload.memory import SPARE, check_memory, free_bytes, shortage
 
 DEFAULT_STEPS, DEFAULT_EPOCHS = 3000, 20
 """Of a request that names none: full-batch steps, epochs of mini-batches."""
@@ -129,7 +129,7 @@ def prepare(request: Request) -> Prepared:
     classes = Classes(targets[0], []) if names_classes(request, file, targets) else None
     network = network_for(request, inputs, targets, *(("cross-entropy", None) if classes else ("mse", len(targets))))
     few = request.rows_per_step is not None
-    _check_room(network, request.rows_per_step or 1, request.steps or 1, request)
+    _check_memory(network, request.rows_per_step or 1, request.steps or 1, request)
     if request.backend:  # before a long read
         load_backend(request.backend, network, request.dtype, request.device, optimizer, few)
     read = _streamed if request.rows_per_step or request.chunks else _in_memory
@@ -138,7 +138,7 @@ def prepare(request: Request) -> Prepared:
     steps = request.steps or (request.epochs * table.epoch_steps if request.epochs else default)
     if table.classes:
         network = network_for(request, inputs, targets, "cross-entropy", len(table.classes.names))
-    _check_room(network, request.rows_per_step or table.together, steps, request)
+    _check_memory(network, request.rows_per_step or table.together, steps, request)
     if request.backend:
         backend = load_backend(request.backend, network, request.dtype, request.device, optimizer, few)
         why = "as asked for"
@@ -204,18 +204,18 @@ def _check_rows_per_step(rows_per_step: int, stream: Stream) -> None:
         )
 
 
-def _check_room(network: Network, rows: int, steps: int, request: Request) -> None:
+def _check_memory(network: Network, rows: int, steps: int, request: Request) -> None:
     """Refuse what would not fit into memory: the network with its batch, and a loss for each step."""
     try:
-        check_room(network, rows, request.dtype, request.device)
+        check_memory(network, rows, request.dtype, request.device)
     except UsageError as error:
-        one_row_is_too_much = shortage(network, 1, request.dtype, request.device, 1, room_bytes(request.device))
+        one_row_is_too_much = shortage(network, 1, request.dtype, request.device, 1, free_bytes(request.device))
         if request.chunks or request.rows_per_step or one_row_is_too_much:
             raise
         raise UsageError(f"{error}; or read all rows from disk at each step: --chunks") from None
-    losses, room = steps * np.dtype(request.dtype).itemsize, SPARE * room_bytes()
-    if losses > room:
+    losses, free = steps * np.dtype(request.dtype).itemsize, SPARE * free_bytes()
+    if losses > free:
         raise UsageError(
-            f"--steps {steps} keeps {format_bytes(losses)} of losses, and {format_bytes(room)} are free; "
-            f"take {int(room) // np.dtype(request.dtype).itemsize} or fewer"
+            f"--steps {steps} keeps {format_bytes(losses)} of losses, and {format_bytes(free)} are free; "
+            f"take {int(free) // np.dtype(request.dtype).itemsize} or fewer"
         )

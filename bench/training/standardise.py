@@ -1,4 +1,4 @@
-"""Columns brought to mean 0 and spread 1, and back. Fitted to one table, kept, and applied to another."""
+"""Standardise columns to mean 0 and standard deviation 1, and back; fitted to one table, kept, applied to others."""
 
 from __future__ import annotations
 

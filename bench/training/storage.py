@@ -1,4 +1,4 @@
-"""Columns of pyarrow without what only says how they are stored.
+"""Decode columns of pyarrow to plain values, whatever their encoding.
 
 Tests: `tests/bench/training/test_table_forms.py`.
 """
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """Return a column with its values spelt out: no dictionaries, no runs, no wide or viewed strings."""
+    """Return a column decoded to plain values: no dictionary or run-end encoding, no large or view strings."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     elif pa.types.is_run_end_encoded(column.type):

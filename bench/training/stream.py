@@ -28,7 +28,7 @@ from bench.training.reading import no_row_complete
 from bench.training.split import class_targets
 from bench.training.standardise import Floats, Standardisation
 from bench.training.table_chunks import TableChunks
-from bench.workload.memory import SPARE, chunk_rows, process_room_bytes
+from bench.workload.memory import SPARE, chunk_rows, process_free_bytes
 
 HELD_SHARE = 4
 """A chunk's rows over this is the number of rows kept in memory for scoring, so that scoring reads no file."""
@@ -159,7 +159,7 @@ def open_stream(
         sizes=seen.sizes,
         rows_dropped=table.rows_read - seen.rows,
         classes=classes,
-        keep=need < SPARE * process_room_bytes(),
+        keep=need < SPARE * process_free_bytes(),
         table=table,
     )
     stream.sample_x, stream.sample_y = stream.standardised(seen.sample)

@@ -31,7 +31,7 @@ def loss_on(backend: Backend, placed: Any, x: Floats, y: Floats) -> float:
 
 @dataclass
 class Watch:
-    """The best parameters so far, and how long ago they were.
+    """The best parameters so far, and how many checks ago they were reached.
 
     Attributes:
         x, y: the held-out part, standardised.
@@ -51,7 +51,7 @@ class Watch:
     checks: int = 0
 
     def goes_on(self, backend: Backend, placed: Any, step: int) -> bool:
-        """Score parameters after ``step`` steps; return whether there is hope for better ones."""
+        """Score parameters after ``step`` steps; return whether training should go on."""
         loss = loss_on(backend, placed, self.x, self.y)
         self.checks += 1
         if loss < self.loss or self.params is None:

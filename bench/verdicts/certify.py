@@ -1,13 +1,13 @@
 """Whether the verdicts keep what they promise, tried on noise that was recorded on this machine.
 
-`record` runs one backend and its own copy side by side in many laps, each of two fresh processes. `certify` draws
-some of the laps, again and again, and in each lap drawn lets a coin say which arm is which: two arms that differ by
-nothing. An interval that misses the ratio 1 is wrong, a verdict faster or slower is a false positive. Then it plants a
-slow-down, by multiplying the times of one arm, and sees how often it is found. Everything else is what
-`bench.verdicts.statistics` does for every comparison. `certify_rule` does the same with the stopping rule of an
-adaptive campaign on: it looks after each lap, and a cell that is decided gets no more of them.
+`record` runs one backend and its own copy side by side in many laps, each of two fresh processes. `certify` draws some
+of the laps, again and again, and in each lap swaps the two arms at random, so that their true ratio is 1. An interval
+that does not contain 1 is wrong, and a verdict faster or slower is a false positive. Then it plants a slow-down by
+multiplying the times of one arm, and counts how often that is found. Everything else is what
+`bench.verdicts.statistics` does for every comparison. `certify_rule` does the same under the stopping rule of an
+adaptive campaign: the rule is applied after each lap, and a cell that is decided gets no more laps.
 
-The coin would hide an arm that is always the slower one; `compare.a_against_a` of the same laps would show it.
+Swapping at random would hide an arm that is always slower; `compare.a_against_a` of the same laps would show it.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ LAPS = 24
 
 
 class Noise(NamedTuple):
-    """Laps of one backend and its copy: ``[cells, laps]`` of the differences of their log process estimates.
+    """Differences of log process estimates between a backend and its copy, ``[cells, laps]``.
 
-    ``by_turns`` are the variances that the turns of both let expect of the differences, NaN if they tell nothing.
+    ``by_turns`` are the variances of these differences by the scatter of the turns, NaN if that is not known.
     """
 
     backend: str
@@ -96,10 +96,10 @@ def record(
 
 
 def check(processes: int, margin: float) -> None:
-    """Return quietly when a trial of this many processes at this margin can find anything.
+    """Refuse a number of processes or a margin with which a trial could find nothing.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: says what is needed.
     """
     if processes < 2:
         raise UsageError(f"--processes {processes}: two or more are needed to see how processes scatter")

@@ -51,7 +51,7 @@ def refuse(unlike: dict[str, list[str]], force: bool, remedy: str = "compare all
 def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> dict[str, list[str]]:
     """Return fields with several values among good rows that agree in ``inside``, device and number of threads.
 
-    A field that a row does not have says nothing, unless it is known what was so before it was kept.
+    Rows without a field are ignored, unless `UNLESS_SAID` has the value of rows from before the field was stored.
     """
     good = timed(frame)
     groups = [*inside, "device", "threads"]
@@ -67,7 +67,7 @@ def _unlike(frame: pd.DataFrame, inside: list[str], fields: Iterable[str]) -> di
 
 
 def said(frame: pd.DataFrame, name: str) -> pd.Series[str]:
-    """Return a condition as text, of the rows that say it."""
+    """Return a condition as text, for the rows that have it."""
     values = frame[name]
     return (values.fillna(UNLESS_SAID[name]) if name in UNLESS_SAID else values.dropna()).astype(str)
 

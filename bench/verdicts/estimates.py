@@ -1,8 +1,8 @@
-"""What one process says of a cell: its estimate, and how much its turns let expect that to scatter. No files.
+"""The estimate of a cell from one process, and how much it should scatter by the process's own turns. No files.
 
-What one fresh process says of a cell is one *process estimate*, taken as a logarithm. The processes of one
-lap of a campaign were measured side by side, in turns of milliseconds, and what the machine did in a turn is in all
-of them: `side_by_side` tells it from what is each arm's own.
+One fresh process gives one *process estimate* of a cell, as a logarithm. The processes of a lap are measured side by
+side in turns of milliseconds, so what slows the machine in a turn slows all of them. `side_by_side` separates this
+effect of a turn from the level of each arm.
 
 Tests: `tests/bench/verdicts/test_estimates.py`.
 """
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 CASE = ["network", "batch", "dtype", "device", "threads", "phase"]
-"""What the backends of one comparison have in common."""
+"""Columns that the backends of one comparison have in common."""
 
 ESTIMATES = ("minimum_s", "lower_quartile_s", "median_s", "turn_s")
-"""Columns that can give the process estimate: as they are, or `side_by_side`."""
+"""Columns that the process estimate can come from: directly, or for `TURNS` by `side_by_side`."""
 
 TURNS = "turn_s"
-"""The one that `side_by_side` gives."""
+"""The column of turns, which `side_by_side` makes an estimate of."""
 
 ESTIMATE = TURNS
-"""The one in use; `bench.verdicts.certify` tries them all."""
+"""The column in use; `bench.verdicts.certify` tries them all."""
 
 MOST_PASSES, CONVERGED = 50, 1e-6
 
 
 def estimates_and_noises(rows: pd.DataFrame, estimate: str = ESTIMATE) -> tuple[Floats, Floats]:
-    """Return the log process estimate of each row, and the variance that its turns let expect of it.
+    """Return the log process estimate of each row, and its variance by the scatter of the turns.
 
     Args:
         rows: that are ``ok``.
@@ -60,11 +60,11 @@ def estimates_and_noises(rows: pd.DataFrame, estimate: str = ESTIMATE) -> tuple[
 
 
 def side_by_side(turns: Sequence[Sequence[float | None]]) -> Floats:
-    """Return the log seconds of some arms whose turns were timed one after the other, turn by turn.
+    """Return the level, in log seconds, of each of some arms that were timed in turns.
 
-    A turn's log seconds are the arm's own plus what the machine added to all arms in that turn. The two are found by
-    turns, each from what the other leaves; of what is an arm's level, the middle half counts, since a machine changes
-    its speed between two arms of a turn as well.
+    The model is: log seconds of an arm in a turn = level of the arm + effect of the turn. Levels and effects are fitted
+    alternately. A level is the mean of the middle half of its values, since the machine may also change its speed
+    between two arms of a turn.
 
     Args:
         turns: seconds of each arm's turns, in order; ``None`` or NaN if a turn was spoiled. An arm may have fewer.
@@ -73,7 +73,7 @@ def side_by_side(turns: Sequence[Sequence[float | None]]) -> Floats:
 
 
 def _levels(turns: Sequence[Sequence[float | None]]) -> tuple[Floats, Floats]:
-    """Return what `side_by_side` does, and the variance of each arm's mean by what is left of its turns.
+    """Return what `side_by_side` does, and the variance of each level by the residuals of its turns.
 
     The variance is NaN if an arm has one turn, or none in common with another.
     """
@@ -87,7 +87,7 @@ def _levels(turns: Sequence[Sequence[float | None]]) -> tuple[Floats, Floats]:
     for _ in range(MOST_PASSES if shared.any() else 1):
         before, level = level, np.array([_middle((arm - added)[mask]) for arm, mask in zip(logs, use, strict=True)])
         added = np.where(shared, logs - level[:, None], 0.0).sum(axis=0) / np.maximum(shared.sum(axis=0), 1)
-        # What all arms gain in a pass their turns lose, pass after pass: how arms differ is what settles.
+        # A constant may move between levels and effects in each pass; the differences of levels converge.
         if np.ptp(level - before) < CONVERGED:
             break
     left = [(arm - added - own)[mask] for arm, own, mask in zip(logs, level, use, strict=True)]
@@ -96,7 +96,7 @@ def _levels(turns: Sequence[Sequence[float | None]]) -> tuple[Floats, Floats]:
 
 
 def _middle(values: Floats) -> float:
-    """Return the mean of the middle half, NaN of nothing."""
+    """Return the mean of the middle half of some values, NaN if there are none."""
     if not len(values):
         return math.nan
     cut = len(values) // 4
@@ -104,6 +104,6 @@ def _middle(values: Floats) -> float:
 
 
 def mean_noise(noises: Iterable[float]) -> float:
-    """Return the mean of those that are known, NaN if none is."""
+    """Return the mean of the finite values, NaN if there are none."""
     known = [noise for noise in noises if math.isfinite(noise)]
     return sum(known) / len(known) if known else math.nan

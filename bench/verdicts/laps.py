@@ -1,11 +1,12 @@
-"""What a lap did to all backends of a case alike, told from what is each backend's own. No files, no formatting.
+"""Remove from the times of a case what each lap added to all backends alike. No files, no formatting.
 
-The processes of a lap take turns, so a slow spell of the machine is in the times of all of them. It makes each of these
-times less sure, but not which is shorter. `without_laps` takes it out, by the least squares of
+The processes of a lap take turns, so a slow spell of the machine lengthens the times of all of them. It makes each time
+less sure, but not the comparison of two. `without_laps` fits, by least squares,
 
-    log time of a backend in a lap = the backend's own + the lap's
+    log time of a backend in a lap = level of the backend + effect of the lap
 
-and says how much it was, so that who adds up times can put it back, the same for all backends.
+and removes the effects of the laps. It also returns how much they scatter, so that sums of times can be given an
+interval that includes it, with the same draw for all backends.
 
 Tests: `tests/bench/verdicts/test_laps.py`.
 """
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ALIKE = [name for name in CASE if name != "threads"]
-"""What the processes of a lap have in common: they may have any number of threads."""
+"""Columns that the processes of a lap have in common; they may have any number of threads."""
 
 LEAST_LAPS = 1e-6
-"""Weight of the wish that laps add nothing: what cannot be told from the backends' own counts as theirs."""
+"""Weight of a penalty on the effects of laps: an effect that cannot be separated from a backend's level is set to 0."""
 
 Logs = Mapping[Any, float]
 
 
 def without_laps(cells: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """Return cells without what their laps added, and the log scatter of that, of a mean over laps.
+    """Return cells without the effects of their laps, and the log scatter that these effects give a mean over laps.
 
     Args:
         cells: rows of `bench.verdicts.statistics.cell_estimates`.
@@ -55,7 +56,7 @@ def without_laps(cells: pd.DataFrame) -> tuple[pd.DataFrame, float]:
             continue
         added = _added(logs)
         shared.append(float(np.var(list(added.values()), ddof=1)) / len(laps))
-        # Of the degrees of freedom of the arms' scatter the laps took some, and scatter with them.
+        # The fitted laps used degrees of freedom and took scatter with them: scale what is left.
         missing = math.sqrt((values - arms) / left)
         for place, of_arm in zip(places, logs, strict=True):
             if of_arm:
@@ -68,13 +69,13 @@ def without_laps(cells: pd.DataFrame) -> tuple[pd.DataFrame, float]:
 
 
 def _in_company(logs: Sequence[Logs]) -> list[Logs]:
-    """Return the log times of each arm in those laps that another arm has too: the others tell nothing of laps."""
+    """Return the log times of each arm in laps that another arm has as well; other laps say nothing about effects."""
     count = Counter(lap for of_arm in logs for lap in of_arm)
     return [{lap: value for lap, value in of_arm.items() if count[lap] > 1} for of_arm in logs]
 
 
 def _added(logs: Sequence[Logs]) -> dict[Any, float]:
-    """Return what each lap added to some arms, by the log time of each arm in it; nothing, averaged over the laps."""
+    """Return the effect of each lap on the log times of its arms; the effects have mean 0."""
     laps = list(dict.fromkeys(lap for of_arm in logs for lap in of_arm))
     arm, lap, values = _table(logs, laps)
     rows = np.zeros((len(values) + len(laps), len(logs) + len(laps)))
@@ -87,7 +88,7 @@ def _added(logs: Sequence[Logs]) -> dict[Any, float]:
 
 
 def _table(logs: Sequence[Logs], laps: Sequence[Any]) -> tuple[Any, Any, Floats]:
-    """Return number of the arm, number of the lap, and log time, one of each a process."""
+    """Return arrays of arm number, lap number and log time, with one element for each process."""
     place = {lap: number for number, lap in enumerate(laps)}
     entries = [(arm, place[lap], value) for arm, of_arm in enumerate(logs) for lap, value in of_arm.items()]
     arm, lap, values = zip(*entries, strict=True)

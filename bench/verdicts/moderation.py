@@ -1,10 +1,10 @@
-"""Variances from few processes: each cell's drawn towards what the other cells of a run let expect of it. No files.
+"""Moderated variances: the variance of a cell from few processes is drawn towards what the other cells show. No files.
 
-Three processes alone say little of how a cell scatters; all cells of a run together say what is usual. This brings the
-degrees of freedom that a cell does not have. Source: Smyth, Statistical Applications in Genetics 3 (2004) 3. Cells
-differ much in how they scatter, and a cell whose turns scatter within a process scatters between processes too: so what
-is expected follows the scatter of the turns, as far as it does so over all cells of the run (`_relative`). Source: Law
-et al., Genome Biology 15 (2014) R29, who call it a trend.
+Three processes say little about the variance of one cell, but all cells of a run together show what is usual. Using
+that gives a cell more degrees of freedom (empirical Bayes). Source: Smyth, Statistical Applications in Genetics 3
+(2004) 3. Cells differ in their variance, and a cell whose turns scatter within a process tends to scatter between
+processes as well. So the expected variance follows the scatter of the turns, as far as it does over all cells of the
+run (`_relative`). Source: Law et al., Genome Biology 15 (2014) R29, who call it a trend.
 
 Tests: `tests/bench/verdicts/test_moderation.py`.
 """
@@ -45,15 +45,15 @@ def means(
 def moderate(
     variances: ArrayLike, dof: ArrayLike, most_dof: float, noise: ArrayLike | None = None
 ) -> tuple[Floats, Floats]:
-    """Draw variances towards what is expected of them, the more the less they differ from that beyond chance.
+    """Draw variances towards their expected values, more strongly if they differ from these by chance only.
 
     Args:
         variances: of single processes, one a cell; NaN if a cell has one process alone.
         dof: degrees of freedom of each.
-        most_dof: most degrees of freedom that what is expected may count for. Cells of one process share its luck, so
-            this is the number of processes less that of backends, however many cells there are; 0: no moderation.
-        noise: of each cell: the variance that the turns within its processes let expect; NaN if it is not known. What
-            is expected of all cells is one value if there is none.
+        most_dof: most degrees of freedom that the expected variance may have. Cells of one process are not
+            independent, so this is the number of processes less the number of backends; 0: no moderation.
+        noise: of each cell: its variance by the turns within its processes; NaN if it is not known. Without it the
+            expected variance is the same for all cells.
 
     Returns:
         The moderated variances and their degrees of freedom, NaN if nothing is known.
@@ -69,9 +69,9 @@ def moderate(
 
 
 def _common_variance(s2: Floats, d: Floats, most_dof: float, fitted: int) -> tuple[float, float]:
-    """Return the variance that the cells share and the degrees of freedom that it counts for.
+    """Return the variance that the cells share and its degrees of freedom.
 
-    So many numbers were ``fitted`` to the variances, this one included.
+    ``fitted`` is how many parameters were fitted to the variances, this one included.
     """
     usable = np.isfinite(s2) & (s2 > 0) & (d > 0)
     if usable.sum() < 3 or most_dof <= 0:
@@ -96,10 +96,11 @@ def _logs(s2: Floats, d: Floats) -> tuple[Floats, Floats]:
 
 
 def _relative(s2: Floats, d: Floats, noise: Floats) -> Floats:
-    """Return by which factor each cell's variance should differ from the common one, going by the noise of its turns.
+    """Return the factor by which each cell's variance is expected to differ from the common one.
 
-    The factor is a power of the noise: the power that fits the cells best, from 0 (the noise tells nothing) to 1 (all
-    scatter comes from the turns). It is 1 for cells of unknown noise, and for all if fewer than `LEAST_CELLS` tell.
+    The factor is a power of the noise of the cell's turns. The exponent is fitted to all cells, from 0 (the noise does
+    not matter) to 1 (all scatter comes from the turns). The factor is 1 for cells of unknown noise, and for all cells
+    if the noise of fewer than `LEAST_CELLS` is known.
     """
     known = np.isfinite(noise) & (noise > 0)
     usable = known & np.isfinite(s2) & (s2 > 0) & (d > 0)

@@ -1,6 +1,6 @@
 """What a batch needs in memory and what the machine has left: one that would not fit is refused before it starts.
 
-Call `check_room` before the first array of a batch is made. The need is an estimate from above for any backend that
+Call `check_memory` before the first array of a batch is made. The need is an estimate from above for any backend that
 keeps the contract, not a measurement; nothing is allocated here.
 """
 
@@ -45,11 +45,12 @@ def chunk_rows(columns: int) -> int:
 
 
 def need_bytes(workload: Workload | Network, batch: int, dtype: str = "float32") -> int:
-    """Return the bytes that one phase after another needs at most for ``batch`` rows: X and Y on the host and placed,
-    every layer's output on the tape, three times as much for what goes backward, six copies of the parameters, and
-    the scratch of sixteen blocks of 512 rows: two copies of the gradients and what a row needs on its way back.
+    """Return the most bytes that any phase needs for ``batch`` rows.
 
-    With mini-batches the tape holds the rows of one, and a shuffled copy of the placed batch comes on top.
+    They are: X and Y on the host and placed; every layer's output on the tape, and three times as much for the backward
+    pass; six copies of the parameters; and the scratch of sixteen blocks of 512 rows, each with two copies of the
+    gradients and the error terms of its rows. With mini-batches the tape holds the rows of one mini-batch, and there is
+    a shuffled copy of the placed batch.
     """
     of = Workload.of(workload)
     network = of.network
@@ -62,16 +63,16 @@ def need_bytes(workload: Workload | Network, batch: int, dtype: str = "float32")
     return copies * batch_bytes(network, batch, dtype) + 4 * tape + 6 * parameters + scratch
 
 
-def room_bytes(device: str = "cpu") -> int:
+def free_bytes(device: str = "cpu") -> int:
     """Return the bytes free for a batch: of the host, within its container's limit, or of the GPU where it has less."""
-    limited = control_groups.memory_room()
-    room = min(_available_bytes(), UNBOUNDED if limited is None else limited)
-    return min(room, _gpu_room()) if device == "cuda" else room
+    limited = control_groups.memory_free()
+    free = min(_available_bytes(), UNBOUNDED if limited is None else limited)
+    return min(free, _gpu_free()) if device == "cuda" else free
 
 
-def process_room_bytes() -> int:
-    """Return the bytes that this process can still get: `room_bytes`, or less under a limit of its address space."""
-    room = room_bytes()
+def process_free_bytes() -> int:
+    """Return the bytes that this process can still get: `free_bytes`, or less under a limit of its address space."""
+    free = free_bytes()
     try:
         import resource
 
@@ -79,17 +80,17 @@ def process_room_bytes() -> int:
         with open("/proc/self/statm", encoding="ascii") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
     except (ImportError, OSError, ValueError):
-        return room
-    return min([room, *(max(0, limit - used) for limit in limits if limit != resource.RLIM_INFINITY)])
+        return free
+    return min([free, *(max(0, limit - used) for limit in limits if limit != resource.RLIM_INFINITY)])
 
 
-def check_room(
+def check_memory(
     workload: Workload | Network,
     batch: int,
     dtype: str = "float32",
     device: str = "cpu",
     arms: int = 1,
-    room: int | None = None,
+    free: int | None = None,
 ) -> None:
     """Return quietly when a batch fits.
 
@@ -99,25 +100,25 @@ def check_room(
         dtype: of X, Y and all that follows from them.
         device: ``"cpu"`` or ``"cuda"``.
         arms: processes that are alive at the same time, each with a copy of the batch.
-        room: bytes free; by default `room_bytes`.
+        free: bytes free; by default `free_bytes`.
 
     Raises:
-        UsageError: it does not; the message states the need, the room, and the most rows and processes that would fit.
+        UsageError: it does not; the message states the need, the free memory, and the most rows and processes that fit.
     """
-    room = room_bytes(device) if room is None else room
-    if lack := shortage(workload, batch, dtype, device, arms, room):
-        remedy = _remedy(workload, batch, dtype, arms, SPARE * room)
+    free = free_bytes(device) if free is None else free
+    if lack := shortage(workload, batch, dtype, device, arms, free):
+        remedy = _remedy(workload, batch, dtype, arms, SPARE * free)
         rows = f"{format_count(batch)} {'row' if batch == 1 else 'rows'}"
         raise UsageError(f"a batch of {rows} of network {workload} in {dtype} {lack}; {remedy}")
 
 
-def shortage(workload: Workload | Network, batch: int, dtype: str, device: str, arms: int, room: int) -> str:
-    """Return what a batch needs and what there is, '' where it fits; arguments as for `check_room`."""
+def shortage(workload: Workload | Network, batch: int, dtype: str, device: str, arms: int, free: int) -> str:
+    """Return what a batch needs and what there is, '' where it fits; arguments as for `check_memory`."""
     need = arms * (PROCESS_BYTES + need_bytes(workload, batch, dtype))
-    if need <= SPARE * room:
+    if need <= SPARE * free:
         return ""
     where = f" in {arms} processes at once" if arms > 1 else ""
-    return f"needs {format_bytes(need)}{where}, and {format_bytes(SPARE * room)} are free on {device}"
+    return f"needs {format_bytes(need)}{where}, and {format_bytes(SPARE * free)} are free on {device}"
 
 
 def _remedy(workload: Workload | Network, batch: int, dtype: str, arms: int, free: float) -> str:
@@ -143,7 +144,7 @@ def _available_bytes() -> int:
         return UNBOUNDED
 
 
-def _gpu_room() -> int:
+def _gpu_free() -> int:
     """Return the free bytes of the first GPU as its driver says; no bound where the driver cannot be asked."""
     query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
     try:

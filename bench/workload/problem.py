@@ -1,9 +1,9 @@
 """Network x batch x dtype: a problem to time, generated from a seed. No clock and no backend here.
 
-Inputs are uniform in [-1, 1]; targets are a hidden smooth function of them, ``sin`` of random projections, or the class
-whose projection is largest, so that there is something to learn and no number leaves the ordinary range, however many
-steps are timed. Of a large batch only
-the first rows are drawn, and then repeated: what a step takes does not depend on it, and drawing is slow.
+Inputs are uniform in [-1, 1]. Targets are a smooth function of them (``sin`` of random projections) or the class whose
+projection is largest. So there is something to learn, and numbers stay in the ordinary range however many steps are
+timed. Only the first rows of a large batch are drawn, which is slow, and then repeated; the time of a step does not
+depend on it.
 """
 
 from __future__ import annotations

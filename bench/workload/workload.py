@@ -64,7 +64,7 @@ class Workload:
 
     @property
     def kind(self) -> Workload:
-        """The same with sizes of 1 or 2 and mini-batches of one row: equal for workloads whose times may be blended."""
+        """The workload with sizes of 1 or 2 and mini-batches of one row; times of equal kinds may be blended."""
         least = 1 if self.network.loss == "mse" else 2
         network = replace(self.network, sizes=(1, 1, least))
         return replace(self, network=network, rows_per_step=1 if self.rows_per_step else None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backends import caches as module
-from backends.caches import USUAL, BlockBytes, Caches, block_bytes, caches, second_cache_bytes
+from backends.caches import USUAL, BlockBytes, Caches, block_bytes, caches, l2_cache_bytes
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -31,7 +31,7 @@ def _system(folder: Path, sizes: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_blocks_follow_the_caches(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second cache bounds blocks of one thread, the last one those of calls that all threads share."""
+    """The L2 cache bounds blocks of one thread, the last one those of calls that all threads share."""
     sizes, expected = LAYOUTS[name]
     _system(tmp_path, sizes)
     monkeypatch.setattr(module, "CPU", tmp_path)
@@ -55,4 +55,4 @@ def test_a_last_cache_is_never_smaller_than_the_second(tmp_path: Path, monkeypat
     monkeypatch.setattr(module, "CPU", tmp_path)
     assert caches.__wrapped__() == Caches(2 * MIB, 2 * MIB)
     monkeypatch.setattr(module, "caches", caches.__wrapped__)
-    assert second_cache_bytes() == 2 * MIB
+    assert l2_cache_bytes() == 2 * MIB

@@ -36,14 +36,14 @@ def test_feature_major_copy_is_the_transpose(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("rows", [100, 40_000])
 @pytest.mark.parametrize("features", [1, 8])
-def test_runs_of_blocks_fill_their_room(features: int, rows: int) -> None:
+def test_runs_of_blocks_fill_their_memory(features: int, rows: int) -> None:
     """Runs that end in a whole block or in a shorter one leave every block transposed, with its rows of ones."""
     n = 2 * rows + 7
     table = np.random.default_rng(0).normal(size=(n, features)).astype(np.float32)
-    room = np.full(n * (features + 2), np.nan, np.float32)
+    memory = np.full(n * (features + 2), np.nan, np.float32)
     for run in (slice(0, rows), slice(rows, n)):
-        copy_run(table, room, run, rows, ones=2)
+        copy_run(table, memory, run, rows, ones=2)
     for start in range(0, n, rows):
         block = table[start : start + rows]
-        placed = room[start * (features + 2) :][: len(block) * (features + 2)].reshape(features + 2, len(block))
+        placed = memory[start * (features + 2) :][: len(block) * (features + 2)].reshape(features + 2, len(block))
         np.testing.assert_array_equal(placed, np.vstack([block.T, np.ones((2, len(block)))]))

@@ -19,11 +19,11 @@ from backends.numba_blocking import (
     FEW_ROWS,
     LEAST_CHUNKS,
     MOST_WIDE_ROWS,
-    ROOM_BYTES,
+    SCRATCH_BYTES,
     SHORT_ROWS,
     TILE_ROWS,
     blocking,
-    room_length,
+    scratch_length,
 )
 
 pytest.importorskip("numba", reason="numba is not installed: pip install -e '.[numba]'")
@@ -43,28 +43,28 @@ def test_wider_layers_have_another_family_of_kernels(
     network: str, family: str, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Registers, tiles, products of one thread by the BLAS, and products that all its threads share."""
-    monkeypatch.setattr("backends.numba_blocking.second_cache_bytes", lambda: 1 << 20)
+    monkeypatch.setattr("backends.numba_blocking.l2_cache_bytes", lambda: 1 << 20)
     cut = blocking(Network.parse(network), np.float32)
     assert (cut.family, cut.rows) == (family, rows)
 
 
-def test_blocks_fit_into_the_second_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_fit_into_the_l2_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """A smaller cache gives shorter blocks, down to a least length."""
     rows = []
     for size in (1 << 21, 1 << 20, 1 << 19, 1 << 12):
-        monkeypatch.setattr("backends.numba_blocking.second_cache_bytes", lambda size=size: size)
+        monkeypatch.setattr("backends.numba_blocking.l2_cache_bytes", lambda size=size: size)
         rows.append(blocking(Network((64, 64, 64, 1)), np.float32).rows)
     assert rows == [480, 384, 192, 64]
 
 
 @pytest.mark.parametrize("width", range(100, 3000, 100))
-def test_scratch_of_all_chunks_stays_within_its_room(width: int) -> None:
+def test_scratch_of_all_chunks_stays_within_its_bytes(width: int) -> None:
     """However wide the layers; and threads share the blocks wherever eight chunks fit."""
     network = Network((width, width, 1))
     cut = blocking(network, np.float64)
-    room_bytes = room_length(network, MOST_WIDE_ROWS) * 8
-    assert (cut.family == "huge") == (LEAST_CHUNKS * room_bytes > ROOM_BYTES)
-    assert cut.family == "huge" or cut.chunks * room_bytes <= ROOM_BYTES
+    scratch_bytes = scratch_length(network, MOST_WIDE_ROWS) * 8
+    assert (cut.family == "huge") == (LEAST_CHUNKS * scratch_bytes > SCRATCH_BYTES)
+    assert cut.family == "huge" or cut.chunks * scratch_bytes <= SCRATCH_BYTES
 
 
 @pytest.mark.parametrize("network", ["3-2-1", "8-32-1", "784-512-10", "2000-2000-1"])

@@ -45,7 +45,7 @@ class Tf32(Plain):
 
     def product(self, a: Array, b: Array) -> Array:
         """Round both factors first."""
-        return super().product(_rounded(a, self.bits), _rounded(b, self.bits))
+        return super().product(rounded(a, self.bits), rounded(b, self.bits))
 
 
 class Bf16(Tf32):
@@ -141,7 +141,7 @@ class DoubleRate(Plain):
         return super().update(params, gradients, 2 * learning_rate)
 
 
-def _rounded(values: Array, bits: int) -> Array:
+def rounded(values: Array, bits: int) -> Array:
     """Return ``values`` rounded to nearest with ``bits`` significant bits."""
     mantissa, exponent = np.frexp(values)
     return np.asarray(np.ldexp(np.round(mantissa * 2**bits) / 2**bits, exponent), values.dtype)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backends.base import Array, Layer, Params
-from backends.conformance.mutants.mathematics import _rounded
+from backends.conformance.mutants.mathematics import rounded
 from backends.conformance.plain import Batch, Plain
 
 MANY = 1 << 20
@@ -91,7 +91,7 @@ class Tf32WhereLarge(Plain):
     def product(self, a: Array, b: Array) -> Array:
         """Round both factors first."""
         if min(*a.shape, *b.shape) >= LARGE:
-            a, b = _rounded(a, self.bits), _rounded(b, self.bits)
+            a, b = rounded(a, self.bits), rounded(b, self.bits)
         return super().product(a, b)
 
 
@@ -106,7 +106,7 @@ class CoarseSlope(Plain):
 
     def slope(self, h: Array) -> Array:
         """Round first."""
-        return super().slope(_rounded(h, 8) if len(h) >= 1000 else h)
+        return super().slope(rounded(h, 8) if len(h) >= 1000 else h)
 
 
 MILLION, BLOCKS = "3-2-1/n=1048579/normal", "3-2-1/n=65537/normal"

@@ -108,10 +108,9 @@ def _raised(ceiling: Ceiling, others: list[Ceiling]) -> Ceiling:
 def between_laps(run: Run) -> Callable[[int], None]:
     """Return what a campaign calls after each lap: it probes some libraries and keeps the ceilings with the run.
 
-    So the ceilings meet the machine in the same minutes as the backends. Each call probes libraries in turn, first with
-    the most threads, as long as all probes together have taken no more than `MOST_SHARE` of the campaign, and at least
-    one until each had its turn.
-    A probe that fails costs its own rates alone.
+    So ceilings and backends are measured in the same minutes. Each call probes one library after the other, first with
+    the most threads, until all probes together have taken `MOST_SHARE` of the campaign; until each library was probed,
+    every call probes at least one. If a probe fails, only its own rates are missing.
     """
     plan = stored_plan(run)
     dtypes = tuple(dict.fromkeys(group.dtype for group in plan.groups))

@@ -45,7 +45,7 @@ def scale(x: Array, out: Array, times: int) -> None:
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def tanh_float32(x: Array, out: Array, times: int) -> None:
-    """Evaluate tanh over a block in the first cache."""
+    """Evaluate tanh over a block in the L1 cache."""
     for _ in range(times):
         for j in range(x.shape[0]):
             out[j] = value("tanh", x[j])  # type: ignore[call-arg]
@@ -53,7 +53,7 @@ def tanh_float32(x: Array, out: Array, times: int) -> None:
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def tanh_float64(x: Array, out: Array, times: int) -> None:
-    """Evaluate tanh over a block in the first cache."""
+    """Evaluate tanh over a block in the L1 cache."""
     for _ in range(times):
         for j in range(x.shape[0]):
             out[j] = value("tanh", x[j])  # type: ignore[call-arg]

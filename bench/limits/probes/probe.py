@@ -12,7 +12,7 @@ import numpy as np
 
 from backends.base import Array
 from bench.limits.ceilings import Kind
-from bench.workload.memory import room_bytes
+from bench.workload.memory import free_bytes
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 WORKING_SETS = (16 * KIB, 64 * KIB, 1 * MIB, 4 * MIB, 16 * MIB, 64 * MIB, 512 * MIB)
@@ -64,7 +64,7 @@ def products(brief: bool = False) -> tuple[str, ...]:
 def working_sets(brief: bool = False) -> tuple[int, ...]:
     """Return the sizes of memory to probe, the largest within an eighth of what is free."""
     sizes = BRIEF_SETS if brief else WORKING_SETS
-    return tuple(size for size in sizes if size <= room_bytes() // 8) or sizes[:1]
+    return tuple(size for size in sizes if size <= free_bytes() // 8) or sizes[:1]
 
 
 def memory(brief: bool = False) -> Array:

@@ -19,7 +19,7 @@ from bench.machine import machine_id
 from bench.measure.cell import Group
 from bench.ranks.allreduce import AllReduce, Link
 from bench.ranks.arms import Arm, arms_of
-from bench.ranks.launches import Scale, _kept
+from bench.ranks.launches import Scale, run_launches
 from bench.results import Run
 from bench.terminal.sharing import answer, pays
 from bench.workload.memory import need_bytes
@@ -148,7 +148,7 @@ def keep_scale(root: Path, faster: dict[str, float]) -> Run:
         }  # fmt: skip
 
     scale = Scale(Group(NETWORK, 4096, "float32", "cpu"), tuple(faster), arms)
-    return _kept(scale, list(scale.launches()), outcome, (), root, lambda fraction, text: None)
+    return run_launches(scale, list(scale.launches()), outcome, (), root, lambda fraction, text: None)
 
 
 def test_ranks_that_were_measured_faster_are_offered(tmp_path: Path) -> None:
@@ -176,9 +176,9 @@ def test_a_batch_that_does_not_fit_is_answered_with_a_way(monkeypatch: pytest.Mo
     """A batch beyond the free memory is answered with the least machines and chunks; one that fits with nothing."""
     job = Job(NETWORK, 10_000_000)
     whole = need_bytes(NETWORK, job.rows)
-    monkeypatch.setattr("bench.workload.memory.room_bytes", lambda device="cpu": 2 * whole + (1 << 29))
+    monkeypatch.setattr("bench.workload.memory.free_bytes", lambda device="cpu": 2 * whole + (1 << 29))
     assert command.room_note(job) == ""
-    monkeypatch.setattr("bench.workload.memory.room_bytes", lambda device="cpu": int(0.7 * whole) + (1 << 29))
+    monkeypatch.setattr("bench.workload.memory.free_bytes", lambda device="cpu": int(0.7 * whole) + (1 << 29))
     note = command.room_note(job)
     assert "A batch of 10,000,000 rows needs" in note
     assert "among 2 machines like this one (--hosts 2 --link 1Gbit,0.1ms) or read it in chunks (--chunks" in note
@@ -186,7 +186,7 @@ def test_a_batch_that_does_not_fit_is_answered_with_a_way(monkeypatch: pytest.Mo
 
 def test_a_network_that_does_not_fit_is_not_answered_with_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks and machines hold fewer rows, not fewer parameters: of a network without room the answer says that."""
-    monkeypatch.setattr("bench.workload.memory.room_bytes", lambda device="cpu": 1 << 34)
+    monkeypatch.setattr("bench.workload.memory.free_bytes", lambda device="cpu": 1 << 34)
     note = command.room_note(Job(Network((99_999, 99_999, 1)), 10))
     assert note.startswith("The network needs")
     assert note.endswith("even for one row: take a smaller network.")

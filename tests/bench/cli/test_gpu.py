@@ -84,9 +84,9 @@ def test_a_spoilt_record_of_steps_is_made_anew(tmp_path: Path, monkeypatch: pyte
 
 def test_the_steps_fit_into_their_time_and_are_commands_that_exist() -> None:
     """Each step's flags are understood by its command, and all together take at most eight minutes."""
-    from bench.cli import _parsed
+    from bench.cli import parsed
 
     planned = gpu.steps(("jax", "torch"), Path("results"))
     for step in planned:
-        assert _parsed(list(step.arguments)).command == step.arguments[0]
+        assert parsed(list(step.arguments)).command == step.arguments[0]
     assert sum(step.most_s for step in planned) <= 1.05 * gpu.TOTAL_S

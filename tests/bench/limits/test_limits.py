@@ -146,7 +146,7 @@ def test_a_workload_is_held_against_the_time_of_all_its_cores(busy: float, monke
     assert [standing.backend for standing in judged] == ["numba", "torch-idiom"]
     verdicts = {verdict.goal: (verdict.reached, verdict.verdict) for verdict in judge(judged)}
     assert verdicts == {"<= 400 us of all cores": ("600 us", "no"), ">= 4.00x best peer": ("5.00x", "yes")}
-    monkeypatch.setattr("bench.limits.standings.room_bytes", lambda _: 4 << 30)
+    monkeypatch.setattr("bench.limits.standings.free_bytes", lambda _: 4 << 30)
     plan = make_plan([*CASES[:1], *WORKLOADS], ["float32"], ["numba"] * 8, 1, 0.1, 10.0)
     assert str(plan.groups[0].workload) == "3-2-1"
     assert any(line.startswith("784-128-10/relu/cross-entropy/adam") for line in plan.left_out)

@@ -129,7 +129,7 @@ def test_command_measures_each_backend(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_batch_that_does_not_fit_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for five copies of the small batch alone the large one is not placed."""
-    monkeypatch.setattr(placing, "room_bytes", lambda: 5 * 5000 * 4 * 4 / placing.SPARE + 1)
+    monkeypatch.setattr(placing, "free_bytes", lambda: 5 * 5000 * 4 * 4 / placing.SPARE + 1)
     measured = placing.measure(["numpy"], networks=("3-2-1", "8-4-1"), rows=5000, seconds=0.0)
     assert [each.network for each in measured] == ["3-2-1"]
 

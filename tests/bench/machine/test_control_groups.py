@@ -29,7 +29,7 @@ def test_limits_of_every_level_count_in_version_2(pretend, tmp_path, level):
             "sys/fs/cgroup/slice/job/memory.max": "max\n",
         }
     )
-    assert (control_groups.cpu_quota(), control_groups.memory_limit(), control_groups.memory_room()) == (None,) * 3
+    assert (control_groups.cpu_quota(), control_groups.memory_limit(), control_groups.memory_free()) == (None,) * 3
     pretend(
         {
             f"sys/fs/cgroup/{level}cpu.max": "150000 100000\n",
@@ -40,7 +40,7 @@ def test_limits_of_every_level_count_in_version_2(pretend, tmp_path, level):
         }
     )
     assert control_groups.cpu_quota() == 1.5
-    assert (control_groups.memory_limit(), control_groups.memory_room()) == (1000, 500)
+    assert (control_groups.memory_limit(), control_groups.memory_free()) == (1000, 500)
     assert control_groups.throttled_periods() == 65
 
 
@@ -65,7 +65,7 @@ def test_limits_of_every_level_count_in_version_1(pretend, tmp_path, level):
         }
     )
     assert control_groups.cpu_quota() == 0.5
-    assert (control_groups.memory_limit(), control_groups.memory_room()) == (1000, 600)
+    assert (control_groups.memory_limit(), control_groups.memory_free()) == (1000, 600)
 
 
 def test_a_container_that_is_told_its_path_on_the_host_finds_its_limit(pretend, tmp_path):
@@ -84,5 +84,5 @@ def test_a_container_that_is_told_its_path_on_the_host_finds_its_limit(pretend, 
 def test_what_cannot_be_read_is_no_limit(pretend, text):
     """Empty or odd files of the system mean no limit, and raise nothing."""
     pretend({"proc/self/cgroup": text, "proc/self/mountinfo": text, "sys/fs/cgroup/cpu.max": text})
-    assert (control_groups.cpu_quota(), control_groups.memory_limit(), control_groups.memory_room()) == (None,) * 3
+    assert (control_groups.cpu_quota(), control_groups.memory_limit(), control_groups.memory_free()) == (None,) * 3
     assert control_groups.throttled_periods() == 0

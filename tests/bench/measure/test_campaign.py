@@ -12,7 +12,7 @@ import backends
 from backends.conformance.cell import CLAIMS
 from bench.basics.names import AA, PHASES
 from bench.machine import speed
-from bench.measure import child, process
+from bench.measure import child, process_environment
 from bench.measure.instructions import Assignment
 from tests.bench.measure.small_campaigns import PATH, measure
 
@@ -140,7 +140,7 @@ def test_a_process_has_the_threads_that_were_asked_for(two_laps):
 def test_every_thread_variable_and_cache_is_set_before_the_start(tmp_path, monkeypatch):
     """The environment of a process says its threads in every library's words, whatever was set outside."""
     monkeypatch.setenv("OMP_NUM_THREADS", "99")
-    own = process.environment(3, tmp_path)
+    own = process_environment.environment(3, tmp_path)
     names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
     assert [own[f"{name}_NUM_THREADS"] for name in names] == ["3"] * 4
     assert own["NPROC"] == "3"

@@ -8,7 +8,8 @@ import pytest
 
 from backends import Network
 from bench.measure.cell import Group
-from bench.measure.group import SOME_BYTES, GroupRun, _choose_steps
+from bench.measure.first_calls import choose_steps
+from bench.measure.group import SOME_BYTES, GroupRun
 from bench.measure.instructions import Instructions
 from bench.measure.interference import Round
 from tests.bench import specimens
@@ -72,8 +73,8 @@ def test_training_that_records_a_step_is_timed_in_calls_that_do(monkeypatch, ste
     group.backend.captured_steps = 256
     group.step_s = step_s
     monkeypatch.setattr(
-        "bench.measure.group.timed_round", lambda work, calls: Round(step_s * max(1, group.train_steps), 0.0, 0)
+        "bench.measure.first_calls.timed_round", lambda work, calls: Round(step_s * max(1, group.train_steps), 0.0, 0)
     )
     monkeypatch.setattr(group, "work", lambda phase: lambda calls: None)
-    _choose_steps(group)
+    choose_steps(group)
     assert (group.train_steps >= group.backend.captured_steps) == records

@@ -57,38 +57,38 @@ def test_groups_come_in_the_order_of_their_work():
     ]
 
 
-def test_a_batch_that_does_not_fit_is_refused_with_need_and_room():
+def test_a_batch_that_does_not_fit_is_refused_with_the_need():
     """A batch asked for that memory does not hold is an error; one of the default grid is left out, and said so."""
-    networks, room = [Network((784, 512, 10))], 1 << 30
+    networks, free = [Network((784, 512, 10))], 1 << 30
     with pytest.raises(UsageError, match=r"1,000,000 rows of network 784-512-10 in float64 needs .* GiB, and"):
-        plan.asked_groups(networks, [1_000_000], ["float64"], ["cpu"], 1, room)
-    groups, left_out = plan.default_groups(networks, [1, 1_000_000], ["float32"], ["cpu"], 1, room=room)
+        plan.asked_groups(networks, [1_000_000], ["float64"], ["cpu"], 1, free)
+    groups, left_out = plan.default_groups(networks, [1, 1_000_000], ["float32"], ["cpu"], 1, free=free)
     assert [group.rows for group in groups] == [1]
     assert left_out[0].startswith("784-512-10 n=1000000: needs ")
 
 
-def test_the_room_holds_every_arm_of_a_round():
+def test_memory_holds_every_arm_of_a_lap():
     """All arms are alive at the same time: what one process could hold is refused, or left out, for five."""
-    networks, room = [Network((3, 2, 1))], 4 << 30
+    networks, free = [Network((3, 2, 1))], 4 << 30
     asked = (networks, [10_000_000], ["float32"], ["cpu"])
-    assert len(plan.asked_groups(*asked, 1, room)) == len(plan.default_groups(*asked, 1, 9.0, room)[0]) == 1
+    assert len(plan.asked_groups(*asked, 1, free)) == len(plan.default_groups(*asked, 1, 9.0, free)[0]) == 1
     with pytest.raises(UsageError, match=r"in 5 processes at once.*at most [0-9,]+ rows or 3 of the processes"):
-        plan.asked_groups(*asked, 5, room)
-    _, left_out = plan.default_groups(networks, [1, 10_000_000], ["float32"], ["cpu"], 5, 9.0, room)
+        plan.asked_groups(*asked, 5, free)
+    _, left_out = plan.default_groups(networks, [1, 10_000_000], ["float32"], ["cpu"], 5, 9.0, free)
     assert "in 5 processes at once" in left_out[0]
 
 
 def test_a_grid_of_which_nothing_fits_is_refused():
     """Where memory or time leave no group, that is an error with its reason, not an empty campaign."""
     with pytest.raises(UsageError, match=r"of 1 row of network 3-2-1 .* needs .* in 8 processes"):
-        plan.default_groups([Network((3, 2, 1))], [1], ["float32"], ["cpu"], 8, room=1 << 30)
+        plan.default_groups([Network((3, 2, 1))], [1], ["float32"], ["cpu"], 8, free=1 << 30)
     with pytest.raises(UsageError, match=r"nothing to measure: 3-2-1 n=4096: a step .* ask for rows with --batches"):
         plan.default_groups([Network((3, 2, 1))], [4096], ["float32"], ["cpu"], 1, longest_s=1e-9)
 
 
 def test_the_default_grid_has_a_tiny_a_small_and_a_wide_network():
     """From the tutorial's network at one row to a million rows, and a wide network as far as time allows."""
-    groups, _ = plan.default_groups(plan.NETWORKS, plan.ROWS, ["float32"], ["cpu"], 5, room=16 << 30)
+    groups, _ = plan.default_groups(plan.NETWORKS, plan.ROWS, ["float32"], ["cpu"], 5, free=16 << 30)
     rows = {str(net): [group.rows for group in groups if group.network == net] for net in plan.NETWORKS}
     assert rows["3-2-1"] == list(plan.ROWS)
     assert 1 in rows["784-512-10"]

@@ -91,7 +91,7 @@ def test_a_streamed_table_trains_as_one_that_is_kept(
     """Losses and parameters are the same to the bit, from either kind of file, and the table is read for each epoch."""
     path = table(tmp_path, name=name)
     kept = opened(path)
-    monkeypatch.setattr(streams, "process_room_bytes", lambda: 0)
+    monkeypatch.setattr(streams, "process_free_bytes", lambda: 0)
     streamed = opened(path)
     assert (kept.keep, streamed.keep, kept.sizes) == (True, False, streamed.sizes)
     backend = backends.load("numpy", NETWORK)
@@ -120,7 +120,7 @@ def test_epochs_visit_chunks_in_an_order_of_their_own(
     tmp_path: Path, name: str, group: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As far as row groups, or blocks of a CSV file, allow: those of a long one, or a compressed file, do not part."""
-    monkeypatch.setattr(streams, "process_room_bytes", lambda: 0)
+    monkeypatch.setattr(streams, "process_free_bytes", lambda: 0)
     monkeypatch.setattr(csv_rows, "BLOCK_BYTES", group * 45)
     path = table(tmp_path, name=name, group=group)
     stream = opened(path, holdout=0.0)
@@ -133,7 +133,7 @@ def test_epochs_visit_chunks_in_an_order_of_their_own(
         assert len(orders[-1]) == 16, "a chunk is visited once"
     assert max(map(len, stream.table.runs())) <= together + 1
     assert (orders[0] != sorted(orders[0])) == (orders[0] != orders[1]) == (together < 16)
-    monkeypatch.setattr(streams, "process_room_bytes", lambda: 1 << 40)
+    monkeypatch.setattr(streams, "process_free_bytes", lambda: 1 << 40)
     kept = opened(path, holdout=0.0)
     assert [rows_of(kept, epoch) for epoch in (0, 1)] == [rows_of(stream, epoch) for epoch in (0, 1)]
 
@@ -261,7 +261,7 @@ from bench import cli
 from bench.training import prepare, stream
 from bench.workload import memory
 train = ["train", "--data", "big.parquet", "--target", "c0", "--backend", "numpy", "--rows-per-step", "4096"]
-memory.CHUNK_ROWS, stream.process_room_bytes = {rows}, lambda: 4 * {chunk}
+memory.CHUNK_ROWS, stream.process_free_bytes = {rows}, lambda: 4 * {chunk}
 start, usual = [], stream.open_stream
 def opened(*arguments):
     start.append(getrusage(RUSAGE_SELF).ru_maxrss)

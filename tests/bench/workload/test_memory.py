@@ -1,4 +1,4 @@
-"""A batch that would not fit is refused with the need and the room."""
+"""A batch that would not fit is refused with the need and the free memory."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from backends import Layer, Network
 from bench.basics.errors import UsageError
 from bench.machine import system
 from bench.workload import memory
-from bench.workload.memory import check_room, need_bytes, room_bytes
+from bench.workload.memory import check_memory, free_bytes, need_bytes
 
 
 @pytest.mark.parametrize("arms", [1, 5])
-def test_batch_beyond_the_room_is_refused_with_need_room_and_what_fits(arms: int) -> None:
-    """The message names the batch, its need, the room and the largest batch that fits, which then passes."""
-    network, room = Network((3, 2, 1)), 3 << 30
+def test_a_batch_that_does_not_fit_is_refused_with_the_need_and_what_fits(arms: int) -> None:
+    """The message names the batch, its need, the free memory and the largest batch that fits, which then passes."""
+    network, free = Network((3, 2, 1)), 3 << 30
     where = " in 5 processes at once" if arms == 5 else ""
     says = rf"134,217,728 rows of network 3-2-1 in float32 needs [0-9.]+ GiB{where}, and 2.70 GiB are free on cpu"
     with pytest.raises(UsageError, match=says) as refusal:
-        check_room(network, 1 << 27, arms=arms, room=room)
+        check_memory(network, 1 << 27, arms=arms, free=free)
     fits = int(str(refusal.value).split("at most ")[1].split(" rows")[0].replace(",", ""))
-    check_room(network, fits, arms=arms, room=room)
+    check_memory(network, fits, arms=arms, free=free)
     with pytest.raises(UsageError):
-        check_room(network, fits + 1, arms=arms, room=room)
+        check_memory(network, fits + 1, arms=arms, free=free)
 
 
 def test_as_many_processes_as_fit_are_offered() -> None:
     """A batch that fewer backends could hold is refused with their number, which then passes."""
-    network, batch, room = Network((3, 2, 1)), 1 << 22, 3 << 30
+    network, batch, free = Network((3, 2, 1)), 1 << 22, 3 << 30
     with pytest.raises(UsageError, match=r"or \d of the processes \(fewer backends\) fit") as refusal:
-        check_room(network, batch, arms=5, room=room)
+        check_memory(network, batch, arms=5, free=free)
     arms = int(str(refusal.value).split(" of the processes")[0][-1])
-    check_room(network, batch, arms=arms, room=room)
+    check_memory(network, batch, arms=arms, free=free)
     with pytest.raises(UsageError):
-        check_room(network, batch, arms=arms + 1, room=room)
+        check_memory(network, batch, arms=arms + 1, free=free)
 
 
-def test_network_beyond_the_room_is_refused_without_advice_on_rows() -> None:
+def test_a_network_that_does_not_fit_is_refused_without_advice_on_rows() -> None:
     """Where the parameters alone do not fit, no number of rows is offered."""
     with pytest.raises(UsageError, match="take a smaller network"):
-        check_room(Network((10_000, 10_000, 10_000)), 1, "float64", room=1 << 30)
+        check_memory(Network((10_000, 10_000, 10_000)), 1, "float64", free=1 << 30)
 
 
 @pytest.mark.parametrize("sizes", [(3, 2, 1), (32, 64, 1)])
@@ -64,36 +64,36 @@ def test_need_covers_what_numpy_allocates(sizes: tuple[int, ...]) -> None:
     assert need_bytes(network, batch) / 4 < peak_bytes < need_bytes(network, batch)
 
 
-def test_room_is_what_the_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit of the control group bounds the room, less what is used; without one it is the machine's own."""
+def test_free_memory_is_what_the_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of the control group bounds the free memory, less what is used; without one it is the machine's own."""
     monkeypatch.setattr(system, "PROC", tmp_path)
     monkeypatch.setattr(system, "SYS", tmp_path)
-    machine = room_bytes()
+    machine = free_bytes()
     group = tmp_path / "fs" / "cgroup"
     group.mkdir(parents=True)
     (group / "memory.max").write_text("1000\n")
     (group / "memory.current").write_text("700\n")
-    assert room_bytes() == 300
+    assert free_bytes() == 300
     (group / "memory.max").write_text("max\n")
-    assert room_bytes() == pytest.approx(machine, rel=0.1)
+    assert free_bytes() == pytest.approx(machine, rel=0.1)
 
 
-def test_room_without_figures_of_memory_is_what_the_c_library_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_memory_without_figures_is_what_the_c_library_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty ``/proc`` is no traceback."""
 
     def missing() -> None:
         raise FileNotFoundError("/proc/meminfo")
 
     monkeypatch.setattr(memory.psutil, "virtual_memory", missing)
-    assert room_bytes() > 1 << 20
+    assert free_bytes() > 1 << 20
 
 
-def test_room_on_a_gpu_is_what_its_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_memory_on_a_gpu_is_what_its_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver's free memory bounds a batch for ``cuda``, and a missing driver leaves the host's."""
     driver = tmp_path / "nvidia-smi"
     driver.write_text("#!/bin/sh\necho 3\n")
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert room_bytes("cuda") == 3 << 20
+    assert free_bytes("cuda") == 3 << 20
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert room_bytes("cuda") > 3 << 20
+    assert free_bytes("cuda") > 3 << 20

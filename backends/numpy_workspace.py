@@ -1,6 +1,6 @@
-"""Memory of `numpy_backend`: parameters as one vector, and room for the outputs and error terms of a block.
+"""The arrays of `numpy_backend`: parameters as one vector, and scratch for the outputs and error terms of a block.
 
-Views are made once: in a step of a small batch each costs as much as a product.
+Views are made once, since making one costs as much as a product of a small batch.
 
 Tests: `tests/backends/test_contract.py`, `tests/backends/test_threads.py`.
 """
@@ -15,8 +15,8 @@ import numpy as np
 from backends.base import Array, Network, Params
 
 FEW_OUTPUTS, MANY_INPUTS = 16, 128
-"""The gradients of a layer of so few outputs and so many inputs are computed transposed: with the long side first the
-BLAS takes 0.3 to 0.65 of the time.
+"""Gradients of a layer of up to this many outputs, and of this many inputs or more, are computed transposed: with the
+long side first the BLAS takes 0.3 to 0.65 of the time.
 """
 
 
@@ -56,10 +56,10 @@ class Outputs(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for one block: outputs, error terms and slopes of every layer, and the block's gradients.
+    """Arrays for one block: outputs, error terms and slopes of every layer, and the block's gradients.
 
-    ``flat_error`` is a view of the last layer's error terms. ``turned`` has room ``[i + 1, o]`` for the
-    gradients of each layer of few outputs.
+    ``flat_error`` is a view of the last layer's error terms. ``transposed_gradients [i + 1, o]`` are for layers of few
+    outputs, ``None`` for others.
     """
 
     outputs: Outputs
@@ -67,18 +67,18 @@ class Scratch(NamedTuple):
     flat_error: Array
     slope: list[Array]
     product: Vector
-    turned: list[Array | None]
+    transposed_gradients: list[Array | None]
 
 
 class Kept(threading.local):
-    """Each thread's own scratch by rows of a block, kept from block to block: what is in its cache is used again."""
+    """Each thread's scratch, by rows of a block. It is used for one block after the other, so it stays in cache."""
 
     def __init__(self) -> None:
         self.scratch: dict[int, Scratch] = {}
 
 
-class Room:
-    """Makes memory of one network, and keeps what every step needs again.
+class Workspace:
+    """Makes the arrays of one network, and keeps those that every step needs.
 
     Args:
         network: whose parameters and layers it is for.
@@ -100,11 +100,11 @@ class Room:
         return Vector(flat, layers, [view[:, :-1].T for view in layers])
 
     def empty_vector(self) -> Vector:
-        """Return a new one."""
+        """Return a new vector of parameters or gradients."""
         return self.vector(np.empty(self.network.parameter_count, self.dtype))
 
     def placed_vector(self, params: Params) -> Vector:
-        """Return a new one of host parameters."""
+        """Return a new vector of host parameters."""
         vector = self.empty_vector()
         for view, (w, b) in zip(vector.layers, params, strict=True):
             view[:, :-1] = w
@@ -120,20 +120,20 @@ class Room:
         return Outputs([*(h[:-1] for h in hidden), predicted], [*hidden, predicted], [h.T for h in hidden])
 
     def scratch(self, rows: int) -> Scratch:
-        """Return this thread's room for a block of that many rows, kept between steps."""
+        """Return this thread's scratch for blocks of ``rows`` rows, kept between steps."""
         kept = self._kept.scratch
         if rows not in kept:
             g = [np.empty((size, rows), self.dtype) for size in self.network.sizes[1:]]
-            turned = [
+            transposed_gradients = [
                 np.empty((i + 1, o), self.dtype) if 1 < o <= FEW_OUTPUTS and i >= MANY_INPUTS else None
                 for o, i in self.network.layer_shapes
             ]
             slope = [np.empty_like(h) for h in g[:-1]]
-            kept[rows] = Scratch(self.outputs(rows), g, g[-1].ravel(), slope, self.empty_vector(), turned)
+            kept[rows] = Scratch(self.outputs(rows), g, g[-1].ravel(), slope, self.empty_vector(), transposed_gradients)
         return kept[rows]
 
     def total(self, run: int) -> Vector:
-        """Return the room for the gradients of a run of blocks, kept between steps."""
+        """Return the vector that the gradients of a run of blocks add up in, kept between steps."""
         if run not in self._totals:
             self._totals[run] = self.empty_vector()
         return self._totals[run]

@@ -1,6 +1,6 @@
-"""Memory of `torch_backend`: parameters as one vector, and room for the outputs and error terms of a block.
+"""The tensors of `torch_backend`: parameters as one vector, and scratch for the outputs and error terms of a block.
 
-Views are made once: one costs as much as a small product.
+Views are made once, since making one costs as much as a small product.
 
 Tests: `tests/backends/test_torch_backend.py`.
 """
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from backends.base import Network, Params
 
-TURNED_WEIGHTS, TURNED_INPUTS, TURNED_ROWS = 256, 128, 2048
-"""The gradients of a layer of so many weights or more, and of so many inputs or fewer, are computed transposed in
-float64 from so many rows on: torch's BLAS takes 0.6 to 0.9 of the time for ``h g^T`` that it takes for ``g h^T``, and
-more for many inputs.
+TRANSPOSED_WEIGHTS, TRANSPOSED_INPUTS, TRANSPOSED_ROWS = 256, 128, 2048
+"""In float64, gradients of a layer are computed transposed if it has this many weights or more, this many inputs or
+fewer, and the block this many rows or more: torch's BLAS takes 0.6 to 0.9 of the time for ``h g^T`` that it takes for
+``g h^T``, and more for many inputs.
 """
 
 
@@ -71,27 +71,29 @@ class Outputs(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for one block: outputs, error terms ``[size, rows]`` of every layer, and the gradients.
+    """Tensors for one block: outputs, error terms ``[size, rows]`` of every layer, and the gradients.
 
-    ``turned`` has room ``[i + 1, o]`` for those of each layer whose gradients are computed transposed.
+    ``transposed_gradients [i + 1, o]`` are for layers whose gradients are computed transposed, ``None`` for others.
     """
 
     outputs: Outputs
     g: list[Tensor]
     flat_error: Tensor
     gradients: Vector
-    turned: list[Tensor | None]
+    transposed_gradients: list[Tensor | None]
 
 
 class Kept(threading.local):
-    """Each thread's own scratch by rows of a block, kept from block to block: what is in its cache is used again."""
+    """Each thread's scratch, by rows of a block. It is used for one block after the other, so it stays in cache."""
 
     def __init__(self) -> None:
         self.scratch: dict[int, Scratch] = {}
 
 
-class Room:
-    """Makes memory of one network. What it keeps may be written in any mode of torch, whichever it was made in.
+class Workspace:
+    """Makes the tensors of one network, and keeps those that every step needs.
+
+    Kept tensors may be written in any mode of torch, whichever they were made in.
 
     Args:
         network: whose parameters and layers it is for.
@@ -112,11 +114,11 @@ class Room:
         return Vector(flat, layers, [view[:, :-1].T for view in layers])
 
     def empty_vector(self) -> Vector:
-        """Return a new one."""
+        """Return a new vector of parameters or gradients."""
         return self.vector(torch.empty(self.network.parameter_count, **self._kind))
 
     def placed_vector(self, params: Params) -> Vector:
-        """Return a new one of host parameters."""
+        """Return a new vector of host parameters."""
         vector = self.empty_vector()
         for view, (w, b) in zip(vector.layers, params, strict=True):
             view[:, :-1] = torch.from_numpy(w)
@@ -132,23 +134,23 @@ class Room:
         return Outputs([*(h[:-1] for h in hidden), predicted], [*hidden, predicted], [h.T for h in hidden])
 
     def scratch(self, rows: int) -> Scratch:
-        """Return this thread's room for a block of that many rows, kept between steps."""
+        """Return this thread's scratch for blocks of ``rows`` rows, kept between steps."""
         kept = self._kept.scratch
         if rows not in kept:
             with torch.inference_mode(False):
                 g = [torch.empty(size, rows, **self._kind) for size in self.network.sizes[1:]]
-                turned = [self._turned(o, i, rows) for o, i in self.network.layer_shapes]
-                kept[rows] = Scratch(self.outputs(rows), g, g[-1].view(-1), self.empty_vector(), turned)
+                transposed_gradients = [self._transposed_gradients(o, i, rows) for o, i in self.network.layer_shapes]
+                kept[rows] = Scratch(self.outputs(rows), g, g[-1].view(-1), self.empty_vector(), transposed_gradients)
         return kept[rows]
 
-    def _turned(self, o: int, i: int, rows: int) -> Tensor | None:
-        """Return room for the transposed gradients of a layer if they are computed so."""
-        many = rows >= TURNED_ROWS and o > 1 and o * i >= TURNED_WEIGHTS and i <= TURNED_INPUTS
-        turned = many and self._kind["dtype"] == torch.float64 and self._kind["device"] == "cpu"
-        return torch.empty(i + 1, o, **self._kind) if turned else None
+    def _transposed_gradients(self, o: int, i: int, rows: int) -> Tensor | None:
+        """Return a tensor for the transposed gradients of a layer, ``None`` if they are not computed so."""
+        many = rows >= TRANSPOSED_ROWS and o > 1 and o * i >= TRANSPOSED_WEIGHTS and i <= TRANSPOSED_INPUTS
+        transposed_gradients = many and self._kind["dtype"] == torch.float64 and self._kind["device"] == "cpu"
+        return torch.empty(i + 1, o, **self._kind) if transposed_gradients else None
 
     def total(self, run: int) -> Vector:
-        """Return the room for the gradients of a run of blocks, kept between steps."""
+        """Return the vector that the gradients of a run of blocks add up in, kept between steps."""
         if run not in self._totals:
             with torch.inference_mode(False):
                 self._totals[run] = self.empty_vector()

@@ -1,7 +1,7 @@
-"""Squares of numbers that are turned in vector registers, inside compiled code.
+"""Transpose square tiles of numbers in vector registers, inside compiled code.
 
-A copy of a turned array moves one number at a time; here a square is read by rows, turned by shuffles, and written by
-rows.
+A plain transposing copy moves one number at a time. Here a tile is read row by row, transposed by shuffles, and written
+row by row.
 
 Tests: `tests/backends/test_numba_place.py`, `tests/backends/test_numba_team.py`.
 """
@@ -14,23 +14,23 @@ from backends.numba_lanes import INT32, lanes_of, load, store
 
 
 @intrinsic
-def turn_tile(context, side, rows, stride, to, pitch):
-    """Write ``to[c * pitch + r] = rows[r * stride + c]`` for a square of ``side`` numbers, 0 for those of a vector."""
+def transpose_tile(context, side, rows, stride, to, pitch):
+    """Write ``to[c * pitch + r] = rows[r * stride + c]`` for a tile of ``side`` by ``side``; 0: as a vector has."""
     if not isinstance(side, types.IntegerLiteral):
         return None
 
     def codegen(target, builder, signature, arguments):
         _, rows, stride, to, pitch = arguments
         count = side.literal_value or lanes_of(rows.type.pointee)
-        _turn(builder, count, lambda k: builder.gep(rows, [builder.mul(stride, stride.type(k))]), to, pitch)
+        _transpose(builder, count, lambda k: builder.gep(rows, [builder.mul(stride, stride.type(k))]), to, pitch)
         return target.get_dummy_value()
 
     return types.void(side, rows, stride, to, pitch), codegen
 
 
 @intrinsic
-def turn_gathered_tile(context, rows, starts, to, pitch):
-    """Do so for a square of a vector's numbers whose row ``r`` is ``rows[starts[r]:]``."""
+def transpose_gathered_tile(context, rows, starts, to, pitch):
+    """Do the same for a tile as wide as a vector, whose row ``r`` begins at ``rows[starts[r]]``."""
 
     def codegen(target, builder, signature, arguments):
         rows, starts, to, pitch = arguments
@@ -38,14 +38,14 @@ def turn_gathered_tile(context, rows, starts, to, pitch):
         def row_at(k):
             return builder.gep(rows, [builder.load(builder.gep(starts, [pitch.type(k)]))])
 
-        _turn(builder, lanes_of(rows.type.pointee), row_at, to, pitch)
+        _transpose(builder, lanes_of(rows.type.pointee), row_at, to, pitch)
         return target.get_dummy_value()
 
     return types.void(rows, types.CPointer(types.int64), rows, types.intp), codegen
 
 
-def _turn(builder, count, row_at, to, pitch):
-    """Emit the turning of a square of ``count``: row ``k`` from ``row_at(k)`` on, to ``to``."""
+def _transpose(builder, count, row_at, to, pitch):
+    """Emit the transpose of a tile of ``count`` by ``count`` numbers, whose row ``k`` begins at ``row_at(k)``."""
     tile, step = [load(builder, row_at(k), count) for k in range(count)], 1
     while step < count:  # exchange the off-diagonal squares of each square of 2 step a side
         for r in (r for r in range(count) if not r & step):

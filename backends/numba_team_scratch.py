@@ -1,4 +1,4 @@
-"""Where the scratch of a team's steps (`numba_team`) has what: one vector of numbers that all members share.
+"""The layout of the scratch of a team's steps (`numba_team`), one vector of numbers that all members share.
 
 Tests: `tests/backends/test_numba_team.py`.
 """
@@ -7,15 +7,17 @@ import numpy as np
 
 from backends.numba_tiles import STEP_ROWS
 
-TURNED, BLOCKS, ERRORS, TARGETS, LOSSES, GRADIENTS, LENGTH, PITCHES = range(8)
-"""Where the scratch has the inputs by features, two layers' outputs by features, three layers' error terms, the targets
-of a tile of rows of each member, the losses of each tile, the gradients of a few inputs of each member, its length;
-and from `PITCHES` on, of each layer but the last, the pitch of its outputs, and where these are row by row.
+TRANSPOSED, BLOCKS, ERRORS, TARGETS, LOSSES, GRADIENTS, LENGTH, PITCHES = range(8)
+"""Positions in the array that `places_of` returns. The first ones have offsets into the scratch: of the inputs by
+features, of two layers' outputs by features, of three layers' error terms, of each member's targets of a tile of rows,
+of the loss of each tile, and of each member's gradients of a few inputs. `LENGTH` has the length of the scratch. From
+`PITCHES` on there are two numbers for each layer, from the inputs on: the pitch of its outputs, and the offset of its
+outputs row by row.
 """
 
 
 def places_of(network, rows, team, itemsize):
-    """Return where the scratch of steps of up to ``rows`` has what."""
+    """Return the offsets and pitches in the scratch of steps of up to ``rows`` rows."""
     sizes, line = network.sizes, 64 // itemsize
     rows = _rounded(rows, STEP_ROWS)
     pitches = [_rounded(size, STEP_ROWS) + line for size in sizes]  # an odd number of cache lines: rows share no sets

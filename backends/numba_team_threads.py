@@ -1,6 +1,6 @@
-"""Runs a team's steps (`numba_team`): one member on the calling thread, the others on threads that are kept.
+"""Run a team's steps (`numba_team`): one member on the calling thread, the others on Python threads that are kept.
 
-Threads of Python, since a member waits for the others: whoever starts numba's own may run them one after another.
+numba's own threads cannot be used, since members wait for each other and numba may run them one after another.
 
 Tests: `tests/backends/test_numba_team.py`.
 """
@@ -18,7 +18,7 @@ from backends.numba_barrier import STOP, new_barrier, yield_address
 from backends.numba_chunks import plan_of
 from backends.numba_optimizers import settings_of
 from backends.numba_team import member_of
-from backends.numba_team_places import LENGTH, places_of
+from backends.numba_team_scratch import LENGTH, places_of
 from backends.numba_tiles import STEP_ROWS
 from backends.threads import KeptThreads
 
@@ -26,8 +26,8 @@ BARRIER = -2
 """Which argument of a member is the barrier."""
 
 
-class Teams:
-    """The threads of one backend's teams, and the scratch of the latest."""
+class TeamThreads:
+    """The threads of one backend's teams, and the scratch of the latest steps."""
 
     def __init__(self, network: Network, dtype: str, optimizer: Optimizer) -> None:
         real: Any = np.dtype(dtype).type
@@ -35,18 +35,18 @@ class Teams:
         self._member: Any = member_of(real, network.activation, network.loss, optimizer.name)
         self._plan: Array = plan_of(network, 0)  # type: ignore[no-untyped-call]
         self._settings: Array = settings_of(optimizer)  # type: ignore[no-untyped-call]
-        self._rest: int = yield_address()  # type: ignore[no-untyped-call]
-        self._rooms: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
+        self._yield: int = yield_address()  # type: ignore[no-untyped-call]
+        self._scratch: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
         self._kept: dict[int, KeptThreads] = {}
 
     def run(
         self, team: int, flat: Array, updates: Array, xy: Array, order: Array, task: Array, rate: float, losses: Array
     ) -> None:
         """Take a step for each of ``losses``; arguments as `numba_team.member_kernel` has them."""
-        places, scratch, tables = self._room(int(task[4]), team)
+        places, scratch, tables = self._scratch_for(int(task[4]), team)
         barrier: Array = new_barrier()  # type: ignore[no-untyped-call]
         of_params = self._plan, places, flat, updates, self._settings
-        told: tuple[Any, ...] = *of_params, xy, order, task, rate, losses, scratch, tables, barrier, self._rest
+        told: tuple[Any, ...] = *of_params, xy, order, task, rate, losses, scratch, tables, barrier, self._yield
         others: list[Future[None]] = []
         kept = self._kept.setdefault(team, KeptThreads(team - 1, "team"))
         try:
@@ -64,18 +64,18 @@ class Teams:
                 other.result()
 
     def _alone(self, others: list[Future[None]], told: tuple[Any, ...]) -> None:
-        """Send the members home that have come, who have changed nothing yet, and take the steps without them."""
+        """End the members that have started and changed nothing yet; take the steps on this thread alone."""
         told[BARRIER][STOP] = 1
         for other in others:
             other.result()
         self._member(0, 1, *told)
 
-    def _room(self, rows: int, team: int) -> tuple[Array, Array, Array]:
-        """Return places, scratch and tables for steps of that many rows: those of the last call if it had as many."""
-        if (rows, team) not in self._rooms:
-            self._rooms.clear()
+    def _scratch_for(self, rows: int, team: int) -> tuple[Array, Array, Array]:
+        """Return layout, scratch and tables for steps of ``rows`` rows; those of the last call if it had as many."""
+        if (rows, team) not in self._scratch:
+            self._scratch.clear()
             places = places_of(self._network, rows, team, self._dtype.itemsize)  # type: ignore[no-untyped-call]
             scratch = aligned_empty((int(places[LENGTH]),), self._dtype)
             scratch[:] = 0
-            self._rooms[rows, team] = places, scratch, np.zeros((2 * team, rows + STEP_ROWS), np.int64)
-        return self._rooms[rows, team]
+            self._scratch[rows, team] = places, scratch, np.zeros((2 * team, rows + STEP_ROWS), np.int64)
+        return self._scratch[rows, team]

@@ -1,0 +1,180 @@
+"""The phases of a team's step (`numba_team`), each as one member runs it.
+
+They are: the hidden layers, the output layer with the loss, and the way back with the update. Each ends at a barrier
+and returns whether the whole team is to end, because one of its threads will not come. Layer ``l`` takes
+``sizes[l - 1]`` numbers and gives ``sizes[l]``.
+
+Tests: `tests/backends/test_numba_team.py`.
+"""
+
+from typing import Any, NamedTuple
+
+from numba import njit
+
+from backends.numba_barrier import meet
+from backends.numba_blocks import cross_entropy, squared_error
+from backends.numba_chunks import LAYERS, PARAMETERS, WIDEST
+from backends.numba_lanes import offset
+from backends.numba_team_parts import (
+    errors_below,
+    hidden_outputs,
+    last_outputs,
+    read_targets,
+    share,
+    transpose_features,
+    transpose_rows,
+    update_weights,
+)
+from backends.numba_team_scratch import BLOCKS, ERRORS, GRADIENTS, LOSSES, PITCHES, TARGETS, TRANSPOSED
+from backends.numba_tiles import STEP_ROWS, rounded_up
+
+_INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_PART = {"inline": "always"}
+
+
+class Step(NamedTuple):
+    """What a member knows of a step.
+
+    Attributes:
+        me, team: number of this member, and of all.
+        barrier, yield_address: as `numba_barrier.meet` takes them.
+        plan, sizes: as `numba_chunks.plan_of` has them; ``sizes`` is a pointer to its sizes.
+        places, scratch: where the scratch has what, and a pointer to it.
+        weights: all parameters.
+        x: inputs and targets, row-major.
+        starts: where in ``x`` each row of the step begins.
+        rows, tiles: of the step; the last tile may be filled up.
+        widest: numbers of the outputs of the widest layer, and of its error terms.
+    """
+
+    me: Any
+    team: Any
+    barrier: Any
+    yield_address: Any
+    plan: Any
+    sizes: Any
+    places: Any
+    scratch: Any
+    weights: Any
+    x: Any
+    starts: Any
+    rows: Any
+    tiles: Any
+    widest: Any
+
+
+@njit(**_INNER)
+def outputs_of(step, layer):
+    """Return the outputs of a hidden layer, in blocks ``[tiles, size, STEP_ROWS]``; of layer 0, the inputs."""
+    if layer == 0:
+        return offset(step.scratch, step.places[TRANSPOSED])
+    return offset(step.scratch, step.places[BLOCKS] + (layer & 1) * step.widest)
+
+
+@njit(**_INNER)
+def outputs_by_rows(step, layer):
+    """Return the outputs ``[rows, pitch]`` of a hidden layer, and their pitch."""
+    at = PITCHES + 2 * layer
+    return offset(step.scratch, step.places[at + 1]), step.places[at]
+
+
+@njit(**_INNER)
+def errors_of(step, layer):
+    """Return the error terms ``[rows, pitch]`` of a layer, and their pitch."""
+    return offset(step.scratch, step.places[ERRORS] + layer % 3 * step.widest), step.places[PITCHES + 2 * layer]
+
+
+@njit(**_PART)
+def forward_hidden(activation, step):
+    """Compute the outputs of all hidden layers, by features and by rows; each member has some units of each layer."""
+    me, team, tiles, sizes = step.me, step.team, step.tiles, step.sizes
+    features = rounded_up(sizes[0], STEP_ROWS)
+    for tile in range(share(me, team, tiles, 1), share(me + 1, team, tiles, 1)):
+        block = offset(outputs_of(step, 0), tile * features * STEP_ROWS)
+        transpose_rows(step.x, offset(step.starts, tile * STEP_ROWS), sizes[0], block)
+    if meet(step.barrier, team, step.yield_address):
+        return True
+    at = 0
+    for layer in range(1, step.plan[LAYERS]):
+        i, o = sizes[layer - 1], sizes[layer]
+        h = outputs_of(step, layer - 1)
+        if layer > 1:
+            by_rows, pitch = outputs_by_rows(step, layer - 1)
+            a, b = share(me, team, i, STEP_ROWS), share(me + 1, team, i, STEP_ROWS)
+            for tile in range(tiles):
+                block = offset(h, tile * rounded_up(i, STEP_ROWS) * STEP_ROWS)
+                transpose_features(block, a, b, offset(by_rows, tile * STEP_ROWS * pitch), pitch)
+        a, b = share(me, team, o, 8), share(me + 1, team, o, 8)
+        hidden_outputs(activation, offset(step.weights, at), a, b, i, o, h, tiles, outputs_of(step, layer))
+        at += o * i + o
+        if meet(step.barrier, team, step.yield_address):
+            return True
+    return False
+
+
+@njit(**_PART)
+def output_layer(activation, loss, scale, step):
+    """Compute predicted, the loss, and the error terms of the last two layers; each member has some tiles of rows."""
+    me, team, sizes, layers = step.me, step.team, step.sizes, step.plan[LAYERS]
+    i, o = sizes[layers - 1], sizes[layers]
+    w = offset(step.weights, step.plan[PARAMETERS] - o * i - o)
+    by_rows, pitch = outputs_by_rows(step, layers - 1)
+    g, g_pitch = errors_of(step, layers)
+    below, _ = errors_of(step, layers - 1)
+    targets = offset(step.scratch, step.places[TARGETS] + me * STEP_ROWS * o)
+    for tile in range(share(me, team, step.tiles, 1), share(me + 1, team, step.tiles, 1)):
+        r = tile * STEP_ROWS
+        live = step.rows - r
+        live = STEP_ROWS if live > STEP_ROWS else live
+        block = offset(outputs_of(step, layers - 1), tile * rounded_up(i, STEP_ROWS) * STEP_ROWS)
+        transpose_features(block, 0, i, offset(by_rows, r * pitch), pitch)
+        z = offset(outputs_of(step, layers), tile * rounded_up(o, STEP_ROWS) * STEP_ROWS)
+        last_outputs(w, i, o, block, z)
+        read_targets(step.x, offset(step.starts, r), sizes[0], o, live, targets)
+        if loss == "mse":
+            of_tile = squared_error(z, targets, o, STEP_ROWS, live, scale, z)
+        else:
+            of_tile = cross_entropy(z, targets, o, STEP_ROWS, live, scale, z)
+        step.scratch[step.places[LOSSES] + tile] = of_tile
+        transpose_features(z, 0, o, offset(g, r * g_pitch), g_pitch)
+        to, tape = offset(below, r * pitch), offset(by_rows, r * pitch)
+        errors_below(activation, offset(g, r * g_pitch), g_pitch, w, o, i, tape, to, pitch, live, i)
+    return meet(step.barrier, team, step.yield_address)
+
+
+@njit(**_PART)
+def backward_and_update(activation, optimizer, factors, rate, straight, step):
+    """Update each layer's parameters, the last layer first, and compute the error terms below it.
+
+    A member updates the weights of some units, and computes the error terms of some inputs; ``straight`` is scratch for
+    where the rows of a layer's outputs begin.
+    """
+    me, team, rows, sizes = step.me, step.team, step.rows, step.sizes
+    layers, parameters = step.plan[LAYERS], step.plan[PARAMETERS]
+    dw = offset(step.scratch, step.places[GRADIENTS] + me * STEP_ROWS * step.plan[WIDEST])
+    at = parameters
+    for layer in range(layers, 0, -1):
+        i, o = sizes[layer - 1], sizes[layer]
+        at -= o * i + o
+        g, pitch = errors_of(step, layer)
+        a, b = share(me, team, o, 8), share(me + 1, team, o, 8)
+        h, lines = step.x, step.starts
+        if layer > 1:
+            h, h_pitch = outputs_by_rows(step, layer - 1)
+            lines = straight
+            for r in range(rows):
+                straight[r] = r * h_pitch
+        w = offset(step.weights, at)
+        update_weights(optimizer, factors, w, a, b, i, o, g, pitch, h, lines, rows, dw, parameters, rate)
+        if layer > 2:
+            lower = sizes[layer - 2]
+            w = offset(step.weights, at - i * lower - i)
+            g, pitch = errors_of(step, layer - 1)
+            below, below_pitch = errors_of(step, layer - 2)
+            by_rows, _ = outputs_by_rows(step, layer - 2)
+            a, b = share(me, team, lower, STEP_ROWS), share(me + 1, team, lower, STEP_ROWS)
+            to, tape = offset(below, a), offset(by_rows, a)
+            errors_below(activation, g, pitch, offset(w, a), i, lower, tape, to, below_pitch, rows, b - a)
+            if meet(step.barrier, team, step.yield_address):
+                return True
+    return False
