@@ -23,7 +23,7 @@ def test_a_run_of_another_machine_is_carried_over(tmp_path, monkeypatch, capsys)
     frame = synthetic.frame(
         networks=("3-2-1",), batches=(1, 16, 256), phases=("step",), processes=2, twin=None, failed=None
     )
-    synthetic.store(frame[frame["backend"] == "numpy"], tmp_path)
+    synthetic.store(frame, tmp_path)
     job = ["recommend", "--network", "3-2-1", "--batch", "100", "--results", str(tmp_path)]
     assert main(job) == 0
     assert "add --probe" in capsys.readouterr().out
