@@ -42,12 +42,14 @@ def run(args: argparse.Namespace) -> int:
     from bench.terminal import terminal
 
     root = args.results or results.results_root()
-    known = ceilings.load(machine.machine_id(), root)
     path = root / machine.machine_id() / ceilings.FILE
     if not args.show:
-        known, path = measured(args, None if args.fresh else known, root)
-    elif known is None:
+        _check_place(root)
+        known, path = measured(args, None if args.fresh else _known(root), root)
+    elif (stored := ceilings.load(machine.machine_id(), root)) is None:
         raise UsageError(f"no ceilings are stored in {path}; measure them: {ceilings.MEASURE}")
+    else:
+        known = stored
     if args.json:
         document.show({"path": str(path), **asdict(known)})
         return 0
@@ -73,6 +75,40 @@ def measured(args: argparse.Namespace, known: Ceilings | None, root: Path) -> tu
             args.threads, args.seconds or probes.SECONDS, args.libraries, bar.update, known, args.device
         )
     return best, ceilings.save(best, root)
+
+
+def _known(root: Path) -> Ceilings | None:
+    """Return what was measured on this machine before; a file that does not hold it is warned of, to be replaced."""
+    from bench.basics.errors import UsageError
+    from bench.limits import ceilings
+    from bench.machine import machine_id
+
+    try:
+        return ceilings.load(machine_id(), root)
+    except UsageError as error:
+        messages.warn(str(error).rpartition("; ")[0])
+        return None
+
+
+def _check_place(root: Path) -> None:
+    """Make sure that what is measured can be kept, before half a minute of measuring rather than after.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    from bench.basics.errors import UsageError
+    from bench.basics.files import check_output
+    from bench.limits import ceilings
+    from bench.machine import machine_id
+
+    path = root / machine_id() / ceilings.FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write into {root}: {error.strerror}; choose another folder with --results DIR"
+        ) from None
+    check_output(path, "--results")
 
 
 def table(known: Ceilings) -> object:

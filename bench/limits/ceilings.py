@@ -225,5 +225,7 @@ def _read(path: Path) -> Ceilings | None:
         return Ceilings(stored["machine"], stored["created"], stored["fingerprint"], measured)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; measure ceilings again with: {MEASURE}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} does not hold ceilings: {error!r}; measure them again with: {MEASURE}") from None

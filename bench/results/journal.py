@@ -27,14 +27,14 @@ class JournalRemoved(OSError):
 
 
 class Fault(NamedTuple):
-    """A line that could not be read: its file, its number from 1, and what is wrong with it."""
+    """A line that could not be read: its file, its number from 1, and what is wrong with it; 0 for all of the file."""
 
     path: Path
     line: int
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.reason}"
+        return f"{self.path}{f':{self.line}' if self.line else ''}: {self.reason}"
 
 
 class Journal:

@@ -16,6 +16,7 @@ No statistics here, and no formatting.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -94,9 +95,9 @@ def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, 
 
     Schema 1 called a process a block, and so its rows and the records of their ends; its peers were in another package.
     """
-    if not run.rows_path.is_file():  # a pipe would be waited for
+    if reason := _unreadable(run.rows_path):
         if run.rows_path.exists() and faults is not None:
-            faults.append(Fault(run.rows_path, 0, "not a file"))
+            faults.append(Fault(run.rows_path, 0, reason))
         return
     for number, record in read(run.rows_path, faults):
         if "block" in record:
@@ -110,6 +111,13 @@ def records(run: Run, faults: list[Fault] | None = None) -> Iterator[tuple[int, 
         if str(record.get("backend", "")).startswith(OLD_PEERS):
             record["backend"] = NEW_PEERS + record["backend"].removeprefix(OLD_PEERS)
         yield number, record
+
+
+def _unreadable(path: Path) -> str:
+    """Return why a file cannot be read, '' if it can; a pipe would be waited for."""
+    if not path.is_file():
+        return "not a file"
+    return "" if os.access(path, os.R_OK) else "this user may not read it"
 
 
 @lru_cache(maxsize=4096)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backends import Network
+from bench import cli
 from bench.basics.errors import UsageError
 from bench.limits import probes
 from bench.limits.ceilings import FILE, Ceiling, Ceilings, limit_s, load, save
+from bench.machine import machine_id
 from bench.workload.work import flop, least_bytes, tanh_count
 
 MIB = 1 << 20
@@ -106,7 +109,7 @@ def test_a_pipe_in_the_place_of_ceilings_is_not_waited_for(tmp_path: Path) -> No
     path = tmp_path / "m" / FILE
     path.parent.mkdir()
     os.mkfifo(path)
-    with pytest.raises(UsageError, match=rf"{path} does not hold ceilings.*not a file"):
+    with pytest.raises(UsageError, match=rf"{path} cannot be read: not a file; measure ceilings again"):
         load("m", tmp_path)
 
 
@@ -130,3 +133,27 @@ def test_best_is_at_least_what_a_harder_case_reached() -> None:
         ("product", 1, 2): (99, "x"),
         ("product", 1, 1): (40, "x"),
     }
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a minute of measuring is not thrown away at its end."""
+    (tmp_path / "results").write_text("")
+    monkeypatch.setattr(probes, "measure", lambda *_: pytest.fail("measured"))
+    assert cli.main(["ceilings", "--results", str(tmp_path / "results")]) == 2
+    assert "choose another folder with --results DIR" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("flags", [[], ["--fresh"]])
+def test_measuring_replaces_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    """The command that an error of a damaged file names does not end with the same error."""
+    path = tmp_path / machine_id() / FILE
+    path.parent.mkdir()
+    path.write_text("{")
+    monkeypatch.setattr(probes, "measure", lambda *_: replace(machine(), machine=machine_id()))
+    assert cli.main(["ceilings", "--results", str(tmp_path), *flags]) == 0
+    assert ("does not hold ceilings" in " ".join(capsys.readouterr().err.split())) is not bool(flags)
+    assert load(machine_id(), tmp_path) is not None

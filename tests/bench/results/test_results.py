@@ -165,6 +165,17 @@ def test_what_is_no_file_is_passed_over(tmp_path, name, make):
     assert [row["median_s"] for run in runs for row in results.cells(run)] == [1.0]
 
 
+def test_rows_that_this_user_may_not_read_cost_that_run_alone(tmp_path, monkeypatch):
+    """They are named without a line number, and the other runs are read."""
+    good = make_run(tmp_path, rows=[cell(median_s=1.0)])
+    closed = make_run(tmp_path, "closed", rows=[cell(median_s=2.0)])
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed / "rows.jsonl" and allowed(path, mode))
+    frame = results.load(good, closed)
+    assert frame.median_s.tolist() == [1.0]
+    assert frame.attrs["faults"] == [f"{closed / 'rows.jsonl'}: this user may not read it"]
+
+
 def test_journal_closes_a_line_cut_short_before_it_appends(tmp_path):
     """A record appended after a crash in mid-line is read; only the broken line is lost."""
     path = tmp_path / "rows.jsonl"
