@@ -34,6 +34,14 @@ ASKED = (
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``train``."""
     parser.epilog = "Ctrl-C stops early and keeps the parameters reached."
+    _add_data_flags(parser)
+    _add_training_flags(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("--save", metavar="FILE", help="keep the parameters, for example params.safetensors")
+    flags.add_json(output)
+
+
+def _add_data_flags(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument("--data", required=True, metavar="FILE", help="CSV with a header line, or Parquet")
     data.add_argument(
@@ -43,6 +51,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--drop-missing", action="store_true", help="leave rows with missing values out")
     data.add_argument("--holdout", type=float, default=0.2, metavar="F", help="fraction kept for scoring (default 0.2)")
     flags.add_table_form(parser)
+
+
+def _add_training_flags(parser: argparse.ArgumentParser) -> None:
     training = parser.add_argument_group("network and training")
     training.add_argument("--network", metavar="8-32-1", help="layer sizes (default: inputs-32-targets)")
     training.add_argument("--activation", metavar="NAME", help="tanh, relu, sigmoid or identity (default tanh)")
@@ -82,9 +93,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--backend", metavar="NAME", help="default: chosen, with the reason shown")
     training.add_argument("--dtype", choices=DTYPES, default="float32", help="default float32")
     training.add_argument("--device", choices=DEVICES, default="cpu", help="default cpu")
-    output = parser.add_argument_group("output")
-    output.add_argument("--save", metavar="FILE", help="keep the parameters, for example params.safetensors")
-    flags.add_json(output)
 
 
 def run(args: argparse.Namespace) -> int:
