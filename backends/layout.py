@@ -1,11 +1,16 @@
-"""Memory layouts that several backends use: aligned to cache lines, feature-major, in blocks of rows."""
+"""Memory layouts that several backends use: aligned to cache lines, feature-major, in blocks of rows.
+
+Tests: `tests/backends/test_layout.py`.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from backends import reused_memory
 from backends.base import Array
 
 ALIGNMENT = 64
@@ -16,11 +21,20 @@ _TILE_BYTES, _LEAST_TILE_ROWS = 1 << 20, 256
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return memory that starts on a cache line."""
-    size = int(np.prod(shape)) * dtype.itemsize
+    """Return memory that starts on a cache line; a large array may get the memory of one that is gone."""
+    size = math.prod(shape) * dtype.itemsize
+    if size >= reused_memory.LEAST_BYTES and reused_memory.POSSIBLE:
+        return reused_memory.empty_bytes(size).view(dtype).reshape(shape)
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return memory, on a cache line only if it is large: to find that line takes longer than to copy a few rows."""
+    if math.prod(shape) * dtype.itemsize >= reused_memory.LEAST_BYTES:
+        return aligned_empty(shape, dtype)
+    return np.empty(shape, dtype)
 
 
 def rows_each(n: int, blocks: int) -> int:
@@ -40,6 +54,15 @@ def equal_blocks(n: int, rows: int) -> tuple[int, int]:
         if n % blocks == 0:
             return blocks, n // blocks
     return n // rows, rows
+
+
+def copy_with_ones(table: Array, with_ones: Array) -> None:
+    """Copy ``[n, f]`` into the first columns of ``[n, f + 1]``, and ones into the last while the rows are in cache."""
+    tile = max(_LEAST_TILE_ROWS, _TILE_BYTES // (with_ones.shape[1] * with_ones.itemsize))
+    for start in range(0, len(table), tile):
+        rows = slice(start, start + tile)
+        with_ones[rows, :-1] = table[rows]
+        with_ones[rows, -1] = 1
 
 
 def copy_feature_major(rows_major: Array, feature_major: Array) -> None:
@@ -81,3 +104,11 @@ def copy_run(rows_major: Array, memory: Array, run: slice, rows: int, ones: int 
             for of_block, block in zip(by_block, blocks, strict=True):
                 copy_feature_major(of_block, block[:features])
         blocks[:, features:] = 1
+
+
+def blocks_of(memory: Array, size: int, rows: int, last: int) -> list[Array]:
+    """Return the blocks ``[size, rows]`` that memory holds one after the other; the last one has ``last`` rows."""
+    whole = memory.size - size * last
+    if not whole:
+        return [memory.reshape(size, last)]
+    return [*memory[:whole].reshape(-1, size, rows), memory[whole:].reshape(size, last)]

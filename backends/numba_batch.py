@@ -1,6 +1,6 @@
 """Batches of `numba_backend`: inputs and targets in one array, in blocks of rows, with the numbers that its loops need.
 
-No kernels here. Large batches of many inputs are copied by the kernel of `numba_place`.
+No kernels here. Large batches are copied by the kernels of `numba_place`.
 
 Tests: `tests/backends/test_numba_blocks.py`, `tests/backends/test_minibatches.py`.
 """
@@ -23,9 +23,6 @@ SLACK = 64
 """Numbers that vectors may read beyond the last row of a batch or of weights."""
 IN_PLACE = np.empty(0, np.int64)
 """The order of a batch that has not been reordered."""
-
-TRANSPOSED_INPUTS = 16
-"""From this many inputs on a compiled copy is faster than numpy's: 0.75 of its time for 32, 1.5 for 3."""
 
 Products = Literal["rows", "short", "tiles", "blas"]
 
@@ -89,7 +86,7 @@ class Batches:
         features = inputs + self.network.outputs
         xy = memory((1, n, features) if self.rows_major else (blocks, features, pitch), self._dtype)
         large = xy.nbytes >= SHARED_BYTES
-        copy_inputs = _compiled_copy() if large and not self.rows_major and inputs >= TRANSPOSED_INPUTS else copy_blocks
+        copy_inputs = _compiled_copy() if large and not self.rows_major and inputs > 1 else copy_blocks
 
         def copy(part: slice) -> None:
             """Copy these rows, or these blocks."""

@@ -1,4 +1,4 @@
-"""Copy rows into feature-major blocks, by square tiles that are transposed in vector registers.
+"""Copy rows into feature-major blocks, by tiles that are transposed in vector registers.
 
 numpy's copies of transposed arrays move one number at a time and touch each cache line again for each of its numbers.
 
@@ -17,34 +17,60 @@ from numba import types
 from backends.numba_compile import compile_c
 from backends.numba_lanes import offset
 from backends.numba_tiles import lanes
-from backends.numba_transpose import transpose_tile
+from backends.numba_transpose import transpose_few, transpose_tile
+
+FEW_FEATURES = 15
+"""Rows of up to so many features are transposed a vector of rows at a time, by a kernel for their number."""
+
+
+def few_kernel(features):
+    """Return the function that copies rows of a few features, side by side, into blocks as `transpose_kernel` does."""
+
+    def transpose_rows(rows, n, to, blocks, block, pitch):  # type: ignore[no-untyped-def]
+        side = lanes(rows)
+        for k in range(blocks):
+            source, target = offset(rows, k * pitch * features), offset(to, k * block)
+            count = min(pitch, n - k * pitch)
+            r = 0
+            while r + side <= count:
+                transpose_few(features, offset(source, r * features), offset(target, r), pitch)
+                r += side
+            for f in range(features):
+                for s in range(r, count):
+                    target[f * pitch + s] = source[s * features + f]
+                for s in range(count, pitch):
+                    target[f * pitch + s] = 0
+
+    return transpose_rows
 
 
 def transpose_kernel():
-    """Return the function that copies rows, ``stride`` apart, into blocks of ``pitch`` rows, ``block`` apart."""
+    """Return the function that copies rows, ``stride`` apart, into blocks of ``pitch`` rows, ``block`` apart.
+
+    A few features of all rows of a block come first, then the next: more lines to write to than these miss the caches.
+    """
 
     def transpose(rows, stride, n, features, to, blocks, block, pitch):  # type: ignore[no-untyped-def]
         side = lanes(rows)
         for k in range(blocks):
             source, target = offset(rows, k * pitch * stride), offset(to, k * block)
             count = min(pitch, n - k * pitch)
-            r = 0
-            while r + side <= count:
-                f = 0
-                while f + side <= features:
+            whole = count - count % side
+            f = 0
+            while f + side <= features:
+                for r in range(0, whole, side):
                     transpose_tile(0, offset(source, r * stride + f), stride, offset(target, f * pitch + r), pitch)
-                    f += side
-                while f + 4 <= features:
-                    for s in range(r, r + side, 4):
-                        transpose_tile(4, offset(source, s * stride + f), stride, offset(target, f * pitch + s), pitch)
-                    f += 4
-                while f < features:
-                    for s in range(r, r + side):
-                        target[f * pitch + s] = source[s * stride + f]
-                    f += 1
-                r += side
+                f += side
+            while f + 4 <= features:
+                for r in range(0, whole, 4):
+                    transpose_tile(4, offset(source, r * stride + f), stride, offset(target, f * pitch + r), pitch)
+                f += 4
+            while f < features:
+                for r in range(whole):
+                    target[f * pitch + r] = source[r * stride + f]
+                f += 1
             for f in range(features):
-                for s in range(r, count):
+                for s in range(whole, count):
                     target[f * pitch + s] = source[s * stride + f]
                 for s in range(count, pitch):
                     target[f * pitch + s] = 0
@@ -53,12 +79,17 @@ def transpose_kernel():
 
 
 @lru_cache
-def _compiled(real):
-    """Return the compiled kernel as a C function; calling it releases the interpreter lock."""
+def _compiled(real, features=0):
+    """Return the compiled kernel, for so few features if named; calling it releases the interpreter lock."""
     integer, numbers = types.intp, types.CPointer(numba.from_dtype(np.dtype(real)))
-    signature = types.void(numbers, integer, integer, integer, numbers, integer, integer, integer)
-    address = compile_c(transpose_kernel(), real.__name__, signature, error_model="numpy")()
-    kind = [ctypes.c_void_p if argument is numbers else ctypes.c_ssize_t for argument in signature.args]
+    if features:
+        kernel, name = few_kernel(features), f"{real.__name__}_{features}"
+        arguments = numbers, integer, numbers, integer, integer, integer
+    else:
+        kernel, name = transpose_kernel(), real.__name__
+        arguments = numbers, integer, integer, integer, numbers, integer, integer, integer
+    address = compile_c(kernel, name, types.void(*arguments), error_model="numpy")()
+    kind = [ctypes.c_void_p if argument is numbers else ctypes.c_ssize_t for argument in arguments]
     return ctypes.CFUNCTYPE(None, *kind)(address)
 
 
@@ -69,5 +100,8 @@ def copy_blocks(rows_major, blocks):
     """
     n, features = rows_major.shape
     stride, block = (array.strides[0] // array.itemsize for array in (rows_major, blocks))
-    transpose = _compiled(blocks.dtype.type)
-    transpose(rows_major.ctypes.data, stride, n, features, blocks.ctypes.data, len(blocks), block, blocks.shape[2])
+    real, source, target = blocks.dtype.type, rows_major.ctypes.data, blocks.ctypes.data
+    if stride == features <= FEW_FEATURES:
+        _compiled(real, features)(source, n, target, len(blocks), block, blocks.shape[2])
+    else:
+        _compiled(real)(source, stride, n, features, target, len(blocks), block, blocks.shape[2])

@@ -44,6 +44,29 @@ def transpose_gathered_tile(context, rows, starts, to, pitch):
     return types.void(rows, types.CPointer(types.int64), rows, types.intp), codegen
 
 
+@intrinsic
+def transpose_few(context, features, rows, to, pitch):
+    """Write ``to[c * pitch + r] = rows[r * features + c]`` for a vector's rows of few features, side by side."""
+    if not isinstance(features, types.IntegerLiteral):
+        return None
+    count = features.literal_value
+
+    def codegen(target, builder, signature, arguments):
+        _, rows, to, pitch = arguments
+        lanes = lanes_of(rows.type.pointee)
+        parts = [load(builder, builder.gep(rows, [pitch.type(k * lanes)]), lanes) for k in range(count)]
+        for c in range(count):
+            places = [r * count + c for r in range(lanes)]
+            column = parts[0]
+            for k, part in enumerate(parts):  # take the numbers that lie in this part, and keep those before
+                mask = [lanes + at % lanes if at // lanes == k else r for r, at in enumerate(places)]
+                column = builder.shuffle_vector(column, part, ir.Constant(ir.VectorType(INT32, lanes), mask))
+            store(builder, column, builder.gep(to, [builder.mul(pitch, pitch.type(c))]))
+        return target.get_dummy_value()
+
+    return types.void(features, rows, to, types.intp), codegen
+
+
 def _transpose(builder, count, row_at, to, pitch):
     """Emit the transpose of a tile of ``count`` by ``count`` numbers, whose row ``k`` begins at ``row_at(k)``."""
     tile, step = [load(builder, row_at(k), count) for k in range(count)], 1

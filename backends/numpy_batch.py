@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backends.base import Array, Network
-from backends.layout import copy_feature_major, copy_run
+from backends.layout import blocks_of, copy_feature_major, copy_run, copy_with_ones, empty
 from backends.numpy_kernels import Terms, terms_of
 from backends.threads import PLACING_RUNS, SHARED_BYTES, BlockThreads, even_rows
 
@@ -61,13 +61,12 @@ class Batches:
 
     def place(self, x: Array, y: Array, of: int | None = None) -> Batch:
         """Return a batch of host inputs ``[n, i]`` and targets ``[n, o]``, or a share of ``of`` rows."""
-        n, features = x.shape
+        (n, features), dtype = x.shape, np.dtype(self.dtype)
         if features >= WIDE_INPUTS:
-            rows_major, feature_major = np.empty((n, features + 1), self.dtype), np.empty((y.shape[1], n), self.dtype)
+            rows_major, feature_major = (empty(shape, dtype) for shape in ((n, features + 1), (y.shape[1], n)))
 
             def copy(rows: slice) -> None:
-                rows_major[rows, :-1] = x[rows]
-                rows_major[rows, -1] = 1
+                copy_with_ones(x[rows], rows_major[rows])
                 copy_feature_major(y[rows], feature_major[:, rows])
 
             if rows_major.nbytes >= SHARED_BYTES:
@@ -76,22 +75,21 @@ class Batches:
                 copy(slice(n))
             return self.cut(rows_major.T, feature_major, of)
         # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
-        x_memory, y_memory = np.empty((features + 1) * n, self.dtype), np.empty(y.size, self.dtype)
+        x_memory, y_memory = (empty((size * n,), dtype) for size in (features + 1, y.shape[1]))
         slices = self._slices(n)
+        rows, last = slices[0].stop, n - slices[-1].start
 
-        def place(run: range) -> list[Block]:
-            rows = slice(slices[run.start].start, slices[run.stop - 1].stop)
-            copy_run(x, x_memory, rows, slices[0].stop, ones=1)
-            copy_run(y, y_memory, rows, slices[0].stop)
-            return [
-                _block(_block_memory(x_memory, features + 1, slices[k]), _block_memory(y_memory, y.shape[1], slices[k]))
-                for k in run
-            ]
+        def copy_blocks(run: range) -> None:
+            part = slice(slices[run.start].start, slices[run.stop - 1].stop)
+            copy_run(x, x_memory, part, rows, ones=1)
+            copy_run(y, y_memory, part, rows)
 
         if len(slices) == 1:
-            return self._batch(place(range(1)), n, of)
-        runs = self._threads().map(place, len(slices), PLACING_RUNS)
-        return self._batch([block for run in runs for block in run], n, of)
+            copy_blocks(range(1))
+        else:
+            self._threads().map(copy_blocks, len(slices), PLACING_RUNS)
+        both = blocks_of(x_memory, features + 1, rows, last), blocks_of(y_memory, y.shape[1], rows, last)
+        return self._batch([_block(*arrays) for arrays in zip(*both, strict=True)], n, of)
 
     def cut(self, x: Array, y: Array, of: int | None = None) -> Batch:
         """Return a batch of inputs ``[i + 1, n]``, with ones, and targets ``[o, n]``, or a share of ``of`` rows."""
@@ -138,8 +136,3 @@ def memory(batch: Batch) -> list[Array]:
 
 def _block(x: Array, y: Array) -> Block:
     return Block(x, x.T, y)
-
-
-def _block_memory(memory: Array, size: int, rows: slice) -> Array:
-    """Return the block ``[size, rows]`` of memory that holds one after the other."""
-    return memory[rows.start * size : rows.stop * size].reshape(size, rows.stop - rows.start)

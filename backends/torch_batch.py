@@ -15,7 +15,7 @@ from torch import Tensor
 
 from backends import caches
 from backends.base import Array, Network
-from backends.layout import aligned_empty, copy_feature_major, copy_run
+from backends.layout import aligned_empty, copy_feature_major, copy_run, copy_with_ones
 from backends.threads import PLACING_RUNS, SHARED_BYTES, BlockThreads, even_rows
 from backends.torch_kernels import Terms, terms_of
 from backends.tuned import tuned
@@ -90,11 +90,10 @@ class Batches:
         """Return a batch of host inputs ``[n, i]`` and targets ``[n, o]``, or a share of ``of`` rows."""
         n, features = x.shape
         if features >= WIDE_INPUTS:
-            rows_major = np.empty((n, features + 1), self.dtype)
+            rows_major = aligned_empty((n, features + 1), x.dtype)
 
             def copy(rows: slice) -> None:
-                rows_major[rows, :-1] = x[rows]
-                rows_major[rows, -1] = 1
+                copy_with_ones(x[rows], rows_major[rows])
 
             if rows_major.nbytes >= SHARED_BYTES:
                 _block_threads(torch.get_num_threads()).copy(copy, n)
@@ -106,22 +105,18 @@ class Batches:
         # One piece of memory for all blocks: the system gives it in large pages, which a block alone is too small for.
         x_memory, y_memory = (aligned_empty((size * n,), x.dtype) for size in (features + 1, outputs))
 
-        def place(run: range) -> list[Block]:
+        def copy_blocks(run: range) -> None:
             part = slice(slices[run.start].start, slices[run.stop - 1].stop)
             copy_run(x, x_memory, part, rows, ones=1)
             copy_run(y, y_memory, part, rows)
-            return [
-                _block(
-                    self._block_memory(x_memory, features + 1, slices[k]),
-                    self._block_memory(y_memory, outputs, slices[k]),
-                )
-                for k in run
-            ]
 
         if len(slices) == 1:
-            return self._batch(place(range(1)), of)
-        runs = _block_threads(torch.get_num_threads()).map(place, len(slices), PLACING_RUNS)
-        return self._batch([block for run in runs for block in run], of)
+            copy_blocks(range(1))
+        else:
+            _block_threads(torch.get_num_threads()).map(copy_blocks, len(slices), PLACING_RUNS)
+        last = n - slices[-1].start
+        both = self._blocks(x_memory, features + 1, rows, last), self._blocks(y_memory, outputs, rows, last)
+        return self._batch([_block(*tensors) for tensors in zip(*both, strict=True)], of)
 
     def cut(self, x: Tensor, y: Tensor, of: int | None = None) -> Batch:
         """Return a batch of inputs ``[n, i + 1]``, with ones, and targets ``[o, n]``, or a share of ``of`` rows."""
@@ -165,10 +160,11 @@ class Batches:
         copy_feature_major(rows_major, placed)
         return torch.from_numpy(placed).to(self.device)
 
-    def _block_memory(self, memory: Array, size: int, rows: slice) -> Tensor:
-        """Return the block ``[size, rows]`` of memory that holds one after the other, on the device."""
-        block = memory[rows.start * size : rows.stop * size].reshape(size, rows.stop - rows.start)
-        return torch.from_numpy(block).to(self.device)
+    def _blocks(self, memory: Array, size: int, rows: int, last: int) -> list[Tensor]:
+        """Return the blocks ``[size, rows]``, the last of ``last`` rows, of memory that holds one after the other."""
+        whole = len(memory) - size * last
+        on_device = torch.from_numpy(memory).to(self.device)
+        return [*on_device[:whole].view(-1, size, max(rows, 1)).unbind(), on_device[whole:].view(size, last)]
 
     def _batch(self, blocks: list[Block], of: int | None, whole: tuple[Tensor, Tensor] | None = None) -> Batch:
         n = sum(block.x.shape[1] for block in blocks)
