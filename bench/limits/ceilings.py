@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from backends import Network
 from bench.basics.errors import UsageError
 from bench.basics.files import read_text, write_text
+from bench.basics.formats import shortened
+from bench.results.columns import MOST_SHOWN, SURROGATE
 from bench.workload import Workload
 from bench.workload.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
 
@@ -37,6 +39,7 @@ __all__ = [
 
 SCHEMA = 1
 FILE = "ceilings.json"
+MOST_PER_SECOND = 1e30
 MEASURE = "python -m bench ceilings"
 
 Kind = Literal["read", "copy", "product", "tanh", "launch"]
@@ -220,8 +223,12 @@ def _read(path: Path) -> Ceilings | None:
     try:
         stored = json.loads(read_text(path))
         measured = tuple(Ceiling(**item) for item in stored["measured"])
-        if wrong := next((c for c in measured if not 0 < float(c.per_second) < float("inf")), None):
-            raise ValueError(f"a rate of {wrong.per_second}")
+        if wrong := next((fault for fault in map(_fault, measured) if fault), ""):
+            raise ValueError(wrong)
+        if not (
+            _is_text(stored["machine"]) and _is_text(stored["created"]) and isinstance(stored["fingerprint"], dict)
+        ):
+            raise ValueError("machine and created are texts, and fingerprint is an object")
         return Ceilings(stored["machine"], stored["created"], stored["fingerprint"], measured)
     except FileNotFoundError:
         return None
@@ -229,3 +236,24 @@ def _read(path: Path) -> Ceilings | None:
         raise UsageError(f"{path} cannot be read: {error.strerror}; measure ceilings again with: {MEASURE}") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} does not hold ceilings: {error!r}; measure them again with: {MEASURE}") from None
+
+
+def _fault(ceiling: Ceiling) -> str:
+    """Return what makes a ceiling that was read none, '' if nothing does."""
+    if not _is_text(ceiling.kind) or ceiling.kind not in UNITS:
+        return f"kind {shortened(repr(ceiling.kind), MOST_SHOWN)}"
+    for name in ("dtype", "shape", "by", "device"):
+        if not _is_text(value := getattr(ceiling, name)):
+            return f"{name} {shortened(repr(value), MOST_SHOWN)}"
+    for name in ("threads", "working_set_bytes"):
+        value = getattr(ceiling, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+            return f"{name} {shortened(repr(value), MOST_SHOWN)}"
+    rate: object = ceiling.per_second
+    is_rate = isinstance(rate, int | float) and not isinstance(rate, bool) and 0 < rate < MOST_PER_SECOND
+    return "" if is_rate else f"a rate of {shortened(repr(rate), MOST_SHOWN)}"
+
+
+def _is_text(value: object) -> bool:
+    """Return whether a value is text that a terminal and a file take."""
+    return isinstance(value, str) and not SURROGATE.search(value)

@@ -94,7 +94,17 @@ def test_ceilings_survive_the_disk(tmp_path: Path) -> None:
 NEGATIVE = {"machine": "m", "created": "", "fingerprint": {}, "measured": [vars(ceiling("tanh", -1.0))]}
 
 
-@pytest.mark.parametrize("text", [json.dumps(NEGATIVE), "{", "{}", json.dumps({"measured": [{"kind": "read"}]}), "[]"])
+SOUND = {"machine": "m", "created": "", "fingerprint": {}, "measured": [vars(ceiling("tanh", 1.0))]}
+WRONG = [{"kind": "speed"}, {"kind": ["tanh"]}, {"threads": "2"}, {"threads": []}, {"working_set_bytes": None}]
+WRONG += [{"dtype": ["float32"]}, {"shape": {}}, {"by": "\ud800"}, {"per_second": "fast"}, {"per_second": True}]
+DAMAGED = [SOUND | {"measured": [SOUND["measured"][0] | wrong]} for wrong in WRONG]
+DAMAGED += [SOUND | {"created": None}, SOUND | {"fingerprint": []}, SOUND | {"machine": 5}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "{}", "[]", json.dumps({"measured": [{"kind": "read"}]}), *map(json.dumps, [NEGATIVE, *DAMAGED])],
+)
 def test_damaged_ceilings_are_named(tmp_path: Path, text: str) -> None:
     """A file that does not hold ceilings raises an error with its path and what to do."""
     path = tmp_path / "m" / FILE
