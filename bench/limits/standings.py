@@ -88,7 +88,7 @@ class Standing:
         peer: the fastest peer, with its seconds.
         cores: that it kept busy.
         device: that all of the case ran on.
-        copy_s: seconds of a plain copy of the batch into fresh memory, if the phase is ``place``.
+        copy_s: seconds of a plain copy of the batch into mapped memory, if the phase is ``place``.
     """
 
     case: LimitCase
