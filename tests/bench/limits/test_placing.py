@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from backends import Network
 from backends.numpy_backend import NumpyBackend
 from bench.basics.errors import UsageError
+from bench.cli import limits
 from bench.limits import placing, placing_child
 from bench.limits.placing import Placing
 from bench.limits.targets import judge
@@ -100,6 +101,22 @@ def test_placings_survive_the_disk(run_: Run) -> None:
     assert placing.load_of(run_) == []
     placing.save_of(run_, [PLACING])
     assert placing.load_of(run_) == [PLACING]
+
+
+def test_what_was_placed_before_a_backend_failed_is_kept(
+    run_: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command places by the tuned backends alone, warns of one that fails, and keeps the others with the run."""
+
+    def measure(names: list[str], dtypes: tuple[str, ...]) -> Iterator[Placing]:
+        assert (names, dtypes) == (["numpy"], ("float32",))
+        yield PLACING
+        raise UsageError("backend 'jax' placed no batch")
+
+    monkeypatch.setattr(placing, "measure", measure)
+    limits._place(run_, ("numpy", "numpy-idiom"), ("float32",))
+    assert placing.load_of(run_) == [PLACING]
+    assert "backend 'jax' placed no batch" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"placings": [{"network": "3-2-1"}]}'])
