@@ -12,7 +12,8 @@ after each layer.
     gradients   dw [o, i] = g [r, o]^T h [r, i]    vectors of inputs, so outputs are needed as ``[rows, pitch]`` too
 
 So the inputs of a step and each layer's outputs are transposed once, in registers. Rows of the batch are read from
-where they are, so a batch in a new order is not copied.
+where they are, so a batch in a new order is not copied. If the weights of the first layer are no more numbers than the
+inputs of a step, they are transposed instead, and the vectors of that product run over outputs: the same sums.
 
 Members take whole rows of weights, columns of error terms, or tiles of rows, so that no sum depends on their number.
 
@@ -58,7 +59,7 @@ def member_kernel(real, activation, loss, optimizer):
             step = Step(
                 me, team, gate, yield_address, plan, sizes, places, memory, weights, x, starts, rows, tiles, widest
             )
-            if forward_hidden(activation, step):
+            if forward_hidden(activation, straight, step):
                 return
             if output_layer(activation, loss, scale, step):
                 return

@@ -12,7 +12,7 @@ from numba import njit
 from backends.numba_activations import activate, times_slope
 from backends.numba_lanes import offset
 from backends.numba_optimizers import advance
-from backends.numba_tiles import STEP_ROWS, gathered_tile, lanes, multiply, rounded_up
+from backends.numba_tiles import STEP_ROWS, gathered_tile, lanes, multiply, rounded_up, rows_tile
 from backends.numba_transpose import transpose_gathered_tile, transpose_tile
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -100,6 +100,36 @@ def hidden_outputs(activation, w, a, b, i, o, h, tiles, z):
         multiply(offset(w, a * i), i, across, offset(h, tile * of_input), pitch, to, pitch, b - a, i, pitch)
         for j in range(a, b):
             activate(activation, offset(to, (j - a) * STEP_ROWS), w[o * i + j], pitch)
+
+
+@njit(**_INNER)
+def first_products(x, starts, w, i, square, z):
+    """Write the transpose of ``x w`` to ``z [STEP_ROWS, STEP_ROWS]``, for as many rows and outputs.
+
+    Row ``r`` of ``x`` starts at ``x[starts[r]]``; weights are ``w [i, STEP_ROWS]``; ``square`` is scratch as large as
+    ``z``.
+    """
+    pitch = np.intp(STEP_ROWS)
+    for o in range(0, STEP_ROWS, 2 * lanes(x)):
+        for r in range(0, STEP_ROWS, 8):
+            to = offset(square, r * STEP_ROWS + o)
+            rows_tile(8, 2, x, offset(starts, r), offset(w, o), pitch, i, to, pitch)
+    transpose_features(square, 0, STEP_ROWS, z, pitch)
+
+
+@njit(**_PART)
+def first_outputs(activation, w, transposed, a, b, i, o, x, starts, tiles, square, z):
+    """Write outputs ``a`` to ``b`` of the first layer to ``z``, by its transposed weights and the rows of a batch.
+
+    ``transposed`` has the weights of `STEP_ROWS` outputs at a time, ``[i, STEP_ROWS]``.
+    """
+    features, of_output, pitch = rounded_up(i, STEP_ROWS), rounded_up(o, STEP_ROWS) * STEP_ROWS, np.intp(STEP_ROWS)
+    for tile in range(tiles):
+        for j in range(a, b, STEP_ROWS):
+            to = offset(z, tile * of_output + j * STEP_ROWS)
+            first_products(x, offset(starts, tile * STEP_ROWS), offset(transposed, j * features), i, square, to)
+            for k in range(STEP_ROWS):
+                activate(activation, offset(to, k * STEP_ROWS), w[o * i + j + k], pitch)
 
 
 @njit(**_PART)

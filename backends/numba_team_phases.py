@@ -17,6 +17,7 @@ from backends.numba_chunks import LAYERS, PARAMETERS, WIDEST
 from backends.numba_lanes import offset
 from backends.numba_team_parts import (
     errors_below,
+    first_outputs,
     hidden_outputs,
     last_outputs,
     read_targets,
@@ -84,14 +85,39 @@ def errors_of(step, layer):
     return offset(step.scratch, step.places[ERRORS] + layer % 3 * step.widest), step.places[PITCHES + 2 * layer]
 
 
+@njit(**_INNER)
+def transposes_weights(step):
+    """Return whether the weights of the first layer are transposed instead of the inputs.
+
+    So it is if they are no more numbers, and divide among the members by whole tiles. A member transposes what it
+    owns, which is in its cache.
+    """
+    outputs = step.sizes[1]
+    return outputs <= step.rows and outputs % (step.team * STEP_ROWS) == 0
+
+
+@njit(**_INNER)
+def transpose_first(straight, step):
+    """Transpose this member's part of the inputs, or of the weights of the first layer."""
+    source, starts, tiles, features = step.x, step.starts, step.tiles, step.sizes[0]
+    if transposes_weights(step):
+        source, starts, tiles = step.weights, straight, step.sizes[1] // STEP_ROWS
+        for j in range(step.sizes[1]):
+            straight[j] = j * features
+    for tile in range(share(step.me, step.team, tiles, 1), share(step.me + 1, step.team, tiles, 1)):
+        block = offset(outputs_of(step, 0), tile * rounded_up(features, STEP_ROWS) * STEP_ROWS)
+        transpose_rows(source, offset(starts, tile * STEP_ROWS), features, block)
+
+
 @njit(**_PART)
-def forward_hidden(activation, step):
-    """Compute the outputs of all hidden layers, by features and by rows; each member has some units of each layer."""
+def forward_hidden(activation, straight, step):
+    """Compute the outputs of all hidden layers, by features and by rows; each member has some units of each layer.
+
+    ``straight`` is scratch for where the weights of the first layer's outputs begin.
+    """
     me, team, tiles, sizes = step.me, step.team, step.tiles, step.sizes
-    features = rounded_up(sizes[0], STEP_ROWS)
-    for tile in range(share(me, team, tiles, 1), share(me + 1, team, tiles, 1)):
-        block = offset(outputs_of(step, 0), tile * features * STEP_ROWS)
-        transpose_rows(step.x, offset(step.starts, tile * STEP_ROWS), sizes[0], block)
+    square = offset(step.scratch, step.places[GRADIENTS] + me * STEP_ROWS * step.plan[WIDEST])
+    transpose_first(straight, step)
     if meet(step.barrier, team, step.yield_address):
         return True
     at = 0
@@ -105,7 +131,11 @@ def forward_hidden(activation, step):
                 block = offset(h, tile * rounded_up(i, STEP_ROWS) * STEP_ROWS)
                 transpose_features(block, a, b, offset(by_rows, tile * STEP_ROWS * pitch), pitch)
         a, b = share(me, team, o, 8), share(me + 1, team, o, 8)
-        hidden_outputs(activation, offset(step.weights, at), a, b, i, o, h, tiles, outputs_of(step, layer))
+        w, z = offset(step.weights, at), outputs_of(step, layer)
+        if layer == 1 and transposes_weights(step):
+            first_outputs(activation, w, h, a, b, i, o, step.x, step.starts, tiles, square, z)
+        else:
+            hidden_outputs(activation, w, a, b, i, o, h, tiles, z)
         at += o * i + o
         if meet(step.barrier, team, step.yield_address):
             return True

@@ -9,10 +9,10 @@ from backends.numba_tiles import STEP_ROWS
 
 TRANSPOSED, BLOCKS, ERRORS, TARGETS, LOSSES, GRADIENTS, LENGTH, PITCHES = range(8)
 """Positions in the array that `places_of` returns. The first ones have offsets into the scratch: of the inputs by
-features, of two layers' outputs by features, of three layers' error terms, of each member's targets of a tile of rows,
-of the loss of each tile, and of each member's gradients of a few inputs. `LENGTH` has the length of the scratch. From
-`PITCHES` on there are two numbers for each layer, from the inputs on: the pitch of its outputs, and the offset of its
-outputs row by row.
+features, or the first layer's weights by inputs; of two layers' outputs by features, of three layers' error terms, of
+each member's targets of a tile of rows, of the loss of each tile, and of each member's gradients of a few inputs.
+`LENGTH` has the length of the scratch. From `PITCHES` on there are two numbers for each layer, from the inputs on: the
+pitch of its outputs, and the offset of its outputs row by row.
 """
 
 

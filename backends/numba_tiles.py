@@ -88,6 +88,32 @@ def multiply_tile(context, outputs, vectors, w, across, along, h, pitch, i, z, z
 
 
 @intrinsic
+def rows_tile(context, rows, vectors, x, starts, w, pitch, i, z, z_pitch):
+    """Write ``rows`` rows of ``x w`` to ``z`` for some vectors of outputs, ``w [i, pitch]``; row ``r`` of ``x`` starts
+    at ``x[starts[r]]``.
+    """
+    if not isinstance(rows, types.IntegerLiteral) or not isinstance(vectors, types.IntegerLiteral):
+        return None
+    tile, wide = rows.literal_value, vectors.literal_value
+
+    def codegen(target, builder, signature, arguments):
+        _, _, x, starts, w, pitch, i, z, z_pitch = arguments
+        lines = [builder.gep(x, [builder.load(builder.gep(starts, [i.type(r)]))]) for r in range(tile)]
+
+        def number_at(r, k):
+            return builder.gep(lines[r], [k])
+
+        def weights_at(k):
+            return builder.gep(w, [builder.mul(k, pitch)])
+
+        _tile(builder, tile, wide, number_at, weights_at, i, z, z_pitch)
+        return target.get_dummy_value()
+
+    integer = types.intp
+    return types.void(rows, vectors, x, types.CPointer(types.int64), w, integer, integer, x, integer), codegen
+
+
+@intrinsic
 def gathered_tile(context, outputs, vectors, g, pitch, h, starts, n, z, z_pitch):
     """Write ``outputs`` rows of ``g^T h`` to ``z`` for some vectors of features, ``g [n, pitch]``; row ``r`` of ``h``
     starts at ``h[starts[r]]``.

@@ -51,10 +51,11 @@ def rows_for(network: Network, n: int) -> tuple[Any, Any]:
         "33-161-131-129-3/n=97/normal",
         "126-126-126-40/n=64/normal",
         "784-33-1/n=512/normal",
+        "130-128-64-3/n=150/normal",
     ],
 )
 def test_steps_of_a_team_are_right(case: str, dtype: str) -> None:
-    """Whatever is left over of tiles of rows, of inputs and of outputs, in one hidden layer and in several."""
+    """Whatever is left over of tiles of rows, of inputs and of outputs, or nothing; one hidden layer and several."""
     problem = Case.parse(case).problem(dtype)
     backend = backends.load("numba", problem.network, dtype)
     assert backend.place_batch(problem.inputs, problem.targets).team
@@ -63,7 +64,7 @@ def test_steps_of_a_team_are_right(case: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("rows", [LEAST, 50, 128])
-@pytest.mark.parametrize("text", ["200-130-10/relu/cross-entropy", "28-140-300-140-1"])
+@pytest.mark.parametrize("text", ["200-130-10/relu/cross-entropy", "200-128-10/relu/cross-entropy", "28-140-300-140-1"])
 def test_every_member_count_gives_the_same_bits(text: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Members take whole weights and whole rows, so no sum depends on how many there are; more than cores included."""
     sizes, *kinds = text.split("/")
