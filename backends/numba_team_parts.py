@@ -90,55 +90,40 @@ def find_rows(order, first, rows, tiles, stride, starts):
         starts[r] = (order[row] if order.shape[0] else row) * stride
 
 
-@njit(**_PART)
-def hidden_outputs(activation, w, a, b, i, o, h, tiles, z):
-    """Write outputs ``a`` to ``b`` of a hidden layer to ``z``, for all tiles of rows of its inputs ``h``."""
-    of_input, of_output = rounded_up(i, STEP_ROWS) * STEP_ROWS, rounded_up(o, STEP_ROWS) * STEP_ROWS
-    across, pitch = np.intp(1), np.intp(STEP_ROWS)
-    for tile in range(tiles):
-        to = offset(z, tile * of_output + a * STEP_ROWS)
-        multiply(offset(w, a * i), i, across, offset(h, tile * of_input), pitch, to, pitch, b - a, i, pitch)
-        for j in range(a, b):
-            activate(activation, offset(to, (j - a) * STEP_ROWS), w[o * i + j], pitch)
+@njit(**_INNER)
+def hidden_products(w, i, outputs, h, z):
+    """Write the products of a layer to ``z [outputs, STEP_ROWS]``, for one tile of rows of its inputs ``h``."""
+    multiply(w, i, np.intp(1), h, np.intp(STEP_ROWS), z, np.intp(STEP_ROWS), outputs, i, np.intp(STEP_ROWS))
 
 
 @njit(**_INNER)
-def first_products(x, starts, w, i, square, z):
-    """Write the transpose of ``x w`` to ``z [STEP_ROWS, STEP_ROWS]``, for as many rows and outputs.
+def first_products(x, starts, w, i, outputs, square, z):
+    """Write the products of the first layer to ``z [outputs, STEP_ROWS]``, for as many rows, from where they are.
 
-    Row ``r`` of ``x`` starts at ``x[starts[r]]``; weights are ``w [i, STEP_ROWS]``; ``square`` is scratch as large as
-    ``z``.
+    Row ``r`` of ``x`` starts at ``x[starts[r]]``. ``w`` has the weights of `STEP_ROWS` outputs at a time, each
+    ``[i, STEP_ROWS]``, padded; ``square [STEP_ROWS, STEP_ROWS]`` is scratch.
     """
-    pitch = np.intp(STEP_ROWS)
-    for o in range(0, STEP_ROWS, 2 * lanes(x)):
-        for r in range(0, STEP_ROWS, 8):
-            to = offset(square, r * STEP_ROWS + o)
-            rows_tile(8, 2, x, offset(starts, r), offset(w, o), pitch, i, to, pitch)
-    transpose_features(square, 0, STEP_ROWS, z, pitch)
+    features, pitch = rounded_up(i, STEP_ROWS), np.intp(STEP_ROWS)
+    for j in range(0, outputs, STEP_ROWS):
+        for o in range(0, STEP_ROWS, 2 * lanes(x)):
+            for r in range(0, STEP_ROWS, 8):
+                to = offset(square, r * STEP_ROWS + o)
+                rows_tile(8, 2, x, offset(starts, r), offset(w, j * features + o), pitch, i, to, pitch)
+        transpose_features(square, 0, STEP_ROWS, offset(z, j * STEP_ROWS), pitch)
 
 
 @njit(**_PART)
-def first_outputs(activation, w, transposed, a, b, i, o, x, starts, tiles, square, z):
-    """Write outputs ``a`` to ``b`` of the first layer to ``z``, by its transposed weights and the rows of a batch.
-
-    ``transposed`` has the weights of `STEP_ROWS` outputs at a time, ``[i, STEP_ROWS]``.
-    """
-    features, of_output, pitch = rounded_up(i, STEP_ROWS), rounded_up(o, STEP_ROWS) * STEP_ROWS, np.intp(STEP_ROWS)
-    for tile in range(tiles):
-        for j in range(a, b, STEP_ROWS):
-            to = offset(z, tile * of_output + j * STEP_ROWS)
-            first_products(x, offset(starts, tile * STEP_ROWS), offset(transposed, j * features), i, square, to)
-            for k in range(STEP_ROWS):
-                activate(activation, offset(to, k * STEP_ROWS), w[o * i + j + k], pitch)
+def activate_outputs(activation, biases, outputs, z):
+    """Add the biases to ``z [outputs, STEP_ROWS]`` and apply the activation."""
+    for j in range(outputs):
+        activate(activation, offset(z, j * STEP_ROWS), biases[j], np.intp(STEP_ROWS))
 
 
 @njit(**_PART)
 def last_outputs(w, i, o, h, z):
     """Write the outputs of the last layer to ``z``, for one tile of rows."""
-    pitch = np.intp(STEP_ROWS)
-    multiply(w, i, np.intp(1), h, pitch, z, pitch, o, i, pitch)
-    for j in range(o):
-        activate("identity", offset(z, j * STEP_ROWS), w[o * i + j], pitch)
+    hidden_products(w, i, o, h, z)
+    activate_outputs("identity", offset(w, o * i), o, z)
 
 
 @njit(**_PART)

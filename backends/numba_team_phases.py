@@ -16,9 +16,10 @@ from backends.numba_blocks import cross_entropy, squared_error
 from backends.numba_chunks import LAYERS, PARAMETERS, WIDEST
 from backends.numba_lanes import offset
 from backends.numba_team_parts import (
+    activate_outputs,
     errors_below,
-    first_outputs,
-    hidden_outputs,
+    first_products,
+    hidden_products,
     last_outputs,
     read_targets,
     share,
@@ -131,11 +132,15 @@ def forward_hidden(activation, straight, step):
                 block = offset(h, tile * rounded_up(i, STEP_ROWS) * STEP_ROWS)
                 transpose_features(block, a, b, offset(by_rows, tile * STEP_ROWS * pitch), pitch)
         a, b = share(me, team, o, 8), share(me + 1, team, o, 8)
-        w, z = offset(step.weights, at), outputs_of(step, layer)
-        if layer == 1 and transposes_weights(step):
-            first_outputs(activation, w, h, a, b, i, o, step.x, step.starts, tiles, square, z)
-        else:
-            hidden_outputs(activation, w, a, b, i, o, h, tiles, z)
+        w = offset(step.weights, at)
+        for tile in range(tiles):
+            z = offset(outputs_of(step, layer), (tile * rounded_up(o, STEP_ROWS) + a) * STEP_ROWS)
+            if layer == 1 and transposes_weights(step):
+                weights = offset(h, a * rounded_up(i, STEP_ROWS))
+                first_products(step.x, offset(step.starts, tile * STEP_ROWS), weights, i, b - a, square, z)
+            else:
+                hidden_products(offset(w, a * i), i, b - a, offset(h, tile * rounded_up(i, STEP_ROWS) * STEP_ROWS), z)
+            activate_outputs(activation, offset(w, o * i + a), b - a, z)
         at += o * i + o
         if meet(step.barrier, team, step.yield_address):
             return True
