@@ -88,6 +88,9 @@ OF_A_CELL: dict[str, type] = {
 WORDS = {"dtype": DTYPES, "device": DEVICES, "phase": (*PHASES, ALL_REDUCE), "status": STATUSES}
 """What a text of a cell may be."""
 
+CACHES = ("cold", "warm")
+"""What the compile cache of a process may be."""
+
 MOST_SHOWN = 60
 OF_A_RECEIPT = "receipt_"
 TEXTS_OF_A_RECEIPT = tuple(
@@ -182,6 +185,8 @@ def fault(record: Mapping[str, Any]) -> str:
         Workload.parse(record["network"])
     except ValueError as error:
         return str(error)
+    if (cache := record.get("cache")) not in (None, *CACHES):
+        return f"cache is {shortened(repr(cache), MOST_SHOWN)}, expected one of {', '.join(CACHES)}"
     for name in TIMES if record["status"] == OK else ():
         if not _is_time(value := record.get(name, 1.0)):
             return f"{name} is {shortened(repr(value), MOST_SHOWN)}, expected {SECONDS}"

@@ -130,6 +130,7 @@ def test_truncated_and_foreign_lines_are_named_and_the_rest_is_read(tmp_path, ca
         ("receipt_anything", "\ud800"),
         ("median_s", -1.0),
         ("cache", 5),
+        ("cache", "tepid"),
     ],
 )
 def test_a_value_that_no_column_can_hold_is_named_and_its_row_passed_over(tmp_path, name, value):
