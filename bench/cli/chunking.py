@@ -46,9 +46,9 @@ def answered(args: argparse.Namespace, job: Job, chosen: Sequence[Run]) -> dict[
         reading = known_or_probed(args.results or results.results_root())
     free = free_bytes(job.device or "cpu")
     cut = chunking(job, free)
-    free = shutil.disk_usage(reading.folder).free
+    on_disk = shutil.disk_usage(reading.folder).free
     lack = ""
-    if cut.file_bytes > free:
-        lack = f"the rows take {format_bytes(cut.file_bytes)} on disk, and {reading.folder} has {format_bytes(free)}"
+    if cut.file_bytes > on_disk:
+        lack = f"the rows take {format_bytes(cut.file_bytes)} on disk, and {reading.folder} has {format_bytes(on_disk)}"
     records = predicted(results.load(*chosen, root=args.results), job, cut, reading, free)
     return {"chunks": asdict(cut), "reading": asdict(reading), "lack": lack, "rows": records}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,15 @@ def test_a_job_that_takes_no_chunks_is_refused(job: Job, flag: str, tmp_path: Pa
     """Mini-batches, fresh batches and inference take no chunks: wrong usage that names the flag."""
     with pytest.raises(UsageError, match=f"leave {flag} out"):
         command.answered(argparse.Namespace(results=tmp_path), job, [])
+
+
+def test_memory_is_not_taken_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that fits on the disk and not in memory has no time of a step in memory."""
+    monkeypatch.setattr("bench.workload.memory.free_bytes", lambda device: 1 << 20)
+    monkeypatch.setattr("bench.machine.reading.known_or_probed", lambda root: replace(READING, folder=str(tmp_path)))
+    monkeypatch.setattr("bench.results.load", lambda *runs, root: rows())
+    (said,) = command.answered(argparse.Namespace(results=tmp_path), JOB, [])["rows"]
+    assert math.isnan(said["memory_step_s"])
 
 
 def test_the_answer_says_what_is_read_and_from_where() -> None:
