@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import jax
 import numpy as np
@@ -31,6 +31,9 @@ from backends.jax_wide import Wide
 from backends.layout import aligned_empty, copy_feature_major
 from backends.threads import SHARED_BYTES, BlockThreads
 from backends.tuned import tuned
+
+MISUSED = (KeyError, ValueError, RuntimeError)
+"""Errors that params which are gone, or a batch that was not placed, cause in JAX among others."""
 
 NARROW_PARAMETERS = tuned("jax-narrow-parameters", 128)
 """Up to this many parameters a network runs as one loop over the rows, on a CPU; with more it compiles too long."""
@@ -169,10 +172,8 @@ class JaxBackend(Backend):
         with self._scope():
             try:
                 return self._start(self._kernels[type(batch)]["forward"](params, batch))
-            except (KeyError, ValueError, RuntimeError) as error:
-                if misused := self._misused(error, params, batch):
-                    raise misused from error
-                raise
+            except MISUSED as error:
+                self._raise_again(error, params, batch)
 
     def backward(self, params: Any, batch: Any, tape: Any) -> tuple[jax.Array, Any]:
         with self._scope():
@@ -201,10 +202,8 @@ class JaxBackend(Backend):
             else:
                 with self._scope():
                     params, loss = self._step[type(batch)](params, batch, self._placed_rate(learning_rate))
-        except (KeyError, ValueError, RuntimeError) as error:
-            if misused := self._misused(error, params, batch):
-                raise misused from error
-            raise
+        except MISUSED as error:
+            self._raise_again(error, params, batch)
         self._pending = loss
         return params, loss
 
@@ -222,10 +221,8 @@ class JaxBackend(Backend):
                 params, losses = self._kernels[type(batch)]["train"](
                     params, batch, rate, steps, most_losses, rows_per_step
                 )
-            except (KeyError, ValueError, RuntimeError) as error:
-                if misused := self._misused(error, params, batch):
-                    raise misused from error
-                raise
+            except MISUSED as error:
+                self._raise_again(error, params, batch)
             self._pending = losses
             return self.trained(params, np.array(losses)[:steps], learning_rate)
 
@@ -288,14 +285,16 @@ class JaxBackend(Backend):
         self._pending = results
         return results
 
-    def _misused(self, error: Exception, params: Any, batch: Any) -> Exception | None:
-        """Return what an error of JAX comes of, if that is params that are gone or a batch that was not placed."""
+    def _raise_again(self, error: Exception, params: Any, batch: Any) -> NoReturn:
+        """Raise an error of JAX again, or what it comes of: params that are gone, or a batch that was not placed."""
         if any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in jax.tree.leaves(params)):
-            return ValueError(
+            raise ValueError(
                 "these params were given to update, step or train before, which reuse their memory: go on with the "
                 "params that it returned"
-            )
-        return self.not_placed(params, batch) if isinstance(error, KeyError) else None
+            ) from error
+        if isinstance(error, KeyError):
+            raise self.not_placed(params, batch) from error
+        raise error
 
     def _placed_rate(self, learning_rate: float) -> Any:
         """Return the learning rate on the device, kept from step to step: sending it costs as much as a small step."""

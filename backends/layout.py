@@ -6,12 +6,14 @@ Tests: `tests/backends/test_layout.py`.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from backends import reused_memory
 from backends.base import Array
+
+Vector = TypeVar("Vector", bound=Any)
 
 ALIGNMENT = 64
 """Bytes of a cache line; JAX on a CPU takes over a numpy array without a copy if it starts on one."""
@@ -106,9 +108,12 @@ def copy_run(rows_major: Array, memory: Array, run: slice, rows: int, ones: int 
         blocks[:, features:] = 1
 
 
-def blocks_of(memory: Array, size: int, rows: int, last: int) -> list[Array]:
-    """Return the blocks ``[size, rows]`` that memory holds one after the other; the last one has ``last`` rows."""
-    whole = memory.size - size * last
+def blocks_of(memory: Vector, size: int, rows: int, last: int) -> list[Vector]:
+    """Return the blocks ``[size, rows]`` that a vector, an array or a tensor, holds one after the other.
+
+    The last one has ``last`` rows.
+    """
+    whole = len(memory) - size * last
     if not whole:
         return [memory.reshape(size, last)]
     return [*memory[:whole].reshape(-1, size, rows), memory[whole:].reshape(size, last)]

@@ -138,7 +138,7 @@ def read_targets(x, starts, inputs, o, live, targets):
 def update_weights(optimizer, factors, w, a, b, i, o, g, pitch, h, starts, rows, dw, parameters, rate):
     """Update the weights and biases of outputs ``a`` to ``b`` of a layer, by their gradients over all rows.
 
-    Gradients are computed and used for as many inputs at a time as two vectors hold, so that they stay in the first
+    Gradients are computed and used for as many inputs at a time as two vectors hold, so that they stay in the L1
     cache.
     """
     wide = 2 * lanes(w)

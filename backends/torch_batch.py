@@ -15,7 +15,7 @@ from torch import Tensor
 
 from backends import caches
 from backends.base import Array, Network
-from backends.layout import aligned_empty, copy_feature_major, copy_run, copy_with_ones
+from backends.layout import aligned_empty, blocks_of, copy_feature_major, copy_run, copy_with_ones
 from backends.threads import PLACING_RUNS, SHARED_BYTES, BlockThreads, even_rows
 from backends.torch_kernels import Terms, terms_of
 from backends.tuned import tuned
@@ -162,9 +162,7 @@ class Batches:
 
     def _blocks(self, memory: Array, size: int, rows: int, last: int) -> list[Tensor]:
         """Return the blocks ``[size, rows]``, the last of ``last`` rows, of memory that holds one after the other."""
-        whole = len(memory) - size * last
-        on_device = torch.from_numpy(memory).to(self.device)
-        return [*on_device[:whole].view(-1, size, max(rows, 1)).unbind(), on_device[whole:].view(size, last)]
+        return blocks_of(torch.from_numpy(memory).to(self.device), size, rows, last)
 
     def _batch(self, blocks: list[Block], of: int | None, whole: tuple[Tensor, Tensor] | None = None) -> Batch:
         n = sum(block.x.shape[1] for block in blocks)

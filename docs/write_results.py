@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import results  # noqa: E402 - from this checkout
-from bench.basics.formats import format_count, format_ratio, format_seconds  # noqa: E402
+from bench.basics.formats import counted, format_count, format_ratio, format_seconds  # noqa: E402
 from bench.cli import main  # noqa: E402
 from bench.terminal import gate_trials as gate_text  # noqa: E402
 from bench.verdicts import gate_trials  # noqa: E402
@@ -114,7 +114,9 @@ def fastest(compared: dict[str, Any]) -> dict[tuple[str, int], str]:
         case = cell["network"], cell["batch"]
         most = max(cell.get("tried_threads", [cell["threads"]]))
         threads = {name: cell.get("best_threads", {}).get(name, most) for name in cell["backends"]}
-        names = [name if count == most else f"{name} on {count}" for name, count in threads.items()]
+        names = [
+            name if count == most else f"{name} with {counted(count, 'thread')}" for name, count in threads.items()
+        ]
         first = cell["backends"][0]
         name = names[0] if len(names) < 2 else f"({', '.join(names)})"
         found[case] = f"{name} {format_seconds(seconds[(*case, first, threads[first])])}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from backends import DEVICES, Network, available
@@ -38,17 +38,20 @@ def runs_for(
     if run is not None:
         asked = [run] if isinstance(run, str | Path | Run) else run
         return tuple(named if isinstance(named, Run) else results.resolve(named, root) for named in asked)
-    stored = results.runs(root)
-    here: list[Run] = []
-    anywhere: list[Run] = []
+    stored = tuple(reversed(results.runs(root)))
+    if here := _chosen(stored, job, lambda run: not elsewhere(run)):
+        return here
+    anywhere = _chosen(stored, job, lambda run: True)
+    return tuple(run for run in anywhere if run.machine == anywhere[0].machine)
+
+
+def _chosen(stored: Sequence[Run], job: Job, fits: Callable[[Run], bool]) -> tuple[Run, ...]:
+    """Return for each device the run to rest on, out of those stored, the latest first, that fit."""
+    chosen: list[Run] = []
     for device in (job.device,) if job.device else DEVICES:
-        planned = [run for run in reversed(stored) if _plans(run, job, device)]
-        fits = sorted(planned, key=lambda run: _unlike(run, job))
-        here += _broadest([run for run in fits if not elsewhere(run)], job, device)
-        anywhere += _broadest(fits, job, device)
-    if here:
-        return tuple(dict.fromkeys(here))
-    return tuple(dict.fromkeys(run for run in anywhere if run.machine == anywhere[0].machine))
+        planned = [run for run in stored if _plans(run, job, device) and fits(run)]
+        chosen += _broadest(sorted(planned, key=lambda run: _unlike(run, job)), job, device)
+    return tuple(dict.fromkeys(chosen))
 
 
 def elsewhere(run: Run) -> str:

@@ -9,14 +9,13 @@ from typing import Any, Literal
 
 from backends import Descent, Network, Optimizer
 from bench.advice.time_model import Shape
-from bench.basics.names import DEVICES, DTYPES
+from bench.basics.names import CACHES, DEVICES, DTYPES
 from bench.workload import Workload
 
 Work = Literal["train", "forward"]
 WORK: tuple[Work, ...] = ("train", "forward")
 
 
-CACHES = ("warm", "cold")
 MOST = 10**18
 """Rows or steps: what takes longer than the universe is old needs no advice."""
 

@@ -35,6 +35,20 @@ def read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def make_folder(folder: Path, root: Path, exist_ok: bool = False) -> None:
+    """Make a folder below a root of results, and those above it.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write into {root}: {error.strerror}; choose another folder with --results DIR"
+        ) from None
+
+
 def check_output(path: str | Path, flag: str, inputs: Mapping[str, str | Path | None] | None = None) -> Path:
     """Return ``path``, refused before long work rather than after it.
 

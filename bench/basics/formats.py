@@ -6,6 +6,7 @@ Tests: `tests/bench/terminal/test_terminal.py`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,15 @@ MISSING = "-"
 TIME_UNITS = ((1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"))
 BYTE_UNITS = tuple((1024.0**power, unit) for power, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB")))
 RATE_UNITS = tuple((1000.0**power, prefix) for power, prefix in enumerate(("", "k", "M", "G", "T", "P")))
+
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, which no file and no table takes."""
+
+
+def is_text(value: object) -> bool:
+    """Return whether a value is text that a terminal, a file and a table take."""
+    return isinstance(value, str) and not SURROGATE.search(value)
 
 
 def printable(text: str) -> str:

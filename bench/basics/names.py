@@ -8,6 +8,9 @@ PHASES = ("place", "forward", "backward", "update", "step", "train")
 ALL_REDUCE = "all-reduce"
 """The phase in which ranks sum what each of them computed."""
 
+CACHES = ("warm", "cold")
+"""States of a compile cache when a process starts."""
+
 DTYPES, DEVICES = ("float32", "float64"), ("cpu", "cuda")
 """What `backends` offers; here as well, since importing that takes a while."""
 

@@ -96,18 +96,12 @@ def _check_place(root: Path) -> None:
     Raises:
         UsageError: it cannot.
     """
-    from bench.basics.errors import UsageError
-    from bench.basics.files import check_output
+    from bench.basics.files import check_output, make_folder
     from bench.limits import ceilings
     from bench.machine import machine_id
 
     path = root / machine_id() / ceilings.FILE
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write into {root}: {error.strerror}; choose another folder with --results DIR"
-        ) from None
+    make_folder(path.parent, root, exist_ok=True)
     check_output(path, "--results")
 
 

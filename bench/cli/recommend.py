@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bench.basics.names import DEVICES, DTYPES
+from bench.basics.names import CACHES, DEVICES, DTYPES
 from bench.cli import chunking, flags, messages, sharing, workloads
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--dtype", choices=DTYPES, default="float32", help="(float32)")
     job.add_argument("--device", choices=DEVICES, help="default: all that were measured, weighed together")
     job.add_argument("--threads", type=flags.positive, metavar="N", help="default: each backend's best number")
-    job.add_argument("--cache", choices=("warm", "cold"), default="warm", help="of compiled code (warm)")
+    job.add_argument("--cache", choices=CACHES, default="warm", help="of compiled code (warm)")
     job.add_argument("--phase", choices=WORK, default="train", help="forward: inference, with fresh inputs (train)")
     job.add_argument("--fresh", action="store_true", help="a new batch for each step: placing it counts each time")
     larger = parser.add_argument_group("a batch that is large")
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     shared = sharing.answered(args, how, job, chosen) if how else None
     faster = "" if job.places else sharing.measured_ranks(job, args.results, args.margin)
     chunked = chunking.answered(args, job, chosen) if args.chunks else None
-    large = "" if shared or chunked else sharing.room_note(job)
+    large = "" if shared or chunked else sharing.memory_note(job)
     if args.json:
         more = {"sharing": shared, "chunks": chunked, "ranks": faster, "room": large}
         document.show(_document(recommendation) | {name: value for name, value in more.items() if value})

@@ -101,7 +101,7 @@ MOST_MACHINES = 10_000
 """More than these is no advice."""
 
 
-def room_note(job: Job) -> str:
+def memory_note(job: Job) -> str:
     """Return how a batch that is too large for this machine's free memory can be trained, '' if it fits."""
     from bench.advice.sharing import least_parts
     from bench.workload.memory import free_bytes, shortage

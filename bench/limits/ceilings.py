@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from backends import Network
 from bench.basics.errors import UsageError
 from bench.basics.files import read_text, write_text
-from bench.basics.formats import shortened
-from bench.results.columns import MOST_SHOWN, SURROGATE
+from bench.basics.formats import is_text, shortened
+from bench.results.columns import MOST_SHOWN
 from bench.workload import Workload
 from bench.workload.work import bytes_read_written, flop, least_bytes, product_flop, tanh_count
 
@@ -225,9 +225,7 @@ def _read(path: Path) -> Ceilings | None:
         measured = tuple(Ceiling(**item) for item in stored["measured"])
         if wrong := next((fault for fault in map(_fault, measured) if fault), ""):
             raise ValueError(wrong)
-        if not (
-            _is_text(stored["machine"]) and _is_text(stored["created"]) and isinstance(stored["fingerprint"], dict)
-        ):
+        if not (is_text(stored["machine"]) and is_text(stored["created"]) and isinstance(stored["fingerprint"], dict)):
             raise ValueError("machine and created are texts, and fingerprint is an object")
         return Ceilings(stored["machine"], stored["created"], stored["fingerprint"], measured)
     except FileNotFoundError:
@@ -240,10 +238,10 @@ def _read(path: Path) -> Ceilings | None:
 
 def _fault(ceiling: Ceiling) -> str:
     """Return what makes a ceiling that was read none, '' if nothing does."""
-    if not _is_text(ceiling.kind) or ceiling.kind not in UNITS:
+    if not is_text(ceiling.kind) or ceiling.kind not in UNITS:
         return f"kind {shortened(repr(ceiling.kind), MOST_SHOWN)}"
     for name in ("dtype", "shape", "by", "device"):
-        if not _is_text(value := getattr(ceiling, name)):
+        if not is_text(value := getattr(ceiling, name)):
             return f"{name} {shortened(repr(value), MOST_SHOWN)}"
     for name in ("threads", "working_set_bytes"):
         value = getattr(ceiling, name)
@@ -252,8 +250,3 @@ def _fault(ceiling: Ceiling) -> str:
     rate: object = ceiling.per_second
     is_rate = isinstance(rate, int | float) and not isinstance(rate, bool) and 0 < rate < MOST_PER_SECOND
     return "" if is_rate else f"a rate of {shortened(repr(rate), MOST_SHOWN)}"
-
-
-def _is_text(value: object) -> bool:
-    """Return whether a value is text that a terminal and a file take."""
-    return isinstance(value, str) and not SURROGATE.search(value)

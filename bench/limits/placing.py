@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -22,10 +20,9 @@ import backends
 from bench.basics.errors import UsageError
 from bench.basics.files import read_text, write_text
 from bench.basics.names import DTYPES
+from bench.limits.children import ChildFailed, cpus_text, records_of
 from bench.limits.standings import LimitCase, Standing
-from bench.machine import cpus_for, default_threads
-from bench.measure.compile_cache import folder_of_caches
-from bench.measure.process_environment import environment
+from bench.machine import default_threads
 from bench.workload.memory import SPARE, free_bytes
 from bench.workload.work import batch_bytes
 
@@ -152,21 +149,16 @@ def load_of(run: Run) -> list[Placing]:
         ) from None
 
 
-def _child(
-    name: str, dtype: str, threads: int, networks: Sequence[str], rows: int, seconds: float
-) -> Iterator[Placing]:
+def _child(name: str, dtype: str, threads: int, networks: Sequence[str], rows: int, seconds: float) -> list[Placing]:
     """Run the turns of one backend in a separate process."""
-    cpus = ",".join(map(str, cpus_for(threads)))
-    command = [sys.executable, "-m", "bench.limits.placing_child", name, dtype, str(threads), cpus]
-    command += [str(rows), str(seconds), *networks]
-    settings = environment(threads, folder_of_caches("probes")) | {"JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(command, capture_output=True, text=True, env=settings, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UsageError(f"backend {name!r} placed no batch: {last}; see: python -m bench check --backend {name}")
-    for line in done.stdout.splitlines():
-        if line.startswith("{"):
-            yield Placing(**json.loads(line))
+    arguments = [name, dtype, str(threads), cpus_text(threads), str(rows), str(seconds), *networks]
+    try:
+        records = records_of("bench.limits.placing_child", arguments, threads)
+    except ChildFailed as error:
+        raise UsageError(
+            f"backend {name!r} placed no batch: {error}; see: python -m bench check --backend {name}"
+        ) from None
+    return [Placing(**record) for record in records]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,7 +9,6 @@ Tests: `tests/bench/limits/test_placing.py`.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ import backends
 from backends.base import Array, Backend, Network
 from backends.threads import BlockThreads
 from bench.limits.placing import Placing
+from bench.measure.child import isolate
 from bench.workload.problem import Problem, make
 
 LEAST_TURNS = 3
@@ -30,8 +30,7 @@ QUARTILE = 0.25
 def main(arguments: Sequence[str]) -> int:
     """Measure what the arguments name; return the exit status."""
     name, dtype, threads, cpus, rows, seconds, *networks = arguments
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {int(cpu) for cpu in cpus.split(",")})
+    isolate([int(cpu) for cpu in cpus.split(",")])
     for text in networks:
         problem = make(Network.parse(text), int(rows), dtype)
         backend = backends.load(name, problem.network, dtype)

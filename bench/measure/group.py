@@ -16,7 +16,7 @@ from bench.measure import cases
 from bench.measure.cell import Group
 from bench.measure.failures import classify, told
 from bench.measure.instructions import Instructions
-from bench.measure.proof import fault, number, ratios
+from bench.measure.proof_columns import fault, number, ratios
 from bench.measure.timing import Effort, Work
 from bench.workload.problem import Problem, make
 from bench.workload.work import flop, least_bytes

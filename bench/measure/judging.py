@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from backends import DTYPES, BackendUnavailable
 from backends.conformance.report import Report
 from bench.basics.errors import UsageError
+from bench.machine.system import usable_cpus
 from bench.measure.judge_process import Event, Events, JudgeProcess, Task
 from bench.measure.judging_environment import environment
 
@@ -53,7 +53,7 @@ def judge_all(
     variables = environment()
     try:
         while waiting or running:
-            while waiting and len(running) < min(_usable_cores(), MOST_AT_ONCE):
+            while waiting and len(running) < min(len(usable_cpus()), MOST_AT_ONCE):
                 running.append(JudgeProcess(waiting.pop(0), events, variables))
             for child, event in _arrived(events):
                 if event is None:
@@ -92,7 +92,3 @@ def _arrived(events: Events) -> Iterator[tuple[JudgeProcess, Event | None]]:
         yield events.get(timeout=POLL_S)
         while True:
             yield events.get_nowait()
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench import machine
 from bench.basics.errors import UsageError
-from bench.basics.files import write_text
+from bench.basics.files import make_folder, write_text
 from bench.machine import speed
 from bench.measure.compile_cache import has_compiled
 from bench.measure.pace import Pace, joined, learn
@@ -53,12 +53,7 @@ def create(plan: Plan, purpose: str, command: Sequence[str] = (), label: str = "
     now = _later_than_all(root)
     run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     path = (root or results_root()) / machine.machine_id() / run_id
-    try:
-        (path / "benchmarks").mkdir(parents=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write into {root or results_root()}: {error.strerror}; choose another folder with --results DIR"
-        ) from None
+    make_folder(path / "benchmarks", root or results_root())
     commit, dirty = machine.commit()
     manifest = {
         "schema": SCHEMA,

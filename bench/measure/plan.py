@@ -164,8 +164,7 @@ def asked_groups(
 
     Raises:
         UsageError: a batch that would not fit in memory, with the need, the free memory and what would fit; or one of
-        fewer
-            rows than a step takes.
+            fewer rows than a step takes.
     """
     free_on = {device: free_bytes(device) if free is None else free for device in devices}
     groups = []

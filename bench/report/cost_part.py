@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.report import charts
-from bench.report.exhibits import COST_COLUMNS, GRID, INTERVAL, Column, Exhibit, Part
+from bench.report.exhibits import COST_COLUMNS, GRID, INTERVAL, Column, Exhibit, Part, interval
 from bench.report.outlook import STEPS
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def _break_even(rows: dict[str, pd.DataFrame]) -> Exhibit:
             Column("before", "fastest up to"),
             Column("after", "fastest from"),
             Column("steps", "steps", "number"),
-            Column("low", "95 % from", "number"),
-            Column("high", "95 % to", "number"),
+            *interval("number"),
         ),
         filters=PROCESS,
         empty="One backend is fastest from the first step on.",

@@ -88,6 +88,13 @@ CASE_COLUMNS = (
     Column("backend", "backend"),
 )
 COST_COLUMNS = (*CASE_COLUMNS[:5], CASE_COLUMNS[6], Column("cache", "compile cache"), CASE_COLUMNS[7])
-INTERVAL = (Column("low_s", "95 % from", "seconds"), Column("high_s", "95 % to", "seconds"))
+
+
+def interval(format_: Format, low: str = "low", high: str = "high") -> tuple[Column, Column]:
+    """Return the columns of a 95 % interval."""
+    return Column(low, "95 % from", format_), Column(high, "95 % to", format_)
+
+
+INTERVAL = interval("seconds", "low_s", "high_s")
 GRID = ("network", "dtype", "device", "threads", "phase")
 NO_LIMIT = "No ceilings of this machine are stored: measure them with python -m bench ceilings"

@@ -20,7 +20,7 @@ from bench.advice.costs import Cost
 from bench.advice.crossover import Change
 from bench.advice.decision import Standing
 from bench.advice.time_model import Shape
-from bench.basics.names import MARGIN
+from bench.basics.names import CACHES, MARGIN
 from bench.report.answers import MIDDLE_STEPS, Cell, Conditions, Total
 from bench.report.crossovers import batch_grid, batches_of
 from bench.results import timed
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 STEPS = tuple(10**power for power in range(7))
 """Numbers of steps on the maps."""
-
-CACHES = ("warm", "cold")
 
 
 class Outlook(NamedTuple):

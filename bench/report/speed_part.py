@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.report import charts
-from bench.report.exhibits import CASE_COLUMNS, GRID, INTERVAL, NO_LIMIT, Column, Exhibit, Part
+from bench.report.exhibits import CASE_COLUMNS, GRID, INTERVAL, NO_LIMIT, Column, Exhibit, Part, interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,8 +68,7 @@ def _crossovers(rows: dict[str, pd.DataFrame]) -> Exhibit:
             Column("before", "fastest below"),
             Column("after", "fastest above"),
             Column("batch", "rows", "number"),
-            Column("low", "95 % from", "number"),
-            Column("high", "95 % to", "number"),
+            *interval("number"),
         ),
         filters=GRID,
         empty="The same backend is fastest at every batch that was measured here.",
@@ -87,8 +86,7 @@ def _ratio(theme: Theme, rows: dict[str, pd.DataFrame]) -> Exhibit:
             *CASE_COLUMNS,
             Column("against", "compared with"),
             Column("ratio", "times as fast", "ratio"),
-            Column("low", "95 % from", "ratio"),
-            Column("high", "95 % to", "ratio"),
+            *interval("ratio"),
         ),
         filters=(*GRID, "reference"),
         spec=charts.ratios(theme),

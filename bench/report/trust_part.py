@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.report import charts
-from bench.report.exhibits import CASE_COLUMNS, GRID, Column, Exhibit, Part
+from bench.report.exhibits import CASE_COLUMNS, GRID, Column, Exhibit, Part, interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +63,7 @@ def _repeats(theme: Theme, rows: dict[str, pd.DataFrame], repeat_lead: str) -> E
         columns=(
             *CASE_COLUMNS,
             Column("ratio", "copy / first", "number"),
-            Column("low", "95 % from", "number"),
-            Column("high", "95 % to", "number"),
+            *interval("number"),
             Column("verdict", "verdict"),
         ),
         filters=GRID,

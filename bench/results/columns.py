@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.basics.formats import shortened
-from bench.basics.names import ALL_REDUCE, DEVICES, DTYPES, OK, PHASES, STATUSES
+from bench.basics.formats import is_text, shortened
+from bench.basics.names import ALL_REDUCE, CACHES, DEVICES, DTYPES, OK, PHASES, STATUSES
 from bench.workload import Workload
 
 if TYPE_CHECKING:
@@ -88,18 +88,12 @@ OF_A_CELL: dict[str, type] = {
 WORDS = {"dtype": DTYPES, "device": DEVICES, "phase": (*PHASES, ALL_REDUCE), "status": STATUSES}
 """What a text of a cell may be."""
 
-CACHES = ("cold", "warm")
-"""What the compile cache of a process may be."""
-
 MOST_SHOWN = 60
 OF_A_RECEIPT = "receipt_"
 TEXTS_OF_A_RECEIPT = tuple(
     f"{OF_A_RECEIPT}{name}" for name in ("environment", "cpu_features", "beside", "tuned", "commit", "framework")
 )
 """Those that are read as text; a backend may say anything else of itself."""
-
-SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half a character, which no file and no table takes."""
 
 LEAST_S, MOST_S = 1e-12, 1e9
 SECONDS = f"seconds from {LEAST_S:g} to {MOST_S:g}"
@@ -201,7 +195,7 @@ def _unfit(column: Column, value: Any) -> str:
     if value is None or column.name in OF_THE_RUN:
         return ""
     if column.dtype == "str":
-        fits, expected = isinstance(value, str) and not SURROGATE.search(value), "text"
+        fits, expected = is_text(value), "text"
     elif column.dtype == "object":
         fits, expected = (
             isinstance(value, list) and all(each is None or _is_time(each) for each in value),
@@ -219,9 +213,9 @@ def _unfit(column: Column, value: Any) -> str:
 
 def _fits_receipt(name: str, value: Any) -> bool:
     """Return whether a table can hold a field of a receipt."""
-    if isinstance(value, str):
-        return not SURROGATE.search(value)
-    return value is None or (name not in TEXTS_OF_A_RECEIPT and isinstance(value, bool | int | float))
+    if value is None or is_text(value):
+        return True
+    return name not in TEXTS_OF_A_RECEIPT and isinstance(value, bool | int | float)
 
 
 def _is_time(value: Any) -> bool:

@@ -41,8 +41,9 @@ def open_cells(records: Sequence[Mapping[str, Any]], margin: float = MARGIN, rat
     open_: dict[tuple[Cell, int], frozenset[str]] = {}
     for _, of_phase in frame[frame["arm"] == ""].groupby("phase", sort=False):
         estimates = cell_estimates(of_phase)
-        rows, _ = against_fastest(choose(estimates, margin), margin, rate)
-        numbers = possible(estimates, margin, rate).groupby([*CELL, "backend"])["threads"].agg(set)
+        chosen = choose(estimates, margin)
+        rows, _ = against_fastest(chosen, margin, rate)
+        numbers = possible(estimates, chosen, margin, rate).groupby([*CELL, "backend"])["threads"].agg(set)
         for case, rivals in rows.groupby(CASE, sort=False):
             if outcome(rivals["backend"], rivals["verdict"])["outcome"] == UNDECIDED:
                 where = dict(zip(CASE, case, strict=True))

@@ -1,8 +1,7 @@
 """Each backend with the number of threads that suits a cell best, so that backends are compared at their best.
 
-Which number is the best is chosen by the estimates, without proof: a backend that is called slower with it is slower
-with every other. That the fastest was chosen among more candidates than backends is small beside what Holm's method
-holds in reserve; `tests/bench/verdicts/test_thread_choice.py` counts the errors.
+The best number is chosen by the estimates, without proof. So the fastest is chosen among more candidates than there are
+backends, which raises the rate of false verdicts a little; `tests/bench/verdicts/test_thread_choice.py` counts them.
 """
 
 from __future__ import annotations
@@ -45,15 +44,18 @@ def choose(estimates: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
     return best
 
 
-def possible(estimates: pd.DataFrame, margin: float = MARGIN, rate: float = statistics.RATE) -> pd.DataFrame:
+def possible(
+    estimates: pd.DataFrame, chosen: pd.DataFrame, margin: float = MARGIN, rate: float = statistics.RATE
+) -> pd.DataFrame:
     """Return the rows of all numbers of threads that may be the best of their backend: not proven slower than that.
 
     Args:
         estimates: rows of `bench.verdicts.statistics.cell_estimates`.
+        chosen: what `choose` returns for them.
         margin: of equivalence.
         rate: of errors.
     """
-    best = choose(estimates, margin).set_index(OF_BACKEND)
+    best = chosen.set_index(OF_BACKEND)
     theirs = best.loc[list(estimates[OF_BACKEND].itertuples(index=False, name=None))].reset_index()
     itself = estimates["threads"].to_numpy() == theirs["best_threads"].to_numpy()
     others = estimates[~itself]

@@ -6,28 +6,22 @@ library is the ceiling. What a probe does is in the module of its library; how i
 
 from __future__ import annotations
 
-import functools
 import itertools
-import json
 import logging
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from backends.installed import is_installed
 from bench.basics.errors import UsageError
 from bench.basics.formats import counted
 from bench.basics.names import DTYPES
 from bench.limits.ceilings import Ceiling, Ceilings, load_of, save_of
+from bench.limits.children import ChildFailed, cpus_text, records_of
 from bench.limits.probes.child import CUDA
-from bench.machine import cpus_for, default_threads, fingerprint, machine_id, physical_cores
-from bench.measure.compile_cache import folder_of_caches
+from bench.machine import default_threads, fingerprint, machine_id, physical_cores
 from bench.measure.manifest import stored_plan
-from bench.measure.process_environment import environment
 from bench.results import Run
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")
@@ -157,25 +151,12 @@ def _child(
     library: str, threads: int, seconds: float, dtypes: Sequence[str] = DTYPES, brief: bool = False
 ) -> list[Ceiling]:
     """Run the probes of one library in a separate process."""
-    cpus = ",".join(map(str, cpus_for(threads)))
-    command = [sys.executable, "-m", "bench.limits.probes.child", library, str(threads), cpus, str(seconds)]
-    command += [",".join(dtypes), *(["brief"] if brief else [])]
-    settings = _environment(threads) | ({} if library == CUDA else {"JAX_PLATFORMS": "cpu"})
-    done = subprocess.run(command, capture_output=True, text=True, env=settings, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    arguments = [library, str(threads), cpus_text(threads), str(seconds), ",".join(dtypes)]
+    arguments += ["brief"] if brief else []
+    try:
+        records = records_of("bench.limits.probes.child", arguments, threads, CUDA if library == CUDA else "cpu")
+    except ChildFailed as error:
         others = ",".join(name for name in LIBRARIES if name != library)
         remedy = f"leave it out with --libraries {others}" if library != CUDA else "torch must see the GPU"
-        raise UsageError(f"the probes of {library} failed: {last}; {remedy}")
-    return [Ceiling(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
-
-
-@functools.cache
-def _cache() -> Path:
-    """Return where the probes keep what they compile."""
-    return folder_of_caches("probes")
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """Return a process's environment for a number of threads, where kernels are compiled once a machine."""
-    return environment(threads, _cache())
+        raise UsageError(f"the probes of {library} failed: {error}; {remedy}") from None
+    return [Ceiling(**record) for record in records]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from dataclasses import asdict
 
 from bench.limits.ceilings import Ceiling
 from bench.limits.probes.probe import Probe
+from bench.measure.child import isolate
 
 CUDA = "cuda"
 """The device that has probes as a library has."""
@@ -31,8 +31,7 @@ LEAST_SAMPLES = 3
 def main(arguments: Sequence[str]) -> int:
     """Measure what the arguments name; return the exit status."""
     library, threads, cpus, seconds, dtypes, *brief = arguments
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {int(cpu) for cpu in cpus.split(",")})
+    isolate([int(cpu) for cpu in cpus.split(",")])
     module = importlib.import_module(f"bench.limits.probes.{library}_probes")
     probes: list[Probe] = list(module.probes(int(threads), tuple(dtypes.split(",")), bool(brief)))
     for ceiling in measured(library, probes, int(threads), float(seconds)):

@@ -177,9 +177,9 @@ def test_a_batch_that_does_not_fit_is_answered_with_a_way(monkeypatch: pytest.Mo
     job = Job(NETWORK, 10_000_000)
     whole = need_bytes(NETWORK, job.rows)
     monkeypatch.setattr("bench.workload.memory.free_bytes", lambda device="cpu": 2 * whole + (1 << 29))
-    assert command.room_note(job) == ""
+    assert command.memory_note(job) == ""
     monkeypatch.setattr("bench.workload.memory.free_bytes", lambda device="cpu": int(0.7 * whole) + (1 << 29))
-    note = command.room_note(job)
+    note = command.memory_note(job)
     assert "A batch of 10,000,000 rows needs" in note
     assert "among 2 machines like this one (--hosts 2 --link 1Gbit,0.1ms) or read it in chunks (--chunks" in note
 
@@ -187,6 +187,6 @@ def test_a_batch_that_does_not_fit_is_answered_with_a_way(monkeypatch: pytest.Mo
 def test_a_network_that_does_not_fit_is_not_answered_with_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks and machines hold fewer rows, not fewer parameters: of a network without room the answer says that."""
     monkeypatch.setattr("bench.workload.memory.free_bytes", lambda device="cpu": 1 << 34)
-    note = command.room_note(Job(Network((99_999, 99_999, 1)), 10))
+    note = command.memory_note(Job(Network((99_999, 99_999, 1)), 10))
     assert note.startswith("The network needs")
     assert note.endswith("even for one row: take a smaller network.")
