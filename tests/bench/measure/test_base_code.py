@@ -99,7 +99,7 @@ def test_dependencies_that_differ_are_said_by_side():
 @pytest.mark.timing
 def test_planted_slow_down_in_the_source_fails_the_gate(repository, tmp_path, project):
     """A backend whose source became half as slow again since ``fast`` fails the gate; against itself it passes."""
-    grid = ["--networks", "3-2-1", "--batches", "1", "--budget", "5s", "--backends", NAME]
+    grid = ["--networks", "3-2-1", "--batches", "1", "--budget", "8s", "--backends", NAME]
     environment = {**os.environ, "PYTHONPATH": str(project), "TMPDIR": str(tmp_path)}
     status = {}
     for base in ("fast", "HEAD"):
