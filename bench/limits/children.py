@@ -5,10 +5,12 @@ Tests: `tests/bench/limits/test_probes.py`, `tests/bench/limits/test_placing.py`
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.machine import cpus_for
@@ -37,9 +39,19 @@ def records_of(module: str, arguments: Sequence[str], threads: int, device: str 
     Raises:
         ChildFailed: it ended with an error.
     """
-    settings = environment(threads, folder_of_caches("probes")) | ({"JAX_PLATFORMS": "cpu"} if device == "cpu" else {})
     command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=settings, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(threads, device), check=False)
     if done.returncode:
         raise ChildFailed((done.stderr.strip().splitlines() or ["no message"])[-1])
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+@functools.cache
+def _cache() -> Path:
+    """Return where the children keep what they compile: one folder, even where it is a temporary one."""
+    return folder_of_caches("probes")
+
+
+def _environment(threads: int, device: str) -> dict[str, str]:
+    """Return the environment of a child."""
+    return environment(threads, _cache()) | ({"JAX_PLATFORMS": "cpu"} if device == "cpu" else {})

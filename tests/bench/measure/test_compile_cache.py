@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from bench.limits import probes
+from bench.limits import children
 from bench.machine import speed
 from bench.measure import compile_cache
 from bench.measure.compile_cache import CompileCache, file_name, folder_of_caches
@@ -35,7 +35,7 @@ def test_a_user_without_a_home_folder_gets_a_temporary_one(tmp_path, monkeypatch
     assert os.access(folder, os.W_OK)
     assert speed._kept() == speed.Speed()
     speed._keep(speed.Speed("", "", {"1": {"tanh": 1.0}}))
-    assert probes._environment(1)["NUMBA_CACHE_DIR"]
+    assert children._environment(1, "cpu")["NUMBA_CACHE_DIR"]
     assert vega._read() == ""
     vega._keep("x")
     assert list(tmp_path.iterdir()) == []
