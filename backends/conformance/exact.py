@@ -46,6 +46,7 @@ SATURATING = {"tanh": 1024.0, "relu": 1.0, "identity": 1.0}
 ROUNDINGS = 4
 """Of an error term: of the factor ``2 / N``, if it is not a power of two, and of its product."""
 WHOLE_BITS = {"float32": 24, "float64": 53}
+BLOCK_ROWS = 4096
 LARGE = (Case(Network((3, 2, 1)), 1 << 20, "normal"),)
 
 
@@ -249,15 +250,23 @@ def _multiplier(odd: int, dtype: str) -> int:
     return 1
 
 
+def _blocks(rows: Array) -> Iterator[Array]:
+    """Cut the numbers of rows into blocks, since a whole large batch would not stay in cache."""
+    for start in range(0, len(rows), BLOCK_ROWS):
+        yield rows[start : start + BLOCK_ROWS]
+
+
 def _forward(network: Network, params: list[Layer], x: Array) -> list[Array]:
     """Return every layer's output: tanh is the sign, since what is not zero saturates."""
     activate: Callable[[Array], Any] = (
         np.sign if network.activation == "tanh" else ACTIVATIONS[network.activation].output
     )
-    hs: list[Array] = []
-    for k, (w, b) in enumerate(params, start=1):
-        z = affine(hs[-1] if hs else x, w, b)
-        hs.append(z if k == len(params) else np.asarray(activate(z)))
+    hs = [np.empty((len(x), len(w)), x.dtype) for w, _ in params]
+    for rows in _blocks(np.arange(len(x))):
+        h = x[rows]
+        for k, (w, b) in enumerate(params):
+            z = affine(h, w, b)
+            hs[k][rows] = h = z if k == len(params) - 1 else np.asarray(activate(z))
     return hs
 
 
@@ -266,20 +275,28 @@ def _backward(
 ) -> tuple[list[tuple[Array, Array]], float]:
     """Return the gradients of ``sum d^2 / 2``, and the largest sum of magnitudes among them, in units of its layer."""
     slope = ACTIVATIONS[network.activation].slope
-    alive = np.flatnonzero(d.any(axis=1))
-    g = d[alive]
-    gradients: list[tuple[Array, Array]] = []
+    gradients = [(np.zeros_like(w), np.zeros_like(b)) for w, b in params]
+    magnitudes = [np.zeros_like(b) for _, b in params]
+    largest, below = [1.0] * len(params), [0.0] * len(params)
+    for rows in _blocks(np.flatnonzero(d.any(axis=1))):
+        g = d[rows]
+        for k in range(len(params) - 1, -1, -1):
+            before = (hs[k - 1] if k else x)[rows]
+            weights, biases = gradients[k]
+            weights += product(g.T, before)
+            biases += g.sum(axis=0)
+            magnitudes[k] += np.abs(g).sum(axis=0)
+            largest[k] = max(largest[k], float(np.abs(before).max()))
+            if k:
+                below[k] = max(below[k], float(product(np.abs(g), np.abs(params[k].weights)).max()))
+                g = product(g, params[k].weights) * slope(before)
     most, unit = float(np.vdot(d, d)), 1.0
     for k in range(len(params) - 1, -1, -1):
-        before = (hs[k - 1] if k else x)[alive]
-        gradients.append((product(g.T, before), g.sum(axis=0)))
-        largest = max(1.0, float(np.abs(before).max(initial=0.0)))
-        most = max(most, float(np.abs(g).sum(axis=0).max(initial=0.0)) * largest / unit)
+        most = max(most, float(magnitudes[k].max()) * largest[k] / unit)
         if k:
             unit *= SATURATING[network.activation] if k < len(params) - 1 else 1.0
-            most = max(most, float(product(np.abs(g), np.abs(params[k].weights)).max(initial=0.0)) / unit)
-            g = product(g, params[k].weights) * slope(hs[k - 1][alive])
-    return list(reversed(gradients)), most
+            most = max(most, below[k] / unit)
+    return gradients, most
 
 
 def _magnitudes(
