@@ -92,9 +92,10 @@ def fastest_map() -> str:
     cells = fastest(document("compare", RUNS["map"], "--phases", "step"))
     rows = sorted({cell[1] for cell in cells})
     networks = list(dict.fromkeys(cell[0] for cell in cells))
-    body = [[network, *(cells.get((network, count), "") for count in rows)] for network in networks]
+    body = [[network, *(cells.get((network, count), "-") for count in rows)] for network in networks]
     head = ["one step, by rows", *map_heads(rows)]
-    return f"{table(head, body)}\n\nIn brackets: not decided among the backends named. {where()}"
+    legend = "In brackets: not decided among the backends named; -: left out, since a step takes over a second."
+    return f"{table(head, body)}\n\n{legend} {where()}"
 
 
 def map_heads(rows: list[int]) -> list[str]:
