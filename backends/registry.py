@@ -217,11 +217,17 @@ def _entry_elsewhere(name: str) -> Entry:
         return known[name]
     if ":" in name:
         return Entry(name, name, role="plugin")
+    raise ValueError(unknown(name))
+
+
+def unknown(name: str) -> str:
+    """Return what to say of a name that no backend has: the one that is most like it, and all that are known."""
     import difflib
 
+    known = [entry.name for entry in catalogue()]
     close = difflib.get_close_matches(name, known)
     meant = f"; did you mean {close[0]!r}?" if close else "."
-    raise ValueError(f"no backend {name!r}{meant} Known: {', '.join(known)}, or package.module:Class")
+    return f"no backend {name!r}{meant} Known: {', '.join(known)}, or package.module:Class"
 
 
 def _from_entry_point(point: EntryPoint) -> Entry:

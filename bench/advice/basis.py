@@ -15,7 +15,7 @@ from backends.installed import install_command
 from bench import results
 from bench.advice.job import Job
 from bench.advice.time_model import kind_of
-from bench.basics.names import COMPARISON, OK
+from bench.basics.names import CASE, COMPARISON, OK
 from bench.machine import machine_id, speed
 from bench.machine.speed import Speed
 from bench.results import Run
@@ -32,17 +32,36 @@ def runs_for(
     """Return the runs that were named; without names, choose for each device a run that compares backends for this job.
 
     The choice prefers, in this order: a run of this machine; a run of more than `FEW_SHAPES` shapes; a run of the job's
-    kind of workload, then of the usual kind; the latest. A run that was interrupted before it compared backends is
-    never chosen, and a run of another machine only if this machine has none.
+    kind of workload, then of the usual kind; one that was not interrupted; the latest. A run that was interrupted
+    before it compared backends is never chosen, and a run of another machine only if this machine has none. If exactly
+    this case was timed later, as ``--measure`` does, and under the same conditions, that run comes too.
     """
     if run is not None:
         asked = [run] if isinstance(run, str | Path | Run) else run
         return tuple(named if isinstance(named, Run) else results.resolve(named, root) for named in asked)
     stored = tuple(reversed(results.runs(root)))
     if here := _chosen(stored, job, lambda run: not elsewhere(run)):
-        return here
+        return _with_case(here, stored, job)
     anywhere = _chosen(stored, job, lambda run: True)
     return tuple(run for run in anywhere if run.machine == anywhere[0].machine)
+
+
+def _with_case(chosen: tuple[Run, ...], stored: Sequence[Run], job: Job) -> tuple[Run, ...]:
+    """Return the chosen runs, and the latest that timed exactly this case since then, if conditions are the same."""
+    newest = max(run.created for run in chosen)
+    for run in stored:
+        if run.created >= newest and run.purpose == CASE and _is_of(run, job):
+            joint = joined(run, chosen)
+            return joint if set(chosen) <= set(joint) else chosen
+    return chosen
+
+
+def _is_of(run: Run, job: Job) -> bool:
+    """Return whether a run of one case has times of several backends of a job's case, in the phases of the job."""
+    plan = run.manifest.get("plan")
+    groups = plan.get("groups") if isinstance(plan, dict) else None
+    device = job.device or "cpu"
+    return groups == [[*job.shape, job.dtype, device]] and run.rows_path.is_file() and _compared(run, job, device) > 0
 
 
 def _chosen(stored: Sequence[Run], job: Job, fits: Callable[[Run], bool]) -> tuple[Run, ...]:
@@ -50,7 +69,8 @@ def _chosen(stored: Sequence[Run], job: Job, fits: Callable[[Run], bool]) -> tup
     chosen: list[Run] = []
     for device in (job.device,) if job.device else DEVICES:
         planned = [run for run in stored if _plans(run, job, device) and fits(run)]
-        chosen += _broadest(sorted(planned, key=lambda run: _unlike(run, job)), job, device)
+        planned.sort(key=lambda run: (_unlike(run, job), not run.manifest.get("complete", True)))
+        chosen += _broadest(planned, job, device)
     return tuple(dict.fromkeys(chosen))
 
 

@@ -66,7 +66,8 @@ class Cost:
         device: ``"cpu"`` or ``"cuda"``.
         threads: that it uses for the first shape.
         label: its name among the backends compared; another one than ``backend`` if that is there on two devices.
-        p99_s: 99th percentile of a step of the first shape, over rounds of one or more calls.
+        p99_s: 99th percentile of a step of the first shape, over rounds of one or more calls; NaN if too few rounds of
+            the nearest measured shape were kept to tell.
         known: of every shape, whether it was measured or lies between measured ones; empty: all.
     """
 
@@ -198,43 +199,55 @@ def _parts(
 ) -> dict[str, Any]:
     """Return the fields of a `Cost`, from the rows and estimates of one backend; empty if a phase is missing."""
     of_phase = {str(phase): estimates for phase, estimates in cells.groupby("phase", sort=False)}
-    if places:
-        phase = next((name for name in ("forward", "step") if name in of_phase), "")
-        if not phase or "place" not in of_phase:
-            return {}
-        step_s, bases = phase_s(of_phase[phase], shapes, rng)
-        middle_s = float(np.median(step_s[:, 0]))
-        again_s, _ = phase_s(of_phase["place"], shapes, rng)
-        placed_s = float(np.median(again_s[:, 0]))
-        step_s = step_s + again_s
-        call_s = place_s = np.zeros_like(step_s)
-    else:
-        phase = next((name for name in ("train", "step") if name in of_phase), "")
-        if not phase:
-            return {}
-        step_s, bases = phase_s(of_phase[phase], shapes, rng)
-        middle_s, placed_s = float(np.median(step_s[:, 0])), 0.0
-        call_s = np.zeros_like(step_s)
-        if phase == "train" and "step" in of_phase:
-            call_s = np.maximum(phase_s(of_phase["step"], shapes, rng)[0] - step_s, 0.0)
-        place_s = placing_s(rows, shapes, rng)
-    compiled = ("forward",) if phase == "forward" else ("step", "train")
+    steps = (_steps_that_place if places else _steps_on_one_batch)(rows, of_phase, shapes, rng)
+    if not steps:
+        return {}
+    compiled = ("forward",) if steps["phase"] == "forward" else ("step", "train")
     compiling_s, state = compile_s(compile_times(rows, compiled), shapes[0], cache, rng)
-    p99_s = tail(rows, phase, shapes[0]) * middle_s
-    if places:
-        p99_s += tail(rows, "place", shapes[0]) * placed_s
-    return {
-        "import_s": scattered(rows.groupby(["run", "process"])["import_s"].first().to_numpy(float), rng),
-        "compile_s": compiling_s,
-        "place_s": place_s,
-        "call_s": call_s,
-        "step_s": step_s,
-        "basis": bases[0],
-        "known": tuple(basis not in (EXTRAPOLATED, ESTIMATED) for basis in bases),
-        "phase": phase,
-        "cache": state,
-        "p99_s": p99_s,
-    }
+    importing_s = rows.groupby(["run", "process"])["import_s"].first().to_numpy(float)
+    return steps | {"import_s": scattered(importing_s, rng), "compile_s": compiling_s, "cache": state}
+
+
+def _steps_that_place(
+    rows: pd.DataFrame, of_phase: dict[str, pd.DataFrame], shapes: Sequence[Shape], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Return what the steps cost if each places a batch first; empty if a phase is missing."""
+    phase = next((name for name in ("forward", "step") if name in of_phase), "")
+    if not phase or "place" not in of_phase:
+        return {}
+    alone_s, bases = phase_s(of_phase[phase], shapes, rng)
+    placing_each_s, _ = phase_s(of_phase["place"], shapes, rng)
+    parts_s = {phase: float(np.median(alone_s[:, 0])), "place": float(np.median(placing_each_s[:, 0]))}
+    step_s = alone_s + placing_each_s
+    slow_s = sum(tail(rows, name, shapes[0]) * seconds for name, seconds in parts_s.items())
+    p99_s = slow_s / sum(parts_s.values()) * float(np.median(step_s[:, 0]))
+    nothing_s = np.zeros_like(step_s)
+    return _with_bases(bases) | {
+        "phase": phase, "step_s": step_s, "call_s": nothing_s, "place_s": nothing_s, "p99_s": p99_s
+    }  # fmt: skip
+
+
+def _steps_on_one_batch(
+    rows: pd.DataFrame, of_phase: dict[str, pd.DataFrame], shapes: Sequence[Shape], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Return what the steps cost if all train on a batch that was placed once; empty if none was timed."""
+    phase = next((name for name in ("train", "step") if name in of_phase), "")
+    if not phase:
+        return {}
+    step_s, bases = phase_s(of_phase[phase], shapes, rng)
+    p99_s = tail(rows, phase, shapes[0]) * float(np.median(step_s[:, 0]))
+    call_s = np.zeros_like(step_s)
+    if phase == "train" and "step" in of_phase:
+        call_s = np.maximum(phase_s(of_phase["step"], shapes, rng)[0] - step_s, 0.0)
+    place_s = placing_s(rows, shapes, rng)
+    return _with_bases(bases) | {
+        "phase": phase, "step_s": step_s, "call_s": call_s, "place_s": place_s, "p99_s": p99_s
+    }  # fmt: skip
+
+
+def _with_bases(bases: Sequence[str]) -> dict[str, Any]:
+    """Return what the step of the first shape rests on, and which shapes were measured or lie between measured ones."""
+    return {"basis": bases[0], "known": tuple(basis not in (EXTRAPOLATED, ESTIMATED) for basis in bases)}
 
 
 def _not_trained(network: str) -> str:

@@ -5,6 +5,7 @@ Tests: `tests/bench/advice/test_recommendation.py`, `tests/bench/advice/test_job
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from bench.advice.basis import flags_of
 from bench.advice.compiling import LEAST_COMPILE_S
 from bench.advice.costs import Cost
 from bench.advice.job import Job
+from bench.advice.phases import LEAST_ROUNDS
 from bench.advice.time_model import ESTIMATED, kind_of, nearest_kind
 from bench.machine.environment import as_text, slowdowns, speed_variables
 from bench.measure.process_environment import OWN_VARIABLES
@@ -62,6 +64,8 @@ def notes_of(
     if compiled_otherwise:
         labels, other = ", ".join(compiled_otherwise), "cold" if job.cache == "warm" else "warm"
         yield f"Compile times of {labels} were measured with a {other} compile cache, not with a {job.cache} one."
+    if job.places and (unknown := [cost.label for cost in known if math.isnan(cost.p99_s)]):
+        yield f"p99 of {', '.join(unknown)} is not known: it takes {LEAST_ROUNDS} rounds or more of a shape."
     if not job.places and (stepwise := [cost.label for cost in known if cost.phase == "step"]):
         yield f"train was not measured for {', '.join(stepwise)}: their steps are single calls."
     if warning := busy(rows):

@@ -99,8 +99,15 @@ def _sizes_alone(network: str) -> str:
     return network.partition("/")[0]
 
 
+LEAST_ROUNDS = 100
+"""Fewer rounds say nothing of the one in a hundred that is slowest."""
+
+
 def tail(rows: pd.DataFrame, phase: str, shape: Shape) -> float:
-    """Return the 99th percentile of a phase's rounds over their median, at the measured shape that is nearest."""
+    """Return the 99th percentile of a phase's rounds over their median, at the measured shape that is nearest.
+
+    It is NaN if fewer than `LEAST_ROUNDS` rounds of that shape were kept.
+    """
     of_phase = rows[rows["phase"] == phase]
     places = {
         key: apart(Shape(str(key[0]), int(key[1])), shape) for key in of_phase.groupby(["network", "batch"]).groups
@@ -110,4 +117,6 @@ def tail(rows: pd.DataFrame, phase: str, shape: Shape) -> float:
     network, batch = min(places, key=lambda key: float(places[key]))
     nearest = of_phase[(of_phase["network"] == network) & (of_phase["batch"] == batch)]
     ratios = [np.asarray(times, float) / np.median(times) for times in nearest["round_s"] if len(times)]
-    return float(np.quantile(np.concatenate(ratios), 0.99)) if ratios else math.nan
+    if sum(map(len, ratios)) < LEAST_ROUNDS:
+        return math.nan
+    return float(np.quantile(np.concatenate(ratios), 0.99))

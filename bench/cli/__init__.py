@@ -12,10 +12,10 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-PROGRAM = "backprop-bench"
+PROGRAM = "python -m bench"
 SUCCESS, CHECK_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS = {
@@ -50,14 +50,23 @@ class Parser(argparse.ArgumentParser):
     """A parser that answers a mistake with what was expected and the next command, not with its whole usage."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._given: list[str] = []
         super().__init__(*args, **kwargs | {"allow_abbrev": False})  # "--rows" must not be taken as "--rows-per-step"
         # No flag begins with a digit: "-1s" is a value, which its own type refuses, and no flag that is not known.
         self._negative_number_matcher = re.compile(r"-\.?\d")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and keep the arguments for `error`."""
+        self._given = list(args or ())
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the arguments and exit with status 2."""
+        """Say what is wrong with the arguments and exit with status 2; a flag that is missing may be misspelt."""
         from bench.cli import messages
 
+        misspelt = next((word for word in self._given if _meant(word, self)), "")
+        if misspelt and "are required" in message:
+            message += f"; got {misspelt}{_meant(misspelt, self)}"
         command = self.prog.removeprefix(PROGRAM)
         messages.error(f"{message.removeprefix('argument ')}\nsee: python -m bench{command} --help")
         raise SystemExit(WRONG_USAGE)
@@ -142,6 +151,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
             module = importlib.import_module(f"bench.cli.{name}")
             module.add_flags(command)
             command.set_defaults(run=module.run)
+    if asked is not None and asked not in COMMANDS:
+        parser.error(f"no command {asked!r}{_nearest(asked, COMMANDS)}\nthere are {', '.join(COMMANDS)}")
+    args: argparse.Namespace
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         of_command = commands.choices[args.command]
@@ -151,12 +163,19 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 def _meant(unknown: str, command: argparse.ArgumentParser) -> str:
     """Return the flag of a command that is most like an unknown one, as words; '' if none is."""
-    import difflib
-
     flag = unknown.partition("=")[0]
     known = [flag for action in command._actions for flag in action.option_strings]
+    if not flag.startswith("-") or flag in known:
+        return ""
     begun = [name for name in known if name.startswith(flag) and flag.startswith("--")]
-    close = begun or (difflib.get_close_matches(flag, known, 1, cutoff=0.75) if flag.startswith("-") else [])
+    return f"; did you mean {begun[0]}?" if begun else _nearest(flag, known)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that is most like another, as words; '' if none is."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, 1, cutoff=0.75)
     return f"; did you mean {close[0]}?" if close else ""
 
 

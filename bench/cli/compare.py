@@ -27,7 +27,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--networks", type=flags.several(workloads.workload), metavar="LIST", help="3-2-1,3-2-1/relu")
     workloads.add_flags(parser)
     parser.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
-    parser.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST")
+    parser.add_argument(
+        "--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST", help="float32,float64 (all of the run)"
+    )
     parser.add_argument("--backends", type=flags.several(flags.name), metavar="LIST", help="only these")
     flags.add_margin(parser, "ratios within it are a tie, such as 5%%")
     parser.add_argument("--force", action="store_true", help="compare even if conditions differ")

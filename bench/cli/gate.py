@@ -41,7 +41,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     sides = parser.add_argument_group("what is compared")
     sides.add_argument("--against", metavar="BASE", help="git revision, ==VERSION or folder: both run in turns, now")
     sides.add_argument("--python-base", metavar="PYTHON", help="another interpreter for the base")
-    sides.add_argument("--change", metavar="CODE", help="likewise, held against the base (default: the code here)")
+    sides.add_argument(
+        "--change", metavar="CODE", help="the change: a revision, ==VERSION or folder (default: the code here)"
+    )
     sides.add_argument("--save-baseline", metavar="NAME", help="measure the code here alone, for --baseline NAME later")
     sides.add_argument("--baseline", metavar="RUN", help="instead: a stored run; it shares no turns with the candidate")
     sides.add_argument(
@@ -55,7 +57,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--networks", type=flags.several(flags.network), metavar="LIST", help=f"({','.join(gate_measure.NETWORKS)})"
     )
     grid.add_argument("--batches", type=flags.several(flags.positive), metavar="LIST", help="rows, such as 1,4096")
-    grid.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST")
+    grid.add_argument("--dtypes", type=flags.several(flags.one_of(*DTYPES)), metavar="LIST", help="(float32)")
     grid.add_argument("--phases", type=flags.several(flags.name), metavar="LIST", help="(step)")
     grid.add_argument("--threads", type=flags.several(flags.positive), metavar="LIST", help="default: the cores")
     grid.add_argument("--processes", type=flags.positive, metavar="N", help="of each side (3 to 6, by the budget)")

@@ -112,7 +112,12 @@ def measured(
             )
     except KeyboardInterrupt:
         gone = ", and the base's folder is removed" if BASE in (codes or {}) else ""
-        messages.note(f"interrupted; what was measured is kept in {stored.path}{gone}")
+        kept = (
+            "nothing was measured"
+            if campaign.discarded_if_empty(stored)
+            else f"what was measured is kept in {stored.path}"
+        )
+        messages.note(f"interrupted; {kept}{gone}")
         return None
     return stored
 

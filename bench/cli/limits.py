@@ -48,7 +48,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--run", dest="stored", metavar="RUN", help="measure nothing, show a stored run: folder, id or 'latest'"
     )
     keep.add_argument("--all", action="store_true", help="idioms and peers in separate rows")
-    keep.add_argument("--targets", action="store_true", help="what this project set itself, and what was reached")
+    keep.add_argument(
+        "--targets",
+        action="store_true",
+        help="what this project set itself, and what was reached (of --run, or measured now)",
+    )
     flags.add_results(keep)
     flags.add_json(parser)
 
@@ -56,6 +60,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure what the flags ask for, or read it; print. 1 if something failed."""
     from bench import results
+    from bench.basics.errors import UsageError
     from bench.limits import corrections, peers, placing
     from bench.limits import standings as limits
     from bench.measure import contenders
@@ -67,6 +72,10 @@ def run(args: argparse.Namespace) -> int:
     stored = results.resolve(args.stored, args.results) if args.stored else _measure(args, cases)
     ceilings = corrections.load(stored, args.results)
     judged, beaten = limits.standings(results.load(stored), cases, ceilings)
+    if not judged:
+        raise UsageError(
+            f"run {stored.id} has no time of these cases, so no share of a limit; measure them: python -m bench limits"
+        )
     failed = [standing for standing in judged if standing.seconds is None]
     placed = placing.load_of(stored) if args.targets else []
     if args.json:
@@ -130,7 +139,7 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
         if args.targets and args.device == "cpu" and not (args.case or args.quick or outcome.stopped):
             _place(stored, plan.backends, tuple(dict.fromkeys(group.dtype for group in plan.groups)))
     except KeyboardInterrupt as interrupt:
-        if stored.rows_path.stat().st_size:
+        if not campaign.discarded_if_empty(stored):
             show = f"python -m bench limits --run {stored.id}{flags.leading_to(stored)}"
             interrupt.add_note(f"what was measured is kept in {stored.path}\nshow it: {show}")
         raise

@@ -71,6 +71,11 @@ def run(args: argparse.Namespace) -> int:
     messages.warn_of_environment()
     if not args.json:
         run_text.show_plan(plan, estimate_s(plan, pace))
+    if args.budget and estimate_s(plan, pace) > args.budget:
+        messages.warn(
+            f"--budget {args.budget:g} s is too short for the least of this plan, which should take "
+            f"{estimate_s(plan, pace):.0f} s; name fewer networks, batches or backends, or give it more time"
+        )
     if args.dry_run:
         if args.json:
             show({"plan": plan.to_dict(), "estimate_s": estimate_s(plan, pace)})
@@ -122,6 +127,9 @@ def _carry_out(stored: Run, plan: Plan, pace: Pace, as_json: bool) -> int:
                 probes.between_laps(stored),
             )
     except KeyboardInterrupt:
+        if campaign.discarded_if_empty(stored):
+            messages.note("interrupted before anything was measured; nothing is kept")
+            return INTERRUPTED
         messages.note(f"interrupted; what was measured is kept in {stored.path}\n{resume}")
         return INTERRUPTED
     except JournalFull as error:

@@ -31,7 +31,14 @@ from bench.measure.history import History, arm_of
 from bench.measure.instructions import Assignment, Instructions
 from bench.measure.lap import Launch, run_lap
 from bench.measure.lock import held
-from bench.measure.manifest import check_resumable, create, earlier_pace, stored_plan, write_manifest
+from bench.measure.manifest import (
+    check_resumable,
+    create,
+    discarded_if_empty,
+    earlier_pace,
+    stored_plan,
+    write_manifest,
+)
 from bench.measure.neighbours import Neighbours, announced, warning
 from bench.measure.outcome import Outcome, failures
 from bench.measure.pace import Pace
@@ -40,7 +47,17 @@ from bench.measure.process_environment import OWN_VARIABLES
 from bench.results import ROWS, Run
 from bench.results.journal import Journal, JournalFull
 
-__all__ = ["Outcome", "Progress", "carry_out", "check_resumable", "create", "earlier_pace", "measure", "stored_plan"]
+__all__ = [
+    "Outcome",
+    "Progress",
+    "carry_out",
+    "check_resumable",
+    "create",
+    "discarded_if_empty",
+    "earlier_pace",
+    "measure",
+    "stored_plan",
+]
 
 LEAST_FREE_BYTES = 64 << 10
 """With less free space on the disk than this, a full disk may be why a process was lost."""
@@ -96,7 +113,11 @@ def measure(
     pace = earlier_pace(root)
     fitted = budget.fit(plan, budget_s, pace, processes) if budget_s else plan
     run = create(fitted, purpose, command, label, root)
-    carry_out(run, fitted, pace, report=report, most_s=most_s - (time.monotonic() - begun_s))
+    try:
+        carry_out(run, fitted, pace, report=report, most_s=most_s - (time.monotonic() - begun_s))
+    except KeyboardInterrupt:
+        discarded_if_empty(run)
+        raise
     return run
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import backends
 from backends.installed import is_installed
+from backends.registry import unknown
 from bench.basics.errors import UsageError
 from bench.machine import accelerators, physical_cores
 from bench.workload import Workload
@@ -45,7 +46,7 @@ def named(
                     f"backend {name!r} {lack}; measure it in a separate run, or leave it out of --backends"
                 )
         elif ":" not in name:
-            raise UsageError(f"no backend {name!r}; known: {', '.join(known)}, or package.module:Class")
+            raise UsageError(unknown(name))
         elif not is_installed(module := name.partition(":")[0]):
             raise UsageError(f"backend {name!r}: there is no module {module!r}; is its folder in PYTHONPATH?")
     return tuple(names)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import secrets
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -106,6 +108,15 @@ def copyable(command: Sequence[str]) -> str:
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """Replace a run's manifest in one go: a crash leaves the old one or the new one."""
     write_text(path / MANIFEST, json.dumps(manifest, indent=1), durable=True)
+
+
+def discarded_if_empty(run: Run) -> bool:
+    """Remove the folder of a run that keeps no record; return whether it did."""
+    with contextlib.suppress(OSError):
+        if run.rows_path.stat().st_size:
+            return False
+    shutil.rmtree(run.path, ignore_errors=True)
+    return True
 
 
 def check_resumable(run: Run) -> None:

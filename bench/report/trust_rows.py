@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from bench.machine import SAME_CONDITIONS, SAME_EXPERIMENT
+from bench.machine import SAME_EXPERIMENT
 from bench.report.rows import CELL
 from bench.results import timed
 from bench.verdicts import conditions, statistics
@@ -112,7 +112,8 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
 def receipts(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the fairness receipt: a row a run, field and value with the backends that had it.
 
-    ``unlike`` marks a field that should agree between the backends of one run and does not.
+    ``unlike`` marks a field that should agree between the backends of one run, on one device and with one number of
+    threads, and does not.
     """
     import pandas as pd
 
@@ -122,14 +123,21 @@ def receipts(frame: pd.DataFrame) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for run, rows_of_run in timed(frame).groupby("run", sort=False):
         seen = rows_of_run[[*fields, "backend"]].drop_duplicates()
+        differing = conditions.unlike_within(rows_of_run)
         for name, label in fields.items():
-            values = seen[[name, "backend"]].dropna().astype({name: str}).drop_duplicates()
+            values = seen[[name, "backend"]].dropna()
+            values = values.assign(**{name: values[name].map(_as_text)}).drop_duplicates()
             values = values[values[name].str.len() > 0]
             for value, holders in values.groupby(name, sort=False)["backend"]:
-                differs = values[name].nunique() > 1 and name in SAME_CONDITIONS
                 names = ", ".join(sorted(set(holders)))
+                differs = name in differing
                 rows.append({"run": run, "field": label, "value": value, "backends": names, "unlike": differs})
     return pd.DataFrame(rows, columns=["run", "field", "value", "backends", "unlike"])
+
+
+def _as_text(value: object) -> str:
+    """Return what was observed; a count that pandas keeps as a float, because some rows have none, is still a count."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def unlike(frame: pd.DataFrame) -> pd.DataFrame:

@@ -46,7 +46,7 @@ def answer(advice: Recommendation, measured: bool = False) -> Iterator[Table | s
 
 
 def headline(advice: Recommendation) -> str:
-    """Return the answer in a few lines: the backend, the job, and how to set the threads if they were searched."""
+    """Return the answer in a few lines: the backend, the job, and the call that loads it."""
     total = f"{format_seconds(advice.total_s)} ({interval_s(advice.low_s, advice.high_s)})"
     chosen = " ".join([advice.backend, *chosen_conditions(advice)])
     others = ", ".join(name for name in advice.candidates[1:])
@@ -59,8 +59,7 @@ def headline(advice: Recommendation) -> str:
         said = f"Use {chosen}: {total} in all; nothing else was measured."
     where = f"{advice.dtype}, {advice.device}, threads {advice.threads}"
     lines = [textwrap.fill(said, WIDTH), textwrap.fill(f"{_job(advice)}, {where}", WIDTH)]
-    if len(advice.searched_threads) > 1:
-        lines.append(textwrap.fill(f"Set it: {_load(advice)}", WIDTH, subsequent_indent="  "))
+    lines.append(textwrap.fill(f"Set it: {_load(advice)}", WIDTH, subsequent_indent="  "))
     return "\n".join(lines)
 
 
@@ -70,8 +69,12 @@ def _load(advice: Recommendation) -> str:
     words = [f"Network({network.sizes}"]
     words += [f"activation={network.activation!r}"] if network.activation != "tanh" else []
     words += [f"loss={network.loss!r}"] if network.loss != "mse" else []
-    optimizer = "" if advice.optimizer == "descent" else f", optimizer=parse_optimizer({advice.optimizer!r})"
-    return f"backends.load({advice.backend!r}, {', '.join(words)}){optimizer}, threads={advice.threads})"
+    options = [f"dtype={advice.dtype!r}"] if advice.dtype != "float32" else []
+    options += [f"device={advice.device!r}"] if advice.device != "cpu" else []
+    if advice.optimizer != "descent":
+        options.append(f"optimizer=parse_optimizer({advice.optimizer!r})")
+    options += [f"threads={advice.threads}"] if advice.device == "cpu" else []
+    return f"backends.load({', '.join([repr(advice.backend), ', '.join(words) + ')', *options])})"
 
 
 def chosen_conditions(advice: Recommendation) -> Iterator[str]:
@@ -156,9 +159,9 @@ def _range(change: Change) -> str:
     if change.low <= 1 and math.isinf(change.high):
         return "anywhere"
     if change.low <= 1:
-        return f"below {_count(change.high)}"
+        return f"at most {_count(change.high)}"
     if math.isinf(change.high):
-        return f"above {_count(change.low)}"
+        return f"at least {_count(change.low)}"
     return f"{_count(change.low)}..{_count(change.high)}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.basics.formats import counted, format_ratio, format_seconds
 from bench.terminal.terminal import table
+from bench.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,9 +28,13 @@ def history(steps: Sequence[Step], runs: int, cells: int, machine: str, several:
         machine: its id.
         several: cells that enough runs have for a step to show.
     """
-    yield f"{counted(runs, 'run')} of {machine}, {counted(cells, 'cell')}, {several} of them in four runs or more."
+    often = f"{several} of them timed in four runs or more"
+    yield f"{counted(runs, 'run')} of {machine}, {counted(cells, 'cell')}, {often}."
     if not several:
-        yield "A step shows with two runs on each side of it: measure again later: python -m bench run --quick"
+        yield wrap(
+            "A time that stepped can be told from chance once two runs before it and two after it timed the cell. "
+            "Measure again later: python -m bench run --quick"
+        )
         return
     if not steps:
         yield "No cell stepped by more than the margin, as far as is proven."

@@ -90,7 +90,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
     cells = [[_cell(value) for value in row] for row in rows]
     title, caption = printable_lines(title), printable_lines(caption)
     headings = [printable(column if isinstance(column, str) else column[0]) for column in columns]
-    widths = _widths(headings, cells)
+    widths, gap = _widths(headings, cells)
     if widths is None:
         return _stacked(headings, cells, title, caption)
     grid = Table(
@@ -101,7 +101,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
         title_style="bold",
         caption_style="",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=(0, gap - 1, 0, 0),
         pad_edge=False,
         show_edge=False,
     )
@@ -115,24 +115,27 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
     return grid
 
 
-def _widths(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]]) -> list[int | None] | None:
-    """Return the width of each column (``None``: its natural width), or ``None`` if words would not fit at all.
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]]) -> tuple[list[int | None] | None, int]:
+    """Return the width of each column (``None``: its natural width) and the gap between two.
 
-    A table that is too wide is narrowed between words; rich alone would cut words of the widest column.
+    A table that is too wide gets narrower gaps, and if that is not enough, columns that break between words; rich alone
+    would cut words of the widest column. The widths are ``None`` if the words would not fit at all.
     """
     texts = [[heading, *(_plain(row[at]) for row in rows)] for at, heading in enumerate(headings)]
     wished = [max(cell_len(line) for text in column for line in text.split("\n")) for column in texts]
     least = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in texts]
+    natural: list[int | None] = [None] * len(headings)
+    for gap in (2, 1):
+        if sum(wished) + gap * (len(headings) - 1) <= line_width():
+            return natural, gap
     free = line_width() - 2 * (len(headings) - 1)
-    if sum(wished) <= free:
-        return [None] * len(headings)
     if sum(least) > free:
-        return None if line_width() < NARROW and rows else [None] * len(headings)
+        return None if line_width() < NARROW and rows else natural, 2
     widths = list(wished)
     while sum(widths) > free:
         widest = max((at for at in range(len(widths)) if widths[at] > least[at]), key=widths.__getitem__)
         widths[widest] -= 1
-    return list(widths)
+    return list(widths), 2
 
 
 def _stacked(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], title: str, caption: str) -> Table:

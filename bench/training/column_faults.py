@@ -155,6 +155,8 @@ def _remedies(
         remedies.append(
             f"go on without {'the column' if len(inputs) == 1 else 'these columns'}: --ignore {_quoted(inputs)}"
         )
+    if any(faults[name].text.rows == rows for name in unfit if name not in required):
+        remedies.append("write text as numbers first, such as one column of 0 and 1 for each word")
     if broken := [name for name in unfit if name in required]:
         remedies.append(f"write {broken[0]!r} as finite numbers")
     return remedies

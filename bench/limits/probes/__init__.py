@@ -56,13 +56,13 @@ def measure(
         devices: ``cpu``, ``cuda`` or both.
 
     Raises:
-        UsageError: more threads than cores, or a probe that cannot run.
+        UsageError: more threads than cores, a library that has no probes or is not here, or a probe that cannot run.
     """
     cores = len(physical_cores())
     counts = sorted(set(threads or (1, default_threads())))
     if counts[0] < 1 or counts[-1] > cores:
         raise UsageError(f"threads must be between 1 and the {cores} cores of this machine, got {counts}")
-    used = installed(libraries or LIBRARIES)
+    used = _asked(tuple(libraries)) if libraries else installed(LIBRARIES)
     children = [(library, count) for count in counts for library in used if "cpu" in devices]
     children += [(CUDA, 1)] * (CUDA in devices)
     ceilings: list[Ceiling] = [*known.measured] if known else []
@@ -136,6 +136,16 @@ def between_laps(run: Run) -> Callable[[int], None]:
             save_of(run, Ceilings(run.machine, _now(), fingerprint(), best(measured)))
 
     return probe
+
+
+def _asked(libraries: Sequence[str]) -> Sequence[str]:
+    """Return the libraries that were asked for by name, each of which has probes and is here."""
+    for name in libraries:
+        if name not in LIBRARIES:
+            raise UsageError(f"--libraries: expected some of {', '.join(LIBRARIES)}, got {name!r}")
+        if not is_installed(name):
+            raise UsageError(f"--libraries {name} is not installed here; there are {', '.join(installed(LIBRARIES))}")
+    return libraries
 
 
 def installed(libraries: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ from bench import results
 from bench.advice import basis, recommendation
 from bench.advice.job import Job
 from bench.advice.time_model import ELSEWHERE, MEASURED
+from bench.basics.names import CASE
 from bench.machine import machine_id, speed
 from bench.machine.speed import Speed
 from tests.bench import synthetic
@@ -76,6 +77,27 @@ def test_a_measured_case_joins_only_runs_of_its_conditions(tmp_path):
         stored(tmp_path, "other", machine="4x-other-abcdef"),
     ]
     assert basis.joined(measured, [alike, *others]) == (alike, measured)
+
+
+@pytest.mark.parametrize(("rows", "environment", "day", "joins"), [
+    (16, "", 2, True), (256, "", 2, False), (16, "JAX_DISABLE_JIT=1", 2, False), (16, "", 1, False),
+])  # fmt: skip
+def test_a_case_timed_later_is_rested_on_without_measuring_again(tmp_path, rows, environment, day, joins):
+    """After ``--measure`` the same question finds what was measured: this very case, conditions alike, no newer run."""
+    stored(tmp_path, "wide", day=1 if joins or day == 2 else 2)
+    case = stored(tmp_path, "case", environment=environment, day=day)
+    plan = {"groups": [["3-2-1", rows, "float32", "cpu"]], "phases": ["step"], "backends": ["numpy", "numba"]}
+    (case.path / "run.json").write_text(json.dumps(case.manifest | {"purpose": CASE, "plan": plan}))
+    found = [run.id for run in basis.runs_for(Job(Network((3, 2, 1)), 16), root=tmp_path)]
+    assert found == (["wide", "case"] if joins else ["wide"])
+
+
+def test_an_interrupted_run_comes_after_one_that_was_not(tmp_path):
+    """A few seconds of a run that Ctrl-C ended do not replace the minutes of the run before."""
+    stored(tmp_path, "whole", day=1)
+    path = stored(tmp_path, "cut off", day=2).path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"complete": False}))
+    assert [run.id for run in basis.runs_for(Job(Network((3, 2, 1)), 16), root=tmp_path)] == ["whole"]
 
 
 def test_what_slowed_a_run_is_noted_with_its_remedy(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from backends import Network
 from bench.advice import costs, recommendation
 from bench.advice.job import Job
+from bench.advice.phases import LEAST_ROUNDS
 from bench.basics.errors import UsageError
 from bench.terminal import recommending
 from tests.bench import synthetic
@@ -94,13 +95,37 @@ def test_devices_are_weighed_together(one):
 
 def test_inference_takes_placing_and_a_pass_forward_each_time(one):
     """A pass costs place + forward of the backend, and its 99th percentile is no less than that."""
-    found = recommendation.from_rows(one, Job(NETWORK, 256, 1_000_000, phase="forward"))
+    many = one.assign(round_s=one["round_s"].map(lambda times: [*times] * LEAST_ROUNDS))
+    found = recommendation.from_rows(many, Job(NETWORK, 256, 1_000_000, phase="forward"))
     for row in found.rows.itertuples():
         truth = sum(synthetic.true_s(row.backend, "3-2-1", 256, phase) for phase in ("place", "forward"))
         assert row.step_s == pytest.approx(truth, rel=0.06)
         assert row.step_s < row.p99_s < 4 * row.step_s
         assert row.place_s + row.call_s == 0
     assert "1,000,000 passes with fresh inputs" in recommending.headline(found)
+
+
+def test_a_percentile_of_few_rounds_is_not_known(one):
+    """The slowest of one round in a hundred is not told from fewer rounds: no p99, and a note that says so."""
+    few = one.assign(round_s=one["round_s"].map(lambda times: list(times)[:2]))
+    found = recommendation.from_rows(few, Job(NETWORK, 256, 1_000_000, phase="forward"))
+    assert found.rows["p99_s"].isna().all()
+    assert any(note.startswith("p99 of ") and f"{LEAST_ROUNDS} rounds" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device", "said"),
+    [
+        ("float32", "cpu", "backends.load('numba', Network((3, 2, 1)), threads=2)"),
+        ("float64", "cpu", "backends.load('numba', Network((3, 2, 1)), dtype='float64', threads=2)"),
+        ("float32", "cuda", "backends.load('numba', Network((3, 2, 1)), device='cuda')"),
+    ],
+)
+def test_the_call_that_loads_the_answer_has_its_dtype_and_device(one, dtype, device, said):
+    """What is pasted from the answer computes in the dtype and on the device that were asked for."""
+    rows = one.assign(dtype=dtype, device=device)
+    found = recommendation.from_rows(rows, Job(NETWORK, 256, 10**9, dtype=dtype, device=device))
+    assert f"Set it: {said}" in " ".join(recommending.headline(found).split())
 
 
 def test_a_new_batch_each_step_is_placed_each_step(one):

@@ -129,6 +129,24 @@ def test_interrupted_limits_say_how_to_show_what_was_measured(monkeypatch, capsy
     assert said[2] == f"show it: python -m bench limits --run {run.id} --results {tmp_path}"
 
 
+@pytest.mark.parametrize("command", [
+    ("run", "--quick", "--backends", "numpy"), ("limits", "--quick", "--no-peers", "--backends", "numpy"),
+    ("recommend", "--measure", "--network", "3-2-1", "--batch", "5"),
+])  # fmt: skip
+def test_interrupted_before_the_first_row_leaves_no_folder(monkeypatch, capsys, tmp_path, command):
+    """Ctrl-C while the processes start: no run that holds nothing is left for later commands to find."""
+
+    def interrupted(*_, **__):
+        assert len(list(tmp_path.glob("*/*/run.json"))) == 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(speed, "fresh", speed.Speed)
+    monkeypatch.setattr(campaign, "carry_out", interrupted)
+    assert cli.main([*command, "--results", str(tmp_path)]) == 130
+    assert not list(tmp_path.glob("*/*/run.json"))
+    assert "kept in" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupt_waits_for_the_end_of_an_import(monkeypatch, capsys, tmp_path, name):
     """Frameworks crash if one of their modules is cut off: the module is whole, and nothing runs after it."""

@@ -125,6 +125,29 @@ def test_a_mistake_in_the_arguments_names_the_commands_own_help(capsys, argument
     assert capsys.readouterr().err.splitlines() == [says, "       see: python -m bench run --help"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["recomend"], "no command 'recomend'; did you mean recommend? there are backends, check,"),
+        (
+            ["recommend", "--netwrk", "3-2-1", "--batch", "5"],
+            "required: --network; got --netwrk; did you mean --network?",
+        ),
+        (["run", "--backends", "nunpy"], "no backend 'nunpy'; did you mean 'numpy'? Known: numpy,"),
+        (["ceilings", "--libraries", "nunpy"], "--libraries: expected some of numpy, numba, torch, jax, got 'nunpy'"),
+    ],
+)
+def test_a_word_that_is_misspelt_is_answered_with_the_right_one(capsys, tmp_path, monkeypatch, arguments, says):
+    """A command, a required flag, a backend, a library: each typing mistake gets what was meant, or what there is."""
+    monkeypatch.setenv("BACKPROP_BENCH_RESULTS", str(tmp_path))
+    try:
+        status = cli.main(arguments)
+    except SystemExit as exited:
+        status = exited.code
+    assert status == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+
+
 def test_advice_to_measure_names_the_folder_that_was_asked_for(tmp_path, capsys):
     """Where a folder holds no run, the next command measures into that very folder."""
     assert cli.main(["compare", "--results", str(tmp_path / "no runs")]) == 2

@@ -1,5 +1,6 @@
 """Conformance on the page: claim by claim where a run kept the claims, and said plainly where it did not."""
 
+import pandas as pd
 import pytest
 
 from bench.report import page, trust_rows
@@ -47,3 +48,16 @@ def test_older_run_shows_its_worst_claim_and_says_so(frame):
     assert trust_rows.without_claims(frame) == [made_up.SECOND]
     assert f"{made_up.SECOND} kept the worst claim alone" in page.proof([made_up.SECOND])
     assert "kept" not in page.proof([])
+
+
+def test_a_receipt_marks_what_differs_between_backends_and_not_between_numbers_of_threads(frame):
+    """A run with one and two threads is fair; a backend on other cores than the rest with as many threads is not."""
+    one = frame.query("run == @made_up.FIRST and status == 'ok'").assign(threads=1, receipt_cores="0")
+    both = pd.concat([one, one.assign(threads=2, receipt_cores="0,1")], ignore_index=True)
+    both["receipt_os_threads"] = both["threads"].astype(float)
+    receipts = trust_rows.receipts(both)
+    assert not receipts["unlike"].any()
+    assert set(receipts[receipts["field"] == "os threads"]["value"]) == {"1", "2"}
+    both.loc[(both["backend"] == "numba") & (both["threads"] == 2), "receipt_cores"] = "0"
+    unfair = trust_rows.receipts(both)
+    assert set(unfair[unfair["unlike"]]["field"]) == {"cores"}

@@ -75,6 +75,15 @@ def test_table_is_aligned_without_colour_in_a_pipe(capsys: pytest.CaptureFixture
     assert lines[5] == "jax              -     yes"
 
 
+def test_table_that_is_a_little_too_wide_keeps_numbers_and_units_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """Narrower gaps come before a break between a number and its unit."""
+    row = ["123 ms"] * 11
+    console().print(table([f"h {n:2}" for n in range(11)], [row]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].rstrip() == " ".join(row)
+    assert len(lines) == 3
+
+
 def test_table_refuses_an_unknown_side() -> None:
     """A side that is neither left, right nor center is named."""
     with pytest.raises(ValueError, match="'ratio' goes 'left', 'right' or 'center', got 'up'"):
