@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +14,7 @@ import pytest
 import backends
 from backends import tuned
 from bench.measure.judging_environment import framework_variables
+from tests import disturbed
 
 # What this machine was tuned to would make the tests of one machine others than those of the next.
 os.environ[tuned.VARIABLE] = tuned.OFF
@@ -44,6 +47,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.getoption("numprocesses", None):
         os.environ.update(framework_variables() | os.environ)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Judge what asserts a time again while others compute: such a test may be called twice on the same fixtures."""
+    if pyfuncitem.get_closest_marker("timing") is None:
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    disturbed.judge(partial(pyfuncitem.obj, **{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 @pytest.fixture(scope="session")

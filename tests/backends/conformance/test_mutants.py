@@ -11,6 +11,8 @@ from backends.conformance.plain import Plain
 from backends.conformance.subject import Subject
 
 OTHERS = [mutant for mutant in MUTANTS if mutant not in {*shapes.MUTANTS, *width.MUTANTS}]
+FIRST = list({(mutant.__module__, MUTANTS[mutant]): mutant for mutant in reversed(OTHERS)}.values())[::-1]
+"""Of each family the first fault of each claim."""
 
 
 def name_of(kind: type[Plain]) -> str:
@@ -18,9 +20,15 @@ def name_of(kind: type[Plain]) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-@pytest.mark.parametrize("mutant", OTHERS, ids=lambda mutant: mutant.__name__)
+@pytest.mark.parametrize(
+    ("mutant", "dtype"),
+    [*((mutant, "float32") for mutant in OTHERS), *((mutant, "float64") for mutant in FIRST)],
+    ids=lambda value: getattr(value, "__name__", value),
+)
 def test_mutant_is_rejected_by_the_claim_that_names_its_fault(mutant: type[Plain], dtype: str) -> None:
-    """Each single fault fails the claim it belongs to, on float32 and float64; one finding that fails is enough."""
+    """Each single fault fails the claim it belongs to in float32, whose bounds are widest, and one of each kind in
+    float64; one finding that fails is enough.
+    """
     subject = Subject(name_of(mutant), dtype, "cpu", draws=0)
     ((claim, cases),) = plan_of(subject, claims=(MUTANTS[mutant],))
     with np.errstate(all="ignore"):

@@ -13,7 +13,7 @@ from backends.conformance.ranks import deals
 ALL = available("best")
 LAUNCHES = {
     ("mpi", 2): [(name, "float32") for name in ALL] + [("numba", "float64")],
-    ("mpi", 3): [("numpy", "float64"), ("torch", "float64")],
+    ("mpi", 3): [("numpy", "float64")],
     ("torch", 2): [("torch", "float64")],
     ("jax", 2): [("jax", "float64")],
 }
@@ -22,7 +22,7 @@ LAUNCHES = {
 
 @pytest.mark.parametrize(("engine", "size"), LAUNCHES)
 def test_ranks_train_as_one_process(engine: str, size: int) -> None:
-    """Every backend in both dtypes, and on three ranks what compiles no shapes, is within bounds, with equal bits."""
+    """Every backend in both dtypes, and numpy on three ranks, is within bounds, with equal bits."""
     reports = check_on_ranks([(*task, "cpu") for task in LAUNCHES[engine, size]], size, engine)
     assert [
         (r.backend, r.dtype, c.name, c.case, c.where) for r in reports for c in r.claims if c.status == "fail"

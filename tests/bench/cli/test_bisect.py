@@ -137,10 +137,16 @@ def test_interrupt_removes_the_worktree(repository, tmp_path, project):
     assert left_over(folder) == []
 
 
+@pytest.fixture
+def three_commits(tmp_path, monkeypatch):
+    """A repository of three commits, the last of which makes the backend slow; its folder and its commits."""
+    return history(tmp_path, monkeypatch, 3, 2)
+
+
 @pytest.mark.timing
-def test_real_gates_name_the_slow_commit(project, tmp_path, monkeypatch):
+def test_real_gates_name_the_slow_commit(project, tmp_path, three_commits):
     """With the gate itself, in a few seconds for each commit, the planted commit of three is named."""
-    folder, commits = history(tmp_path, monkeypatch, 3, 2)
+    folder, commits = three_commits
     before = state(folder)
     command = [
         sys.executable,
