@@ -30,14 +30,12 @@ class BlockBytes(NamedTuple):
     """Bytes of a block's arrays, for several ways to work on blocks.
 
     Attributes:
-        near: a thread works on its own block, which fits into its L2 cache.
-        far: a thread works on its own block, of a network whose rows are too wide for ``near``.
+        near: a thread works on its own block, in the L2 cache and what is next to it.
         products: all threads work on one block and share each product.
         calls: the same, if starting threads or taking the interpreter lock costs as much as a short call.
     """
 
     near: int
-    far: int
     products: int
     calls: int
 
@@ -45,7 +43,7 @@ class BlockBytes(NamedTuple):
 def block_bytes(caches: Caches) -> BlockBytes:
     """Return the best bytes of blocks: those measured with caches of 1 MiB and 32 MiB, scaled to these caches."""
     calls = min(max(caches.last // 4, 2 * MIB), 16 * MIB)
-    return BlockBytes(caches.second, 2 * caches.second, 3 * caches.second, calls)
+    return BlockBytes(2 * caches.second, 3 * caches.second, calls)
 
 
 @lru_cache

@@ -24,9 +24,6 @@ from backends.numpy_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Terms
 from backends.numpy_workspace import Outputs, Scratch, Trained, Vector, Workspace
 from backends.threads import BlockThreads, rows_of_a_block
 
-MANY_ROWS = 1024
-"""From this many rows on, multiplying by one row is faster than a product of the BLAS."""
-
 
 class NumpyBackend(Backend):
     """Plain numpy."""
@@ -53,17 +50,15 @@ class NumpyBackend(Backend):
     ) -> None:
         super().__init__(network, dtype, device, optimizer, threads)
         self._real = np.dtype(dtype).type
-        self._activate, self._times_slope = ACTIVATIONS[network.activation]
+        self._activate, self._times_slope, in_place = ACTIVATIONS[network.activation]
         self._loss = LOSSES[network.loss]
         self._advance = OPTIMIZERS[self.optimizer.name]
         if threads is not None:
             self._blas.use(threads)
-        self._workspace = Workspace(network, dtype)
+        self._workspace = Workspace(network, dtype, in_place)
         self._update_scratch = np.empty(network.parameter_count, dtype)
         self._rate: tuple[float, Any] = (float("nan"), None)
-        # Outputs with their ones, error terms, slopes.
-        values = sum(size + 1 for size in network.sizes[1:-1]) + sum(network.sizes[1:]) + sum(network.sizes[1:-1])
-        self.block_rows = rows_of_a_block((values + network.outputs) * np.dtype(dtype).itemsize)
+        self.block_rows = rows_of_a_block(self._workspace.row_values * np.dtype(dtype).itemsize)
         self._batches = Batches(network, dtype, self.block_rows, lambda: self._threads)
 
     @cached_property
@@ -102,8 +97,8 @@ class NumpyBackend(Backend):
         def run(blocks: range) -> list[Outputs]:
             tape = [self._workspace.outputs(batch.blocks[k].x.shape[1]) for k in blocks]
             for k, outputs in zip(blocks, tape, strict=True):
-                x = batch.blocks[k].x
-                self._forward(params.layers, x, outputs, self._workspace.scratch(x.shape[1]).slope)
+                block = batch.blocks[k]
+                self._forward(params.layers, block, outputs, self._workspace.scratch(block.x.shape[1]))
             return tape
 
         try:
@@ -193,7 +188,7 @@ class NumpyBackend(Backend):
             scratch = self._workspace.scratch(block.x.shape[1])
             outputs = scratch.outputs if tape is None else tape[k]
             if tape is None:
-                self._forward(params.layers, block.x, outputs, scratch.slope)
+                self._forward(params.layers, block, outputs, scratch)
             if k == blocks.start:
                 loss = self._backward(params, block, outputs, batch.terms, scratch, total.layers)
             else:
@@ -208,29 +203,36 @@ class NumpyBackend(Backend):
         with self._blas.held_to_one_thread():
             return self._threads.map(work, len(batch.blocks))
 
-    def _forward(self, layers: list[Array], x: Array, outputs: Outputs, scratch: list[Array]) -> None:
+    def _forward(self, layers: list[Array], block: Block, outputs: Outputs, scratch: Scratch) -> None:
         """Write every layer's output of one block."""
-        below = x
-        for k, free in enumerate(scratch):
-            h = outputs.h[k]
-            np.dot(layers[k], below, h)
-            self._activate(h, free)
-            below = outputs.with_ones[k]
-        np.dot(layers[-1], below, outputs.h[-1])
+        multiply, below = block.products.multiply, block.operand
+        for k, with_ones in enumerate(outputs.with_ones):
+            multiply(layers[k], below, outputs.written[k])
+            self._activate(outputs.h[k], scratch.g[k])
+            below = with_ones
+        multiply(layers[-1], below, outputs.written[-1])
 
     def _backward(
         self, params: Trained, block: Block, outputs: Outputs, terms: Terms, scratch: Scratch, gradients: list[Array]
     ) -> Any:
         """Write the gradients of one block; return its sum of the terms of the loss."""
-        g = scratch.g[-1]
+        by, g, operands = block.products, scratch.g[-1], scratch.operands
         loss = self._loss(outputs.h[-1], block.y, terms, g, scratch.flat_error)
         for k in range(len(gradients) - 1, 0, -1):
-            many, transposed_gradients = g.shape[1] >= MANY_ROWS, scratch.transposed_gradients[k]
-            if many and transposed_gradients is not None:
+            transposed_gradients = scratch.transposed_gradients[k]
+            if transposed_gradients is not None:
                 gradients[k][...] = np.dot(outputs.with_ones[k - 1], g.T, transposed_gradients).T
             else:
-                np.dot(g, outputs.transposed[k - 1], gradients[k])
-            g = (np.multiply if many and len(g) == 1 else np.dot)(params.transposed[k], g, scratch.g[k - 1])
-            self._times_slope(g, outputs.h[k - 1], scratch.slope[k - 1])
-        np.dot(g, block.x_transposed, gradients[0])
+                by.sum_products(operands[k], outputs.transposed[k - 1], gradients[k])
+            if not scratch.late_weights:
+                if scratch.many and len(g) == 1:
+                    np.multiply(params.transposed[k], g, scratch.below[k - 1])
+                else:
+                    by.multiply(params.transposed[k], operands[k], scratch.below_written[k - 1])
+                g = scratch.below[k - 1]
+            self._times_slope(g, outputs.h[k - 1], scratch.g[k - 1])
+            g = scratch.g[k - 1]
+        by.sum_products(operands[0], block.transposed, gradients[0])
+        if scratch.late_weights:
+            np.multiply(gradients[0], params.transposed[1], gradients[0])
         return loss

@@ -6,13 +6,14 @@ Tests: `tests/backends/test_contract.py`, `tests/backends/test_minibatches.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from backends.base import Array, Network
 from backends.layout import blocks_of, copy_feature_major, copy_run, copy_with_ones, empty
 from backends.numpy_kernels import Terms, terms_of
+from backends.numpy_products import Products, products
 from backends.threads import PLACING_RUNS, SHARED_BYTES, BlockThreads, even_rows
 
 WIDE_INPUTS = 32
@@ -22,11 +23,21 @@ Products of fewer features are faster from feature-major blocks.
 
 
 class Block(NamedTuple):
-    """Inputs ``x [i + 1, rows]``, the last row ones, the same transposed, and targets ``y [o, rows]``."""
+    """One block.
+
+    Attributes:
+        x: inputs ``[i + 1, rows]``, the last row ones.
+        y: targets ``[o, rows]``.
+        products: how its products are computed.
+        operand: ``x`` as an operand of them.
+        transposed: the same, transposed.
+    """
 
     x: Array
-    x_transposed: Array
     y: Array
+    products: Products
+    operand: Any
+    transposed: Any
 
 
 class Batch(NamedTuple):
@@ -89,15 +100,15 @@ class Batches:
         else:
             self._threads().map(copy_blocks, len(slices), PLACING_RUNS)
         both = blocks_of(x_memory, features + 1, rows, last), blocks_of(y_memory, y.shape[1], rows, last)
-        return self._batch([_block(*arrays) for arrays in zip(*both, strict=True)], n, of)
+        return self._batch([self._block(*arrays) for arrays in zip(*both, strict=True)], n, of)
 
     def cut(self, x: Array, y: Array, of: int | None = None) -> Batch:
         """Return a batch of inputs ``[i + 1, n]``, with ones, and targets ``[o, n]``, or a share of ``of`` rows."""
         slices = self._slices(x.shape[1])
         if self.network.inputs >= WIDE_INPUTS:
-            return self._batch([_block(x[:, rows], y[:, rows]) for rows in slices], x.shape[1], of, (x, y))
+            return self._batch([self._block(x[:, rows], y[:, rows]) for rows in slices], x.shape[1], of, (x, y))
         copy = np.ascontiguousarray
-        return self._batch([_block(copy(x[:, rows]), copy(y[:, rows])) for rows in slices], x.shape[1], of)
+        return self._batch([self._block(copy(x[:, rows]), copy(y[:, rows])) for rows in slices], x.shape[1], of)
 
     def reordered(self, batch: Batch, rows: Array) -> Batch:
         """Return a batch of the same rows in the order of ``rows``."""
@@ -110,6 +121,10 @@ class Batches:
         """Return the rows of each block."""
         rows = max(n, 1) if n <= self.block_rows else even_rows(n, self.block_rows, self._threads().threads)
         return [slice(k, min(k + rows, n)) for k in range(0, n, rows)] or [slice(0, 0)]
+
+    def _block(self, x: Array, y: Array) -> Block:
+        by = products(self.network, x.shape[1])
+        return Block(x, y, by, by.operand(x), by.transposed(x))
 
     def _batch(self, blocks: list[Block], n: int, of: int | None, whole: tuple[Array, Array] | None = None) -> Batch:
         of = n if of is None else of
@@ -132,7 +147,3 @@ def memory(batch: Batch) -> list[Array]:
     if batch.whole:
         return [batch.whole[0].T, batch.whole[1]]
     return [array for block in batch.blocks for array in (block.x, block.y)]
-
-
-def _block(x: Array, y: Array) -> Block:
-    return Block(x, x.T, y)

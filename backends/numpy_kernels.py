@@ -1,6 +1,6 @@
 """What `numpy_backend` computes in place: each activation, loss and optimiser in one table, line by line as in `base`.
 
-Arrays are feature-major, ``[features, rows]``; ``scratch`` is scratch of the shape of the first argument.
+Arrays are feature-major, ``[features, rows]``; ``scratch`` has the shape of the first argument.
 
 Tests: `tests/backends/test_activations_and_losses.py`, `tests/backends/test_optimizers.py`.
 """
@@ -49,33 +49,46 @@ def _sigmoid(z: Array, scratch: Array) -> None:
     np.divide(z, scratch, z)
 
 
-def _times_tanh_slope(g: Array, h: Array, scratch: Array) -> None:
-    np.multiply(h, h, scratch)
-    np.subtract(ONE[scratch.dtype], scratch, scratch)
-    np.multiply(g, scratch, g)
+def _times_tanh_slope(g: Array, h: Array, out: Array) -> None:
+    np.multiply(h, h, out)
+    np.subtract(ONE[out.dtype], out, out)
+    np.multiply(g, out, out)
 
 
-def _times_relu_slope(g: Array, h: Array, scratch: Array) -> None:
-    np.sign(h, scratch)
-    np.multiply(g, scratch, g)
+def _times_relu_slope(g: Array, h: Array, out: Array) -> None:
+    np.sign(h, out)
+    np.multiply(g, out, out)
 
 
-def _times_sigmoid_slope(g: Array, h: Array, scratch: Array) -> None:
-    np.subtract(ONE[scratch.dtype], h, scratch)
-    np.multiply(h, scratch, scratch)
-    np.multiply(g, scratch, g)
+def _times_sigmoid_slope(g: Array, h: Array, out: Array) -> None:
+    np.subtract(ONE[out.dtype], h, out)
+    np.multiply(h, out, out)
+    np.multiply(g, out, out)
 
 
-Activate = Callable[[Array, Array], Any]
-"""Replaces ``z`` by ``h`` in place."""
-TimesSlope = Callable[[Array, Array, Array], Any]
-"""Multiplies ``g`` by the slope, from ``h``, in place."""
+def _times_one(g: Array, h: Array, out: Array) -> None:
+    np.copyto(out, g)
 
-ACTIVATIONS: dict[str, tuple[Activate, TimesSlope]] = {
-    "tanh": (_tanh, _times_tanh_slope),
-    "relu": (_relu, _times_relu_slope),
-    "sigmoid": (_sigmoid, _times_sigmoid_slope),
-    "identity": (lambda z, scratch: None, lambda g, h, scratch: None),
+
+class Activation(NamedTuple):
+    """One activation.
+
+    Attributes:
+        activate: replaces ``z`` by ``h`` in place; the second argument is scratch.
+        times_slope: writes ``g``, of all rows of ``h`` or one for all, times the slope at the outputs ``h``.
+        in_place: whether `times_slope` may write to ``h``, and ``activate`` needs no scratch.
+    """
+
+    activate: Callable[[Array, Array], Any]
+    times_slope: Callable[[Array, Array, Array], Any]
+    in_place: bool = True
+
+
+ACTIVATIONS = {
+    "tanh": Activation(_tanh, _times_tanh_slope),
+    "relu": Activation(_relu, _times_relu_slope),
+    "sigmoid": Activation(_sigmoid, _times_sigmoid_slope, in_place=False),
+    "identity": Activation(lambda z, scratch: None, _times_one),
 }
 
 
@@ -103,7 +116,7 @@ LOSSES: dict[str, Callable[[Array, Array, Terms, Array, Array], Any]] = {
 }
 """Writes ``g``, the derivative by predicted of the loss of ``terms`` terms; returns the block's sum of terms.
 
-``flat`` is a view of ``g``.
+``g`` may be the memory of predicted; ``flat`` is a view of it.
 """
 
 

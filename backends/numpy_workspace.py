@@ -8,16 +8,21 @@ Tests: `tests/backends/test_contract.py`, `tests/backends/test_threads.py`.
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from backends.base import Array, Network, Params
+from backends.layout import aligned_empty
+from backends.numpy_products import Whole, products
 
 FEW_OUTPUTS, MANY_INPUTS = 16, 128
 """Gradients of a layer of up to this many outputs, and of this many inputs or more, are computed transposed: with the
 long side first the BLAS takes 0.3 to 0.65 of the time.
 """
+
+MANY_ROWS = 1024
+"""From this many rows on, multiplying by one row is faster than a product of the BLAS."""
 
 
 class Vector(NamedTuple):
@@ -45,27 +50,47 @@ class Trained(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """Every layer's output ``h [size, rows]`` of one block.
+    """Outputs of one block, an entry for each layer.
 
-    ``with_ones [size + 1, rows]`` is the same memory and a last row of ones (predicted has none), ``transposed`` that.
+    Attributes:
+        h: ``[size, rows]``.
+        written: the same memory as the operands that products write to.
+        with_ones: ``[size + 1, rows]``, the same memory and a last row of ones, as operands; predicted has none.
+        transposed: that, transposed.
     """
 
     h: list[Array]
-    with_ones: list[Array]
-    transposed: list[Array]
+    written: list[Any]
+    with_ones: list[Any]
+    transposed: list[Any]
 
 
 class Scratch(NamedTuple):
-    """Arrays for one block: outputs, error terms and slopes of every layer, and the block's gradients.
+    """Arrays for one block, most of them a list with an entry for each layer.
 
-    ``flat_error`` is a view of the last layer's error terms. ``transposed_gradients [i + 1, o]`` are for layers of few
-    outputs, ``None`` for others.
+    Attributes:
+        outputs: if no tape holds them.
+        g: error terms ``[size, rows]``. They are written over ``outputs``, of which a layer needs nothing any more by
+            then, if its activation allows it. Until then it may use them as scratch.
+        operands: the same memory as operands of products.
+        flat_error: a view of the last layer's.
+        below: of each hidden layer, error terms before they are multiplied by the slope.
+        below_written: the same memory as the operands that products write to.
+        many: whether these are `MANY_ROWS`.
+        late_weights: whether there is no ``below``: under a single output the only hidden layer's error terms are
+            computed without its weights, which their sums over all rows are multiplied by.
+        product: the block's gradients.
+        transposed_gradients: ``[i + 1, o]`` for layers of few outputs, ``None`` for others.
     """
 
     outputs: Outputs
     g: list[Array]
+    operands: list[Any]
     flat_error: Array
-    slope: list[Array]
+    below: list[Array]
+    below_written: list[Any]
+    many: bool
+    late_weights: bool
     product: Vector
     transposed_gradients: list[Array | None]
 
@@ -83,13 +108,23 @@ class Workspace:
     Args:
         network: whose parameters and layers it is for.
         dtype: of the arrays, a name.
+        in_place: whether the activation allows error terms to be written over outputs.
     """
 
-    def __init__(self, network: Network, dtype: str) -> None:
+    def __init__(self, network: Network, dtype: str, in_place: bool) -> None:
         self.network = network
         self.dtype = dtype
+        self.in_place = in_place
         self._kept = Kept()
         self._totals: dict[int, Vector] = {}
+
+    @property
+    def row_values(self) -> int:
+        """How many numbers of scratch a row of a long block needs."""
+        sizes = self.network.sizes[1:-1]
+        outputs, hidden = sum(self.network.sizes[1:]) + len(sizes), sum(sizes)
+        separate = (not self.in_place) + (not self._late_weights(MANY_ROWS))
+        return outputs + separate * hidden
 
     def vector(self, flat: Array) -> Vector:
         """Return a vector of all parameters with its views."""
@@ -113,23 +148,37 @@ class Workspace:
 
     def outputs(self, rows: int) -> Outputs:
         """Return new memory for the outputs of a block of that many rows."""
-        hidden = [np.empty((size + 1, rows), self.dtype) for size in self.network.sizes[1:-1]]
-        for h in hidden:
-            h[-1] = 1
-        predicted = np.empty((self.network.outputs, rows), self.dtype)
-        return Outputs([*(h[:-1] for h in hidden), predicted], [*hidden, predicted], [h.T for h in hidden])
+        by = products(self.network, rows)
+        hidden = [self._empty(size + 1, rows) for size in self.network.sizes[1:-1]]
+        for with_ones in hidden:
+            with_ones[-1] = 1
+        h = [*(h[:-1] for h in hidden), self._empty(self.network.outputs, rows)]
+        return Outputs(h, [*map(by.operand, h)], [*map(by.operand, hidden)], [*map(by.transposed, hidden)])
 
     def scratch(self, rows: int) -> Scratch:
         """Return this thread's scratch for blocks of ``rows`` rows, kept between steps."""
         kept = self._kept.scratch
         if rows not in kept:
-            g = [np.empty((size, rows), self.dtype) for size in self.network.sizes[1:]]
-            transposed_gradients = [
-                np.empty((i + 1, o), self.dtype) if 1 < o <= FEW_OUTPUTS and i >= MANY_INPUTS else None
-                for o, i in self.network.layer_shapes
-            ]
-            slope = [np.empty_like(h) for h in g[:-1]]
-            kept[rows] = Scratch(self.outputs(rows), g, g[-1].ravel(), slope, self.empty_vector(), transposed_gradients)
+            outputs, by, late_weights = self.outputs(rows), products(self.network, rows), self._late_weights(rows)
+            g = outputs.h if self.in_place else [*(self._empty(*h.shape) for h in outputs.h[:-1]), outputs.h[-1]]
+            below = [] if late_weights else [self._empty(size, rows) for size in self.network.sizes[1:-1]]
+            kept[rows] = Scratch(
+                outputs,
+                g,
+                [*map(by.operand, g)],
+                g[-1].ravel(),
+                below,
+                [*map(by.operand, below)],
+                rows >= MANY_ROWS,
+                late_weights,
+                self.empty_vector(),
+                [
+                    np.empty((i + 1, o), self.dtype)
+                    if 1 < o <= FEW_OUTPUTS and i >= MANY_INPUTS and rows >= MANY_ROWS and isinstance(by, Whole)
+                    else None
+                    for o, i in self.network.layer_shapes
+                ],
+            )
         return kept[rows]
 
     def total(self, run: int) -> Vector:
@@ -137,3 +186,11 @@ class Workspace:
         if run not in self._totals:
             self._totals[run] = self.empty_vector()
         return self._totals[run]
+
+    def _empty(self, features: int, rows: int) -> Array:
+        """Return memory ``[features, rows]``, on a cache line if that is worth looking for."""
+        make = aligned_empty if rows >= MANY_ROWS else np.empty
+        return make((features, rows), np.dtype(self.dtype))
+
+    def _late_weights(self, rows: int) -> bool:
+        return len(self.network.sizes) == 3 and self.network.outputs == 1 and rows >= MANY_ROWS

@@ -17,16 +17,12 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 T = TypeVar("T")
 
-NEAR_BYTES, FAR_BYTES = tuned("numpy-near-bytes", BLOCK_BYTES.near), BLOCK_BYTES.far
-"""A block's scratch stays in a thread's own cache if that leaves it `MINIMUM_ROWS`. Networks too wide for that gain
-more from long products, and their blocks, twice as large, stay in the last-level cache.
-"""
-LONG_ROWS, LONG_BYTES = tuned("numpy-long-rows", 1 << 16), 1 << 22
-"""A block has this many rows all the same if their scratch takes no more than these bytes: in the short calls of a
-narrow network threads meet at the interpreter lock, and wait there for longer than the cache gains.
-"""
+NEAR_BYTES = tuned("numpy-near-bytes", BLOCK_BYTES.near)
+"""A block's scratch takes about this many bytes, of which a thread's own cache holds half."""
+LONG_ROWS = tuned("numpy-long-rows", 1 << 16)
+"""Most rows of a block."""
 MINIMUM_ROWS = 2048
-"""Fewer rows in a block, and wide layers' products leave the BLAS slower than the work between them gains."""
+"""Least rows of a block: fewer, and wide layers' products leave the BLAS slower than the work between them gains."""
 SHARED_BYTES = 1 << 20
 """From this many bytes on a copy is shared among threads: it takes some 100 us, of which they cost 20."""
 RUNS = 16
@@ -37,10 +33,7 @@ PLACING_RUNS = 4
 
 def rows_of_a_block(scratch_bytes: int) -> int:
     """Return how many rows make a block if each needs this many bytes of scratch."""
-    if LONG_ROWS * scratch_bytes <= LONG_BYTES:
-        return LONG_ROWS
-    near = NEAR_BYTES // scratch_bytes // 16 * 16
-    return near if near >= MINIMUM_ROWS else max(MINIMUM_ROWS, FAR_BYTES // scratch_bytes // 16 * 16)
+    return max(MINIMUM_ROWS, min(LONG_ROWS, NEAR_BYTES // scratch_bytes // 16 * 16))
 
 
 def even_rows(n: int, most: int, threads: int) -> int:

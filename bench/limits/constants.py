@@ -49,12 +49,11 @@ def around(network: str, rows: int) -> tuple[tuple[str, int], ...]:
 
 WIDE = ("784-512-10", 4096)
 CONSTANTS = {
-    "numpy-near-bytes": Constant("numpy", "backends.threads:NEAR_BYTES", (NARROW[1], ("17-33-3", 1 << 16))),
-    "numpy-far-bytes": Constant("numpy", "backends.threads:FAR_BYTES", MIDDLE),
+    "numpy-near-bytes": Constant("numpy", "backends.threads:NEAR_BYTES", (NARROW[1], ("17-33-3", 1 << 16), *MIDDLE)),
     "numpy-minimum-rows": Constant("numpy", "backends.threads:MINIMUM_ROWS", (*MIDDLE, WIDE)),
     "numpy-long-rows": Constant("numpy", "backends.threads:LONG_ROWS", NARROW[:1]),
     "numpy-many-rows": Constant(
-        "numpy", "backends.numpy_backend:MANY_ROWS", (*around("3-2-1", 1024), *around("32-64-1", 1024))
+        "numpy", "backends.numpy_workspace:MANY_ROWS", (*around("3-2-1", 1024), *around("32-64-1", 1024))
     ),
     "numpy-wide-inputs": Constant(
         "numpy",

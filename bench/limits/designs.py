@@ -57,24 +57,19 @@ TRIALS = {
         "numpy",
         "backends.threads:NEAR_BYTES",
         tuple(BLOCK_BYTES.near * part // 4 for part in (4, 1, 2, 8, 16)),
-        NARROW,
-        {"backends.threads:LONG_BYTES": 0},
+        (*NARROW[1:], *MIDDLE),
     ),
     "numpy-long-blocks": Trial(
         "numpy",
         "backends.threads:LONG_ROWS",
         (1 << 16, 1 << 14, 1 << 15, 1 << 17, 1 << 18),
         NARROW[:1],
-        {"backends.threads:LONG_BYTES": NEVER},
+        {"backends.threads:NEAR_BYTES": NEVER},
     ),
-    "numpy-wide-blocks": Trial(
-        "numpy",
-        "backends.threads:FAR_BYTES",
-        tuple(BLOCK_BYTES.far * part // 2 for part in (2, 1, 4, 8)),
-        MIDDLE,
-        {"backends.threads:NEAR_BYTES": 0},
+    "numpy-parts": Trial(
+        "numpy", "backends.numpy_products:SMALL_PRODUCT", (1_000_000, NEVER), (*NARROW, ("12-14-1", 1 << 17), *MIDDLE)
     ),
-    "numpy-one-row": Trial("numpy", "backends.numpy_backend:MANY_ROWS", (1024, NEVER), (*NARROW, *MIDDLE)),
+    "numpy-one-row": Trial("numpy", "backends.numpy_workspace:MANY_ROWS", (1024, NEVER), (*NARROW, *MIDDLE)),
     "numpy-few-outputs": Trial(
         "numpy", "backends.numpy_workspace:FEW_OUTPUTS", (16, 0), (("784-512-10", 1 << 12), ("300-300-10", 1 << 12))
     ),

@@ -12,11 +12,11 @@ from backends.caches import USUAL, BlockBytes, Caches, block_bytes, caches, l2_c
 KIB, MIB = 1 << 10, 1 << 20
 
 LAYOUTS = {
-    "Zen 4 server": (("48K", "32K", "1024K", "32768K"), BlockBytes(MIB, 2 * MIB, 3 * MIB, 8 * MIB)),
-    "Skylake desktop": (("32K", "32K", "256K", "8192K"), BlockBytes(256 * KIB, 512 * KIB, 768 * KIB, 2 * MIB)),
-    "Zen 2 server": (("32K", "32K", "512K", "16384K"), BlockBytes(512 * KIB, MIB, 1536 * KIB, 4 * MIB)),
-    "Sapphire Rapids": (("48K", "32K", "2048K", "107520K"), BlockBytes(2 * MIB, 4 * MIB, 6 * MIB, 16 * MIB)),
-    "no third cache": (("64K", "64K", "4M"), BlockBytes(4 * MIB, 8 * MIB, 12 * MIB, 2 * MIB)),
+    "Zen 4 server": (("48K", "32K", "1024K", "32768K"), BlockBytes(2 * MIB, 3 * MIB, 8 * MIB)),
+    "Skylake desktop": (("32K", "32K", "256K", "8192K"), BlockBytes(512 * KIB, 768 * KIB, 2 * MIB)),
+    "Zen 2 server": (("32K", "32K", "512K", "16384K"), BlockBytes(MIB, 1536 * KIB, 4 * MIB)),
+    "Sapphire Rapids": (("48K", "32K", "2048K", "107520K"), BlockBytes(4 * MIB, 6 * MIB, 16 * MIB)),
+    "no third cache": (("64K", "64K", "4M"), BlockBytes(8 * MIB, 12 * MIB, 2 * MIB)),
 }
 
 

@@ -102,7 +102,7 @@ def test_copies_cover_all_rows(threads: int, n: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scratch_bytes", "rows"), [(36, LONG_ROWS), (64, LONG_ROWS), (128, NEAR_BYTES // 128), (1 << 10, MINIMUM_ROWS)]
+    ("scratch_bytes", "rows"), [(8, LONG_ROWS), (256, NEAR_BYTES // 256), (NEAR_BYTES // 1024, MINIMUM_ROWS)]
 )
 def test_rows_of_a_block_follow_what_a_row_needs(scratch_bytes: int, rows: int) -> None:
     """Long blocks of narrow networks, then what stays in the cache, then the least rows that products need."""

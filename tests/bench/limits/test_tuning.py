@@ -107,11 +107,9 @@ def test_a_wrong_default_is_found_and_mended(monkeypatch):
     """With numpy's blocks 16 rows long by a wrong default, four times as long ones are found, proven and kept."""
     from backends import threads
 
-    for name in ("LONG_BYTES", "NEAR_BYTES"):
-        monkeypatch.setattr(threads, name, 0)  # so the least number of rows decides
+    monkeypatch.setattr(threads, "NEAR_BYTES", 0)  # so the least number of rows decides
     monkeypatch.setattr(threads, "MINIMUM_ROWS", 16)
     tunable = Tunable(Constant("numpy", "backends.threads:MINIMUM_ROWS", (("3-2-1", 8192),)))
-    monkeypatch.setattr(threads, "FAR_BYTES", 0)
     (outcome,) = judged([tried("numpy-minimum-rows", tunable)])
     assert outcome.kept == 16 * tuning.FACTOR**tuning.MOST_DOUBLINGS
     assert outcome.high < 1 / 1.05

@@ -1,0 +1,41 @@
+"""Products in parts are those of whole matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backends import Network
+from backends.numpy_products import SMALL_PRODUCT, InParts, Whole, products
+
+
+@pytest.mark.parametrize(("n", "columns"), [(96, 32), (100, 32), (40, 39)])
+@pytest.mark.parametrize("row_major", [True, False])
+def test_parts_give_the_products_of_whole_matrices(n: int, columns: int, row_major: bool) -> None:
+    """Of whole numbers, whose sums are exact in any order, both ways give the same, into the same memory, with a rest
+    or without.
+    """
+    rng = np.random.default_rng(0)
+    w, g = (rng.integers(-9, 9, shape).astype(float) for shape in ((3, 5), (3, n)))
+    x = rng.integers(-9, 9, (n, 5)).astype(float).T if row_major else rng.integers(-9, 9, (5, n)).astype(float)
+    assert all(np.shares_memory(view, x) for view in InParts(columns).transposed(x))
+    for by in (Whole(), InParts(columns)):
+        written, sums = np.full((4, n), 7.0), np.full((3, 5), 7.0)
+        by.multiply(w, by.operand(x), by.operand(written[:3]))
+        by.sum_products(by.operand(g), by.transposed(x), sums)
+        np.testing.assert_array_equal(written[:3], np.einsum("oi,in->on", w, x))
+        np.testing.assert_array_equal(written[3], 7.0)
+        np.testing.assert_array_equal(sums, np.einsum("on,in->oi", g, x))
+
+
+@pytest.mark.parametrize(
+    ("network", "n", "parts"),
+    [("8-32-1", 3000, 0), ("8-32-1", 16_400, 5), ("8-32-1", 16_411, 5), ("64-64-1", 10_000, 0), ("3-2-1", 65_552, 0)],
+)
+def test_a_product_is_cut_only_if_it_is_large_and_narrow(network: str, n: int, parts: int) -> None:
+    """Parts are of at most so many multiplications, and equal if the rows allow it."""
+    by = products(Network.parse(network), n)
+    assert isinstance(by, InParts) == bool(parts)
+    if isinstance(by, InParts):
+        assert by.columns * 32 * 9 <= SMALL_PRODUCT
+        assert n // by.columns == parts - (n % by.columns > 0)
