@@ -45,7 +45,7 @@ def against_fastest(
     starts = np.flatnonzero(first)
     behind = np.flatnonzero(~first)
     fastest = starts[np.cumsum(first) - 1][behind]
-    ratios = statistics.ratios(rows.iloc[fastest], rows.iloc[behind], margin)
+    ratios = statistics.ratios_side_by_side(rows, fastest, behind, margin)
     judged = statistics.verdicts(ratios, rate=rate)
     to_fastest, verdict = np.ones((3, len(rows))), np.full(len(rows), FASTEST, object)
     to_fastest[:, behind] = ratios.ratio, ratios.low, ratios.high

@@ -30,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.basics.names import FASTER, MARGIN, SLOWER, TIE, UNDECIDED
 from bench.results import timed
 from bench.verdicts.estimates import CASE, ESTIMATE, Floats, estimates_and_noises, mean_noise
+from bench.verdicts.laps import differences, levels
 from bench.verdicts.moderation import means
 from bench.verdicts.student import quantile, upper_tail
 
@@ -66,9 +67,9 @@ def cell_estimates(frame: pd.DataFrame, estimate: str = ESTIMATE) -> pd.DataFram
 
     Returns:
         ``CASE``, ``backend``, ``arm``, then ``seconds``, ``low_s``, ``high_s`` (95 %), ``log_s`` (mean of the
-        processes), ``variance`` (of ``log_s``), ``dof``, ``processes``, `OF_PROCESSES`: ``process_logs`` (the log
-        estimate of each process, by run and number of the process) and ``process_noises`` (the variance of each by
-        its turns).
+        processes, as `bench.verdicts.laps.levels` makes it comparable), ``variance`` (of ``log_s``), ``dof``,
+        ``processes``, `OF_PROCESSES`: ``process_logs`` (the log estimate of each process, by run and number of the
+        process) and ``process_noises`` (the variance of each by its turns).
     """
     import pandas as pd
 
@@ -84,6 +85,7 @@ def cell_estimates(frame: pd.DataFrame, estimate: str = ESTIMATE) -> pd.DataFram
         rows.append(dict(zip(keys, key, strict=True)) | of_cell)
     cells = pd.DataFrame(rows, columns=[*keys, "log_s", *OF_PROCESSES])
     cells["processes"] = [len(logs) for logs in cells["process_logs"]]
+    cells["log_s"] = levels(cells)
     most = float((cells.groupby(["backend", "arm"])["processes"].max() - 1).sum())
     noise = [mean_noise(noises.values()) for noises in cells["process_noises"]]
     _, variance, dof = means([list(logs.values()) for logs in cells["process_logs"]], most, noise)
@@ -102,30 +104,47 @@ def ratios(base: pd.DataFrame, other: pd.DataFrame, margin: float = MARGIN) -> R
         other: as many rows of it, each to be divided by the row of ``base`` in the same place.
         margin: of equivalence; 0.05 makes ratios between 1 / 1.05 and 1.05 equivalent.
     """
-    base_variance, other_variance = base["variance"].to_numpy(float), other["variance"].to_numpy(float)
-    log_ratio = other["log_s"].to_numpy(float) - base["log_s"].to_numpy(float)
-    variance = base_variance + other_variance
-    with np.errstate(invalid="ignore"):
-        dof = (base_variance + other_variance) ** 2 / (
-            base_variance**2 / base["dof"].to_numpy(float) + other_variance**2 / other["dof"].to_numpy(float)
-        )
-    differences = [
+    log_ratio, variance, dof = _apart(base, other)
+    by_lap = [
         [after[process] - before[process] for process in before.keys() & after.keys()]
         for before, after in zip(base["process_logs"], other["process_logs"], strict=True)
     ]
-    paired = np.array([len(laps) > 1 for laps in differences], bool)
+    paired = np.array([len(laps) > 1 for laps in by_lap], bool)
     if paired.any():
         arms = {arm for side in (base, other) for arm in zip(side["backend"], side["arm"], strict=True)}
-        most = (max(map(len, differences)) - 1) * max(len(arms) - 1, 1)
+        most = (max(map(len, by_lap)) - 1) * max(len(arms) - 1, 1)
         noises = [
             mean_noise(before[process] + after[process] for process in before.keys() & after.keys())
             for before, after in zip(base["process_noises"], other["process_noises"], strict=True)
         ]
-        paired_means = means(
-            [laps for laps in differences if len(laps) > 1], float(most), np.array(noises, float)[paired]
-        )
+        paired_means = means([laps for laps in by_lap if len(laps) > 1], float(most), np.array(noises, float)[paired])
         log_ratio[paired], variance[paired], dof[paired] = paired_means
     return weigh(log_ratio, np.sqrt(variance), dof, margin)
+
+
+def ratios_side_by_side(cells: pd.DataFrame, base: ArrayLike, other: ArrayLike, margin: float = MARGIN) -> Ratios:
+    """Return the ratios of times, other / base, of cells of the same case: from all laps of the case.
+
+    Args:
+        cells: rows of `cell_estimates`.
+        base: places of cells.
+        other: as many, each of the same case as the base in the same place.
+        margin: of equivalence.
+    """
+    joined = np.array(differences(cells, base, other))
+    apart = np.array(_apart(cells.iloc[np.asarray(base)], cells.iloc[np.asarray(other)]))
+    log_ratio, variance, dof = np.where(np.isfinite(joined[0]), joined, apart)
+    return weigh(log_ratio, np.sqrt(variance), dof, margin)
+
+
+def _apart(base: pd.DataFrame, other: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+    """Return log ratios, other / base, their variances and dof, of cells that have nothing to do with each other."""
+    base_variance, other_variance = base["variance"].to_numpy(float), other["variance"].to_numpy(float)
+    with np.errstate(invalid="ignore"):
+        dof = (base_variance + other_variance) ** 2 / (
+            base_variance**2 / base["dof"].to_numpy(float) + other_variance**2 / other["dof"].to_numpy(float)
+        )
+    return other["log_s"].to_numpy(float) - base["log_s"].to_numpy(float), base_variance + other_variance, dof
 
 
 def weigh(log_ratio: ArrayLike, error: ArrayLike, dof: ArrayLike, margin: float = MARGIN) -> Ratios:

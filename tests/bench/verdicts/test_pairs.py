@@ -42,6 +42,20 @@ def test_pair_of_equals_is_a_tie():
     assert (count, found["verdict"].tolist()) == (1, ["tie", "tie"])
 
 
+def test_a_backend_that_rested_in_slow_laps_is_not_the_fastest_by_that():
+    """Two slow laps after it was proven slower change neither who is fastest nor the ratio of the times shown."""
+    alike = synthetic.Noise(process=0.001, round=0.002, hit_share=0.0)
+    run = synthetic.frame(("numba", "numpy"), ("3-2-1",), (256,), ("step",), processes=4, failed=None, noise=alike)
+    run = run[(run["arm"] == "") & ((run["backend"] == "numba") | (run["process"] < 2))]
+    seconds = np.where(run["process"] < 2, 1.0, 4.0) * np.where(run["backend"] == "numba", 1.0, 1.5)
+    run = run.assign(median_s=seconds, turn_s=[[turn_s] for turn_s in seconds])
+    found, _ = pairs.against_fastest(statistics.cell_estimates(run))
+    assert found["backend"].tolist() == ["numba", "numpy"]
+    assert found["verdict"].tolist() == ["fastest", "slower"]
+    shown = found["seconds"] / found["seconds"].iloc[0]
+    assert shown.to_numpy() == pytest.approx(found["to_fastest"].to_numpy(), rel=0.01)
+
+
 def test_backend_alone_is_the_fastest(frame):
     """Where nothing can be compared, the only backend is the fastest of its case, one time itself."""
     estimates = statistics.cell_estimates(frame[frame["backend"] == "numpy"])
@@ -62,7 +76,7 @@ def scattered(truth, laps, rng, scatter=0.04):
             key = dict.fromkeys(statistics.CASE, 0) | {"batch": case, "backend": backend, "arm": ""}
             by_lap = {("run", lap): log for lap, log in enumerate(logs)}
             noises = dict.fromkeys(by_lap, np.nan)
-            spread_s = {"log_s": logs.mean(), "variance": logs.var(ddof=1) / laps, "dof": laps - 1.0}
+            spread_s = {"log_s": logs.mean(), "processes": laps, "variance": logs.var(ddof=1) / laps, "dof": laps - 1.0}
             cells.append(key | spread_s | {"process_logs": by_lap, "process_noises": noises})
     return pd.DataFrame(cells)
 
