@@ -155,14 +155,16 @@ def without_laps(cells: pd.DataFrame) -> tuple[pd.DataFrame, float]:
         common with another one stay as they are.
     """
     own: list[list[float]] = [list(logs.values()) for logs in cells["process_logs"]]
+    left = np.ones(len(cells))
     shared: list[float] = []
     for fit in _fits(cells):
         if fit.left <= 0:
             continue
+        left[fit.places] = fit.left / fit.own
         shared.append(float(np.var(fit.added, ddof=1)) / len(fit.added))
         for number in np.unique(fit.arm):
             own[fit.places[number]] = (fit.level[number] + fit.rest()[fit.arm == number]).tolist()
-    log_s, variance, dof = means(own, _most_dof(cells), _noises(cells))
+    log_s, variance, dof = means(own, _most_dof(cells), _noises(cells), left)
     scatter = math.sqrt(sum(shared) / len(shared)) if shared else 0.0
     return cells.assign(log_s=log_s, variance=variance, dof=dof), scatter
 

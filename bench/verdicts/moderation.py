@@ -25,7 +25,7 @@ LEAST_CELLS = 10
 
 
 def means(
-    values: Sequence[Sequence[float]], most_dof: float, noise: ArrayLike | None = None
+    values: Sequence[Sequence[float]], most_dof: float, noise: ArrayLike | None = None, left: ArrayLike = 1.0
 ) -> tuple[Floats, Floats, Floats]:
     """Return the mean of each cell's values, the variance of that mean, and its degrees of freedom.
 
@@ -33,11 +33,12 @@ def means(
         values: of each cell, one a process: log estimates, or differences of two.
         most_dof: as in `moderate`.
         noise: as in `moderate`.
+        left: share of the degrees of freedom of each cell that what was removed from its values has left.
     """
     counts = np.array([len(cell) for cell in values], float)
     middle = np.array([np.mean(cell) if len(cell) else math.nan for cell in values], float)
     scatter = np.array([np.var(cell, ddof=1) if len(cell) > 1 else math.nan for cell in values], float)
-    spread, dof = moderate(scatter, counts - 1, most_dof, noise)
+    spread, dof = moderate(scatter, np.asarray(left) * (counts - 1), most_dof, noise)
     with np.errstate(invalid="ignore", divide="ignore"):
         return middle, spread / counts, dof
 

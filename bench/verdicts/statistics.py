@@ -1,7 +1,8 @@
 """From rows of processes to intervals and verdicts. No files, no formatting.
 
 Each process gives an estimate of a cell, taken as a logarithm (`bench.verdicts.estimates`). Two arms are compared by
-the mean of the differences of their process estimates, lap by lap, which is the log of a ratio of times. Arms without
+the mean of the differences of their process estimates, lap by lap, which is the log of a ratio of times (`ratios`). The
+backends of a case, of which some miss laps, are compared by all laps of the case (`ratios_side_by_side`). Arms without
 laps in common, of two runs say, are compared by the difference of their means.
 
 The spread of such a mean is that of a bootstrap over processes, with rounds drawn again inside each process: what the

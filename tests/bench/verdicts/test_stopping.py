@@ -37,7 +37,7 @@ def test_the_copy_of_a_backend_is_no_contender():
 
 def test_a_look_asks_for_more_than_the_final_verdict():
     """A pair that is decided at the 5 % of the final verdict, and not at 1 %, stays open for another lap."""
-    near = synthetic.true_s("numba", "3-2-1", 64) * 1.07 / synthetic.true_s("jax", "3-2-1", 64)
+    near = synthetic.true_s("numba", "3-2-1", 64) * 1.065 / synthetic.true_s("jax", "3-2-1", 64)
     made = records(noise=Noise(process=0.01), processes=4, slower={("jax", "3-2-1", 64): near})
     assert open_cells(made, rate=statistics.RATE) == {}
     assert [cell.group.rows for cell, _ in open_cells(made)] == [64]
