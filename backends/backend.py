@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -66,6 +67,17 @@ class Backend(ABC):
         self.device = device
         self.optimizer = optimizer or Descent()
         self.threads = threads
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what the backend was loaded with, for another process to load it anew.
+
+        Scratch memory, threads and addresses of compiled code are of this process. What was placed stays here as well:
+        send what `fetch` and `fetch_state` return.
+        """
+        chosen: dict[str, Any] = {} if self.optimizer == Descent() else {"optimizer": self.optimizer}
+        if self.threads is not None:
+            chosen["threads"] = self.threads
+        return partial(type(self), self.network, self.dtype, self.device, **chosen), ()
 
     @abstractmethod
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:

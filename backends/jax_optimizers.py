@@ -1,4 +1,4 @@
-"""The optimisers in JAX: one entry in one table each, and where what they keep is: inside the params.
+"""The optimisers in JAX: an entry of `OPTIMIZERS` each. Their moments and counts are kept inside the params.
 
 All parameters are one vector, or for a large network an array each; so are its moments, which are alike.
 

@@ -1,4 +1,4 @@
-"""Activations and losses in JAX: one entry in one table each.
+"""Activations and losses in JAX: an entry of `ACTIVATIONS` or `LOSSES` each.
 
 Each brings the derivative that `jax.grad` is to take. Losses work on features, of a row each, in
 either form of the arrays: one array ``[features, rows]``, or a vector of rows for each feature. What differs between

@@ -30,6 +30,31 @@ def gemm_address(dtype: str) -> int:
         ) from error
 
 
+def call_gemm(builder: Any, function: Any, transpose_a: Any, transpose_b: Any, *rest: Any) -> None:
+    """Build the call of a BLAS ``gemm``, which takes a pointer to each argument; the rest is that of `gemm`."""
+    m, n, k, a, lda, b, ldb, beta, c, ldc = rest
+    real, letter = a.type.pointee, ir.IntType(8)
+
+    def at(value: Any) -> Any:
+        slot = cgutils.alloca_once(builder, value.type)
+        builder.store(value, slot)
+        return slot
+
+    def letter_of(transpose: Any) -> Any:
+        return at(builder.select(builder.trunc(transpose, ir.IntType(1)), letter(ord("T")), letter(ord("N"))))
+
+    def size(value: Any) -> Any:
+        return at(builder.trunc(value, INT32))
+
+    passed = [
+        letter_of(transpose_a), letter_of(transpose_b), size(m), size(n), size(k), at(real(1.0)),
+        a, size(lda), b, size(ldb),
+        at(builder.sitofp(beta, real)), c, size(ldc),
+    ]  # fmt: skip
+    kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
+    builder.call(builder.inttoptr(function, kind.as_pointer()), passed)
+
+
 @intrinsic
 def gemm(
     context: Any,
@@ -50,27 +75,7 @@ def gemm(
     """Compute ``c [m, n] = a b + beta c``, column-major as the BLAS has it; ``transpose_a`` is 1 to take ``a^T``."""
 
     def codegen(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        function, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc = arguments
-        real, letter = a.type.pointee, ir.IntType(8)
-
-        def at(value: Any) -> Any:
-            slot = cgutils.alloca_once(builder, value.type)
-            builder.store(value, slot)
-            return slot
-
-        def letter_of(transpose: Any) -> Any:
-            return at(builder.select(builder.trunc(transpose, ir.IntType(1)), letter(ord("T")), letter(ord("N"))))
-
-        def size(value: Any) -> Any:
-            return at(builder.trunc(value, INT32))
-
-        passed = [
-            letter_of(transpose_a), letter_of(transpose_b), size(m), size(n), size(k), at(real(1.0)),
-            a, size(lda), b, size(ldb),
-            at(builder.sitofp(beta, real)), c, size(ldc),
-        ]  # fmt: skip
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-        builder.call(builder.inttoptr(function, kind.as_pointer()), passed)
+        call_gemm(builder, *arguments)
         return target.get_dummy_value()
 
     integer = types.intp

@@ -24,7 +24,9 @@ TILED_WEIGHTS = tuned("numba-tiled-weights", 15_625)
 TILE_ROWS = 32
 """Blocks have whole tiles of rows (`numba_tiles.STEP_ROWS`)."""
 FEW_ROWS, SHORT_ROWS = tuned("numba-few-rows", 4), tuned("numba-short-rows", 16)
-"""Up to so many rows products are made row by row, or by tiles of half as many rows: most of a tile would be empty."""
+"""Up to this many rows, products are made row by row, or by tiles of half as many rows: whole tiles would be mostly
+empty.
+"""
 LEAST_ROWS, MOST_ROWS = 64, 480
 """Rows of a block of such layers, as many as a part of the L2 cache holds; at 512, a power of two, the rows of a
 feature-major block share cache sets.
@@ -42,8 +44,8 @@ SPLIT_WORK, SPLIT_ROWS, TANH_WORK = tuned("numba-split-work", 200_000), 64, 20
 `SPLIT_ROWS` rows.
 """
 LEAST_TEAM_ROWS, MOST_TEAM_ROWS = 17, 512
-"""A step of so many rows of wide layers is a team's (`numba_team`). With fewer, most of its tiles are empty; with more,
-its scratch leaves the caches.
+"""Steps of this many rows of wide layers are a team's (`numba_team`). With fewer, most of its tiles are empty; with
+more, its scratch leaves the caches.
 """
 MEMBER_WORK, MEMBER_WIDTH = 2_000_000, 16
 """Each member of a team has rows x parameters of at least this, and outputs of the widest layer."""

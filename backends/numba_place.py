@@ -20,7 +20,7 @@ from backends.numba_tiles import lanes
 from backends.numba_transpose import transpose_few, transpose_tile
 
 FEW_FEATURES = 15
-"""Rows of up to so many features are transposed a vector of rows at a time, by a kernel for their number."""
+"""Rows of up to this many features are transposed a vector of rows at a time, by a kernel for their number."""
 
 
 def few_kernel(features):

@@ -26,7 +26,7 @@ class Terms(NamedTuple):
 
 
 def terms_of(number: int, dtype: str) -> Terms:
-    """Return so many terms."""
+    """Return the terms of this number."""
     real = np.dtype(dtype).type
     return Terms(real(number), np.array(2 / real(number)))
 

@@ -62,6 +62,19 @@ class Shares(Backend):
             chosen = f"{self.name} {self.network} {self.dtype} {self.device} {self.optimizer}"
             self.ranks.agree("backend, network, dtype, device or optimizer", chosen)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the backend that does the work.
+
+        Raises:
+            TypeError: there are other ranks, whose connections are of this process.
+        """
+        if self._scatters:
+            raise TypeError(
+                f"a backend on {self.ranks.size} ranks cannot be pickled; in each process: "
+                "backends.load(..., ranks=backends.join())"
+            )
+        return Shares, (self.inner,)
+
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:
         """Place parameters, which must be the same on every rank."""
         placed = self.inner.place_params(params, state) if state is not None else self.inner.place_params(params)

@@ -34,7 +34,7 @@ class Terms(NamedTuple):
 
 
 def terms_of(number: int, kind: dict[str, Any]) -> Terms:
-    """Return so many terms as tensors of this ``dtype`` and ``device``."""
+    """Return the terms of this number as tensors of a ``dtype`` and ``device``."""
     return Terms(number, torch.full((), 1 / number, **kind), torch.full((), 2 / number, **kind))
 
 

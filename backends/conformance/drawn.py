@@ -1,4 +1,4 @@
-"""Shapes that nobody listed: cases drawn afresh each run, from a seed that the report tells. No judging here.
+"""Cases whose shapes are drawn afresh in each run, from a seed that the report tells.
 
 A fault may hide in one remainder of a vector's length, or beyond one size: no list of shapes meets them all. Half of
 the draws are of small sizes, arranged so that 16 of them in a row have every remainder by 16 among the inputs, the

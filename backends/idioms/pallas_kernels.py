@@ -13,6 +13,7 @@ Tests: `tests/backends/idioms/test_jax_pallas.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -94,37 +95,10 @@ class Fused(Narrow):
         of = plan_of_one(self._network, batch.x.dtype.itemsize, n)
         if of is None or batch.scale:
             return None
-        blocks, rest = divmod(n, of.rows)
         kept = params if isinstance(params, Trained) else Trained(params, (), jax.numpy.int32(0))
         vectors = (kept.parameters, *kept.moments)
         steps = jax.numpy.int32(steps)
-        power, divisor = self.scale(self._network.loss_terms(n))
-        advance = OPTIMIZERS[optimizer.name]
-
-        def kernel(steps: Any, updates: Any, rate: Any, x: Any, y: Any, *refs: Any) -> None:
-            given, losses, new = refs[: len(vectors)], refs[len(vectors)], refs[len(vectors) + 1 :]
-            last = self._read_rest(x, y, of.rows, blocks, rest) if rest else None
-
-            def step(k: Any, state: tuple[Vectors, ...]) -> tuple[Vectors, ...]:
-                w, *moments = state
-                total = self._sums_over_blocks(w, x, y, power, of.rows, blocks)
-                if last:
-                    total = self._add_masked(w, *last, power, total)
-                # By the inverse: it is exact for powers of two, and the quick division of a GPU need not be.
-                *gradients, loss = (lax.mul(lax.reduce_sum(part, (0,)), 1 / divisor) for part in total)
-                losses[k] = loss
-                t, eta = updates[0] + k + 1, rate[0]
-                advanced = [
-                    advance(optimizer, each, g, tuple(of_each), t, eta)
-                    for each, g, *of_each in zip(w, gradients, *moments, strict=True)
-                ]
-                return tuple(each for each, _ in advanced), *zip(*(kept for _, kept in advanced), strict=True)
-
-            state = tuple(tuple(vector[k] for k in range(len(kept.parameters))) for vector in given)
-            for vector, values in zip(new, lax.fori_loop(0, steps[0], step, state), strict=True):
-                for k, value in enumerate(values):
-                    vector[k] = value
-
+        kernel = self._training_kernel(optimizer, n, of.rows, len(vectors))
         losses, *new = pl.pallas_call(
             kernel,
             [
@@ -138,6 +112,45 @@ class Fused(Narrow):
             return new[0], losses
         updates = kept.updates + steps if optimizer.counts_updates else kept.updates
         return Trained(new[0], tuple(new[1:]), updates), losses
+
+    def _training_kernel(self, optimizer: Optimizer, n: int, block_rows: int, vectors: int) -> Callable[..., None]:
+        """Return the program of `train`: all its steps, on ``n`` rows, with parameters and moments in registers.
+
+        Args:
+            optimizer: what it advances the parameters by.
+            n: rows of the batch.
+            block_rows: rows of a block.
+            vectors: how many there are of parameters and moments.
+        """
+        blocks, rest = divmod(n, block_rows)
+        power, divisor = self.scale(self._network.loss_terms(n))
+        advance = OPTIMIZERS[optimizer.name]
+
+        def kernel(steps: Any, updates: Any, rate: Any, x: Any, y: Any, *refs: Any) -> None:
+            given, losses, new = refs[:vectors], refs[vectors], refs[vectors + 1 :]
+            last = self._read_rest(x, y, block_rows, blocks, rest) if rest else None
+
+            def step(k: Any, state: tuple[Vectors, ...]) -> tuple[Vectors, ...]:
+                w, *moments = state
+                total = self._sums_over_blocks(w, x, y, power, block_rows, blocks)
+                if last:
+                    total = self._add_masked(w, *last, power, total)
+                # By the inverse: it is exact for powers of two, and the quick division of a GPU need not be.
+                *gradients, loss = (lax.mul(lax.reduce_sum(part, (0,)), 1 / divisor) for part in total)
+                losses[k] = loss
+                t, eta = updates[0] + k + 1, rate[0]
+                advanced = [
+                    advance(optimizer, each, g, tuple(of_each), t, eta)
+                    for each, g, *of_each in zip(w, gradients, *moments, strict=True)
+                ]
+                return tuple(each for each, _ in advanced), *zip(*(kept for _, kept in advanced), strict=True)
+
+            state = tuple(tuple(vector[k] for k in range(self._network.parameter_count)) for vector in given)
+            for vector, values in zip(new, lax.fori_loop(0, steps[0], step, state), strict=True):
+                for k, value in enumerate(values):
+                    vector[k] = value
+
+        return kernel
 
     def _options(self, of: Plan) -> dict[str, Any]:
         compiler = triton.CompilerParams(num_warps=of.warps, num_stages=1)

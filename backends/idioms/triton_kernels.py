@@ -88,7 +88,7 @@ def parts_of(
     Args:
         w: all parameters, a number each.
         x: inputs of each row, a vector for each feature.
-        y: targets likewise.
+        y: targets, in the same layout.
         scale: 2 / N.
         INPUTS: inputs.
         HIDDEN: hidden units.

@@ -50,7 +50,7 @@ class Chunking:
 
 
 def chunking(job: Job, free: int) -> Chunking:
-    """Return how a job's batch is cut, with so many bytes of memory free."""
+    """Return how a job's batch is cut if this many bytes of memory are free."""
     network = job.network
     rows = min(job.rows, chunk_rows(network.inputs + network.outputs))
     memory = PROCESS_BYTES + need_bytes(job.workload, CHUNKS_HELD * rows, job.dtype)

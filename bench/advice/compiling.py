@@ -1,5 +1,4 @@
-"""What compiling costs a job, from measured first calls: the seconds if this shape is the first that a process
-compiles.
+"""What compiling costs a job: the seconds in a process that compiles this shape first, from measured first calls.
 
 Tests: `tests/bench/advice/test_recommendation.py`.
 """

@@ -1,4 +1,4 @@
-"""What a whole job costs on one backend: import + compile + place + one call + steps x step, as draws. No files.
+"""What a whole job costs on one backend: import + compile + place + one call + steps x step, as draws.
 
     total = import_s + compile_s + place_s + call_s + steps * step_s
 
@@ -56,7 +56,7 @@ class Cost:
     Attributes:
         backend: its name.
         import_s: draws, the same for every shape.
-        compile_s: likewise, taken at the first shape.
+        compile_s: draws, the same for every shape: those of the first.
         place_s: of every shape.
         call_s: of every shape.
         step_s: of every shape.

@@ -52,7 +52,7 @@ def batch_changes(
     Args:
         costs: of the backends, whose shapes are ``batches`` in rising order.
         batches: rows.
-        steps: of the job.
+        steps: how many the job takes.
         margin: of equivalence.
         around: the one of ``batches`` to start from, whose best backend gives way on both sides; the first by default.
     """
@@ -87,7 +87,7 @@ def _take_overs(middle: Mapping[str, Floats], best: str, way: range, margin: flo
 
 
 def step_changes(costs: Sequence[Cost], most_steps: float = 1e9) -> list[Change]:
-    """Return where the least total changes along the number of steps, for the first case of each job.
+    """Return where the least total changes along the number of steps, for the first shape of each cost.
 
     The totals are straight lines over the steps; the best ones make their lower envelope.
     """

@@ -1,4 +1,4 @@
-"""Which of several jobs ends first, and how sure that is: totals with intervals, verdicts against the best. No rows.
+"""On which backend a job ends first, and how sure that is: totals with intervals, verdicts against the best.
 
 Tests: `tests/bench/advice/test_recommendation.py`.
 """

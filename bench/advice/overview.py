@@ -1,4 +1,4 @@
-"""Which backend ends a whole job first, for every shape that a run measured. No files, no formatting."""
+"""Which backend ends a whole job first, for every shape that a run measured."""
 
 from __future__ import annotations
 

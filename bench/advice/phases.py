@@ -1,4 +1,4 @@
-"""The seconds of one phase of one backend for any shapes, as draws, from the cells that were measured. No totals.
+"""The seconds of one phase of one backend for any shapes, as draws, from the cells that were measured.
 
 Tests: `tests/bench/advice/test_recommendation.py`, `tests/bench/advice/test_workloads.py`.
 """

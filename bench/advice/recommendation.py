@@ -1,7 +1,7 @@
 """The backend for a network, a batch and a number of steps: the decision that everything else leads to.
 
 `recommend` takes stored rows, the cost of each backend and the places where the best one changes, and says which to
-use, how sure that is, and what it rests on. No formatting.
+use, how sure that is, and what it rests on.
 """
 
 from __future__ import annotations
@@ -205,11 +205,7 @@ def from_rows(
     refuse(_unlike(rows), False, "name runs of like conditions with --run")
     grid = _grid(job.rows, job.rows_per_step or 1)
     shapes = [job.shape, *(Shape(job.shape.network, count) for count in grid)]
-    here, missing = usable(costs.costs(rows, shapes, job.cache, job=job))
-    every, unable = able(here, job)
-    if not every:
-        names = ", ".join([*missing, *unable]) or "all failed"
-        raise UsageError(f"no backend of this run can be used here ({names}); see: python -m bench backends")
+    every, missing, unable = _costs_here(rows, shapes, job)
     if carried:
         every = [costs.widened(cost, carried.scatter.get(cost.backend, 0.0)) for cost in every]
     known = costs.with_best_threads(every, job.steps)
@@ -248,6 +244,22 @@ def from_rows(
         optimizer=str(job.optimizer),
         rows_per_step=job.rows_per_step,
     )
+
+
+def _costs_here(
+    rows: pd.DataFrame, shapes: Sequence[Shape], job: Job
+) -> tuple[list[Cost], Sequence[str], Sequence[str]]:
+    """Return the costs of backends that can do a job here, those not installed here, and why others cannot do it.
+
+    Raises:
+        UsageError: none can.
+    """
+    installed, missing = usable(costs.costs(rows, shapes, job.cache, job=job))
+    every, unable = able(installed, job)
+    if not every:
+        names = ", ".join([*missing, *unable]) or "all failed"
+        raise UsageError(f"no backend of this run can be used here ({names}); see: python -m bench backends")
+    return list(every), missing, unable
 
 
 def _rows_for(frame: pd.DataFrame, job: Job) -> tuple[pd.DataFrame, list[int]]:

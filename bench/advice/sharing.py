@@ -62,7 +62,7 @@ class Sharing:
         return tuple(sorted({1 << k for k in range(self.parts.bit_length()) if 1 << k <= self.parts} | {self.parts}))
 
     def threads(self, count: int) -> int | None:
-        """Return the threads of each of so many parts; ``None`` for whatever is best on a whole machine."""
+        """Return the threads of each part; ``None``, for a whole machine, leaves the best number to each backend."""
         return None if self.link or count == 1 else max(1, self.cores // count)
 
 

@@ -187,6 +187,7 @@ class _Factors:
         anchors, spread = self._seen[phase]
         if not anchors:
             return prior, math.hypot(COMMON, OWN) if np.allclose(self._rates, 1) else math.hypot(OWN, NEAR) + 0.1
+        # Gaussian-process regression: what the anchors show beyond the prior, each weighed by how near it is.
         at = [(anchor.backend, anchor.shape) for anchor in anchors]
         places = [(backend, shape) for shape in (*shapes, target)]
         known = _covariance(at, at, spread) + np.diag([anchor.variance for anchor in anchors])
@@ -234,7 +235,7 @@ def _covariance(some: Sequence[Place], others: Sequence[Place], spread: tuple[fl
 
     Args:
         some: backends and shapes.
-        others: likewise.
+        others: other backends and shapes.
         spread: log standard deviations of the last two parts.
     """
     own, near = spread
@@ -249,6 +250,7 @@ def _spread(anchors: Sequence[_Anchor]) -> tuple[float, float]:
     beyond, noise = (np.array([getattr(anchor, name) for anchor in anchors]) for name in ("beyond", "variance"))
 
     def unlikely(multiples: tuple[float, float]) -> float:
+        # The negative log likelihood of the anchors, with a log-normal prior around the usual deviations.
         own, near = multiples
         root = np.linalg.cholesky(_covariance(at, at, (own * OWN, near * NEAR)) + np.diag(noise))
         fit = np.linalg.solve(root, beyond)

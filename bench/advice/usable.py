@@ -1,4 +1,4 @@
-"""Which backends of a run can be used here for a job: those installed, of which those that have its workload.
+"""Which backends of a run can do a job here: they are installed, and have its workload.
 
 Tests: `tests/bench/advice/test_recommendation.py`, `tests/bench/advice/test_workloads.py`.
 """

@@ -35,18 +35,30 @@ def read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def make_folder(folder: Path, root: Path, exist_ok: bool = False) -> None:
-    """Make a folder below a root of results, and those above it.
+def make_folder(
+    folder: Path,
+    place: Path,
+    remedy: str = "choose another folder with --results DIR",
+    *,
+    new: bool = False,
+    mode: int = 0o777,
+) -> None:
+    """Make a folder, and those above it.
+
+    Args:
+        folder: to be made.
+        place: what the error calls it: the folder that a person named.
+        remedy: what a person can do if it cannot be made.
+        new: whether it is an error that the folder is there already.
+        mode: its permissions, less the umask.
 
     Raises:
         UsageError: it cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=exist_ok)
+        folder.mkdir(mode, parents=True, exist_ok=not new)
     except OSError as error:
-        raise UsageError(
-            f"cannot write into {root}: {error.strerror}; choose another folder with --results DIR"
-        ) from None
+        raise UsageError(f"cannot write into {place}: {error.strerror}; {remedy}") from None
 
 
 def check_output(path: str | Path, flag: str, inputs: Mapping[str, str | Path | None] | None = None) -> Path:

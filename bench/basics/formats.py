@@ -1,4 +1,4 @@
-"""Numbers as short text with their unit, three significant digits at most, and foreign text made safe. No layout.
+"""Numbers as short text with their unit, three significant digits at most, and foreign text made safe.
 
 Tests: `tests/bench/terminal/test_terminal.py`.
 """
@@ -38,7 +38,7 @@ def printable_lines(text: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Return text of at most so many letters; a dot of three stands for what is left out."""
+    """Return text cut to a number of letters; an ellipsis shows that some are left out."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -80,20 +80,24 @@ def _print(rows: list[dict[str, Any]]) -> None:
             [
                 (
                     row["name"],
-                    row["framework"],
+                    row["framework"] or "-",
                     "-" if row["threads"] is None else str(row["threads"]),
                     " ".join(row["dtypes"]),
                     " ".join(row["devices"]),
                 )
                 for row in here
             ],
-            caption="threads: what it would use now; -: it does not say",
+            caption="threads: what it would use now; -: not told",
         )
     )
     for row in rows:
         if not row["available"]:
             out.print(f"not here: {row['reason']}", markup=False)
-        for reason in row.get("missing_devices", {}).values():
-            out.print(f"no device: {reason}", markup=False)
+    without: dict[str, list[str]] = {}
+    for row in here:
+        for reason in row["missing_devices"].values():
+            without.setdefault(reason.removeprefix(f"backend {row['name']!r} "), []).append(row["name"])
+    for reason, names in without.items():
+        out.print(f"{', '.join(names)}: {reason}", markup=False)
     if held := [f"{name}={value}" for row in here for name, value in row["tuned"].items()]:
         out.print(f"tuned for this machine: {', '.join(held)}; undo: python -m bench tune --reset", markup=False)

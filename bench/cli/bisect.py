@@ -1,6 +1,6 @@
 """``history --bisect CELL``: which commit made a cell slow? ``git bisect run``, with a gate of that one cell.
 
-The bisection runs in a worktree of its own, which is removed on every way out, so that the checkout stays as it is.
+The bisection runs in a separate worktree, which is removed on every way out, so that the checkout stays as it is.
 First the bad commit is gated against the good one: a slow-down must be proven. Then git asks commit after commit, and a
 commit is slow if its time is nearer to the bad one's than to the good one's, by ratio. A commit that cannot be measured
 is skipped. At last the commit that git names is gated against its parent.
@@ -185,7 +185,7 @@ def _bisect(search: Search, bad: str, tree: Path, folder: Path) -> str:
 def _run(command: Sequence[str], folder: str | Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; on an interrupt it and what it started get time to tidy up.
 
-    It has a session of its own: Ctrl-C reaches this process, which then asks the program to end.
+    It has its own session: Ctrl-C reaches this process, which then asks the program to end.
     """
     here = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(dict.fromkeys([here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))

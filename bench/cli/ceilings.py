@@ -101,7 +101,7 @@ def _check_place(root: Path) -> None:
     from bench.machine import machine_id
 
     path = root / machine_id() / ceilings.FILE
-    make_folder(path.parent, root, exist_ok=True)
+    make_folder(path.parent, root)
     check_output(path, "--results")
 
 

@@ -63,15 +63,9 @@ def _check_place(path: Path) -> None:
         UsageError: it cannot.
     """
     from backends import tuned
-    from bench.basics.errors import UsageError
-    from bench.basics.files import check_output
+    from bench.basics.files import check_output, make_folder
 
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"no place for what is found: {error.filename}: {error.strerror}; name a file: {tuned.VARIABLE}=tuned.json"
-        ) from None
+    make_folder(path.parent, path.parent, f"name a file: {tuned.VARIABLE}=tuned.json", mode=0o700)
     check_output(path, tuned.VARIABLE)
 
 
@@ -128,7 +122,6 @@ def _keep(outcomes: Sequence[Outcome], path: Path) -> None:
     before = {name: value for name, value in tuned.stored().values.items() if name not in tried}
     kept = {name: (value.value, value.default) for name, value in before.items()}
     kept |= {outcome.name: (outcome.kept, outcome.default) for outcome in outcomes if outcome.kept != outcome.default}
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_text(path, tuned.text_of(kept))
     tuned.stored.cache_clear()
 

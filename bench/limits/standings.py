@@ -2,7 +2,7 @@
 
 The cases are a handful from launch-bound to product-bound. They are measured as one campaign, so that tuned backends,
 idioms and peers meet the machine in the same minutes, isolated and proven alike; a `Standing` is what comes of one
-backend in one case. No formatting here.
+backend in one case.
 
 Tests: `tests/bench/limits/test_limits.py`.
 """

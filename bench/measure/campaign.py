@@ -149,11 +149,20 @@ def carry_out(
     Raises:
         UsageError: another process is measuring this run.
         JournalFull: the disk is full; what was measured is kept.
-        KeyboardInterrupt: likewise.
+        KeyboardInterrupt: it was interrupted; what was measured is kept.
     """
     with held(run), Journal(run.path / ROWS) as journal, announced(f"run {run.id}") as neighbours:
-        campaign = _Campaign(run, plan or stored_plan(run), pace or Pace(), rule, journal, report, neighbours, codes)
-        campaign.deadline_s = campaign.begun_s + most_s
+        campaign = _Campaign(
+            run=run,
+            plan=plan or stored_plan(run),
+            pace=pace or Pace(),
+            rule=rule,
+            journal=journal,
+            report=report,
+            neighbours=neighbours,
+            codes=codes or {},
+            deadline_s=time.monotonic() + most_s,
+        )
         return campaign.carry_out(after_lap)
 
 
@@ -187,29 +196,43 @@ class _Flight:
         return {"record": "cell", **self.base, **cell.columns()}
 
 
+@dataclass
 class _Campaign:
-    """One run while it is measured."""
+    """One run while it is measured.
 
-    def __init__(
-        self,
-        run: Run,
-        plan: Plan,
-        pace: Pace,
-        rule: StoppingRule | None,
-        journal: Journal,
-        report: Report,
-        neighbours: Neighbours,
-        codes: Mapping[str, BaseCode] | None = None,
-    ) -> None:
-        self.run, self.plan, self.pace, self.rule, self.codes = run, plan, pace, rule, codes or {}
-        self.journal, self.report, self.neighbours = journal, report, neighbours
-        self.beside: set[str] = set()
-        self.begun_s, self.deadline_s = time.monotonic(), math.inf
-        self._worked_s = 0.0
-        self._own_caches = folder_of_caches(run.id) if plan.own_cache else None
-        self._caches = self._own_caches or folder_of_caches(run.machine)
-        self.history = History()
-        for _, record in results.records(run):
+    Attributes:
+        run: to be measured.
+        plan: of it.
+        pace: what things take, for progress.
+        rule: says which cells are open still, for an adaptive plan.
+        journal: keeps each record.
+        report: is told how far things are.
+        neighbours: the other measurements on this machine.
+        codes: by arm: the code that it runs, if it is not the code here.
+        deadline_s: when all processes are ended, on the monotonic clock.
+        begun_s: when it began.
+        beside: the neighbours that were seen.
+        history: what its records say so far.
+    """
+
+    run: Run
+    plan: Plan
+    pace: Pace
+    rule: StoppingRule | None
+    journal: Journal
+    report: Report
+    neighbours: Neighbours
+    codes: Mapping[str, BaseCode]
+    deadline_s: float
+    begun_s: float = field(default_factory=time.monotonic)
+    beside: set[str] = field(default_factory=set)
+    history: History = field(default_factory=History)
+    _worked_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._own_caches = folder_of_caches(self.run.id) if self.plan.own_cache else None
+        self._caches = self._own_caches or folder_of_caches(self.run.machine)
+        for _, record in results.records(self.run):
             with contextlib.suppress(KeyError, TypeError, ValueError):  # a record of another program
                 self.history.learn(record)
 

@@ -1,7 +1,7 @@
 """The timed cases: for each phase of a backend, the loop that calls it, as a person would write it.
 
 State is passed on (``params = step(params)``), so that a backend may reuse the memory of its arguments, and each case
-keeps its state from one call to the next. Every loop ends by waiting for its work to be done. No clock here.
+keeps its state from one call to the next. Every loop ends by waiting for its work to be done.
 
 Tests: `tests/bench/measure/test_timing.py`, `tests/bench/measure/test_campaign.py`.
 """

@@ -1,4 +1,4 @@
-"""Which status a failure gets. No reporting here.
+"""Which status a failure gets.
 
 Tests: `tests/bench/measure/test_campaign_faults.py`.
 """

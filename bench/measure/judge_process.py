@@ -1,6 +1,6 @@
 """A child process that judges one backend in one dtype, seen from its parent.
 
-The program that it runs is `bench.measure.judge`. Nothing is printed here.
+The program that it runs is `bench.measure.judge`.
 
 Tests: `tests/bench/measure/test_judging.py`.
 """

@@ -10,7 +10,7 @@ import sys
 from importlib.util import find_spec
 
 from bench.measure.compile_cache import folder_of_caches
-from bench.measure.process_environment import KEEP_EVERY_COMPILATION, SHARE_THE_ACCELERATOR
+from bench.measure.process_environment import KEEP_EVERY_COMPILATION, SHARE_THE_ACCELERATOR, UTF_8
 
 WAIT_ASLEEP = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "OPENBLAS_THREAD_TIMEOUT": "4"}
 """Threads of OpenMP and of OpenBLAS give their core away while they wait: several processes judge at a time, each on
@@ -24,7 +24,7 @@ MOST_KEPT_BYTES = 1 << 25
 def environment() -> dict[str, str]:
     """Return the environment of a judging process; variables that the user set are kept."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    return {**framework_variables(), **os.environ, "PYTHONPATH": path}
+    return {**framework_variables(), **os.environ, "PYTHONPATH": path, **UTF_8}
 
 
 def framework_variables() -> dict[str, str]:

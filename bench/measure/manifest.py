@@ -55,7 +55,7 @@ def create(plan: Plan, purpose: str, command: Sequence[str] = (), label: str = "
     now = _later_than_all(root)
     run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     path = (root or results_root()) / machine.machine_id() / run_id
-    make_folder(path / "benchmarks", root or results_root())
+    make_folder(path / "benchmarks", root or results_root(), new=True)
     commit, dirty = machine.commit()
     manifest = {
         "schema": SCHEMA,

@@ -1,4 +1,4 @@
-"""What a campaign will measure: its cells and the processes that measure them, in order. Nothing runs here.
+"""What a campaign will measure: its cells and the processes that measure them, in order.
 
 A *process* is a fresh interpreter that measures one backend with one number of threads. A *lap* runs one process of
 each arm, side by side and in turns (`bench.measure.lap`), so that what the machine does meanwhile hits all alike;

@@ -31,6 +31,7 @@ KEEP_EVERY_COMPILATION = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # its default keeps only what took a second to compile
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
+UTF_8 = {"PYTHONUTF8": "1"}  # numba's caches fail on a path that Python read in a locale without its letters
 SHARE_THE_ACCELERATOR = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # its default takes three quarters of the memory
 OWN_VARIABLES = frozenset(
     (*THREAD_VARIABLES, *CACHE_VARIABLES, *KEEP_EVERY_COMPILATION, *SHARE_THE_ACCELERATOR, "PYTHONHASHSEED")
@@ -57,4 +58,5 @@ def environment(threads: int, cache: Path, code: Path | None = None) -> dict[str
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONHASHSEED": "0",
+        **UTF_8,
     }

@@ -1,4 +1,4 @@
-"""Where the number of threads can matter, so that a campaign tries one thread there as well as all.
+"""Where the number of threads can matter: a campaign tries one thread there as well as all.
 
 A very short step runs on one thread anyway, and a long one gains from all threads. Only steps between the two are
 searched.

@@ -53,7 +53,7 @@ class Effort:
         most_s: wall time that ``least_rounds`` may take.
         most_rounds: rounds even if a call is short.
         check_s: about how long one check of conformance may take; a larger batch is checked on its first rows.
-        recheck_s: likewise, in processes after a backend's first, and in those of its second copy.
+        recheck_s: the same in processes after a backend's first, and in those of its second copy.
     """
 
     timed_s: float = 0.2

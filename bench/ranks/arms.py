@@ -1,4 +1,4 @@
-"""Which numbers of ranks, threads and rows one campaign compares. Nothing runs here.
+"""Which numbers of ranks, threads and rows one campaign compares.
 
 Tests: `tests/bench/ranks/test_scale.py`.
 """

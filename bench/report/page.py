@@ -1,4 +1,4 @@
-"""From stored rows to the page: its tables, what is chosen at first, what is said of each run. No drawing, no file.
+"""From stored rows to the page: its tables, what is chosen at first, what is said of each run.
 
 Tests: `tests/bench/report/test_html.py`.
 """

@@ -8,13 +8,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from bench.advice.crossover import Change
 from bench.basics.formats import counted, format_count
-
-if TYPE_CHECKING:
-    pass
 from bench.report.answers import MIDDLE_STEPS, Cell
 from bench.report.outlook import Outlook
 
@@ -30,14 +26,23 @@ def along_batch(outlook: Outlook) -> str:
     case = f"For {format_count(MIDDLE_STEPS)} steps"
     changes = outlook.batch_changes
     if not changes:
-        cells = [cell for cell in outlook.cells if cell.steps == MIDDLE_STEPS]
-        best = Counter(cell.totals[0].backend for cell in cells).most_common(1)[0][0]
-        sure = all(cell.verdict == "fastest" for cell in cells)
-        return f"{case}, {best} {'is fastest' if sure else 'leads'} {_span(cells)}."
+        return f"{case}, {_unchanged([cell for cell in outlook.cells if cell.steps == MIDDLE_STEPS])}."
     stretches = [
         f"{change.before} up to {interval(change)}{' rows' if not k else ''}" for k, change in enumerate(changes)
     ]
     return f"{case}, the best is {', '.join(stretches)}, then {changes[-1].after}."
+
+
+def _unchanged(cells: Sequence[Cell]) -> str:
+    """Return what is said of cells along which no backend comes ahead of the first cell's best by more than the margin.
+
+    Within the margin others may be ahead of it; the map names the one that is ahead in each cell.
+    """
+    ahead = list(dict.fromkeys(cell.totals[0].backend for cell in sorted(cells, key=lambda cell: cell.batch)))
+    if len(ahead) > 1:
+        return f"{ahead[0]} leads or is within the margin of the leader {_span(cells)}"
+    sure = all(cell.verdict == "fastest" for cell in cells)
+    return f"{ahead[0]} {'is fastest' if sure else 'leads'} {_span(cells)}"
 
 
 def along_steps(outlook: Outlook) -> str:

@@ -1,8 +1,6 @@
 """What a run leaves on disk, and how to read it back: rows, manifests, journal, export.
 
-    frame = bench.results.load()
-
-No statistics here, and no formatting.
+frame = bench.results.load()
 """
 
 from bench.basics.names import PHASES, STATUSES

@@ -52,13 +52,15 @@ COLUMNS = (
     Column("status", "str", "", "ok, failed, crashed, timeout, out of memory, unavailable or nonconformant"),
     Column("reason", "str", "", "why the status is not ok"),
     Column("median_s", "float64", "s", "median over the kept rounds, of one call; of one step for train"),
-    Column("lower_quartile_s", "float64", "s", "lower quartile over the kept rounds, likewise"),
-    Column("minimum_s", "float64", "s", "fastest kept round, likewise"),
+    Column("lower_quartile_s", "float64", "s", "lower quartile over the kept rounds, of the same"),
+    Column("minimum_s", "float64", "s", "fastest kept round, of the same"),
     Column("rounds", "int64", "rounds", "kept rounds"),
     Column("iterations", "int64", "calls", "calls in one round"),
     Column("set_aside", "int64", "rounds", "rounds set aside because the machine spoiled them"),
     Column("round_s", "object", "s", "list: up to 200 kept rounds, evenly thinned, in order, seconds a call or step"),
-    Column("turn_s", "object", "s", "list: median over the kept rounds of each turn, in order, likewise; null if none"),
+    Column(
+        "turn_s", "object", "s", "list: median over the kept rounds of each turn, in order, of the same; null if none"
+    ),
     Column("first_call_s", "float64", "s", "the first call of this phase in this process: compile and run"),
     Column("compile_s", "float64", "s", "first call less a steady one, never below 0"),
     Column("cache", "str", "", "'cold' or 'warm': the compile cache when the process started"),

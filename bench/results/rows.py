@@ -9,8 +9,6 @@ A run is a folder ``results/<machine>/<run>/``::
 A *cell* is a network, batch, dtype, device and phase; a *process* is a fresh interpreter that measured one backend with
 one number of threads. `load` gives one row a cell and process. The columns and their units are in
 `bench.results.columns`. Figures of a phase are seconds of one call; those of ``train`` are seconds of one step.
-
-No statistics here, and no formatting.
 """
 
 from __future__ import annotations

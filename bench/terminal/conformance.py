@@ -1,4 +1,4 @@
-"""Conformance reports as text: claims x backends, the worst cases, and how to see one again. No judging here.
+"""Conformance reports as text: claims x backends, the worst cases, and how to see one again.
 
 Tests: `tests/bench/terminal/test_conformance_text.py`.
 """

@@ -1,6 +1,6 @@
 """Conformance reports as plain lines, for environments without rich; JUnit XML; the command that judges a claim again.
 
-No judging here, and nothing but the standard library.
+It needs only the standard library.
 
 Tests: `tests/bench/terminal/test_conformance_text.py`.
 """

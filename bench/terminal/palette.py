@@ -2,7 +2,7 @@
 
 The four built-in backends carry colours of Okabe and Ito's set, distinct under every common colour blindness; each of
 the colours here keeps a contrast of 3:1 or more against the report's light page and its dark one (tested). Colour is
-never alone: a marker, a dash or the name in letters is next to it. No drawing here.
+never alone: a marker, a dash or the name in letters is next to it.
 """
 
 from __future__ import annotations

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 
+P99 = "over rounds of half a millisecond or of one longer pass, without rounds that other work on the machine spoiled."
+
 
 def answer(advice: Recommendation, measured: bool = False) -> Iterator[Table | str]:
     """Yield the parts of the answer, the backend in the first line."""
     yield headline(advice)
     yield ""
     yield ledger_table(advice)
+    if (advice.fresh or advice.phase == "forward") and advice.rows["p99_s"].notna().any():
+        yield _lines("p99: ", P99)
     yield ""
     steps = _passes(advice.steps) if advice.phase == "forward" else _steps(advice.steps)
     yield _lines(f"By batch, at {steps}: ", along(advice.batch_changes, advice.backend, "rows"))

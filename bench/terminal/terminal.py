@@ -93,18 +93,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str 
     widths, gap = _widths(headings, cells)
     if widths is None:
         return _stacked(headings, cells, title, caption)
-    grid = Table(
-        title=title or None,
-        caption=caption or None,
-        title_justify="left",
-        caption_justify="left",
-        title_style="bold",
-        caption_style="",
-        box=box.SIMPLE_HEAD,
-        padding=(0, gap - 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
+    grid = _grid(title, caption, gap - 1, box=box.SIMPLE_HEAD, show_edge=False)
     for position, (heading, column) in enumerate(zip(headings, columns, strict=True)):
         side = column[1] if isinstance(column, tuple) else _side(row[position] for row in cells)
         if side not in ("left", "right", "center"):
@@ -140,18 +129,7 @@ def _widths(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]]) -
 
 def _stacked(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], title: str, caption: str) -> Table:
     """Return a table that shows each row as lines of heading and value."""
-    grid = Table(
-        title=title or None,
-        caption=caption or None,
-        title_justify="left",
-        caption_justify="left",
-        title_style="bold",
-        caption_style="",
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_header=False,
-    )
+    grid = _grid(title, caption, gap=1, box=None, show_header=False)
     grid.add_column(overflow="fold")
     grid.add_column(overflow="fold")
     for number, row in enumerate(rows):
@@ -160,6 +138,21 @@ def _stacked(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], 
         for heading, value in zip(headings, row, strict=True):
             grid.add_row(heading, value)
     return grid
+
+
+def _grid(title: str, caption: str, gap: int, **style: Any) -> Table:
+    """Return an empty table, its title above and its caption below to the left, with blanks after each column."""
+    return Table(
+        title=title or None,
+        caption=caption or None,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        caption_style="",
+        padding=(0, gap, 0, 0),
+        pad_edge=False,
+        **style,
+    )
 
 
 def _plain(cell: RenderableType) -> str:

@@ -1,4 +1,4 @@
-"""Predictions of a trained network in original units, and how well they fit. No training here.
+"""Predictions of a trained network in original units, and how well they fit.
 
 Tests: `tests/bench/training/test_training.py`, `tests/bench/training/test_classes.py`,
 `tests/bench/cli/test_predict.py`.

@@ -22,6 +22,7 @@ from bench.training.reading import TableFile, open_table, read_numbers
 from bench.training.request import Request, check_numbers, input_columns, names_classes, network_for
 from bench.training.split import Split, split
 from bench.training.stream import Stream, open_stream
+from bench.training.table_chunks import TableChunks, rows_of_whole_steps
 from bench.training.training import (
     Course,
     Keep,
@@ -166,17 +167,10 @@ def _streamed(
     request: Request, file: TableFile, inputs: Sequence[str], targets: Sequence[str], classes: Classes | None
 ) -> _Rows:
     """Read a table once, chunk by chunk, to learn what training on it as a stream needs."""
-    stream = open_stream(
-        file,
-        inputs,
-        targets,
-        request.drop_missing,
-        request.holdout,
-        request.seed,
-        request.rows_per_step or 1,
-        np.dtype(request.dtype).itemsize,
-        classes,
-    )
+    columns = (*inputs, *targets)
+    chunk_rows = rows_of_whole_steps(len(columns), request.rows_per_step or 1)
+    table = TableChunks(file, columns, tuple(targets), request.drop_missing, request.holdout, request.seed, chunk_rows)
+    stream = open_stream(table, np.dtype(request.dtype).itemsize, classes)
     if request.rows_per_step:
         _check_rows_per_step(request.rows_per_step, stream)
     parts = Split(stream.inputs, stream.targets, stream.sample_x, stream.sample_y, stream.held_x, stream.held_y)

@@ -23,7 +23,7 @@ class Split:
     Attributes:
         inputs, targets: the standardisations, fitted to the training part only.
         x, y: the training part, ``[n, inputs]`` and ``[n, targets]``, standardised, float64.
-        held_x, held_y: the held-out part, likewise; no rows if nothing is held out.
+        held_x, held_y: the same of the part held out; no rows if nothing is held out.
     """
 
     inputs: Standardisation

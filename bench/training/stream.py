@@ -21,14 +21,13 @@ import numpy as np
 from backends import Backend
 from bench.basics.errors import UsageError
 from bench.training.classes import Classes, one_hot
-from bench.training.files import TableFile
 from bench.training.moments import Moments
 from bench.training.read_ahead import read_ahead
 from bench.training.reading import no_row_complete
 from bench.training.split import class_targets
 from bench.training.standardise import Floats, Standardisation
 from bench.training.table_chunks import TableChunks
-from bench.workload.memory import SPARE, chunk_rows, process_free_bytes
+from bench.workload.memory import SPARE, process_free_bytes
 
 HELD_SHARE = 4
 """A chunk's rows over this is the number of rows kept in memory for scoring, so that scoring reads no file."""
@@ -109,62 +108,60 @@ class Stream:
 
     def standardised(self, rows: Floats) -> tuple[Floats, Floats]:
         """Return inputs and targets of rows as the file holds them; their memory is used."""
-        count = len(self.inputs.columns)
-        x, y = rows[:, :count], rows[:, count:]
-        x = self.inputs.apply(x, out=x)
-        return x, one_hot(y[:, 0], len(self.classes.names)) if self.classes else self.targets.apply(y, out=y)
+        return _standardised(rows, self.inputs, self.targets, self.classes)
 
 
-def open_stream(
-    file: TableFile,
-    inputs: Sequence[str],
-    targets: Sequence[str],
-    drop_missing: bool,
-    holdout: float,
-    seed: int,
-    rows_per_step: int,
-    itemsize: int,
-    classes: Classes | None = None,
-) -> Stream:
+def open_stream(table: TableChunks, itemsize: int, classes: Classes | None = None) -> Stream:
     """Read a table once: check every value, find the standardisation, hold rows out.
+
+    Args:
+        table: how its file is cut into chunks.
+        itemsize: bytes of a number as it is placed.
+        classes: to be filled, if the target names classes.
 
     Raises:
         UsageError: as `read_numbers`; or too few rows, or a target that is constant.
     """
-    width, of_inputs = len(inputs) + len(targets), len(inputs)
-    of_chunk = max(1, chunk_rows(width) // rows_per_step) * rows_per_step
-    table = TableChunks(file, (*inputs, *targets), tuple(targets), drop_missing, holdout, seed, of_chunk)
     seen = _first_pass(table, classes)
-    x_scale = seen.moments.standardisation(table.columns, 0, of_inputs)
-    y_scale = seen.moments.standardisation(table.columns, of_inputs)
+    of_inputs = len(table.columns) - len(table.targets)
+    inputs = seen.moments.standardisation(table.columns, 0, of_inputs)
+    targets = seen.moments.standardisation(table.columns, of_inputs)
     if classes:
         classes, places = classes.in_order()
         for part in (seen.held, seen.sample):
             part[:, -1] = places[part[:, -1].astype(np.intp)]
-        y_scale = class_targets(classes)
-    elif y_scale.constant:
-        raise UsageError(f"target {y_scale.constant[0]!r} is constant in the rows trained on; choose another --target")
+        targets = class_targets(classes)
+    elif targets.constant:
+        raise UsageError(f"target {targets.constant[0]!r} is constant in the rows trained on; choose another --target")
     rows = sum(seen.sizes)
-    if len(x_scale.constant) == of_inputs:
+    if len(inputs.constant) == of_inputs:
         raise UsageError(f"all {of_inputs} input columns are constant over {rows:,} rows; nothing can be learnt")
-    need = 2 * itemsize * rows * (of_inputs + (len(classes.names) if classes else len(targets)))
-    nothing = np.empty((0, 0))
-    stream = Stream(
-        inputs=x_scale,
-        targets=y_scale,
-        sample_x=nothing,
-        sample_y=nothing,
-        held_x=nothing,
-        held_y=nothing,
+    placed_bytes = 2 * itemsize * rows * (of_inputs + len(targets.columns))
+    sample_x, sample_y = _standardised(seen.sample, inputs, targets, classes)
+    held_x, held_y = _standardised(seen.held, inputs, targets, classes)
+    return Stream(
+        inputs=inputs,
+        targets=targets,
+        sample_x=sample_x,
+        sample_y=sample_y,
+        held_x=held_x,
+        held_y=held_y,
         sizes=seen.sizes,
         rows_dropped=table.rows_read - seen.rows,
         classes=classes,
-        keep=need < SPARE * process_free_bytes(),
+        keep=placed_bytes < SPARE * process_free_bytes(),
         table=table,
     )
-    stream.sample_x, stream.sample_y = stream.standardised(seen.sample)
-    stream.held_x, stream.held_y = stream.standardised(seen.held)
-    return stream
+
+
+def _standardised(
+    rows: Floats, inputs: Standardisation, targets: Standardisation, classes: Classes | None
+) -> tuple[Floats, Floats]:
+    """Return standardised inputs and targets of rows as the file holds them; their memory is used."""
+    count = len(inputs.columns)
+    x, y = rows[:, :count], rows[:, count:]
+    x = inputs.apply(x, out=x)
+    return x, one_hot(y[:, 0], len(classes.names)) if classes else targets.apply(y, out=y)
 
 
 class _FirstPass(NamedTuple):

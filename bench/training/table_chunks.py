@@ -16,9 +16,15 @@ from bench.training.classes import Classes
 from bench.training.files import TableFile
 from bench.training.reading import number_blocks
 from bench.training.standardise import Floats
+from bench.workload.memory import chunk_rows
 
 HOLD = 1 << 32
 """Part of the seed of what is held out, in the place that the epoch has in the seed of an order."""
+
+
+def rows_of_whole_steps(columns: int, rows_per_step: int) -> int:
+    """Return the rows of a chunk: about as many as are read at once, and a multiple of the rows of a step."""
+    return max(1, chunk_rows(columns) // rows_per_step) * rows_per_step
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Training in pieces, each inside the framework: on a batch, on chunks of a table, or on its epochs. No text.
+"""Training in pieces, each inside the framework: on a batch, on chunks of a table, or on its epochs.
 
 Tests: `tests/bench/training/test_training.py`, `tests/bench/training/test_stream.py`.
 """

@@ -1,6 +1,6 @@
 """The tutorial's problem with its golden values, the same on a backend, and training until it is solved.
 
-The network is 3-2-1; three samples of a hidden function; weights that the tutorial calls arbitrary. Nothing is printed.
+The network is 3-2-1; three samples of a hidden function; weights that the tutorial calls arbitrary.
 """
 
 from __future__ import annotations

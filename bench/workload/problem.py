@@ -1,4 +1,4 @@
-"""Network x batch x dtype: a problem to time, generated from a seed. No clock and no backend here.
+"""Network x batch x dtype: a problem to time, generated from a seed.
 
 Inputs are uniform in [-1, 1]. Targets are a smooth function of them (``sin`` of random projections) or the class whose
 projection is largest. So there is something to learn, and numbers stay in the ordinary range however many steps are

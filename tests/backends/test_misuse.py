@@ -188,6 +188,15 @@ def test_texts_and_parameters_of_other_types_are_refused():
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_backend_is_pickled_as_what_it_was_loaded_with(name):
+    """In another process it is loaded anew: nothing of the memory, threads or compiled code of this one is sent."""
+    sent = pickle.dumps(backends.load(name, NETWORK, "float64", optimizer=Adam()))
+    assert len(sent) < 1000
+    anew = pickle.loads(sent)
+    assert (anew.name, anew.network, anew.dtype, anew.optimizer) == (name, NETWORK, "float64", Adam())
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_fetched_can_be_pickled(name):
     """A network, an optimizer and fetched params go to another process and back unchanged."""
     backend, params, _ = placed(name)

@@ -1,6 +1,7 @@
 """The answer in words: every change with its interval, whole rows and steps, and how much of it is proven."""
 
 import math
+from dataclasses import replace
 
 from bench.advice.crossover import Change
 from bench.report.answers import Cell, Conditions, Total
@@ -41,3 +42,12 @@ def test_sentence_without_changes_is_no_stronger_than_the_proof():
         "For 1,000 steps, numba is fastest at every batch from 1 to 65,536 rows. All 3 answers on the map are proven."
     )
     assert "numba is fastest at 256 rows." in sentence(outlook(verdicts=("fastest",), batches=(256,)))
+
+
+def test_sentence_names_no_leader_that_the_map_contradicts():
+    """Where another backend is ahead in a cell, though within the margin, the first one does not lead everywhere."""
+    one = outlook()
+    other = replace(one.cells[2], totals=one.cells[2].totals[::-1])
+    assert sentence(one._replace(cells=(*one.cells[:2], other))).startswith(
+        "For 1,000 steps, numba leads or is within the margin of the leader at every batch from 1 to 65,536 rows."
+    )

@@ -25,6 +25,7 @@ from bench.training.form import Form
 from bench.training.read_ahead import read_ahead
 from bench.training.standardise import Standardisation
 from bench.training.stream import Stream, open_stream
+from bench.training.table_chunks import TableChunks, rows_of_whole_steps
 from bench.training.training import Course, start_params, train_epochs
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -50,9 +51,19 @@ def table(folder: Path, rows: int = 1000, name: str = "t.parquet", group: int = 
     return path
 
 
-def opened(path: Path, holdout: float = 0.2, rows_per_step: int = 16, seed: int = 0, **options: Any) -> Stream:
+def opened(
+    path: Path,
+    inputs: tuple[str, ...] = ("row", "x"),
+    drop_missing: bool = False,
+    holdout: float = 0.2,
+    rows_per_step: int = 16,
+    seed: int = 0,
+    classes: Classes | None = None,
+) -> Stream:
     """Open a table as a stream."""
-    return open_stream(open_table(path), ["row", "x"], ["y"], False, holdout, seed, rows_per_step, 4, **options)
+    rows = rows_of_whole_steps(len(inputs) + 1, rows_per_step)
+    cut = TableChunks(open_table(path), (*inputs, "y"), ("y",), drop_missing, holdout, seed, rows)
+    return open_stream(cut, 4, classes)
 
 
 def rows_of(stream: Stream, epoch: int) -> list[int]:
@@ -169,7 +180,7 @@ def test_rows_with_missing_values_do_not_move_what_a_chunk_holds(tmp_path: Path)
     x = np.where(np.arange(1000) % 3 == 1, np.nan, np.arange(1000.0))
     columns = pa.table({"row": np.arange(1000.0), "x": pa.array(x, from_pandas=True), "y": np.sin(np.arange(1000.0))})
     pa.parquet.write_table(columns, tmp_path / "t.parquet", row_group_size=90)
-    stream = open_stream(open_table(tmp_path / "t.parquet"), ["row", "x"], ["y"], True, 0.0, 0, 16, 4)
+    stream = opened(tmp_path / "t.parquet", drop_missing=True, holdout=0.0)
     assert len(stream.table.runs()) > 5
     expected = [row for row in range(1000) if row % 3 != 1]
     assert all(sorted(rows_of(stream, epoch)) == expected for epoch in range(2))
@@ -197,7 +208,7 @@ def test_the_standardisation_is_that_of_all_rows_trained_on(tmp_path: Path) -> N
     random = np.random.default_rng(1)
     columns = {"a": random.standard_normal(500) * 1e200, "b": np.full(500, 0.1), "y": random.standard_normal(500) + 1e6}
     pa.parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
-    stream = open_stream(open_table(tmp_path / "t.parquet"), ["a", "b"], ["y"], False, 0.0, 0, 8, 4)
+    stream = opened(tmp_path / "t.parquet", ("a", "b"), holdout=0.0, rows_per_step=8)
     expected = Standardisation.fit(("a", "b", "y"), np.stack(list(columns.values()), axis=1))
     got = stream.inputs.means + stream.targets.means, stream.inputs.scales + stream.targets.scales
     np.testing.assert_allclose(got[0], expected.means, rtol=1e-12)
@@ -210,7 +221,7 @@ def test_classes_have_the_same_numbers_wherever_they_first_appear(tmp_path: Path
     """A class that comes first in the third chunk is numbered by its name, in samples and in every epoch."""
     names = ["b"] * 150 + ["a"] * 150
     pa.parquet.write_table(pa.table({"x": np.arange(300.0), "y": names}), tmp_path / "t.parquet")
-    stream = open_stream(open_table(tmp_path / "t.parquet"), ["x"], ["y"], False, 0.25, 0, 8, 4, Classes("y", []))
+    stream = opened(tmp_path / "t.parquet", ("x",), holdout=0.25, rows_per_step=8, classes=Classes("y", []))
     assert stream.targets.columns == ("a", "b")
     middle = (149.5 - stream.inputs.means[0]) / stream.inputs.scales[0]
     for x, y in ((stream.sample_x, stream.sample_y), (stream.held_x, stream.held_y)):
