@@ -94,7 +94,7 @@ def fastest_map() -> str:
     networks = list(dict.fromkeys(cell[0] for cell in cells))
     body = [[network, *(cells.get((network, count), "-") for count in rows)] for network in networks]
     head = ["one step, by rows", *map_heads(rows)]
-    legend = "In brackets: not decided among the backends named; -: left out, since a step takes over a second."
+    legend = "In brackets: not decided among the backends named; -: left out, too large for this machine."
     return f"{table(head, body)}\n\n{legend} {where()}"
 
 
