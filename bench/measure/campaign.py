@@ -36,6 +36,7 @@ from bench.measure.manifest import (
     create,
     discarded_if_empty,
     earlier_pace,
+    not_left_empty,
     stored_plan,
     write_manifest,
 )
@@ -113,11 +114,8 @@ def measure(
     pace = earlier_pace(root)
     fitted = budget.fit(plan, budget_s, pace, processes) if budget_s else plan
     run = create(fitted, purpose, command, label, root)
-    try:
+    with not_left_empty(run):
         carry_out(run, fitted, pace, report=report, most_s=most_s - (time.monotonic() - begun_s))
-    except KeyboardInterrupt:
-        discarded_if_empty(run)
-        raise
     return run
 
 

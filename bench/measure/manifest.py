@@ -9,7 +9,7 @@ import os
 import secrets
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,6 +117,16 @@ def discarded_if_empty(run: Run) -> bool:
             return False
     shutil.rmtree(run.path, ignore_errors=True)
     return True
+
+
+@contextlib.contextmanager
+def not_left_empty(run: Run) -> Iterator[None]:
+    """Remove the folder of a run that is interrupted in here before it keeps a record."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        discarded_if_empty(run)
+        raise
 
 
 def check_resumable(run: Run) -> None:

@@ -22,7 +22,7 @@ from backends.ranks import Alone, Ranks, local
 from bench.basics.names import OK, SCALING
 from bench.machine import cpus_for, unbound
 from bench.measure.cell import Group
-from bench.measure.manifest import create, write_manifest
+from bench.measure.manifest import create, not_left_empty, write_manifest
 from bench.measure.plan import Plan
 from bench.measure.timing import KEPT_ROUNDS, Effort
 from bench.ranks.arms import Arm
@@ -146,7 +146,7 @@ def run_launches(
     plan = Plan((scale.group,), (TRAIN,), scale.backends, processes=scale.laps, effort=Effort(timed_s=scale.timed_s))
     with unbound():  # a rank sees no more than its part of the machine
         run = create(plan, SCALING, command, root=root)
-    with Journal(run.rows_path) as journal:
+    with not_left_empty(run), Journal(run.rows_path) as journal:
         for order, (lap, backend, arm) in enumerate(launches):
             tell(order / len(launches), f"{backend}: {arm}, {arm.rows} rows")
             name = "" if arm == scale.arms[0] else str(arm)

@@ -16,6 +16,7 @@ from bench import cli, results
 from bench.cli import interrupts
 from bench.machine import speed
 from bench.measure import campaign
+from bench.ranks import launches
 
 SPECIMENS = Path(__file__).resolve().parents[1]  # the folder of `specimens`
 GRID = ["--networks", "1-1-1", "--dtypes", "float64", "--phases", "step", "--threads", "1", "--processes", "2"]
@@ -132,6 +133,7 @@ def test_interrupted_limits_say_how_to_show_what_was_measured(monkeypatch, capsy
 @pytest.mark.parametrize("command", [
     ("run", "--quick", "--backends", "numpy"), ("limits", "--quick", "--no-peers", "--backends", "numpy"),
     ("recommend", "--measure", "--network", "3-2-1", "--batch", "5"),
+    ("scale", "--backends", "numpy", "--network", "3-2-1", "--rows", "5", "--ranks", "1"),
 ])  # fmt: skip
 def test_interrupted_before_the_first_row_leaves_no_folder(monkeypatch, capsys, tmp_path, command):
     """Ctrl-C while the processes start: no run that holds nothing is left for later commands to find."""
@@ -142,6 +144,7 @@ def test_interrupted_before_the_first_row_leaves_no_folder(monkeypatch, capsys, 
 
     monkeypatch.setattr(speed, "fresh", speed.Speed)
     monkeypatch.setattr(campaign, "carry_out", interrupted)
+    monkeypatch.setattr(launches, "start", interrupted)
     assert cli.main([*command, "--results", str(tmp_path)]) == 130
     assert not list(tmp_path.glob("*/*/run.json"))
     assert "kept in" not in capsys.readouterr().err
