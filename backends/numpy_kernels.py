@@ -75,7 +75,7 @@ class Activation(NamedTuple):
 
     Attributes:
         activate: replaces ``z`` by ``h`` in place; the second argument is scratch.
-        times_slope: writes ``g``, of all rows of ``h`` or one for all, times the slope at the outputs ``h``.
+        times_slope: writes ``g``, with as many features as ``h`` or one for all, times the slope at the outputs ``h``.
         in_place: whether `times_slope` may write to ``h``, and ``activate`` needs no scratch.
     """
 

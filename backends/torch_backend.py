@@ -277,8 +277,12 @@ class TorchBackend(Backend):
             else:
                 gradients.layers[k].copy_(torch.mm(below.T, g.T, out=transposed_gradients).T)
             if k:
-                g = multiply(params.transposed[k], g, scratch.g[k - 1])
-                self._times_slope(g, outputs.h[k - 1])
+                if not scratch.late_weights:
+                    g = multiply(params.transposed[k], g, scratch.g[k - 1])
+                self._times_slope(g, outputs.h[k - 1], scratch.g[k - 1])
+                g = scratch.g[k - 1]
+        if scratch.late_weights:
+            gradients.layers[0].mul_(params.transposed[1])
         return loss
 
     def _multiply_for(self, block: Block) -> Callable[..., Tensor]:

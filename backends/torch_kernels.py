@@ -43,10 +43,13 @@ TANH_BY_EXPM1 = 1 << 13
 
 
 class Activation(NamedTuple):
-    """An activation in place, ``g`` times its slope from ``h`` in place, and what oneDNN calls it after a product."""
+    """An activation in place, its slope, and what oneDNN calls it after a product."""
 
     activate: Callable[[Tensor], Any]
-    times_slope: Callable[[Tensor, Tensor], Any]
+    times_slope: Callable[[Tensor, Tensor, Tensor], Any]
+    """Writes ``g``, with as many features as ``h`` or one for all, times the slope at the outputs ``h`` to the last
+    argument, which may be the memory of either.
+    """
     onednn: str
     costly: bool = False
     """Whether oneDNN gains more by the activation than by the product."""
@@ -61,10 +64,12 @@ def _tanh(z: Tensor) -> Tensor:
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(_tanh, lambda g, h: _tanh_backward(g, h, grad_input=g), "tanh", costly=True),
-    "relu": Activation(torch.relu_, lambda g, h: _threshold_backward(g, h, 0, grad_input=g), "relu"),
-    "sigmoid": Activation(torch.sigmoid_, lambda g, h: _sigmoid_backward(g, h, grad_input=g), "sigmoid", costly=True),
-    "identity": Activation(lambda z: z, lambda g, h: g, "none"),
+    "tanh": Activation(_tanh, lambda g, h, out: _tanh_backward(g, h, grad_input=out), "tanh", costly=True),
+    "relu": Activation(torch.relu_, lambda g, h, out: _threshold_backward(g, h, 0, grad_input=out), "relu"),
+    "sigmoid": Activation(
+        torch.sigmoid_, lambda g, h, out: _sigmoid_backward(g, h, grad_input=out), "sigmoid", costly=True
+    ),
+    "identity": Activation(lambda z: z, lambda g, h, out: out if out is g else out.copy_(g), "none"),
 }
 
 
@@ -88,7 +93,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Terms, Tensor, Tensor], Tensor]] = {
 }
 """Writes ``g``, the derivative by predicted of the loss; returns the block's sum of terms.
 
-``flat`` is a view of ``g``.
+``g`` may be the memory of predicted; ``flat`` is a view of it.
 """
 
 

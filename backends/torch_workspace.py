@@ -22,6 +22,9 @@ fewer, and the block this many rows or more: torch's BLAS takes 0.6 to 0.9 of th
 ``g h^T``, and more for many inputs.
 """
 
+MANY_ROWS = 1024
+"""From this many rows on, multiplying gradients by the weights of a single output is faster than all error terms."""
+
 
 class Vector(NamedTuple):
     """All parameters, or all gradients, in one vector.
@@ -71,14 +74,22 @@ class Outputs(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Tensors for one block: outputs, error terms ``[size, rows]`` of every layer, and the gradients.
+    """Tensors for one block.
 
-    ``transposed_gradients [i + 1, o]`` are for layers whose gradients are computed transposed, ``None`` for others.
+    Attributes:
+        outputs: of every layer, if no tape holds them.
+        g: error terms ``[size, rows]`` of every layer.
+        flat_error: a view of the last layer's.
+        late_weights: whether the only hidden layer's are computed without the weights of a single output, which their
+            sums over all rows are multiplied by. Then ``g`` are the memory of ``outputs``.
+        gradients: of the block.
+        transposed_gradients: ``[i + 1, o]`` for layers whose gradients are computed transposed, ``None`` for others.
     """
 
     outputs: Outputs
     g: list[Tensor]
     flat_error: Tensor
+    late_weights: bool
     gradients: Vector
     transposed_gradients: list[Tensor | None]
 
@@ -138,9 +149,13 @@ class Workspace:
         kept = self._kept.scratch
         if rows not in kept:
             with torch.inference_mode(False):
-                g = [torch.empty(size, rows, **self._kind) for size in self.network.sizes[1:]]
+                outputs, sizes = self.outputs(rows), self.network.sizes
+                one_output = len(sizes) == 3 and sizes[2] == 1 and self.network.loss == "mse"
+                late_weights = one_output and rows >= MANY_ROWS
+                g = outputs.h if late_weights else [torch.empty(size, rows, **self._kind) for size in sizes[1:]]
                 transposed_gradients = [self._transposed_gradients(o, i, rows) for o, i in self.network.layer_shapes]
-                kept[rows] = Scratch(self.outputs(rows), g, g[-1].view(-1), self.empty_vector(), transposed_gradients)
+                gradients = self.empty_vector()
+                kept[rows] = Scratch(outputs, g, g[-1].view(-1), late_weights, gradients, transposed_gradients)
         return kept[rows]
 
     def _transposed_gradients(self, o: int, i: int, rows: int) -> Tensor | None:
