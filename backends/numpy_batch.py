@@ -124,7 +124,8 @@ class Batches:
 
     def _block(self, x: Array, y: Array) -> Block:
         by = products(self.network, x.shape[1])
-        return Block(x, y, by, by.operand(x), by.transposed(x))
+        operand: Any = by.operand(x)
+        return Block(x, y, by, operand, by.transposed(operand))
 
     def _batch(self, blocks: list[Block], n: int, of: int | None, whole: tuple[Array, Array] | None = None) -> Batch:
         of = n if of is None else of

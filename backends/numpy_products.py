@@ -10,6 +10,7 @@ Tests: `tests/backends/test_numpy_products.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,9 @@ class Whole:
         """Return a matrix ``[features, columns]`` as an operand."""
         return matrix
 
-    def transposed(self, matrix: Array) -> Array:
-        """Return it as a transposed operand."""
-        return matrix.T
+    def transposed(self, operand: Array) -> Array:
+        """Return the transposed operand."""
+        return operand.T
 
 
 class InParts:
@@ -55,12 +56,13 @@ class InParts:
         """Return all parts."""
         features, n = matrix.shape
         whole = n - n % self.columns
-        stacks = [matrix[:, :whole].reshape(features, -1, self.columns), matrix[:, None, whole:]]
-        return [stack.transpose(1, 0, 2) for stack in stacks if stack.size]
+        if whole == n:  # a large batch has hundreds of blocks
+            return [matrix.reshape(features, -1, self.columns).transpose(1, 0, 2)]
+        return [*self.operand(matrix[:, :whole]), matrix[None, :, whole:]]
 
-    def transposed(self, matrix: Array) -> list[Array]:
+    def transposed(self, operand: list[Array]) -> list[Array]:
         """Return all parts, each transposed."""
-        return [stack.transpose(0, 2, 1) for stack in self.operand(matrix)]
+        return [stack.transpose(0, 2, 1) for stack in operand]
 
     def multiply(self, w: Array, x: list[Array], out: list[Array]) -> None:
         """Write each part of the product."""
@@ -77,6 +79,7 @@ class InParts:
 Products = Whole | InParts
 
 
+@lru_cache(64)
 def products(network: Network, n: int) -> Products:
     """Return how the products of a block of ``n`` rows are computed: in equal parts if there are such."""
     most = SMALL_PRODUCT // max(o * (i + 1) for o, i in network.layer_shapes) // 16 * 16

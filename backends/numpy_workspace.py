@@ -150,10 +150,11 @@ class Workspace:
         """Return new memory for the outputs of a block of that many rows."""
         by = products(self.network, rows)
         hidden = [self._empty(size + 1, rows) for size in self.network.sizes[1:-1]]
-        for with_ones in hidden:
-            with_ones[-1] = 1
+        for memory in hidden:
+            memory[-1] = 1
         h = [*(h[:-1] for h in hidden), self._empty(self.network.outputs, rows)]
-        return Outputs(h, [*map(by.operand, h)], [*map(by.operand, hidden)], [*map(by.transposed, hidden)])
+        with_ones: list[Any] = [*map(by.operand, hidden)]
+        return Outputs(h, [*map(by.operand, h)], with_ones, [*map(by.transposed, with_ones)])
 
     def scratch(self, rows: int) -> Scratch:
         """Return this thread's scratch for blocks of ``rows`` rows, kept between steps."""
