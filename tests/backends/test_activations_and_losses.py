@@ -102,12 +102,11 @@ def test_gradient_is_the_slope_of_the_loss(name, activation, loss):
     assert difference == pytest.approx(slope, rel=1e-6)  # h^2 of curvature, u / h of rounding
 
 
-@pytest.mark.parametrize("dtype", backends.DTYPES)
 @pytest.mark.parametrize("name", NAMES)
-def test_cross_entropy_of_large_outputs_does_not_overflow(name, dtype):
+def test_cross_entropy_of_large_outputs_does_not_overflow(name):
     """Outputs of ten thousand, whose exponential no float holds, give the loss that the difference of outputs says."""
     network = Network((1, 1, 2), "identity", "cross-entropy")
-    backend = loaded(name, network, dtype)
+    backend = loaded(name, network, "float32")
     params = backend.place_params((Layer(np.ones((1, 1)), np.zeros(1)), Layer([[1e4], [-1e4]], np.zeros(2))))
     batch = backend.place_batch([[1.0], [-1.0]], np.array([1, 1]))
     loss, gradients = backend.backward(params, batch, backend.forward(params, batch))

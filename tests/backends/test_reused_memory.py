@@ -18,10 +18,12 @@ SIZE = 2 * reused_memory.LEAST_BYTES
 
 @pytest.fixture(autouse=True)
 def none_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Begin without memory that waits."""
+    """Begin without memory that waits; end without what the test left, and look for that among new objects alone."""
     monkeypatch.setattr(reused_memory, "_waiting", [])
+    gc.freeze()
     yield
     gc.collect()
+    gc.unfreeze()
 
 
 def place_of(array: np.ndarray) -> int:

@@ -60,7 +60,9 @@ def test_command_prints_one_json_document(capsys: pytest.CaptureFixture[str]) ->
     assert {claim["status"] for claim in document["reports"][0]["claims"]} == {"pass"}
 
 
-@pytest.mark.parametrize("arguments", [["--case", "3-2-1/n=64/tanh/seed=9"], ["--network", "4-3-2", "--quick"]])
+@pytest.mark.parametrize(
+    "arguments", [["--case", "3-2-1/n=64/tanh/seed=9"], ["--network", "4-3-2", "--quick", "--dtype", "float32"]]
+)
 def test_command_judges_one_case_or_one_network(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A case by any name of the form, or the stated cases of one network."""
     assert main(["check", "--backend", "numpy", *arguments]) == 0

@@ -25,12 +25,12 @@ def draws_of(backend_name: str) -> int:
     return DRAWS_THAT_COMPILE if backends.find(backend_name).capabilities.compiles else DRAWS
 
 
-def test_drawn_networks_stay_within_their_bounds(backend_name: str, dtype: str) -> None:
-    """Every stage and the fused step of a drawn network, batch and kind of values."""
+def test_drawn_networks_stay_within_their_bounds(backend_name: str) -> None:
+    """Every stage and the fused step of a drawn network, batch, kind of values and dtype."""
 
     @settings(max_examples=draws_of(backend_name), suppress_health_check=[HealthCheck.too_slow])
-    @given(case=cases)
-    def judge(case: Case) -> None:
+    @given(case=cases, dtype=st.sampled_from(backends.DTYPES))
+    def judge(case: Case, dtype: str) -> None:
         backend = backends.load(backend_name, case.network, dtype)
         problem = case.problem(dtype)
         with np.errstate(all="ignore"):

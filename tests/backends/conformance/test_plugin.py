@@ -29,6 +29,7 @@ def run_kit(folder: Path, project: Path, *arguments: str) -> subprocess.Complete
     """Run pytest on the kit from ``folder``, which holds a stranger's module."""
     (folder / "stranger.py").write_text(STRANGER)
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(project), str(folder)]))
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # others' plugins take most of the time of such a run
     environment.pop("PYTEST_ADDOPTS", None)
     command = [sys.executable, "-m", "pytest", "-p", "backends.conformance.plugin", *STRICT]
     command += ["--pyargs", "backends.conformance", *arguments]

@@ -54,13 +54,14 @@ class MomentumAlone(Complete):
 
 
 @pytest.mark.parametrize(
-    ("kind", "claims"),
+    ("kind", "claims", "dtype"),
     [
-        (Complete, CLAIMS),
-        (NoPromise, CLAIMS),
-        (OtherTraining, CLAIMS),
-        (MomentumAlone, ("activations", "optimizers")),
-        (Plain, ()),
+        (Complete, CLAIMS, "float32"),
+        (Complete, CLAIMS, "float64"),
+        (NoPromise, CLAIMS, "float32"),
+        (OtherTraining, CLAIMS, "float64"),
+        (MomentumAlone, ("activations", "optimizers"), "float32"),
+        (Plain, (), "float32"),
     ],
 )
 def test_right_backend_passes_what_it_offers(kind: type[Plain], claims: tuple[str, ...], dtype: str) -> None:

@@ -28,19 +28,30 @@ def stored(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def answers():
+    """What commands printed, by their arguments: the stored runs do not change."""
+    return {}
+
+
 @pytest.fixture
-def bench(stored, monkeypatch, capsys):
+def bench(stored, answers, monkeypatch, capsys):
     """Return a function that runs a command on the stored runs: status, stdout, and stderr on one line."""
     monkeypatch.setenv("BACKPROP_BENCH_RESULTS", str(stored))
     monkeypatch.setenv("COLUMNS", "80")
 
     def run(*arguments):
+        if arguments in answers:
+            return answers[arguments]
         try:
             status = main(list(arguments))
         except SystemExit as stopped:
             status = stopped.code
         out, err = capsys.readouterr()
-        return status, out, " ".join(err.split())
+        answer = status, out, " ".join(err.split())
+        if status != 2:  # what is refused may depend on what a test replaced
+            answers[arguments] = answer
+        return answer
 
     return run
 
@@ -57,7 +68,7 @@ JOB = ("recommend", "--network", "17-33-3", "--batch", "5000")
         JOB,
         (*JOB, "--steps", "100000000", "--cache", "cold", "--threads", "7"),
         (*JOB, "--chunks"),
-        ("gate", "--baseline", "20250101-run"),
+        ("gate", "--baseline", "20250101"),
     ],
 )
 def test_everything_printed_fits_80_columns(bench, arguments):

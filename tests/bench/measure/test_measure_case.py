@@ -11,6 +11,7 @@ from bench.basics.names import CASE
 from bench.cli import main
 from bench.measure import budget, estimate, measure_case
 from bench.measure.pace import Pace
+from bench.workload import memory
 from tests.bench import synthetic
 
 
@@ -40,8 +41,9 @@ def test_a_case_is_planned_to_take_less_than_half_a_minute(monkeypatch, sizes, r
     assert plan.processes >= 1
 
 
-def test_what_takes_too_long_or_too_many_threads_is_refused_before_it_starts(tmp_path):
-    """The error says how long it would take, and which command takes that long."""
+def test_what_takes_too_long_or_too_many_threads_is_refused_before_it_starts(tmp_path, monkeypatch):
+    """The error says how long it would take, and which command takes that long, on a machine with memory enough."""
+    monkeypatch.setattr(memory, "free_bytes", lambda device="cpu": 1 << 40)
     with pytest.raises(UsageError, match=r"should take \d+ s.*python -m bench run --networks 784-512-10 --batches 2"):
         measure_case.measure_case(Network((784, 512, 10)), 200_000, root=tmp_path)
     with pytest.raises(UsageError, match="this process may use"):

@@ -13,13 +13,20 @@ from bench.report import html
 from tests.bench.report import made_up
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """The user's cache folder of this module: the page's scripts are bundled once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    """A folder of two stored runs, where the command is run, with a cache of its own."""
+def root(tmp_path, monkeypatch, cache):
+    """A folder of two stored runs, where the command is run."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.setenv("BACKPROP_BENCH_RESULTS", str(tmp_path / "results"))
-    made_up.stored(tmp_path / "results", made_up.frame())
+    rows = made_up.frame().query("network == '3-2-1' and phase == 'step'")  # a page of few charts: quickly written
+    made_up.stored(tmp_path / "results", rows)
     return tmp_path
 
 
