@@ -103,6 +103,22 @@ def test_gradient_is_the_slope_of_the_loss(name, activation, loss):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_backward_leaves_the_tape_as_it_is(name):
+    """Of many rows under a single output, whose error terms may take the memory of a step's own outputs."""
+    network = Network((3, 4, 1))
+    backend = loaded(name, network)
+    batch = backend.place_batch(np.tile(INPUTS, (500, 1)), np.tile(INPUTS[:, :1], (500, 1)))
+    params = backend.place_params(drawn_params(network, 3))
+    tape = backend.forward(params, batch)
+    before = [layer.copy() for layer in backend.outputs(tape)]
+    first, second = (backend.fetch(backend.backward(params, batch, tape)[1]) for _ in range(2))
+    for kept, layer in zip(before, backend.outputs(tape), strict=True):
+        np.testing.assert_array_equal(layer, kept)
+    for of_layer, again in zip(first, second, strict=True):
+        np.testing.assert_array_equal(of_layer.weights, again.weights)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_cross_entropy_of_large_outputs_does_not_overflow(name):
     """Outputs of ten thousand, whose exponential no float holds, give the loss that the difference of outputs says."""
     network = Network((1, 1, 2), "identity", "cross-entropy")
