@@ -106,6 +106,14 @@ class Lanes:
         chosen = self.builder.fcmp_ordered(comparison, self.value, self.like(bound).value)
         return Lanes(self.builder, self.builder.select(chosen, self.like(yes).value, self.like(no).value))
 
+    def subnormal_towards_zero(self):
+        """Return the same number, or the next one towards zero if it is subnormal."""
+        width, digits = (64, 52) if isinstance(self.element, ir.DoubleType) else (32, 23)
+        bits = self.bits()
+        below = (bits & (1 << width - 1) - 1) + -1  # one less than the magnitude; unsigned, so that zero is the largest
+        subnormal = self.builder.icmp_unsigned("<", below.value, bits.like((1 << digits) - 1).value)
+        return Lanes(self.builder, self.builder.sub(bits.value, self.builder.zext(subnormal, bits.type))).real()
+
     def bits(self):
         """Return the same bits as integers."""
         return self._as(ir.IntType(64 if isinstance(self.element, ir.DoubleType) else 32))

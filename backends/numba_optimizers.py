@@ -3,6 +3,10 @@
 A kernel names its optimiser by a constant, so only that formula is compiled. Moments follow the parameters in one
 vector, ``[1 + moments, parameters]``. Constants are computed in float64 and rounded once.
 
+A moment without gradients, as of a relu that is never above zero again, is multiplied by 0.9 or so in each update until
+it is subnormal, and there rounding to nearest keeps it: 0.9 times 4 units is 4 units. A processor takes many times as
+long for subnormal numbers. So a subnormal moment is stored as the next number towards zero, and reaches it.
+
 Tests: `tests/backends/test_optimizers.py`.
 """
 
@@ -81,8 +85,9 @@ def advance(context, optimizer, factors, params, gradients, parameters, count, r
                 places = [builder.gep(array, [k]) for array in (params, gradients, *kept)]
                 w, g, *old = (Lanes(builder, load(builder, at, lanes)) for at in places)
                 new, of_moments = formula(w, g, old, constants[:-1], constants[-1])
-                for value, at in zip((new, *of_moments), (places[0], *places[2:]), strict=True):
-                    store(builder, value.value, at)
+                store(builder, new.value, places[0])
+                for moment, at in zip(of_moments, places[2:], strict=True):
+                    store(builder, moment.subnormal_towards_zero().value, at)
 
         emit(count.type(0), whole, lanes)
         emit(whole, count, 1)

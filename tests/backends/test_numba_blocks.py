@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import backends
-from backends import Layer, Network
+from backends import Adam, Layer, Momentum, Network, Optimizer, State
 from backends.conformance import check, check_cell
 from backends.conformance.cases import Case
 from backends.conformance.determinism import THREAD_VARIABLES
@@ -111,6 +111,25 @@ def test_huge_layers_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
     assert blocking(Network((150, 150, 2)), np.float32).family == "huge"
     report = check("numba", cases=(Case.parse("150-150-2/n=4097/normal"),), claims=("weights gradients", "step"))
     assert report.passed, report
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", [Momentum(), Adam()], ids=str)
+def test_moments_without_gradients_reach_zero(optimizer: Optimizer, dtype: str) -> None:
+    """Rounding to nearest would keep 4 units of the last place for ever, and each update would be slow."""
+    network = Network((3, 2, 1))
+    backend = backends.load("numba", network, dtype, optimizer=optimizer)
+    units = [Layer(np.full((o, i), 4.0), np.full(o, -4.0)) for o, i in network.layer_shapes]
+    least = np.finfo(dtype).smallest_subnormal
+    moment = [Layer(layer.weights * least, layer.biases * least) for layer in units]
+    params = backend.place_params(units, State(0, dict.fromkeys(optimizer.moments, moment)))
+    gradients = np.zeros(network.parameter_count, dtype)
+    left = []
+    for _ in range(4):
+        params = backend.update(params, gradients, 0.01)
+        moments = backend.fetch_state(params).moments.values()
+        left.append({float(value / least) for layers in moments for part in layers[0] for value in part.ravel()})
+    assert left == [{3, -3}, {2, -2}, {1, -1}, {0}]
 
 
 def test_scratch_of_another_batch_is_never_read() -> None:
