@@ -12,8 +12,8 @@ after each layer.
     gradients   dw [o, i] = g [r, o]^T h [r, i]    vectors of inputs, so outputs are needed as ``[rows, pitch]`` too
 
 So the inputs of a step and each layer's outputs are transposed once, in registers. Rows of the batch are read from
-where they are, so a batch in a new order is not copied. If the weights of the first layer are no more numbers than the
-inputs of a step, they are transposed instead, and the vectors of that product run over outputs: the same sums.
+where they are, so a batch in a new order is not copied. If whole panels of the first layer's weights divide among the
+members, its vectors run over outputs instead, and no inputs are transposed (`numba_team_panels`).
 
 Members take whole rows of weights, columns of error terms, or tiles of rows, so that no sum depends on their number.
 
@@ -22,25 +22,32 @@ Tests: `tests/backends/test_numba_team.py`.
 
 from functools import lru_cache
 
+import numpy as np
+
 from backends.numba_barrier import meet
-from backends.numba_chunks import LAYERS, SIZES, TERMS
+from backends.numba_chunks import LAYERS, PARAMETERS, SIZES, TERMS
 from backends.numba_compile import compile_as
 from backends.numba_lanes import address, offset
-from backends.numba_optimizers import factors_of
-from backends.numba_team_parts import find_rows
+from backends.numba_optimizers import UPDATES, factors_of
+from backends.numba_team_panels import FOR_A_CALL, copy_back, make_panels
+from backends.numba_team_parts import find_rows, share
 from backends.numba_team_phases import Step, backward_and_update, forward_hidden, output_layer
-from backends.numba_team_scratch import BLOCKS, ERRORS, LOSSES
+from backends.numba_team_scratch import BLOCKS, ERRORS, LOSSES, TRANSPOSED, VECTOR
 from backends.numba_tiles import STEP_ROWS
 
 
 def member_kernel(real, activation, loss, optimizer):
     """Return the loop of one member of a team: its part of every step."""
+    vectors = 1 + UPDATES[optimizer][0]
 
     def member(
-        me, team, plan, places, params, updates, settings, xy, order, task, learning_rate, losses, scratch, tables,
-        barrier, yield_address,
+        me, team, plan, places, params, updates, settings, xy, order, task, panels, learning_rate, losses, scratch,
+        tables, barrier, yield_address,
     ):  # fmt: skip
-        """Run ``len(losses)`` steps, each on the next rows; row ``k`` is row ``order[k]`` of ``xy`` if it has one."""
+        """Run ``len(losses)`` steps, each on the next rows; row ``k`` is row ``order[k]`` of ``xy`` if it has one.
+
+        ``panels`` is what `numba_team_panels.panels_for` says of this call.
+        """
         sizes = offset(address(plan, 0), SIZES)
         inputs, outputs = sizes[0], sizes[plan[LAYERS]]
         n, rows_per_step, of = task[3], task[4], task[5]
@@ -48,6 +55,10 @@ def member_kernel(real, activation, loss, optimizer):
         starts, straight = address(tables, 2 * me * tables.shape[1]), address(tables, (2 * me + 1) * tables.shape[1])
         widest = (places[ERRORS] - places[BLOCKS]) // 2
         rate, update = real(learning_rate), updates[0]
+        a, b = share(me, team, sizes[1], STEP_ROWS), share(me + 1, team, sizes[1], STEP_ROWS)
+        kept, vector, parameters = offset(memory, places[TRANSPOSED]), places[VECTOR], plan[PARAMETERS]
+        if panels == FOR_A_CALL:
+            make_panels(np.intp(vectors), weights, parameters, inputs, a, b, straight, kept, vector)
         first = 0
         for s in range(losses.shape[0]):
             rows = n - first
@@ -57,8 +68,9 @@ def member_kernel(real, activation, loss, optimizer):
             tiles = (rows + STEP_ROWS - 1) // STEP_ROWS
             find_rows(order, first, rows, tiles, inputs + outputs, starts)
             step = Step(
-                me, team, gate, yield_address, plan, sizes, places, memory, weights, x, starts, rows, tiles, widest
-            )
+                me, team, gate, yield_address, plan, sizes, places, memory, weights, x, starts, rows, tiles, widest,
+                panels,
+            )  # fmt: skip
             if forward_hidden(activation, straight, step):
                 return
             if output_layer(activation, loss, scale, step):
@@ -75,6 +87,8 @@ def member_kernel(real, activation, loss, optimizer):
             first += rows_per_step
             if first >= n:
                 first = 0
+        if panels == FOR_A_CALL:
+            copy_back(np.intp(vectors), kept, vector, inputs, a, b, weights, parameters)
         if meet(gate, team, yield_address):
             return
         if me == 0:

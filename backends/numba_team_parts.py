@@ -12,7 +12,8 @@ from numba import njit
 from backends.numba_activations import activate, times_slope
 from backends.numba_lanes import offset
 from backends.numba_optimizers import advance
-from backends.numba_tiles import STEP_ROWS, gathered_tile, lanes, multiply, rounded_up, rows_tile
+from backends.numba_team_tiles import gathered_tile
+from backends.numba_tiles import STEP_ROWS, lanes, multiply, rounded_up
 from backends.numba_transpose import transpose_gathered_tile, transpose_tile
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -96,22 +97,6 @@ def hidden_products(w, i, outputs, h, z):
     multiply(w, i, np.intp(1), h, np.intp(STEP_ROWS), z, np.intp(STEP_ROWS), outputs, i, np.intp(STEP_ROWS))
 
 
-@njit(**_INNER)
-def first_products(x, starts, w, i, outputs, square, z):
-    """Write the products of the first layer to ``z [outputs, STEP_ROWS]``, for as many rows, from where they are.
-
-    Row ``r`` of ``x`` starts at ``x[starts[r]]``. ``w`` has the weights of `STEP_ROWS` outputs at a time, each
-    ``[i, STEP_ROWS]``, padded; ``square [STEP_ROWS, STEP_ROWS]`` is scratch.
-    """
-    features, pitch = rounded_up(i, STEP_ROWS), np.intp(STEP_ROWS)
-    for j in range(0, outputs, STEP_ROWS):
-        for o in range(0, STEP_ROWS, 2 * lanes(x)):
-            for r in range(0, STEP_ROWS, 8):
-                to = offset(square, r * STEP_ROWS + o)
-                rows_tile(8, 2, x, offset(starts, r), offset(w, j * features + o), pitch, i, to, pitch)
-        transpose_features(square, 0, STEP_ROWS, offset(z, j * STEP_ROWS), pitch)
-
-
 @njit(**_PART)
 def activate_outputs(activation, biases, outputs, z):
     """Add the biases to ``z [outputs, STEP_ROWS]`` and apply the activation."""
@@ -135,8 +120,8 @@ def read_targets(x, starts, inputs, o, live, targets):
 
 
 @njit(**_PART)
-def update_weights(optimizer, factors, w, a, b, i, o, g, pitch, h, starts, rows, dw, parameters, rate):
-    """Update the weights and biases of outputs ``a`` to ``b`` of a layer, by their gradients over all rows.
+def update_weights(optimizer, factors, w, a, b, i, g, pitch, h, starts, rows, dw, parameters, rate):
+    """Update the weights of outputs ``a`` to ``b`` of a layer, by their gradients over all rows.
 
     Gradients are computed and used for as many inputs at a time as two vectors hold, so that they stay in the L1
     cache.
@@ -148,5 +133,10 @@ def update_weights(optimizer, factors, w, a, b, i, o, g, pitch, h, starts, rows,
         for j in range(a, b):
             to, by = offset(w, j * i + k), offset(dw, (j - a) * wide)
             advance(optimizer, factors, to, by, parameters, count, rate)
-    bias_gradients(offset(g, a), pitch, rows, b - a, dw)
-    advance(optimizer, factors, offset(w, o * i + a), dw, parameters, b - a, rate)
+
+
+@njit(**_PART)
+def update_biases(optimizer, factors, biases, g, pitch, outputs, rows, db, parameters, rate):
+    """Update the biases of some outputs by their gradients over all rows."""
+    bias_gradients(g, pitch, rows, outputs, db)
+    advance(optimizer, factors, biases, db, parameters, outputs, rate)

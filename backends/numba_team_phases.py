@@ -9,25 +9,34 @@ Tests: `tests/backends/test_numba_team.py`.
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import njit
 
 from backends.numba_barrier import meet
 from backends.numba_blocks import cross_entropy, squared_error
 from backends.numba_chunks import LAYERS, PARAMETERS, WIDEST
 from backends.numba_lanes import offset
+from backends.numba_team_panels import (
+    BY_ROWS,
+    FOR_A_CALL,
+    FOR_A_STEP,
+    make_panels,
+    panel_products,
+    update_panels,
+)
 from backends.numba_team_parts import (
     activate_outputs,
     errors_below,
-    first_products,
     hidden_products,
     last_outputs,
     read_targets,
     share,
     transpose_features,
     transpose_rows,
+    update_biases,
     update_weights,
 )
-from backends.numba_team_scratch import BLOCKS, ERRORS, GRADIENTS, LOSSES, PITCHES, TARGETS, TRANSPOSED
+from backends.numba_team_scratch import BLOCKS, ERRORS, GRADIENTS, LOSSES, PITCHES, TARGETS, TRANSPOSED, VECTOR
 from backends.numba_tiles import STEP_ROWS, rounded_up
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -47,6 +56,7 @@ class Step(NamedTuple):
         starts: where in ``x`` each row of the step begins.
         rows, tiles: of the step; the last tile may be filled up.
         widest: numbers of the outputs of the widest layer, and of its error terms.
+        panels: how the team multiplies by the weights of the first layer, as `numba_team_panels.panels_for` says.
     """
 
     me: Any
@@ -63,11 +73,14 @@ class Step(NamedTuple):
     rows: Any
     tiles: Any
     widest: Any
+    panels: Any
 
 
 @njit(**_INNER)
 def outputs_of(step, layer):
-    """Return the outputs of a hidden layer, in blocks ``[tiles, size, STEP_ROWS]``; of layer 0, the inputs."""
+    """Return the outputs of a hidden layer, in blocks ``[tiles, size, STEP_ROWS]``; of layer 0, the inputs, or the
+    panels of the first layer's weights.
+    """
     if layer == 0:
         return offset(step.scratch, step.places[TRANSPOSED])
     return offset(step.scratch, step.places[BLOCKS] + (layer & 1) * step.widest)
@@ -87,40 +100,27 @@ def errors_of(step, layer):
 
 
 @njit(**_INNER)
-def transposes_weights(step):
-    """Return whether the weights of the first layer are transposed instead of the inputs.
-
-    So it is if they are no more numbers, and divide among the members by whole tiles. A member transposes what it
-    owns, which is in its cache.
-    """
-    outputs = step.sizes[1]
-    return outputs <= step.rows and outputs % (step.team * STEP_ROWS) == 0
-
-
-@njit(**_INNER)
-def transpose_first(straight, step):
-    """Transpose this member's part of the inputs, or of the weights of the first layer."""
-    source, starts, tiles, features = step.x, step.starts, step.tiles, step.sizes[0]
-    if transposes_weights(step):
-        source, starts, tiles = step.weights, straight, step.sizes[1] // STEP_ROWS
-        for j in range(step.sizes[1]):
-            straight[j] = j * features
-    for tile in range(share(step.me, step.team, tiles, 1), share(step.me + 1, step.team, tiles, 1)):
+def transpose_inputs(step):
+    """Transpose this member's tiles of the rows of a step."""
+    me, team, features = step.me, step.team, step.sizes[0]
+    for tile in range(share(me, team, step.tiles, 1), share(me + 1, team, step.tiles, 1)):
         block = offset(outputs_of(step, 0), tile * rounded_up(features, STEP_ROWS) * STEP_ROWS)
-        transpose_rows(source, offset(starts, tile * STEP_ROWS), features, block)
+        transpose_rows(step.x, offset(step.starts, tile * STEP_ROWS), features, block)
 
 
 @njit(**_PART)
 def forward_hidden(activation, straight, step):
     """Compute the outputs of all hidden layers, by features and by rows; each member has some units of each layer.
 
-    ``straight`` is scratch for where the weights of the first layer's outputs begin.
+    ``straight`` is scratch for where the weights of the first layer's outputs begin. Only inputs that are transposed
+    need a barrier before the first layer: a member has its own weights.
     """
     me, team, tiles, sizes = step.me, step.team, step.tiles, step.sizes
     square = offset(step.scratch, step.places[GRADIENTS] + me * STEP_ROWS * step.plan[WIDEST])
-    transpose_first(straight, step)
-    if meet(step.barrier, team, step.yield_address):
-        return True
+    if step.panels == BY_ROWS:
+        transpose_inputs(step)
+        if meet(step.barrier, team, step.yield_address):
+            return True
     at = 0
     for layer in range(1, step.plan[LAYERS]):
         i, o = sizes[layer - 1], sizes[layer]
@@ -133,11 +133,13 @@ def forward_hidden(activation, straight, step):
                 transpose_features(block, a, b, offset(by_rows, tile * STEP_ROWS * pitch), pitch)
         a, b = share(me, team, o, 8), share(me + 1, team, o, 8)
         w = offset(step.weights, at)
+        if layer == 1 and step.panels == FOR_A_STEP:
+            make_panels(np.intp(1), w, step.plan[PARAMETERS], i, a, b, straight, h, step.places[VECTOR])
         for tile in range(tiles):
             z = offset(outputs_of(step, layer), (tile * rounded_up(o, STEP_ROWS) + a) * STEP_ROWS)
-            if layer == 1 and transposes_weights(step):
-                weights = offset(h, a * rounded_up(i, STEP_ROWS))
-                first_products(step.x, offset(step.starts, tile * STEP_ROWS), weights, i, b - a, square, z)
+            if layer == 1 and step.panels != BY_ROWS:
+                panels = offset(h, a * rounded_up(i, STEP_ROWS))
+                panel_products(step.x, offset(step.starts, tile * STEP_ROWS), panels, i, b - a, square, z)
             else:
                 hidden_products(offset(w, a * i), i, b - a, offset(h, tile * rounded_up(i, STEP_ROWS) * STEP_ROWS), z)
             activate_outputs(activation, offset(w, o * i + a), b - a, z)
@@ -162,7 +164,7 @@ def output_layer(activation, loss, scale, step):
         live = step.rows - r
         live = STEP_ROWS if live > STEP_ROWS else live
         block = offset(outputs_of(step, layers - 1), tile * rounded_up(i, STEP_ROWS) * STEP_ROWS)
-        transpose_features(block, 0, i, offset(by_rows, r * pitch), pitch)
+        transpose_features(block, np.intp(0), i, offset(by_rows, r * pitch), pitch)
         z = offset(outputs_of(step, layers), tile * rounded_up(o, STEP_ROWS) * STEP_ROWS)
         last_outputs(w, i, o, block, z)
         read_targets(step.x, offset(step.starts, r), sizes[0], o, live, targets)
@@ -171,7 +173,7 @@ def output_layer(activation, loss, scale, step):
         else:
             of_tile = cross_entropy(z, targets, o, STEP_ROWS, live, scale, z)
         step.scratch[step.places[LOSSES] + tile] = of_tile
-        transpose_features(z, 0, o, offset(g, r * g_pitch), g_pitch)
+        transpose_features(z, np.intp(0), o, offset(g, r * g_pitch), g_pitch)
         to, tape = offset(below, r * pitch), offset(by_rows, r * pitch)
         errors_below(activation, offset(g, r * g_pitch), g_pitch, w, o, i, tape, to, pitch, live, i)
     return meet(step.barrier, team, step.yield_address)
@@ -200,7 +202,13 @@ def backward_and_update(activation, optimizer, factors, rate, straight, step):
             for r in range(rows):
                 straight[r] = r * h_pitch
         w = offset(step.weights, at)
-        update_weights(optimizer, factors, w, a, b, i, o, g, pitch, h, lines, rows, dw, parameters, rate)
+        of_own = offset(g, a)
+        if layer == 1 and step.panels == FOR_A_CALL:
+            panels, vector = offset(outputs_of(step, 0), a * rounded_up(i, STEP_ROWS)), step.places[VECTOR]
+            update_panels(optimizer, factors, panels, vector, i, b - a, of_own, pitch, h, lines, rows, dw, rate)
+        else:
+            update_weights(optimizer, factors, w, a, b, i, g, pitch, h, lines, rows, dw, parameters, rate)
+        update_biases(optimizer, factors, offset(w, o * i + a), of_own, pitch, b - a, rows, dw, parameters, rate)
         if layer > 2:
             lower = sizes[layer - 2]
             w = offset(step.weights, at - i * lower - i)

@@ -7,23 +7,27 @@ import numpy as np
 
 from backends.numba_tiles import STEP_ROWS
 
-TRANSPOSED, BLOCKS, ERRORS, TARGETS, LOSSES, GRADIENTS, LENGTH, PITCHES = range(8)
+TRANSPOSED, BLOCKS, ERRORS, TARGETS, LOSSES, GRADIENTS, LENGTH, VECTOR, PITCHES = range(9)
 """Positions in the array that `places_of` returns. The first ones have offsets into the scratch: of the inputs by
-features, or the first layer's weights by inputs; of two layers' outputs by features, of three layers' error terms, of
-each member's targets of a tile of rows, of the loss of each tile, and of each member's gradients of a few inputs.
-`LENGTH` has the length of the scratch. From `PITCHES` on there are two numbers for each layer, from the inputs on: the
-pitch of its outputs, and the offset of its outputs row by row.
+features, or the panels of the first layer's weights; of two layers' outputs by features, of three layers' error terms,
+of each member's targets of a tile of rows, of the loss of each tile, and of each member's gradients of a few inputs.
+`LENGTH` has the length of the scratch, `VECTOR` the distance from the panels of weights to those of their first moment.
+From `PITCHES` on there are two numbers for each layer, from the inputs on: the pitch of its outputs, and the offset of
+its outputs row by row.
 """
 
 
-def places_of(network, rows, team, itemsize):
-    """Return the offsets and pitches in the scratch of steps of up to ``rows`` rows."""
+def places_of(network, rows, team, itemsize, moments):
+    """Return the offsets and pitches in the scratch of steps of up to ``rows`` rows, for an optimiser's ``moments``."""
     sizes, line = network.sizes, 64 // itemsize
     rows = _rounded(rows, STEP_ROWS)
     pitches = [_rounded(size, STEP_ROWS) + line for size in sizes]  # an odd number of cache lines: rows share no sets
     widest = max(pitches)
+    features = _rounded(sizes[0], STEP_ROWS)
+    vector = features * sizes[1] + line
+    panels = (1 + moments) * vector if sizes[1] % STEP_ROWS == 0 else 0
     lengths = [
-        rows * _rounded(sizes[0], STEP_ROWS),
+        max(rows * features, panels),
         2 * rows * widest,
         3 * rows * widest,
         team * STEP_ROWS * sizes[-1],
@@ -33,7 +37,8 @@ def places_of(network, rows, team, itemsize):
     ]
     starts = np.cumsum([0, *(_rounded(length, line) for length in lengths)])
     of_layers = zip(pitches, [0, *starts[LENGTH:-1], 0], strict=True)
-    return np.array([*starts[:LENGTH], starts[-1], *(number for pair in of_layers for number in pair)], np.int64)
+    numbers = *starts[:LENGTH], starts[-1], vector, *(number for pair in of_layers for number in pair)
+    return np.array(numbers, np.int64)
 
 
 def _rounded(count, step):

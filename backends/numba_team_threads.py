@@ -18,7 +18,8 @@ from backends.numba_barrier import STOP, new_barrier, yield_address
 from backends.numba_chunks import plan_of
 from backends.numba_optimizers import settings_of
 from backends.numba_team import member_of
-from backends.numba_team_scratch import LENGTH, places_of
+from backends.numba_team_panels import panels_for
+from backends.numba_team_scratch import BLOCKS, LENGTH, places_of
 from backends.numba_tiles import STEP_ROWS
 from backends.threads import KeptThreads
 
@@ -34,6 +35,7 @@ class TeamThreads:
         self._network, self._dtype = network, np.dtype(dtype)
         self._member: Any = member_of(real, network.activation, network.loss, optimizer.name)
         self._plan: Array = plan_of(network, 0)  # type: ignore[no-untyped-call]
+        self._moments = len(optimizer.moments)
         self._settings: Array = settings_of(optimizer)  # type: ignore[no-untyped-call]
         self._yield: int = yield_address()  # type: ignore[no-untyped-call]
         self._scratch: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
@@ -46,7 +48,10 @@ class TeamThreads:
         places, scratch, tables = self._scratch_for(int(task[4]), team)
         barrier: Array = new_barrier()  # type: ignore[no-untyped-call]
         of_params = self._plan, places, flat, updates, self._settings
-        told: tuple[Any, ...] = *of_params, xy, order, task, rate, losses, scratch, tables, barrier, self._yield
+        of_first = *self._network.sizes[:2], team
+        panels: int = panels_for(len(losses), int(task[4]), *of_first)  # type: ignore[no-untyped-call]
+        of_call = xy, order, task, panels, rate, losses
+        told: tuple[Any, ...] = *of_params, *of_call, scratch, tables, barrier, self._yield
         others: list[Future[None]] = []
         kept = self._kept.setdefault(team, KeptThreads(team - 1, "team"))
         try:
@@ -74,8 +79,9 @@ class TeamThreads:
         """Return layout, scratch and tables for steps of ``rows`` rows; those of the last call if it had as many."""
         if (rows, team) not in self._scratch:
             self._scratch.clear()
-            places = places_of(self._network, rows, team, self._dtype.itemsize)  # type: ignore[no-untyped-call]
+            of_numbers = self._dtype.itemsize, self._moments
+            places = places_of(self._network, rows, team, *of_numbers)  # type: ignore[no-untyped-call]
             scratch = aligned_empty((int(places[LENGTH]),), self._dtype)
-            scratch[:] = 0
+            scratch[places[BLOCKS] :] = 0  # what lies before is written before it is read
             self._scratch[rows, team] = places, scratch, np.zeros((2 * team, rows + STEP_ROWS), np.int64)
         return self._scratch[rows, team]

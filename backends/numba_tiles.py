@@ -40,7 +40,7 @@ def _add_product(builder, total, a, b):
     builder.store(builder.fadd(builder.load(total), product, flags=CONTRACT), total)
 
 
-def _tile(builder, outputs, vectors, weight_at, rows_at, count, z, z_pitch):
+def emit_tile(builder, outputs, vectors, weight_at, rows_at, count, z, z_pitch):
     """Emit ``outputs`` sums of products for some vectors of rows, written to ``z [outputs, z_pitch]``.
 
     ``weight_at(o, k)`` points to the weight of output ``o`` and term ``k``, ``rows_at(k)`` to what it multiplies.
@@ -80,62 +80,11 @@ def multiply_tile(context, outputs, vectors, w, across, along, h, pitch, i, z, z
         def rows_at(k):
             return builder.gep(h, [builder.mul(k, pitch)])
 
-        _tile(builder, tile, wide, weight_at, rows_at, i, z, z_pitch)
+        emit_tile(builder, tile, wide, weight_at, rows_at, i, z, z_pitch)
         return target.get_dummy_value()
 
     integer = types.intp
     return types.void(outputs, vectors, w, integer, integer, w, integer, integer, w, integer), codegen
-
-
-@intrinsic
-def rows_tile(context, rows, vectors, x, starts, w, pitch, i, z, z_pitch):
-    """Write ``rows`` rows of ``x w`` to ``z`` for some vectors of outputs, ``w [i, pitch]``; row ``r`` of ``x`` starts
-    at ``x[starts[r]]``.
-    """
-    if not isinstance(rows, types.IntegerLiteral) or not isinstance(vectors, types.IntegerLiteral):
-        return None
-    tile, wide = rows.literal_value, vectors.literal_value
-
-    def codegen(target, builder, signature, arguments):
-        _, _, x, starts, w, pitch, i, z, z_pitch = arguments
-        lines = [builder.gep(x, [builder.load(builder.gep(starts, [i.type(r)]))]) for r in range(tile)]
-
-        def number_at(r, k):
-            return builder.gep(lines[r], [k])
-
-        def weights_at(k):
-            return builder.gep(w, [builder.mul(k, pitch)])
-
-        _tile(builder, tile, wide, number_at, weights_at, i, z, z_pitch)
-        return target.get_dummy_value()
-
-    integer = types.intp
-    return types.void(rows, vectors, x, types.CPointer(types.int64), w, integer, integer, x, integer), codegen
-
-
-@intrinsic
-def gathered_tile(context, outputs, vectors, g, pitch, h, starts, n, z, z_pitch):
-    """Write ``outputs`` rows of ``g^T h`` to ``z`` for some vectors of features, ``g [n, pitch]``; row ``r`` of ``h``
-    starts at ``h[starts[r]]``.
-    """
-    if not isinstance(outputs, types.IntegerLiteral) or not isinstance(vectors, types.IntegerLiteral):
-        return None
-    tile, wide = outputs.literal_value, vectors.literal_value
-
-    def codegen(target, builder, signature, arguments):
-        _, _, g, pitch, h, starts, n, z, z_pitch = arguments
-
-        def weight_at(o, r):
-            return builder.gep(g, [builder.add(builder.mul(r, pitch), n.type(o))])
-
-        def rows_at(r):
-            return builder.gep(h, [builder.load(builder.gep(starts, [r]))])
-
-        _tile(builder, tile, wide, weight_at, rows_at, n, z, z_pitch)
-        return target.get_dummy_value()
-
-    integer = types.intp
-    return types.void(outputs, vectors, g, integer, g, types.CPointer(types.int64), integer, g, integer), codegen
 
 
 @intrinsic

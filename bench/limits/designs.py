@@ -40,6 +40,7 @@ class Trial:
         cases: networks and numbers of rows.
         also: constants that are set for all values alike.
         dtype: of the steps.
+        steps: of one call of `train`; a single one is a call of `step`.
     """
 
     backend: str
@@ -48,6 +49,7 @@ class Trial:
     cases: tuple[tuple[str, int], ...]
     also: dict[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
+    steps: int = 1
 
 
 NARROW = (("3-2-1", 1 << 20), ("8-32-1", 1 << 18))
@@ -119,6 +121,17 @@ TRIALS = {
             ("28-300-300-300-300-300-1/momentum", 100),
             *(("784-512-10", rows) for rows in (32, 128, 512)),
         ),
+    ),
+    "numba-panels": Trial(
+        "numba",
+        "backends.numba_team_panels:REPAID",
+        (16, NEVER),
+        (
+            ("784-128-10/relu/cross-entropy/adam", 128),
+            ("784-64-64-10/relu/cross-entropy/adam", 64),
+            ("784-512-10", 512),
+        ),
+        steps=64,
     ),
     "torch-row-major": Trial("torch", "backends.torch_batch:WIDE_INPUTS", (32, NEVER), MIDDLE),
     "torch-blocks": Trial(
@@ -232,7 +245,7 @@ def compare(trial: Trial, laps: int = 20) -> Iterator[Result]:
         problem = make(workload, rows)
         values = (trial.values[0], *trial.values)  # the arm placed first is a little slower: it does not count
         settings = [{**trial.also, trial.constant: value} for value in values]
-        arms = [Arm(trial.backend, workload, problem, each, trial.dtype) for each in settings]
+        arms = [Arm(trial.backend, workload, problem, each, trial.dtype, trial.steps) for each in settings]
         least = [float("inf")] * len(arms)
         for _ in range(laps):
             for k, arm in enumerate(arms):
@@ -250,12 +263,19 @@ class Arm:
         problem: its rows and first parameters.
         settings: constants of the design.
         dtype: of its steps.
+        steps: of one call.
     """
 
     def __init__(
-        self, name: str, workload: Workload, problem: Problem, settings: dict[str, Any], dtype: str = "float32"
+        self,
+        name: str,
+        workload: Workload,
+        problem: Problem,
+        settings: dict[str, Any],
+        dtype: str = "float32",
+        steps: int = 1,
     ) -> None:
-        self._problem, self._settings = problem, settings
+        self._problem, self._settings, self._steps = problem, settings, steps
         with constants(settings):
             self._backend = backends.load(name, problem.network, dtype, optimizer=workload.optimizer)
         self.place()
@@ -271,8 +291,11 @@ class Arm:
         with constants(self._settings):
             start, steps = clock(), 0
             while steps == 0 or clock() - start < LAP_S:
-                self._params, _ = self._backend.step(self._params, self._batch, 1e-6)
-                steps += 1
+                if self._steps == 1:
+                    self._params, _ = self._backend.step(self._params, self._batch, 1e-6)
+                else:
+                    self._params, _ = self._backend.train(self._params, self._batch, 1e-6, self._steps)
+                steps += self._steps
             self._backend.synchronize()
             return (clock() - start) / steps
 

@@ -17,21 +17,24 @@ import pytest
 pytest.importorskip("numba", reason="numba is not installed: pip install -e '.[numba]'")
 
 import backends
-from backends import Adam, Layer, Network, Optimizer
+from backends import Adam, Descent, Layer, Network, Optimizer
 from backends.conformance import check_cell
 from backends.conformance.cases import Case
 from backends.numba_barrier import LENGTH, STOP, meet, new_barrier, yield_address
 from backends.numba_blocking import LEAST_TEAM_ROWS, team_of
 from backends.numba_lanes import address
+from backends.numba_team_panels import BY_ROWS, FOR_A_CALL, FOR_A_STEP, REPAID, panels_for
 
 LEAST = LEAST_TEAM_ROWS
 
 
-def started(network: Network, optimizer: Optimizer | None = None, threads: int | None = None) -> tuple[Any, Any]:
+def started(
+    network: Network, optimizer: Optimizer | None = None, threads: int | None = None, dtype: str = "float32"
+) -> tuple[Any, Any]:
     """Return a backend and drawn parameters placed on it."""
     rng = np.random.default_rng(0)
     params = [Layer(rng.standard_normal((o, i)) / i**0.5, np.zeros(o)) for o, i in network.layer_shapes]
-    backend = backends.load("numba", network, optimizer=optimizer, threads=threads)
+    backend = backends.load("numba", network, dtype, optimizer=optimizer, threads=threads)
     return backend, backend.place_params(params)
 
 
@@ -66,10 +69,14 @@ def test_steps_of_a_team_are_right(case: str, dtype: str) -> None:
 @pytest.mark.parametrize("rows", [LEAST, 50, 128])
 @pytest.mark.parametrize("text", ["200-130-10/relu/cross-entropy", "200-128-10/relu/cross-entropy", "28-140-300-140-1"])
 def test_every_member_count_gives_the_same_bits(text: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Members take whole weights and whole rows, so no sum depends on how many there are; more than cores included."""
+    """Members take whole weights and whole rows, so no sum depends on how many there are; more than cores included.
+
+    The weights of 128 outputs are in panels for one member and for two, and stay in place for three and for seven.
+    """
     sizes, *kinds = text.split("/")
     network = Network.parse(sizes) if not kinds else Network(Network.parse(sizes).sizes, *kinds)
     x, y = rows_for(network, 300)
+    monkeypatch.setattr("backends.numba_team_panels.REPAID", 0)
     answers = set()
     for members in (1, 2, 3, 7):
         monkeypatch.setattr("backends.numba_batch.team_of", lambda *_, members=members: members)
@@ -77,6 +84,37 @@ def test_every_member_count_gives_the_same_bits(text: str, rows: int, monkeypatc
         trained, losses = backend.train(params, backend.place_batch(x, y), 0.01, 11, rows_per_step=rows)
         answers.add((trained.flat.tobytes(), losses.tobytes()))
     assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kinds", "optimizer"),
+    [("float32", ("relu", "cross-entropy"), Adam()), ("float64", ("tanh", "mse"), Descent())],
+    ids=["float32", "float64"],
+)
+@pytest.mark.parametrize(("rows", "otherwise"), [(100, BY_ROWS), (150, FOR_A_STEP)])
+def test_panels_of_a_call_give_the_same_bits(
+    dtype: str, kinds: Any, optimizer: Optimizer, rows: int, otherwise: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As inputs that are transposed and as panels of a step; 203 inputs fill neither vectors nor tiles."""
+    monkeypatch.setattr("backends.numba_batch.team_of", lambda *_: 2)
+    network = Network((203, 128, 10), *kinds)
+    x, y = rows_for(network, 300)
+    answers = set()
+    for repaid, panels in ((0, FOR_A_CALL), (1 << 62, otherwise)):
+        monkeypatch.setattr("backends.numba_team_panels.REPAID", repaid)
+        assert panels_for(7, rows, 203, 128, 2) == panels
+        backend, params = started(network, optimizer, dtype=dtype)
+        trained, losses = backend.train(params, backend.place_batch(x, y), 0.01, 7, rows_per_step=rows)
+        answers.add((trained.flat.tobytes(), losses.tobytes()))
+    assert len(answers) == 1
+
+
+def test_panels_are_for_calls_that_repay_them() -> None:
+    """Of a call with enough rows, else of a step with fewer weights than inputs; whole panels for each member."""
+    repaid = REPAID * 128 // 64
+    assert [panels_for(steps, 64, 784, 128, 2) for steps in (1, repaid - 1, repaid)] == [BY_ROWS, BY_ROWS, FOR_A_CALL]
+    assert panels_for(1, 128, 784, 128, 2) == FOR_A_STEP
+    assert {panels_for(repaid, 128, *rest) for rest in ((784, 128, 3), (784, 96, 2), (31, 128, 2))} == {BY_ROWS}
 
 
 def test_a_batch_in_a_new_order_trains_as_one_that_was_placed_so() -> None:
@@ -155,8 +193,8 @@ import sys, threading
 import numpy as np
 sys.path.insert(0, "tests/backends")
 from test_numba_team import rows_for, started
-from backends import Network
-network = Network((200, 300, 10))
+from backends import Network, numba_team_panels
+network, numba_team_panels.REPAID = Network((200, 320, 10)), 0
 x, y = rows_for(network, 128)
 def refuse(self):
     raise RuntimeError("can't start new thread")
