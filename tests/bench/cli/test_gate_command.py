@@ -139,8 +139,10 @@ def test_interrupt_removes_the_base_with_its_caches(repository, project, tmp_pat
     )
     caches = f"{NAME.replace(':', '.')}base-"
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(f"backprop-bench-base-*/.caches/{caches}*")) and time.monotonic() < deadline:
+    while not any('"cell"' in path.read_text() for path in tmp_path.glob("kept/*/*/rows.jsonl")):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
+    assert list(tmp_path.glob(f"backprop-bench-base-*/.caches/{caches}*"))
     assert left_over(repository) != []
     process.send_signal(signal.SIGINT)
     err = process.communicate(timeout=60)[1]
