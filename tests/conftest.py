@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import signal
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +49,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.getoption("numprocesses", None):
         os.environ.update(framework_variables() | os.environ)
+
+
+@pytest.fixture
+def defaults() -> Iterator[None]:
+    """A test that asks for numpy's constants with defaults of its own leaves those of the code."""
+    importlib.import_module("backends.threads")  # it asks for them
+    before = dict(tuned.DEFAULTS)
+    yield
+    tuned.DEFAULTS.update(before)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -40,9 +40,6 @@ from backends.shares import SharedBatch, Shares
 
 TIMEOUT_S = 60.0
 CASES = ("3-2-1/n=3/tutorial", "3-2-1/n=64/normal", "8-32-1/n=257/normal")
-COMPILED_CASES = CASES[-1:]
-"""Of a backend that compiles each shape, which every deal of a case has several of."""
-
 TRAINED = "3-2-1/n=64/normal"
 STEPS, FEWER_STEPS, RATE = 1000, 100, 1e-3
 EXACT_ROWS = (9001, 1 << 20)
@@ -74,12 +71,6 @@ class OnRanks:
         self.name, self.dtype, self.device, self.ranks, self.kind = name, dtype, device, ranks, kind
         self._instances: dict[tuple[Network, Optimizer | None], Dealt] = {}
 
-    @property
-    def cases(self) -> tuple[Case, ...]:
-        """The cases of steps: fewer if every new shape compiles."""
-        compiles = find(self.name).capabilities.compiles
-        return tuple(map(Case.parse, COMPILED_CASES if compiles else CASES))
-
     def on(self, network: Network, deal: Deal, optimizer: Optimizer | None = None) -> Dealt:
         """Return the instance for a network, which deals out rows in this way."""
         known = network, optimizer
@@ -101,7 +92,7 @@ def deals(n: int, size: int) -> list[Deal]:
 
 def judge_steps(subject: OnRanks) -> Iterator[Finding]:
     """Judge one step, of every case and deal."""
-    for case in subject.cases:
+    for case in map(Case.parse, CASES):
         problem = case.problem(subject.dtype)
         for deal in deals(case.rows, subject.ranks.size):
             yield from _named(judge_step(subject.on(case.network, deal), problem), deal)
@@ -109,7 +100,7 @@ def judge_steps(subject: OnRanks) -> Iterator[Finding]:
 
 def judge_training(subject: OnRanks) -> Iterator[Finding]:
     """Judge steps one after another, of every case and deal."""
-    for case in subject.cases:
+    for case in map(Case.parse, CASES):
         problem = case.problem(subject.dtype)
         for deal in deals(case.rows, subject.ranks.size):
             yield from _named(judge_local_steps(subject.on(case.network, deal), problem), deal)

@@ -11,6 +11,8 @@ import pytest
 
 from backends import tuned
 
+pytestmark = pytest.mark.usefixtures("defaults")
+
 LOAD = """
 import backends.numpy_backend
 from backends import threads, tuned
@@ -36,14 +38,6 @@ def kept(tmp_path, monkeypatch):
 
     yield write
     tuned.stored.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def asked():
-    """No test leaves another default than the code's."""
-    before = dict(tuned.DEFAULTS)
-    yield
-    tuned.DEFAULTS.update(before)
 
 
 def test_a_kept_value_takes_the_place_of_its_default(kept):

@@ -13,6 +13,8 @@ from bench.limits import tuning
 from bench.limits.tuning import Tried
 from bench.measure import process_environment
 
+pytestmark = pytest.mark.usefixtures("defaults")
+
 GAIN = [-0.4, -0.41, -0.39, -0.4]
 MEASURED = (
     Tried("numpy-near-bytes", 1 << 20, (1 << 19, 1 << 21), 1 << 20, {}),
