@@ -288,7 +288,7 @@ def bench(session: nox.Session) -> None:
     """Which backend for which batch on this machine, in four minutes, six the first time; flags of `run` after --."""
     failed = False  # `run` proves every backend on the very cases that it times, before and after
     try:
-        bench_command(session, "run", *(session.posargs or ["--budget", "217s", "--warm"]))
+        bench_command(session, "run", *(session.posargs or ["--budget", "210s", "--warm"]))
     except nox.command.CommandFailed as error:
         if error.return_code != CHECK_FAILED:
             raise

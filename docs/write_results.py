@@ -26,7 +26,7 @@ from bench.cli import main  # noqa: E402
 from bench.terminal import gate_trials as gate_text  # noqa: E402
 from bench.verdicts import gate_trials  # noqa: E402
 
-RUNS = {"map": "20261128-173627-86df", "limits": "20261128-135525-29e8", "limits64": "20261125-151242-de74"}
+RUNS = {"map": "20261128-173627-86df", "limits": "20261128-203024-c5de", "limits64": "20261125-151242-de74"}
 """The stored runs that the documents show."""
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
