@@ -27,6 +27,7 @@ from bench.measure.adaptive import StoppingRule
 from bench.measure.base_code import BaseCode
 from bench.measure.cell import Cell, Group, Process
 from bench.measure.compile_cache import CompileCache, file_name, folder_of_caches
+from bench.measure.flight import Flight
 from bench.measure.history import History, arm_of
 from bench.measure.instructions import Assignment, Instructions
 from bench.measure.lap import Launch, run_lap
@@ -165,36 +166,6 @@ def carry_out(
 
 
 @dataclass
-class _Flight:
-    """One process while it measures.
-
-    Attributes:
-        process, attempt, cache: of the process.
-        cells: to be measured, with the seconds of rounds for each.
-        done: cells whose rows came.
-        current: the cell that is being measured.
-        beside: other measurements that ran on this machine meanwhile.
-    """
-
-    process: Process
-    attempt: int
-    cache: CompileCache
-    cells: Mapping[Cell, float]
-    done: set[Cell] = field(default_factory=set)
-    current: Cell | None = None
-    beside: set[str] = field(default_factory=set)
-
-    @property
-    def base(self) -> dict[str, Any]:
-        """What every record of the process begins with."""
-        return {**self.process.columns(), "attempt": self.attempt}
-
-    def cell_record(self, cell: Cell) -> dict[str, Any]:
-        """Return the beginning of a cell's record."""
-        return {"record": "cell", **self.base, **cell.columns()}
-
-
-@dataclass
 class _Campaign:
     """One run while it is measured.
 
@@ -308,7 +279,7 @@ class _Campaign:
         for process, cells in tasks.items():
             lost = self.history.lost.get(process.backend, {})
             left = {cell: s for cell, s in cells.items() if cell.group not in measured and cell.group not in lost}
-            flight = _Flight(process, self.history.attempts.get(process.order, -1) + 1, self._cache(process), left)
+            flight = Flight(process, self.history.attempts.get(process.order, -1) + 1, self._cache(process), left)
             for cell in cells:
                 if cell.group in lost and cell.group not in measured:
                     why = f"left out: an earlier process of {process.backend} was lost here"
@@ -327,7 +298,7 @@ class _Campaign:
         missing = {c.group for p, cells in tasks.items() for c in cells if c not in self.history.kept.get(p.order, ())}
         return {cell.group for cells in tasks.values() for cell in cells} - missing
 
-    def _take(self, flight: _Flight, event: dict[str, Any], flights: Sequence[_Flight]) -> None:
+    def _take(self, flight: Flight, event: dict[str, Any], flights: Sequence[Flight]) -> None:
         """Store what a process reports."""
         if event["event"] == "begin":
             flight.current = Cell.of(event["cell"])
@@ -342,7 +313,7 @@ class _Campaign:
         else:
             self._end(flight, event)
 
-    def _end(self, flight: _Flight, last: dict[str, Any]) -> None:
+    def _end(self, flight: Flight, last: dict[str, Any]) -> None:
         """Record the end of a process, and a failure for each of its cells that has no row.
 
         Raises:
@@ -375,7 +346,7 @@ class _Campaign:
         caches = code.caches if code else self._caches
         return CompileCache(caches / file_name(f"{process.backend}{process.arm}-{process.threads}"))
 
-    def _launch(self, flight: _Flight) -> Launch:
+    def _launch(self, flight: Flight) -> Launch:
         """Return the launch of a process: its instructions, log, cache and code."""
         folder, process = self.run.path, flight.process
         code = self.codes.get(process.arm)
@@ -407,14 +378,14 @@ class _Campaign:
         self.journal.append(record)
         self.history.learn(record)
 
-    def _tell(self, flight: _Flight, flights: Sequence[_Flight]) -> None:
+    def _tell(self, flight: Flight, flights: Sequence[Flight]) -> None:
         """Report the progress of the campaign."""
         spent_s = time.monotonic() - self.begun_s
         left_s = self._expected_left_s(flight.process.lap, flights)
         name = f"{flight.process.backend}{' ' + flight.process.arm if flight.process.arm else ''}"
         self.report(Progress(spent_s / max(spent_s + left_s, 1e-9), left_s, f"{name}: {flight.current}"))
 
-    def _expected_left_s(self, lap: int, flights: Sequence[_Flight]) -> float:
+    def _expected_left_s(self, lap: int, flights: Sequence[Flight]) -> float:
         """Return the seconds that the rest should take, by the budget or by what laps took so far."""
         if self.plan.adaptive and self.plan.budget_s:
             return max(budget.MARGIN * self.plan.budget_s - (time.monotonic() - self.begun_s), 0.0)

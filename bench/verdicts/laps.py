@@ -21,7 +21,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,7 +46,8 @@ LEFT_OVER = 1e-3
 Logs = Mapping[Any, float]
 
 
-class _Fit(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Fit:
     """The fit of one case.
 
     Attributes:
@@ -64,25 +67,31 @@ class _Fit(NamedTuple):
     level: Floats
     added: Floats
 
-    @property
-    def left(self) -> int:
-        """Degrees of freedom that levels and effects leave."""
-        return len(self.values) - len(np.unique(self.arm)) - max(len(self.added) - 1, 0)
+    @cached_property
+    def counts(self) -> Any:
+        """Log times of each arm."""
+        return np.bincount(self.arm, minlength=len(self.level))
 
-    @property
+    @cached_property
     def own(self) -> int:
         """Degrees of freedom that levels alone would leave."""
-        return len(self.values) - len(np.unique(self.arm))
+        return len(self.values) - int(np.count_nonzero(self.counts))
 
+    @cached_property
+    def left(self) -> int:
+        """Degrees of freedom that levels and effects leave."""
+        return self.own - max(len(self.added) - 1, 0)
+
+    @cached_property
     def rest(self) -> Floats:
-        """Return what neither level nor lap explains, made larger by what the fitted laps took of it."""
+        """What neither level nor lap explains, made larger by what the fitted laps took of it."""
         rest = self.values - self.level[self.arm] - self.added[self.lap]
         return np.asarray(rest * math.sqrt(self.own / self.left))
 
     def connects(self, number: int, other: int) -> bool:
         """Return whether the effects of the laps are gone from the difference of the levels of two arms."""
         left = np.bincount(self.lap, self.weights[number] - self.weights[other])
-        return {number, other} <= set(self.arm.tolist()) and bool(np.abs(left).max() < LEFT_OVER)
+        return bool(self.counts[number] and self.counts[other] and np.abs(left).max() < LEFT_OVER)
 
     def difference(self, number: int, other: int) -> tuple[float, float, float, float]:
         """Return how much the level of an arm is above that of another, and how sure that is.
@@ -93,12 +102,12 @@ class _Fit(NamedTuple):
         """
         weights = np.bincount(self.arm, (self.weights[number] - self.weights[other]) ** 2, minlength=len(self.level))
         above, squares = float(self.level[number] - self.level[other]), float(weights.sum())
-        counts = np.bincount(self.arm, minlength=len(self.level))
         part = weights > LEAST_LAPS * squares
-        if self.left <= 0 or (counts[part] < 2).any():
+        if self.left <= 0 or (self.counts[part] < 2).any():
             return above, squares, math.nan, 0.0
-        variance = np.bincount(self.arm, self.rest() ** 2, minlength=len(self.level))[part] / (counts[part] - 1)
-        dof = (counts[part] - 1) * self.left / self.own
+        scatter = np.bincount(self.arm, self.rest**2, minlength=len(self.level))
+        variance = scatter[part] / (self.counts[part] - 1)
+        dof = (self.counts[part] - 1) * self.left / self.own
         terms = weights[part] * variance
         if not terms.sum():
             return above, squares, 0.0, float(dof.sum())
@@ -115,7 +124,7 @@ def levels(cells: pd.DataFrame) -> Floats:
     """
     log_s: Floats = cells["log_s"].to_numpy(float).copy()
     for fit in _fits(cells):
-        of_fit = np.unique(fit.arm)
+        of_fit = np.flatnonzero(fit.counts)
         log_s[fit.places[of_fit]] = fit.level[of_fit]
     return log_s
 
@@ -162,8 +171,8 @@ def without_laps(cells: pd.DataFrame) -> tuple[pd.DataFrame, float]:
             continue
         left[fit.places] = fit.left / fit.own
         shared.append(float(np.var(fit.added, ddof=1)) / len(fit.added))
-        for number in np.unique(fit.arm):
-            own[fit.places[number]] = (fit.level[number] + fit.rest()[fit.arm == number]).tolist()
+        for number in np.flatnonzero(fit.counts):
+            own[fit.places[number]] = (fit.level[number] + fit.rest[fit.arm == number]).tolist()
     log_s, variance, dof = means(own, _most_dof(cells), _noises(cells), left)
     scatter = math.sqrt(sum(shared) / len(shared)) if shared else 0.0
     return cells.assign(log_s=log_s, variance=variance, dof=dof), scatter
