@@ -23,10 +23,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from backends import processor
 from backends.caches import caches
 
 VARIABLE, OFF = "BACKPROP_BENCH_TUNED", "off"
 FORMAT = 1
+NEVER = 1 << 62
+"""The size from which on something is done that is never done."""
 MOST_FACTOR = 16
 """A value further from its default than this is no result of a trial."""
 AGAIN = "run: python -m bench tune"
@@ -123,15 +126,7 @@ def user_caches() -> Path:
 def machine() -> str:
     """Return a short hash of processor, caches and number of cores: machines may share a folder."""
     facts = [platform.machine(), str(os.cpu_count()), *map(str, caches())]
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if not line.strip():  # the next core
-                    break
-                if line.partition(":")[0].strip() in OF_THE_PROCESSOR:
-                    facts.append(" ".join(line.split()))
-    except OSError:
-        pass
+    facts += [f"{name}: {value}" for name, value in processor.facts().items() if name in OF_THE_PROCESSOR]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
 
 

@@ -7,6 +7,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
+from backends.tuned import NEVER
 from bench.basics.formats import counted
 from bench.cli import document, flags, messages
 
@@ -154,7 +155,11 @@ def _print(outcomes: Sequence[Outcome], path: Path) -> None:
 def _row(outcome: Outcome) -> list[Any]:
     time = f"{outcome.ratio:.2f}" if outcome.case else "-"
     tried = ", ".join(_factor(value / outcome.default) for value in outcome.values)
-    return [outcome.name, f"{outcome.default:,}", tried, f"{outcome.kept:,}", time]
+    return [outcome.name, _size(outcome.default), tried, _size(outcome.kept), time]
+
+
+def _size(size: int) -> str:
+    return "never" if size >= NEVER else f"{size:,}"
 
 
 def _factor(factor: float) -> str:

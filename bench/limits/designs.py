@@ -21,10 +21,10 @@ from typing import Any
 import backends
 from backends import Network
 from backends.caches import BLOCK_BYTES
+from backends.tuned import NEVER
 from bench.workload import Workload
 from bench.workload.problem import Problem, make
 
-NEVER = 1 << 62
 LAP_S = 2e-3
 """A lap takes a design's step this long, or once if it takes longer."""
 

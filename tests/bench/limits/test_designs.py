@@ -12,14 +12,14 @@ from bench.limits import designs
 
 @pytest.mark.parametrize("name", designs.TRIALS)
 def test_each_trial_names_a_constant_at_its_value_of_the_project(name):
-    """The first value of each trial is the one that the backend uses."""
+    """The first value of each trial is the one that the backend uses, unless this processor's is never."""
     trial = designs.TRIALS[name]
     module, _, rest = trial.constant.partition(":")
     pytest.importorskip(trial.backend)
     importlib.import_module(module)
     before = designs._exchange(trial.constant, None)
     designs._exchange(trial.constant, before)
-    assert trial.values[0] == before
+    assert before in {trial.values[0], designs.NEVER} & set(trial.values)
     assert rest
 
 
