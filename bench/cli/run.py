@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     messages.warn_of_environment()
     if not args.json:
         run_text.show_plan(plan, estimate_s(plan, pace))
-    if args.budget and estimate_s(plan, pace) > args.budget:
+    if args.budget and plan.budget_s and estimate_s(plan, pace) > plan.budget_s:  # which compiling adds to
         messages.warn(
             f"--budget {args.budget:g} s is too short for the least of this plan, which should take "
             f"{estimate_s(plan, pace):.0f} s; name fewer networks, batches or backends, or give it more time"

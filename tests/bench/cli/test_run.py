@@ -83,15 +83,24 @@ def test_a_dry_run_measures_nothing(capsys, tmp_path):
 
 
 def test_compiling_comes_on_top_of_a_warm_budget(capsys, monkeypatch):
-    """Where this code has compiled nothing yet, a warm run says so and takes longer; where it has, it does not."""
-    flags = ["run", "--dry-run", "--backends", "numpy", "--budget", "3min", "--warm", "--json"]
+    """Where this code has compiled nothing yet, a warm run says so and takes longer; where it has, it does not. Neither
+    is told that its budget is too short.
+    """
+    flags = ["run", "--dry-run", "--backends", "numpy,numba", "--budget", "210s", "--warm", "--json"]
     for uncompiled, more_s in (({"numpy"}, COMPILING_S), (set(), 0.0)):
-        pace = Pace(start_s={"numpy": 0.5}, uncompiled=frozenset(uncompiled))
+        pace = Pace(start_s={"numpy": 0.5, "numba": 1.0}, uncompiled=frozenset(uncompiled))
         monkeypatch.setattr(campaign, "earlier_pace", lambda root, pace=pace: pace)
         assert main(flags) == 0
         told = capsys.readouterr()
-        assert json.loads(told.out)["plan"]["budget_s"] == 180 + more_s
+        assert json.loads(told.out)["plan"]["budget_s"] == 210 + more_s
         assert ("compiled first" in told.err) == bool(uncompiled)
+        assert "too short" not in told.err
+
+
+def test_a_budget_that_holds_nothing_is_told_so(capsys):
+    """The least of a plan takes longer than 2 s, and the warning says how long."""
+    assert main(["run", "--dry-run", "--budget", "2s"]) == 0
+    assert "--budget 2 s is too short for the least of this plan" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
