@@ -22,8 +22,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.advice.compiling import compile_s, compile_times, scattered
+from bench.advice.fewer_threads import with_inferred
 from bench.advice.job import Job
 from bench.advice.phases import phase_s, placing_s, tail
 from bench.advice.time_model import (
@@ -37,6 +39,7 @@ from bench.advice.time_model import (
     Floats,
     Shape,
 )
+from bench.basics.names import MARGIN
 from bench.results import timed
 from bench.verdicts import statistics
 from bench.verdicts.laps import without_laps
@@ -68,7 +71,7 @@ class Cost:
         label: its name among the backends compared; another one than ``backend`` if that is there on two devices.
         p99_s: 99th percentile of a step of the first shape, over rounds of one or more calls; NaN if too few rounds of
             the nearest measured shape were kept to tell.
-        known: of every shape, whether it was measured or lies between measured ones; empty: all.
+        bases: what the step of each shape rests on.
     """
 
     backend: str
@@ -84,7 +87,7 @@ class Cost:
     threads: int = 1
     label: str = ""
     p99_s: float = math.nan
-    known: tuple[bool, ...] = ()
+    bases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -117,6 +120,7 @@ def costs(
     if job and job.places:
         good = good.assign(network=good["network"].map(_not_trained))
     cells, scatter = without_laps(statistics.cell_estimates(good[good["phase"].isin(phases)]))
+    cells = with_inferred(cells)
     lap = np.exp(scatter * np.random.default_rng([seed, LAPS]).standard_normal((DRAWS, 1)))
     several = good["device"].nunique() > 1
     known = []
@@ -146,7 +150,8 @@ def of_each(frame: pd.DataFrame, shapes: Sequence[Shape], cache: str = "warm") -
         for cost in known:
             compiling_s, _ = compile_s(compiled[cost.backend, cost.device, cost.threads], shape, cache, rng)
             parts: dict[str, Any] = {name: getattr(cost, name)[:, [place]] for name in ("place_s", "call_s", "step_s")}
-            of_shape.append(replace(cost, compile_s=compiling_s, known=(), **parts))
+            basis = cost.bases[place]
+            of_shape.append(replace(cost, compile_s=compiling_s, basis=basis, bases=(basis,), **parts))
         each.append(of_shape)
     return each
 
@@ -163,8 +168,8 @@ def widened(cost: Cost, scatter: float) -> Cost:
 def with_best_threads(known: Sequence[Cost], steps: float) -> list[Cost]:
     """Return one cost a backend and device, for each shape with the number of threads that has the least total.
 
-    A number of threads that was measured at a few shapes is considered at those and between them; the largest number is
-    considered at all.
+    Fewer threads than the most that were tried are considered where they were measured. Elsewhere they are if the most
+    were not measured either, and if the gain in a step that their neighbours promise is beyond the margin.
     """
     groups: dict[str, list[Cost]] = {}
     for cost in known:
@@ -176,10 +181,10 @@ def _joined(group: Sequence[Cost], steps: float) -> Cost:
     if len(group) == 1:
         return group[0]
     totals = np.array([np.median(cost.total_s(steps), axis=0) for cost in group])
-    most = max(cost.threads for cost in group)
-    for cost, of_cost in zip(group, totals, strict=True):
-        if cost.known and cost.threads < most:
-            of_cost[~np.array(cost.known)] = np.inf
+    most = max(range(len(group)), key=lambda number: group[number].threads)
+    for number, cost in enumerate(group):
+        if number != most:
+            totals[number, ~_considered(cost, group[most])] = np.inf
     best = totals.argmin(axis=0)
     joined: dict[str, Any] = {
         name: np.stack([getattr(group[number], name)[:, shape] for shape, number in enumerate(best)], axis=1)
@@ -187,6 +192,14 @@ def _joined(group: Sequence[Cost], steps: float) -> Cost:
     }
     first: Cost = group[int(best[0])]
     return replace(first, **joined)
+
+
+def _considered(few: Cost, most: Cost) -> NDArray[np.bool_]:
+    """Return for which shapes fewer threads are considered beside the most."""
+    step_s, most_step_s = (np.median(cost.step_s, axis=0) for cost in (few, most))
+    measured, inferred = (np.array([basis == it for basis in few.bases]) for it in (MEASURED, INTERPOLATED))
+    unknown = np.array([basis != MEASURED for basis in most.bases])
+    return np.asarray(measured | (inferred & unknown & (step_s < (1 - MARGIN) * most_step_s)))
 
 
 def _parts(
@@ -246,8 +259,8 @@ def _steps_on_one_batch(
 
 
 def _with_bases(bases: Sequence[str]) -> dict[str, Any]:
-    """Return what the step of the first shape rests on, and which shapes were measured or lie between measured ones."""
-    return {"basis": bases[0], "known": tuple(basis not in (EXTRAPOLATED, ESTIMATED) for basis in bases)}
+    """Return what the steps rest on."""
+    return {"basis": bases[0], "bases": tuple(bases)}
 
 
 def _not_trained(network: str) -> str:

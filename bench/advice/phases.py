@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.advice.compiling import SINGLE_SCATTER
+from bench.advice.fewer_threads import INFERRED
 from bench.advice.time_model import (
     DRAWS,
     ESTIMATED,
+    INTERPOLATED,
     KIND_SCATTER,
     Floats,
     Shape,
@@ -40,7 +43,7 @@ def phase_s(estimates: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Gen
     the nearest kind, scaled by the work of both, and are less sure.
 
     Args:
-        estimates: rows of `bench.verdicts.statistics.cell_estimates` of one backend and phase.
+        estimates: rows of `bench.verdicts.statistics.cell_estimates` of one backend and phase, some maybe inferred.
         shapes: any; measured ones keep their times, others are predicted.
         rng: of the draws.
     """
@@ -61,8 +64,9 @@ def phase_s(estimates: pd.DataFrame, shapes: Sequence[Shape], rng: np.random.Gen
         if source != kind:
             draws[:, of_kind] *= np.exp(KIND_SCATTER * rng.standard_normal((DRAWS, 1)))
             continue
+        inferred = set(compress(known, rows[INFERRED])) if INFERRED in rows else ()
         for place in of_kind:
-            bases[place] = model.basis(shapes[place])
+            bases[place] = INTERPOLATED if shapes[place] in inferred else model.basis(shapes[place])
     return draws, bases
 
 
