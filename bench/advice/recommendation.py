@@ -15,7 +15,7 @@ import numpy as np
 
 from backends import Network, Optimizer, parse_optimizer
 from bench import results
-from bench.advice import costs, crossover
+from bench.advice import costs, crossover, floor
 from bench.advice.basis import elsewhere, joined, nothing_stored, runs_for
 from bench.advice.costs import Cost
 from bench.advice.crossover import Change
@@ -34,6 +34,7 @@ from bench.workload import Workload
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.limits.ceilings import Ceilings
 
 GRID_POINTS = 33
 """How many numbers of rows are searched for crossovers."""
@@ -186,11 +187,16 @@ def from_runs(
     if where and carry:
         carried = carry(chosen[0], job, root)
         return from_rows(carried.rows, job, margin, carried=carried)
-    return from_rows(results.load(*chosen, root=root), job, margin, where)
+    return from_rows(results.load(*chosen, root=root), job, margin, where, ceilings=floor.ceilings_of(chosen, root))
 
 
 def from_rows(
-    frame: pd.DataFrame, job: Job, margin: float = MARGIN, where: str = "", carried: Carried | None = None
+    frame: pd.DataFrame,
+    job: Job,
+    margin: float = MARGIN,
+    where: str = "",
+    carried: Carried | None = None,
+    ceilings: Ceilings | None = None,
 ) -> Recommendation:
     """Return what `recommend` does, from rows in hand.
 
@@ -200,12 +206,15 @@ def from_rows(
         margin: totals this near to each other are a tie.
         where: why the rows are not this machine's, '' if they are.
         carried: how sure the rows are that were scaled to this machine; ``None`` if they are as they were measured.
+        ceilings: of the machine of the rows: no step that was not measured is promised in less than memory allows.
     """
     rows, measured_threads = _rows_for(frame, job)
     refuse(_unlike(rows), False, "name runs of like conditions with --run")
     grid = _grid(job.rows, job.rows_per_step or 1)
     shapes = [job.shape, *(Shape(job.shape.network, count) for count in grid)]
     every, missing, unable = _costs_here(rows, shapes, job)
+    if ceilings:
+        every = [floor.not_below(cost, shapes, job, ceilings) for cost in every]
     if carried:
         every = [costs.widened(cost, carried.scatter.get(cost.backend, 0.0)) for cost in every]
     known = costs.with_best_threads(every, job.steps)

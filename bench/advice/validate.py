@@ -25,6 +25,7 @@ from bench.workload import work
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.limits.ceilings import Ceilings
     from bench.measure.campaign import Progress
 
 MOST_REGRET, LEAST_SHARE = 0.10, 0.95
@@ -104,13 +105,16 @@ def measure(
     )
 
 
-def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> pd.DataFrame:
+def regrets(
+    known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held], ceilings: Ceilings | None = None
+) -> pd.DataFrame:
     """Return what each recommendation cost.
 
     Args:
         known: rows that the recommendations may rest on.
         truth: rows of the cases themselves.
         cases: what was drawn.
+        ceilings: of the machine that ``known`` was measured on.
 
     Returns:
         One row a case that could be measured: ``network``, ``batch``, ``steps``, ``basis``, ``recommended``,
@@ -128,7 +132,8 @@ def regrets(known: pd.DataFrame, truth: pd.DataFrame, cases: Sequence[Held]) -> 
         totals = {cost.backend: float(np.median(cost.total_s(case.steps))) for cost in true}
         if not totals:
             continue
-        said = recommendation.from_rows(known, Job(Network.parse(case.network), case.batch, case.steps))
+        job = Job(Network.parse(case.network), case.batch, case.steps)
+        said = recommendation.from_rows(known, job, ceilings=ceilings)
         best = min(totals, key=lambda name: totals[name])
         steps = {cost.backend: float(np.median(cost.step_s)) for cost in true}
         errors = [

@@ -7,7 +7,6 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from backends.tuned import NEVER
 from bench.basics.formats import counted
 from bench.cli import document, flags, messages
 
@@ -159,6 +158,8 @@ def _row(outcome: Outcome) -> list[Any]:
 
 
 def _size(size: int) -> str:
+    from backends.tuned import NEVER
+
     return "never" if size >= NEVER else f"{size:,}"
 
 

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from backends import Network
     from bench import results
-    from bench.advice import basis, validate
+    from bench.advice import basis, floor, validate
     from bench.advice.job import Job
     from bench.basics.errors import UsageError
     from bench.terminal import terminal, validating
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
                 cases, args.budget, args.results, sys.argv, lambda state: bar.update(state.fraction, state.text)
             )
     frame = results.load(truth)
-    regrets = validate.regrets(results.load(*known), frame, cases)
+    regrets = validate.regrets(results.load(*known), frame, cases, floor.ceilings_of(known, args.results))
     if regrets.empty:
         raise UsageError(f"none of the drawn cases was measured in run {truth.id}; leave out --truth")
     good = validate.share_good(regrets) >= validate.LEAST_SHARE
