@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backends import Network
-from backends.numpy_products import SMALL_PRODUCT, InParts, Whole, products
+from backends.numpy_products import SMALL_PRODUCT, UNLOCKED, InParts, Whole, products
 
 
 @pytest.mark.parametrize(("n", "columns"), [(96, 32), (100, 32), (40, 39)])
@@ -18,14 +18,19 @@ def test_parts_give_the_products_of_whole_matrices(n: int, columns: int, row_maj
     rng = np.random.default_rng(0)
     w, g = (rng.integers(-9, 9, shape).astype(float) for shape in ((3, 5), (3, n)))
     x = rng.integers(-9, 9, (n, 5)).astype(float).T if row_major else rng.integers(-9, 9, (5, n)).astype(float)
-    assert all(np.shares_memory(view, x) for view in InParts(columns).operand(x))
-    for by in (Whole(), InParts(columns)):
+    assert all(np.shares_memory(view, x) for view in InParts(columns).operand(x).stacks)
+    for by in (Whole(), Whole(large=True), InParts(columns)):
         written, sums = np.full((4, n), 7.0), np.full((3, 5), 7.0)
         by.multiply(w, by.operand(x), by.operand(written[:3]))
         by.sum_products(by.operand(g), by.transposed(by.operand(x)), sums)
         np.testing.assert_array_equal(written[:3], np.einsum("oi,in->on", w, x))
         np.testing.assert_array_equal(written[3], 7.0)
         np.testing.assert_array_equal(sums, np.einsum("on,in->oi", g, x))
+        written, sums = np.full((1, n), 7.0), np.full((1, 5), 7.0)
+        by.multiply(w[:1], by.operand(x), by.operand(written))
+        by.sum_products(by.operand(g[:1]), by.transposed(by.operand(x)), sums)
+        np.testing.assert_array_equal(written, np.einsum("oi,in->on", w[:1], x))
+        np.testing.assert_array_equal(sums, np.einsum("on,in->oi", g[:1], x))
 
 
 @pytest.mark.parametrize(
@@ -39,3 +44,11 @@ def test_a_product_is_cut_only_if_it_is_large_and_narrow(network: str, n: int, p
     if isinstance(by, InParts):
         assert by.columns * 32 * 9 <= SMALL_PRODUCT
         assert n // by.columns == parts - (n % by.columns > 0)
+
+
+@pytest.mark.parametrize("network", ["4-8-1", "8-32-1", "3-2-1"])
+@pytest.mark.parametrize("n", [40_000, 65_552, 262_144])
+def test_sums_of_parts_let_other_threads_run(network: str, n: int) -> None:
+    """numpy keeps the interpreter lock during a product of a few numbers, so there are as many parts as give enough."""
+    by, size = products(Network.parse(network), n), max(o * (i + 1) for o, i in Network.parse(network).layer_shapes)
+    assert isinstance(by, Whole) or -(-n // by.columns) * size >= UNLOCKED
