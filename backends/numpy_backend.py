@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike
 from backends.base import Array, Backend, Capabilities, Layer, Network, Optimizer, Params, State
 from backends.blas import Blas
 from backends.numpy_batch import Batch, Batches, Block, memory, whole
-from backends.numpy_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Terms
+from backends.numpy_kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, Terms, pieces
+from backends.numpy_products import Whole
 from backends.numpy_workspace import Outputs, Scratch, Trained, Vector, Workspace
 from backends.threads import BlockThreads, rows_of_a_block
 
@@ -57,6 +58,8 @@ class NumpyBackend(Backend):
             self._blas.use(threads)
         self._workspace = Workspace(network, dtype, in_place)
         self._update_scratch = np.empty(network.parameter_count, dtype)
+        vectors = 3 + len(self.optimizer.moments)  # parameters, gradients and scratch
+        self._pieces = pieces(network.parameter_count, vectors * np.dtype(dtype).itemsize)
         self._rate: tuple[float, Any] = (float("nan"), None)
         self.block_rows = rows_of_a_block(self._workspace.row_values * np.dtype(dtype).itemsize)
         self._batches = Batches(network, dtype, self.block_rows, lambda: self._threads)
@@ -165,7 +168,14 @@ class NumpyBackend(Backend):
             rate = self.checked_rate(learning_rate)
             self._rate = rate, np.array(self._real(rate))
         rate, scratch = self._rate[1], self._update_scratch
-        self._advance(params.flat, gradients.flat, params.moments, params.updates, rate, self.optimizer, scratch)
+        params.updates[0] += self.optimizer.counts_updates
+        if len(self._pieces) == 1:  # views would cost as much as an update of a small network
+            flat, moments = params.flat, params.moments
+            self._advance(flat, gradients.flat, moments, params.updates[0], rate, self.optimizer, scratch)
+            return
+        for k in self._pieces:
+            w, g, moments = params.flat[k], gradients.flat[k], [moment[k] for moment in params.moments]
+            self._advance(w, g, moments, params.updates[0], rate, self.optimizer, scratch[: len(w)])
 
     def _gradients(self, params: Trained, batch: Batch, tape: list[Outputs] | None) -> tuple[float, Vector]:
         """Return the loss and its gradients, which the next call overwrites; without a tape it runs forward too."""
@@ -187,13 +197,18 @@ class NumpyBackend(Backend):
             block = batch.blocks[k]
             scratch = self._workspace.scratch(block.x.shape[1])
             outputs = scratch.outputs if tape is None else tape[k]
+            gradients = total if k == blocks.start else scratch.product
             if tape is None:
                 self._forward(params.layers, block, outputs, scratch)
-            if k == blocks.start:
-                loss = self._backward(params, block, outputs, batch.terms, scratch, total.layers)
+            if tape is None and scratch.late_weights:
+                more = self._backward_from_one_output(params, block, batch.terms, scratch, gradients)
             else:
-                loss += self._backward(params, block, outputs, batch.terms, scratch, scratch.product.layers)
-                np.add(total.flat, scratch.product.flat, total.flat)
+                more = self._backward(params, block, outputs, batch.terms, scratch, gradients.layers)
+            if k == blocks.start:
+                loss = more
+            else:
+                loss += more
+                np.add(total.flat, gradients.flat, total.flat)
         return loss, total
 
     def _map(self, work: Any, batch: Batch) -> Any:
@@ -236,3 +251,21 @@ class NumpyBackend(Backend):
         if scratch.late_weights:
             np.multiply(gradients[0], params.transposed[1], gradients[0])
         return loss
+
+    def _backward_from_one_output(
+        self, params: Trained, block: Block, terms: Terms, scratch: Scratch, gradients: Vector
+    ) -> Any:
+        """Do the same for `Scratch.late_weights`, from the scratch's own outputs, by fewer passes over all rows.
+
+        The loss is the squared error, as of every network of one output. One product gives its sum and the output's
+        gradients, and its factor multiplies sums, as the output's weights do.
+        """
+        errors, (first, last) = scratch.g[-1], gradients.layers
+        np.subtract(scratch.outputs.h[-1], block.y, errors)
+        Whole.sum_products(errors, scratch.with_errors, scratch.sums)
+        self._times_slope(errors, scratch.outputs.h[0], scratch.g[0])
+        block.products.sum_products(scratch.operands[0], block.transposed, first)
+        np.multiply(first, params.transposed[1], first)
+        last[...] = scratch.sums[:, :-1]
+        np.multiply(gradients.flat, terms.slope, gradients.flat)
+        return scratch.sums[0, -1]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backends.base import Adam, Array, Momentum
+from backends.caches import l2_cache_bytes
 
 ONE = {dtype: np.ones((), dtype) for dtype in map(np.dtype, ("float32", "float64"))}
 """One as an array: numpy takes twice as long for a small array and a number of Python's, which it has to convert."""
@@ -121,15 +122,13 @@ LOSSES: dict[str, Callable[[Array, Array, Terms, Array, Array], Any]] = {
 """
 
 
-def _descend(
-    w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Any, scratch: Array
-) -> None:
+def _descend(w: Array, g: Array, moments: list[Array], updates: int, rate: Any, rule: Any, scratch: Array) -> None:
     np.multiply(g, rate, scratch)
     np.subtract(w, scratch, w)
 
 
 def _descend_with_momentum(
-    w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Momentum, scratch: Array
+    w: Array, g: Array, moments: list[Array], updates: int, rate: Any, rule: Momentum, scratch: Array
 ) -> None:
     v = moments[0]
     np.multiply(v, w.dtype.type(rule.momentum), v)
@@ -138,11 +137,10 @@ def _descend_with_momentum(
     np.subtract(w, scratch, w)
 
 
-def _adam(w: Array, g: Array, moments: list[Array], updates: list[int], rate: Any, rule: Adam, scratch: Array) -> None:
+def _adam(w: Array, g: Array, moments: list[Array], updates: int, rate: Any, rule: Adam, scratch: Array) -> None:
     real = w.dtype.type
     m, v = moments
-    updates[0] += 1
-    m_correction, v_correction = rule.corrections(updates[0])
+    m_correction, v_correction = rule.corrections(updates)
     rate = float(rate)
     np.multiply(m, real(rule.beta1), m)
     np.multiply(g, real(1 - rule.beta1), scratch)
@@ -166,6 +164,17 @@ OPTIMIZERS: dict[str, Callable[..., None]] = {
     "momentum": _descend_with_momentum,
     "adam": _adam,
 }
-"""Makes one update of all parameters ``w``, one vector, of its moments and of the number of updates, in place; ``rate``
+"""Makes one update of parameters ``w``, a vector, and of its moments in place; ``updates`` counts this one, and ``rate``
 is an array of no dimension.
 """
+
+
+def pieces(numbers: int, bytes_each: int) -> list[slice]:
+    """Return the pieces of vectors to update one after the other; together they take so many bytes for each number.
+
+    An update passes over its vectors up to thirteen times. If the L2 cache does not hold them, it holds two pieces.
+    """
+    if numbers * bytes_each <= l2_cache_bytes():
+        return [slice(numbers)]
+    each = l2_cache_bytes() // 2 // bytes_each
+    return [slice(k, k + each) for k in range(0, numbers, each)]

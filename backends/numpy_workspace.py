@@ -79,6 +79,9 @@ class Scratch(NamedTuple):
         many: whether these are `MANY_ROWS`.
         late_weights: whether there is no ``below``: under a single output the only hidden layer's error terms are
             computed without its weights, which their sums over all rows are multiplied by.
+        with_errors: of `late_weights` ``[rows, size + 2]``: the hidden layer's outputs, ones, and the last of ``g``,
+            transposed.
+        sums: ``[1, size + 2]``, what the errors times these add up to.
         product: the block's gradients.
         transposed_gradients: ``[i + 1, o]`` for layers of few outputs, ``None`` for others.
     """
@@ -91,6 +94,8 @@ class Scratch(NamedTuple):
     below_written: list[Any]
     many: bool
     late_weights: bool
+    with_errors: Array
+    sums: Array
     product: Vector
     transposed_gradients: list[Array | None]
 
@@ -148,11 +153,16 @@ class Workspace:
 
     def outputs(self, rows: int) -> Outputs:
         """Return new memory for the outputs of a block of that many rows."""
-        by = products(self.network, rows)
-        hidden = [self._empty(size + 1, rows) for size in self.network.sizes[1:-1]]
+        return self._outputs(
+            [self._empty(size + 1, rows) for size in self.network.sizes[1:-1]], self._empty(self.network.outputs, rows)
+        )
+
+    def _outputs(self, hidden: list[Array], predicted: Array) -> Outputs:
+        """Return outputs in this memory; a hidden layer's has a last row for ones."""
+        by = products(self.network, predicted.shape[1])
         for memory in hidden:
             memory[-1] = 1
-        h = [*(h[:-1] for h in hidden), self._empty(self.network.outputs, rows)]
+        h = [*(h[:-1] for h in hidden), predicted]
         with_ones: list[Any] = [*map(by.operand, hidden)]
         return Outputs(h, [*map(by.operand, h)], with_ones, [*map(by.transposed, with_ones)])
 
@@ -160,7 +170,9 @@ class Workspace:
         """Return this thread's scratch for blocks of ``rows`` rows, kept between steps."""
         kept = self._kept.scratch
         if rows not in kept:
-            outputs, by, late_weights = self.outputs(rows), products(self.network, rows), self._late_weights(rows)
+            by, late_weights = products(self.network, rows), self._late_weights(rows)
+            together = self._empty(self.network.sizes[-2] + 2 if late_weights else 0, rows)
+            outputs = self._outputs([together[:-1]], together[-1:]) if late_weights else self.outputs(rows)
             g = outputs.h if self.in_place else [*(self._empty(*h.shape) for h in outputs.h[:-1]), outputs.h[-1]]
             below = [] if late_weights else [self._empty(size, rows) for size in self.network.sizes[1:-1]]
             kept[rows] = Scratch(
@@ -172,6 +184,8 @@ class Workspace:
                 [*map(by.operand, below)],
                 rows >= MANY_ROWS,
                 late_weights,
+                together.T,
+                np.empty((1, len(together)), self.dtype),
                 self.empty_vector(),
                 [
                     np.empty((i + 1, o), self.dtype)

@@ -144,6 +144,21 @@ def test_sigmoid_is_right_far_from_zero(name, dtype):
     np.testing.assert_allclose(outputs[0][:, 0], exact.astype(dtype), rtol=8 * limits.eps, atol=limits.tiny)
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("n", [1024, 1500, 40_001])
+def test_numpy_step_of_one_output_has_the_gradients_of_backward(activation, n):
+    """Many rows under a single output: the fewer passes of a step give the loss and the gradients of a tape."""
+    network = Network((3, 4, 1), activation)
+    backend, rng = loaded("numpy", network, threads=2), np.random.default_rng(n)
+    backend._batches.block_rows = 8192
+    batch = backend.place_batch(rng.standard_normal((n, 3)), rng.standard_normal((n, 1)))
+    params = backend.place_params(drawn_params(network))
+    loss, gradients = backend.backward(params, batch, backend.forward(params, batch))
+    message = backend.message(params, batch)
+    np.testing.assert_allclose(message[-1], loss, rtol=n * 2.0**-53)
+    np.testing.assert_allclose(message[:-1], gradients.flat, rtol=0, atol=n * 2.0**-53 * np.abs(gradients.flat).max())
+
+
 def test_relu_slope_at_zero_is_zero():
     """A hidden unit at exactly zero passes no gradient on."""
     for name in NAMES:

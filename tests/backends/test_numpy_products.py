@@ -49,6 +49,6 @@ def test_a_product_is_cut_only_if_it_is_large_and_narrow(network: str, n: int, p
 @pytest.mark.parametrize("network", ["4-8-1", "8-32-1", "3-2-1"])
 @pytest.mark.parametrize("n", [40_000, 65_552, 262_144])
 def test_sums_of_parts_let_other_threads_run(network: str, n: int) -> None:
-    """numpy keeps the interpreter lock during a product of a few numbers, so there are as many parts as give enough."""
+    """There are as many parts as give so many numbers that numpy gives the interpreter lock back meanwhile."""
     by, size = products(Network.parse(network), n), max(o * (i + 1) for o, i in Network.parse(network).layer_shapes)
     assert isinstance(by, Whole) or -(-n // by.columns) * size >= UNLOCKED

@@ -46,6 +46,23 @@ def test_optimizer_refuses_other_words(text, match):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_numpy_updates_long_vectors_by_pieces_to_the_same_bits(optimizer, monkeypatch):
+    """Vectors that a small cache does not hold are updated piece by piece, the last one shorter, and counted once."""
+    network, states = Network((3, 4, 2)), []
+    for cache in (1 << 20, 9 * 8 * (3 + len(optimizer.moments))):  # pieces of 4 of the 26 parameters
+        monkeypatch.setattr("backends.numpy_kernels.l2_cache_bytes", lambda cache=cache: cache)
+        backend = loaded("numpy", network, optimizer=optimizer)
+        assert len(backend._pieces) == (1 if cache == 1 << 20 else 7)
+        batch, params = backend.place_batch(INPUTS, INPUTS[:, :2]), backend.place_params(drawn_params(network))
+        for _ in range(3):
+            params, _ = backend.step(params, batch, 0.25)
+        state = backend.fetch_state(params)
+        states.append((state.updates, params.flat, *params.moments))
+    for whole, by_pieces in zip(*states, strict=True):
+        np.testing.assert_array_equal(whole, by_pieces)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_update_is_the_optimisers_mathematics(name, optimizer):
     """Each of four updates is, within a rounding error bound, one exact update from the state before it."""
