@@ -164,8 +164,8 @@ OPTIMIZERS: dict[str, Callable[..., None]] = {
     "momentum": _descend_with_momentum,
     "adam": _adam,
 }
-"""Makes one update of parameters ``w``, a vector, and of its moments in place; ``updates`` counts this one, and ``rate``
-is an array of no dimension.
+"""Makes one update of parameters ``w``, a vector, and of its moments in place; ``updates`` counts this one, ``rate`` is
+an array of no dimension.
 """
 
 
