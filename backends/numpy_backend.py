@@ -243,7 +243,7 @@ class NumpyBackend(Backend):
                 if scratch.many and len(g) == 1:
                     np.multiply(params.transposed[k], g, scratch.below[k - 1])
                 else:
-                    by.multiply(params.transposed[k], operands[k], scratch.below_written[k - 1])
+                    scratch.multiply_below[k](params.transposed[k], operands[k], scratch.below_written[k - 1])
                 g = scratch.below[k - 1]
             self._times_slope(g, outputs.h[k - 1], scratch.g[k - 1])
             g = scratch.g[k - 1]

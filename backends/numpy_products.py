@@ -25,6 +25,10 @@ LARGE_RESULT, LARGE_ROWS = 1 << 14, 1 << 10
 """From this many numbers and rows on, `numpy.matmul` writes a result. `numpy.dot` writes zeros first, and keeps the
 interpreter lock meanwhile; its calls are shorter by 0.3 us.
 """
+COPIED = 1 << 10
+"""From this many weights on, `numpy.matmul` multiplies by transposed weights. They lie in a matrix with the biases, and
+`numpy.dot` copies a matrix whose rows do not follow each other.
+"""
 UNLOCKED = 500
 """numpy keeps the interpreter lock during a `numpy.matmul` whose result has fewer numbers, however long it takes."""
 
@@ -45,6 +49,10 @@ class Whole:
     def __init__(self, large: bool = False) -> None:
         self.multiply: Product = np.matmul if large else _DOT
         """Write ``w x`` to ``out``; ``x`` and ``out`` are operands."""
+
+    def multiply_transposed(self, outputs: int, inputs: int) -> Product:
+        """Return what multiplies by the transposed weights of such a layer. Those of one output are no view."""
+        return np.matmul if outputs > 1 and outputs * inputs >= COPIED else self.multiply
 
     def operand(self, matrix: Array) -> Array:
         """Return a matrix ``[features, columns]`` as an operand."""
@@ -89,6 +97,10 @@ class InParts:
             return
         for stack, to in zip(x.stacks, out.stacks, strict=True):
             np.matmul(w, stack, to)
+
+    def multiply_transposed(self, outputs: int, inputs: int) -> Callable[[Array, Parts, Parts], None]:
+        """Return what multiplies by the transposed weights of such a layer."""
+        return self.multiply
 
     def sum_products(self, g: Parts, x: Parts, out: Array) -> None:
         """Add up the products of all parts."""

@@ -76,6 +76,7 @@ class Scratch(NamedTuple):
         flat_error: a view of the last layer's.
         below: of each hidden layer, error terms before they are multiplied by the slope.
         below_written: the same memory as the operands that products write to.
+        multiply_below: what writes them: each layer's product with its transposed weights.
         many: whether these are `MANY_ROWS`.
         late_weights: whether there is no ``below``: under a single output the only hidden layer's error terms are
             computed without its weights, which their sums over all rows are multiplied by.
@@ -92,6 +93,7 @@ class Scratch(NamedTuple):
     flat_error: Array
     below: list[Array]
     below_written: list[Any]
+    multiply_below: list[Any]
     many: bool
     late_weights: bool
     with_errors: Array
@@ -182,6 +184,7 @@ class Workspace:
                 g[-1].ravel(),
                 below,
                 [*map(by.operand, below)],
+                [by.multiply_transposed(*shape) for shape in self.network.layer_shapes],
                 rows >= MANY_ROWS,
                 late_weights,
                 together.T,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backends import Network
-from backends.numpy_products import SMALL_PRODUCT, UNLOCKED, InParts, Whole, products
+from backends.numpy_products import COPIED, SMALL_PRODUCT, UNLOCKED, InParts, Whole, products
 
 
 @pytest.mark.parametrize(("n", "columns"), [(96, 32), (100, 32), (40, 39)])
@@ -31,6 +31,19 @@ def test_parts_give_the_products_of_whole_matrices(n: int, columns: int, row_maj
         by.sum_products(by.operand(g[:1]), by.transposed(by.operand(x)), sums)
         np.testing.assert_array_equal(written, np.einsum("oi,in->on", w[:1], x))
         np.testing.assert_array_equal(sums, np.einsum("on,in->oi", g[:1], x))
+
+
+@pytest.mark.parametrize(("outputs", "inputs"), [(3, 5), (1, COPIED), (32, 64)])
+@pytest.mark.parametrize("by", [Whole(), Whole(large=True), InParts(32)])
+def test_transposed_weights_are_multiplied_where_they_lie(outputs: int, inputs: int, by: Whole | InParts) -> None:
+    """Weights are a view of a matrix that has the biases too; a large view is not copied by `numpy.dot`."""
+    rng = np.random.default_rng(0)
+    layer = rng.integers(-9, 9, (outputs, inputs + 1)).astype(float)
+    g, written = rng.integers(-9, 9, (outputs, 96)).astype(float), np.full((inputs, 96), 7.0)
+    multiply = by.multiply_transposed(outputs, inputs)
+    multiply(layer[:, :-1].T, by.operand(g), by.operand(written))
+    np.testing.assert_array_equal(written, np.einsum("oi,on->in", layer[:, :-1], g))
+    assert outputs * inputs < COPIED or outputs == 1 or multiply is not np.dot
 
 
 @pytest.mark.parametrize(
