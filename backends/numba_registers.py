@@ -18,7 +18,7 @@ from numba import njit
 from backends.numba_activations import slope, value
 from backends.numba_chunks import BACKWARD, FORWARD, OF_ANOTHER_NETWORK, chunk_signature
 from backends.numba_compile import compile_as, compile_c
-from backends.numba_lanes import address, multiply_add, offset, stack_array
+from backends.numba_lanes import address, multiply_add, offset, stack_array, whole_registers
 
 _KERNEL = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 _PART = {"inline": "always"}
@@ -105,6 +105,7 @@ def training_loop(sizes, real, activation):
         """Run ``len(losses)`` steps; return the last loss."""
         if params.size != count or xy.shape[1] != ni + no:
             raise ValueError(OF_ANOTHER_NETWORK)
+        whole_registers()
         p, pitch = address(params, 0), xy.shape[2]
         x, y = address(xy, 0), address(xy, ni * pitch)
         w, dw = stack_array(count, p), stack_array(count, p)
@@ -131,6 +132,7 @@ def chunk_kernel(sizes, real, activation):
     count = nh * ni + nh + no * nh + no
 
     def chunk(c, chunks, phases, plan, params, xy, pitch, rows, of, tape, scratch, length):
+        whole_registers()
         gradients = offset(scratch, c * length)
         blocks = (rows + pitch - 1) // pitch
         scale, zero = real(2.0 / (of * no)), real(0)

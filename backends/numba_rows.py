@@ -8,7 +8,7 @@ Tests: `tests/backends/test_numba_blocks.py`.
 
 from numba import njit
 
-from backends.numba_lanes import offset
+from backends.numba_lanes import offset, whole_registers
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _LOOP = _INNER | {"fastmath": {"contract"}}
@@ -18,6 +18,7 @@ _SUM = _INNER | {"fastmath": {"reassoc", "contract", "nsz"}}
 @njit(**_SUM)
 def multiply_rows(w, h, z, o, i, pitch, n, column):
     """Write ``z = w h``."""
+    whole_registers()
     for r in range(n):
         for k in range(i):
             column[k] = h[k * pitch + r]
@@ -32,6 +33,7 @@ def multiply_rows(w, h, z, o, i, pitch, n, column):
 @njit(**_LOOP)
 def multiply_rows_transposed(w, g, below, o, i, pitch, n, column):
     """Write ``below = w^T g``."""
+    whole_registers()
     for r in range(n):
         for k in range(i):
             column[k] = 0
@@ -46,6 +48,7 @@ def multiply_rows_transposed(w, g, below, o, i, pitch, n, column):
 @njit(**_LOOP)
 def add_products_by_rows(g, h, dw, o, i, pitch, n, column):
     """Add ``g h^T`` to ``dw [o, i]``."""
+    whole_registers()
     for r in range(n):
         for k in range(i):
             column[k] = h[k * pitch + r]
