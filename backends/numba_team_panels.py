@@ -14,6 +14,7 @@ Tests: `tests/backends/test_numba_team.py`.
 import numpy as np
 from numba import njit
 
+from backends.numba_blocking import FEW_ROWS
 from backends.numba_lanes import offset
 from backends.numba_optimizers import advance
 from backends.numba_team_parts import transpose_features, transpose_rows
@@ -23,17 +24,22 @@ from backends.numba_tiles import STEP_ROWS, lanes, rounded_up
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _PART = {"inline": "always"}
 
-BY_ROWS, FOR_A_STEP, FOR_A_CALL = range(3)
+BY_ROWS, FOR_A_STEP, FOR_A_CALL, ONE_BY_ONE = range(4)
 """How a team multiplies by the first layer's weights: by vectors of rows, whose inputs it transposes in each step; by
 panels of the weights that are made in each step; by panels of the weights and of their moments that are made once, used
-and updated by all steps of a call, and copied back.
+and updated by all steps of a call, and copied back. Or, in all layers, few rows one by one (`numba_rows`).
 """
 REPAID = 16
 """Panels of a call repay copying if it takes at least this many times as many rows as the layer has outputs."""
 
 
 def panels_for(steps, rows, inputs, outputs, team):
-    """Return how a team multiplies in a call of some steps of ``rows``; whole panels must divide among its members."""
+    """Return how a team multiplies in a call of some steps of ``rows``; whole panels must divide among its members.
+
+    The last step may have fewer rows: they are multiplied as those of the others are.
+    """
+    if rows <= FEW_ROWS:
+        return ONE_BY_ONE
     if inputs < STEP_ROWS or outputs % (team * STEP_ROWS):
         return BY_ROWS
     if steps * rows >= REPAID * outputs:

@@ -16,10 +16,12 @@ from backends.numba_barrier import meet
 from backends.numba_blocks import cross_entropy, squared_error
 from backends.numba_chunks import LAYERS, PARAMETERS, WIDEST
 from backends.numba_lanes import offset
+from backends.numba_rows import few_products, update_few
 from backends.numba_team_panels import (
     BY_ROWS,
     FOR_A_CALL,
     FOR_A_STEP,
+    ONE_BY_ONE,
     make_panels,
     panel_products,
     update_panels,
@@ -56,7 +58,7 @@ class Step(NamedTuple):
         starts: where in ``x`` each row of the step begins.
         rows, tiles: of the step; the last tile may be filled up.
         widest: numbers of the outputs of the widest layer, and of its error terms.
-        panels: how the team multiplies by the weights of the first layer, as `numba_team_panels.panels_for` says.
+        panels: how the team multiplies by weights, of the first layer or all, as `numba_team_panels.panels_for` says.
     """
 
     me: Any
@@ -125,19 +127,28 @@ def forward_hidden(activation, straight, step):
     for layer in range(1, step.plan[LAYERS]):
         i, o = sizes[layer - 1], sizes[layer]
         h = outputs_of(step, layer - 1)
+        inputs, lines = step.x, step.starts
         if layer > 1:
             by_rows, pitch = outputs_by_rows(step, layer - 1)
             a, b = share(me, team, i, STEP_ROWS), share(me + 1, team, i, STEP_ROWS)
             for tile in range(tiles):
                 block = offset(h, tile * rounded_up(i, STEP_ROWS) * STEP_ROWS)
                 transpose_features(block, a, b, offset(by_rows, tile * STEP_ROWS * pitch), pitch)
+            if step.panels == ONE_BY_ONE:
+                inputs, lines = by_rows, straight
+                for r in range(step.rows):
+                    straight[r] = r * pitch
+                if meet(step.barrier, team, step.yield_address):
+                    return True
         a, b = share(me, team, o, 8), share(me + 1, team, o, 8)
         w = offset(step.weights, at)
         if layer == 1 and step.panels == FOR_A_STEP:
             make_panels(np.intp(1), w, step.plan[PARAMETERS], i, a, b, straight, h, step.places[VECTOR])
         for tile in range(tiles):
             z = offset(outputs_of(step, layer), (tile * rounded_up(o, STEP_ROWS) + a) * STEP_ROWS)
-            if layer == 1 and step.panels != BY_ROWS:
+            if step.panels == ONE_BY_ONE:
+                few_products(offset(w, a * i), i, b - a, inputs, lines, step.rows, z)
+            elif layer == 1 and step.panels != BY_ROWS:
                 panels = offset(h, a * rounded_up(i, STEP_ROWS))
                 panel_products(step.x, offset(step.starts, tile * STEP_ROWS), panels, i, b - a, square, z)
             else:
@@ -206,6 +217,9 @@ def backward_and_update(activation, optimizer, factors, rate, straight, step):
         if layer == 1 and step.panels == FOR_A_CALL:
             panels, vector = offset(outputs_of(step, 0), a * rounded_up(i, STEP_ROWS)), step.places[VECTOR]
             update_panels(optimizer, factors, panels, vector, i, b - a, of_own, pitch, h, lines, rows, dw, rate)
+        elif step.panels == ONE_BY_ONE:
+            held = STEP_ROWS * step.plan[WIDEST]
+            update_few(optimizer, factors, w, a, b, i, g, pitch, h, lines, rows, dw, held, parameters, rate)
         else:
             update_weights(optimizer, factors, w, a, b, i, g, pitch, h, lines, rows, dw, parameters, rate)
         update_biases(optimizer, factors, offset(w, o * i + a), of_own, pitch, b - a, rows, dw, parameters, rate)

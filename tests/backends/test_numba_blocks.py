@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,3 +181,19 @@ def test_large_products_do_not_depend_on_the_number_of_threads() -> None:
         bits.append(done.stdout.split())
     assert bits[0] == bits[1]
     assert len(set(bits[0])) == 3
+
+
+def test_loops_of_llvm_fill_whole_registers() -> None:
+    """As formulas of `Lanes` do; by its own choice LLVM takes half of a register of Intel's servers."""
+    from numba import njit, types
+
+    from backends.numba_lanes import register_bytes, whole_registers
+
+    @njit(types.void(types.CPointer(types.float32), types.intp), error_model="numpy")
+    def double(numbers: Any, count: int) -> None:
+        whole_registers()
+        for k in range(count):
+            numbers[k] += numbers[k]
+
+    (code,) = double.inspect_llvm().values()
+    assert f"load <{register_bytes() // 4} x float>" in code

@@ -21,9 +21,9 @@ from backends import Adam, Descent, Layer, Network, Optimizer
 from backends.conformance import check_cell
 from backends.conformance.cases import Case
 from backends.numba_barrier import LENGTH, STOP, meet, new_barrier, yield_address
-from backends.numba_blocking import LEAST_TEAM_ROWS, team_of
+from backends.numba_blocking import FEW_ROWS, LEAST_TEAM_ROWS, team_of
 from backends.numba_lanes import address
-from backends.numba_team_panels import BY_ROWS, FOR_A_CALL, FOR_A_STEP, REPAID, panels_for
+from backends.numba_team_panels import BY_ROWS, FOR_A_CALL, FOR_A_STEP, ONE_BY_ONE, REPAID, panels_for
 
 LEAST = LEAST_TEAM_ROWS
 
@@ -49,6 +49,9 @@ def rows_for(network: Network, n: int) -> tuple[Any, Any]:
 @pytest.mark.parametrize(
     "case",
     [
+        "130-140-10/n=1/normal",
+        f"33-161-131-129-3/n={FEW_ROWS}/normal",
+        "16000-1-1/n=3/normal",
         f"130-140-10/n={LEAST}/normal",
         "130-140-10/n=100/normal",
         "33-161-131-129-3/n=97/normal",
@@ -66,7 +69,7 @@ def test_steps_of_a_team_are_right(case: str, dtype: str) -> None:
     assert report.passed, report.worst
 
 
-@pytest.mark.parametrize("rows", [LEAST, 50, 128])
+@pytest.mark.parametrize("rows", [FEW_ROWS, LEAST, 50, 128])
 @pytest.mark.parametrize("text", ["200-130-10/relu/cross-entropy", "200-128-10/relu/cross-entropy", "28-140-300-140-1"])
 def test_every_member_count_gives_the_same_bits(text: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Members take whole weights and whole rows, so no sum depends on how many there are; more than cores included.
@@ -114,6 +117,7 @@ def test_panels_are_for_calls_that_repay_them() -> None:
     repaid = REPAID * 128 // 64
     assert [panels_for(steps, 64, 784, 128, 2) for steps in (1, repaid - 1, repaid)] == [BY_ROWS, BY_ROWS, FOR_A_CALL]
     assert panels_for(1, 128, 784, 128, 2) == FOR_A_STEP
+    assert panels_for(1 << 20, FEW_ROWS, 784, 128, 2) == ONE_BY_ONE
     assert {panels_for(repaid, 128, *rest) for rest in ((784, 128, 3), (784, 96, 2), (31, 128, 2))} == {BY_ROWS}
 
 
@@ -137,9 +141,13 @@ def test_a_batch_in_a_new_order_trains_as_one_that_was_placed_so() -> None:
 
 
 def test_team_grows_with_the_work() -> None:
-    """No team for few rows or very many; one member for little work; never more than threads or than outputs serve."""
+    """None for rows that leave tiles empty, or very many; one member for little work; no more than threads or outputs
+    serve.
+    """
     network = Network((784, 128, 10))
-    assert [team_of(network, rows, 2) for rows in (1, LEAST - 1, 32, 128, 512, 513)] == [0, 0, 1, 2, 2, 0]
+    few = 1, FEW_ROWS, FEW_ROWS + 1, LEAST - 1
+    assert [team_of(network, rows, 2) for rows in few] == [1, 1, 0, 0]
+    assert [team_of(network, rows, 2) for rows in (32, 128, 512, 513)] == [1, 2, 2, 0]
     assert team_of(network, 512, 64) == 8
 
 
