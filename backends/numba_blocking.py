@@ -43,9 +43,9 @@ SPLIT_WORK, SPLIT_ROWS, TANH_WORK = tuned("numba-split-work", 200_000), 64, 20
 """Two threads repay their start from `SPLIT_WORK` rows x parameters, a tanh counting as `TANH_WORK` of these, and
 `SPLIT_ROWS` rows.
 """
-LEAST_TEAM_ROWS, MOST_TEAM_ROWS = 17, 512
-"""Steps of this many rows of wide layers are a team's (`numba_team`), and of up to `FEW_ROWS`, which it takes one by
-one. In between most of its tiles are empty; with more, its scratch leaves the caches.
+MOST_TEAM_ROWS = 512
+"""Steps of up to this many rows of wide layers are a team's (`numba_team`), which takes up to `FEW_ROWS` one by one;
+with more than this its scratch leaves the caches.
 """
 MEMBER_WORK, MEMBER_WIDTH = 2_000_000, 16
 """Each member of a team has rows x parameters of at least this, and outputs of the widest layer."""
@@ -103,7 +103,7 @@ def blocking(network: Network, real: Any) -> Blocking:
 
 def team_of(network: Network, rows: int, threads: int) -> int:
     """Return how many threads share a step of ``rows`` of wide layers as a team; 0 if it is not a team's."""
-    if FEW_ROWS < rows < LEAST_TEAM_ROWS or rows > MOST_TEAM_ROWS:
+    if rows > MOST_TEAM_ROWS:
         return 0
     most = min(rows * network.parameter_count // MEMBER_WORK, max(network.sizes[1:]) // MEMBER_WIDTH)
     return max(1, min(threads, most))

@@ -11,6 +11,8 @@ after each layer.
     below       g [r, i] = g [r, o] w [o, i]       vectors of inputs: error terms are ``[rows, pitch]``
     gradients   dw [o, i] = g [r, o]^T h [r, i]    vectors of inputs, so outputs are needed as ``[rows, pitch]`` too
 
+Up to `FEW_ROWS` rows are multiplied one by one instead (`numba_rows`).
+
 So the inputs of a step and each layer's outputs are transposed once, in registers. Rows of the batch are read from
 where they are, so a batch in a new order is not copied. If whole panels of the first layer's weights divide among the
 members, its vectors run over outputs instead, and no inputs are transposed (`numba_team_panels`).

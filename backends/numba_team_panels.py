@@ -72,15 +72,15 @@ def copy_back(vectors, panels, vector, i, a, b, w, parameters):
 
 
 @njit(**_INNER)
-def panel_products(x, starts, panels, i, outputs, square, z):
-    """Write the products of a layer to ``z [outputs, STEP_ROWS]``, for as many rows of ``x``.
+def panel_products(x, starts, panels, i, outputs, live, square, z):
+    """Write the products of a layer to ``z [outputs, STEP_ROWS]``, for ``live`` rows of ``x``.
 
     Row ``r`` starts at ``x[starts[r]]``; ``square [STEP_ROWS, STEP_ROWS]`` is scratch.
     """
     features, pitch = rounded_up(i, STEP_ROWS), np.intp(STEP_ROWS)
     for j in range(0, outputs, STEP_ROWS):
         for o in range(0, STEP_ROWS, 2 * lanes(x)):
-            for r in range(0, STEP_ROWS, 8):
+            for r in range(0, live, 8):
                 to = offset(square, r * STEP_ROWS + o)
                 rows_tile(8, 2, x, offset(starts, r), offset(panels, j * features + o), pitch, i, to, pitch)
         transpose_features(square, np.intp(0), pitch, offset(z, j * STEP_ROWS), pitch)

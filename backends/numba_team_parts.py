@@ -13,7 +13,7 @@ from backends.numba_activations import activate, times_slope
 from backends.numba_lanes import offset
 from backends.numba_optimizers import advance
 from backends.numba_team_tiles import gathered_tile
-from backends.numba_tiles import STEP_ROWS, lanes, multiply, rounded_up
+from backends.numba_tiles import STEP_ROWS, lanes, multiply, multiply_short, rounded_up
 from backends.numba_transpose import transpose_gathered_tile, transpose_tile
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -92,23 +92,28 @@ def find_rows(order, first, rows, tiles, stride, starts):
 
 
 @njit(**_INNER)
-def hidden_products(w, i, outputs, h, z):
-    """Write the products of a layer to ``z [outputs, STEP_ROWS]``, for one tile of rows of its inputs ``h``."""
-    multiply(w, i, np.intp(1), h, np.intp(STEP_ROWS), z, np.intp(STEP_ROWS), outputs, i, np.intp(STEP_ROWS))
+def hidden_products(w, i, outputs, h, live, z):
+    """Write the products of a layer to ``z [outputs, STEP_ROWS]``, for ``live`` rows of a tile of its inputs ``h``."""
+    pitch = np.intp(STEP_ROWS)
+    if live <= lanes(w):
+        multiply_short(w, i, np.intp(1), h, pitch, z, pitch, outputs, i, lanes(w))
+    else:
+        multiply(w, i, np.intp(1), h, pitch, z, pitch, outputs, i, rounded_up(live, 2 * lanes(w)))
 
 
 @njit(**_PART)
-def activate_outputs(activation, biases, outputs, z):
-    """Add the biases to ``z [outputs, STEP_ROWS]`` and apply the activation."""
+def activate_outputs(activation, biases, outputs, live, z):
+    """Add the biases to ``live`` rows of ``z [outputs, STEP_ROWS]`` and apply the activation."""
+    count = rounded_up(live, lanes(z))
     for j in range(outputs):
-        activate(activation, offset(z, j * STEP_ROWS), biases[j], np.intp(STEP_ROWS))
+        activate(activation, offset(z, j * STEP_ROWS), biases[j], count)
 
 
 @njit(**_PART)
-def last_outputs(w, i, o, h, z):
-    """Write the outputs of the last layer to ``z``, for one tile of rows."""
-    hidden_products(w, i, o, h, z)
-    activate_outputs("identity", offset(w, o * i), o, z)
+def last_outputs(w, i, o, h, live, z):
+    """Write the outputs of the last layer to ``z``, for ``live`` rows of a tile."""
+    hidden_products(w, i, o, h, live, z)
+    activate_outputs("identity", offset(w, o * i), o, live, z)
 
 
 @njit(**_PART)

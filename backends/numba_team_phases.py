@@ -101,6 +101,13 @@ def errors_of(step, layer):
     return offset(step.scratch, step.places[ERRORS] + layer % 3 * step.widest), step.places[PITCHES + 2 * layer]
 
 
+@njit(**_PART)
+def live_rows(step, tile):
+    """Return how many rows of a tile count; the others keep what they hold, and nobody uses what becomes of them."""
+    live = step.rows - tile * STEP_ROWS
+    return STEP_ROWS if live > STEP_ROWS else live
+
+
 @njit(**_INNER)
 def transpose_inputs(step):
     """Transpose this member's tiles of the rows of a step."""
@@ -146,14 +153,16 @@ def forward_hidden(activation, straight, step):
             make_panels(np.intp(1), w, step.plan[PARAMETERS], i, a, b, straight, h, step.places[VECTOR])
         for tile in range(tiles):
             z = offset(outputs_of(step, layer), (tile * rounded_up(o, STEP_ROWS) + a) * STEP_ROWS)
+            live = live_rows(step, tile)
             if step.panels == ONE_BY_ONE:
                 few_products(offset(w, a * i), i, b - a, inputs, lines, step.rows, z)
             elif layer == 1 and step.panels != BY_ROWS:
                 panels = offset(h, a * rounded_up(i, STEP_ROWS))
-                panel_products(step.x, offset(step.starts, tile * STEP_ROWS), panels, i, b - a, square, z)
+                panel_products(step.x, offset(step.starts, tile * STEP_ROWS), panels, i, b - a, live, square, z)
             else:
-                hidden_products(offset(w, a * i), i, b - a, offset(h, tile * rounded_up(i, STEP_ROWS) * STEP_ROWS), z)
-            activate_outputs(activation, offset(w, o * i + a), b - a, z)
+                block = offset(h, tile * rounded_up(i, STEP_ROWS) * STEP_ROWS)
+                hidden_products(offset(w, a * i), i, b - a, block, live, z)
+            activate_outputs(activation, offset(w, o * i + a), b - a, live, z)
         at += o * i + o
         if meet(step.barrier, team, step.yield_address):
             return True
@@ -172,12 +181,11 @@ def output_layer(activation, loss, scale, step):
     targets = offset(step.scratch, step.places[TARGETS] + me * STEP_ROWS * o)
     for tile in range(share(me, team, step.tiles, 1), share(me + 1, team, step.tiles, 1)):
         r = tile * STEP_ROWS
-        live = step.rows - r
-        live = STEP_ROWS if live > STEP_ROWS else live
+        live = live_rows(step, tile)
         block = offset(outputs_of(step, layers - 1), tile * rounded_up(i, STEP_ROWS) * STEP_ROWS)
         transpose_features(block, np.intp(0), i, offset(by_rows, r * pitch), pitch)
         z = offset(outputs_of(step, layers), tile * rounded_up(o, STEP_ROWS) * STEP_ROWS)
-        last_outputs(w, i, o, block, z)
+        last_outputs(w, i, o, block, live, z)
         read_targets(step.x, offset(step.starts, r), sizes[0], o, live, targets)
         if loss == "mse":
             of_tile = squared_error(z, targets, o, STEP_ROWS, live, scale, z)

@@ -21,11 +21,12 @@ from backends import Adam, Descent, Layer, Network, Optimizer
 from backends.conformance import check_cell
 from backends.conformance.cases import Case
 from backends.numba_barrier import LENGTH, STOP, meet, new_barrier, yield_address
-from backends.numba_blocking import FEW_ROWS, LEAST_TEAM_ROWS, team_of
+from backends.numba_blocking import FEW_ROWS, team_of
 from backends.numba_lanes import address
 from backends.numba_team_panels import BY_ROWS, FOR_A_CALL, FOR_A_STEP, ONE_BY_ONE, REPAID, panels_for
 
-LEAST = LEAST_TEAM_ROWS
+LEAST = FEW_ROWS + 1
+"""Rows from which a team makes tiles."""
 
 
 def started(
@@ -53,6 +54,8 @@ def rows_for(network: Network, n: int) -> tuple[Any, Any]:
         f"33-161-131-129-3/n={FEW_ROWS}/normal",
         "16000-1-1/n=3/normal",
         f"130-140-10/n={LEAST}/normal",
+        "130-128-64-3/n=16/normal",
+        "130-140-10/n=17/normal",
         "130-140-10/n=100/normal",
         "33-161-131-129-3/n=97/normal",
         "126-126-126-40/n=64/normal",
@@ -141,13 +144,9 @@ def test_a_batch_in_a_new_order_trains_as_one_that_was_placed_so() -> None:
 
 
 def test_team_grows_with_the_work() -> None:
-    """None for rows that leave tiles empty, or very many; one member for little work; no more than threads or outputs
-    serve.
-    """
+    """None for very many rows; one member for little work; never more than threads or than outputs serve."""
     network = Network((784, 128, 10))
-    few = 1, FEW_ROWS, FEW_ROWS + 1, LEAST - 1
-    assert [team_of(network, rows, 2) for rows in few] == [1, 1, 0, 0]
-    assert [team_of(network, rows, 2) for rows in (32, 128, 512, 513)] == [1, 2, 2, 0]
+    assert [team_of(network, rows, 2) for rows in (1, LEAST, 32, 128, 512, 513)] == [1, 1, 1, 2, 2, 0]
     assert team_of(network, 512, 64) == 8
 
 
