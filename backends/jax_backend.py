@@ -29,6 +29,7 @@ from backends.jax_optimizers import OPTIMIZERS, Trained, parameters
 from backends.jax_rules import ACTIVATIONS, LOSSES
 from backends.jax_wide import Wide
 from backends.layout import aligned_empty, copy_feature_major
+from backends.processor import is_intel
 from backends.threads import SHARED_BYTES, BlockThreads
 from backends.tuned import tuned
 
@@ -36,10 +37,18 @@ MISUSED = (KeyError, ValueError, RuntimeError)
 """Errors that params which are gone, or a batch that was not placed, cause in JAX among others."""
 
 NARROW_PARAMETERS = tuned("jax-narrow-parameters", 128)
-"""Up to this many parameters a network runs as one loop over the rows, on a CPU; with more it compiles too long."""
+"""Up to this many parameters a network runs as one loop over the rows, on a CPU; with more it compiles too long, unless
+there are `LONG_ROWS`.
+"""
 NARROW_ROWS = tuned("jax-narrow-rows", 96)
 """From this many rows a parameter on it does: the loop costs more than products for each call and each parameter, and
 less for each row.
+"""
+LONG_PARAMETERS = 384 if is_intel() else 0
+LONG_ROWS = 1 << 19
+"""Up to this many parameters a network of few inputs does too, from this many rows on. For each parameter it compiles
+5 ms longer and saves 0.1 ns a row, so some 100 steps repay it, whatever their number. At 756 XLA's loop takes 70 times
+as long as products. Measured on a Xeon with AMX; on AMD's processors products are closer, and nobody has measured it.
 """
 NARROW_BLOCK_ROWS = 2048
 """Rows whose gradients are summed separately: blocks enough to share among threads, and a sum that rounds less."""
@@ -96,11 +105,12 @@ class JaxBackend(Backend):
         if device != "cpu":  # XLA times products when it compiles, and may take others in another process
             self.capabilities = replace(self.capabilities, deterministic=frozenset({"process"}))
         _start_compiler()
+        self._long = self._loops_if_long()
         self._narrow = self.takes_narrow()
         self._features_axis = int(network.inputs >= ROW_MAJOR_INPUTS and not self._narrow)
         row_bytes = sum(network.sizes) * np.dtype(dtype).itemsize
         self.block_rows = min(max(LEAST_ROWS, BLOCK_BYTES // row_bytes // 16 * 16), MOST_ROWS)
-        if self._narrow:
+        if self._narrow and not self._long:
             self.block_rows = NARROW_BLOCK_ROWS
         elif device != "cpu":
             self.block_rows = 1 << 62  # never cut
@@ -114,16 +124,20 @@ class JaxBackend(Backend):
 
     def takes_narrow(self) -> bool:
         """Return whether large batches of the network are of the narrow form."""
-        return self.one_loop and self.device == "cpu" and self.network.parameter_count <= NARROW_PARAMETERS
+        few = self.one_loop and self.device == "cpu" and self.network.parameter_count <= NARROW_PARAMETERS
+        return few or self._long
 
     def form_of(self, rows: int) -> type:
         """Return the form of a batch of this many rows."""
-        narrow = self._narrow and rows >= NARROW_ROWS * self.network.parameter_count
-        return jax_narrow.Batch if narrow else jax_wide.Batch
+        least = LONG_ROWS if self._long else NARROW_ROWS * self.network.parameter_count
+        return jax_narrow.Batch if self._narrow and rows >= least else jax_wide.Batch
 
     def compiled(self) -> dict[type, Kernels]:
         """Return the jitted kernels of each form of a batch."""
-        chosen = (self.wide, self.network, self.optimizer, self.block_rows, self._features_axis, self.device)
+        block_rows = NARROW_BLOCK_ROWS, self.block_rows
+        short = self._narrow and not self._long  # its blocks have too little work for parts
+        threads = _cores() if self.device == "cpu" and not short else 1
+        chosen = (self.wide, self.network, self.optimizer, *block_rows, self._features_axis, threads, self.device)
         return kernels(*chosen)  # type: ignore[arg-type] # mypy takes a class for unhashable
 
     def place_params(self, params: Sequence[Layer], state: State | None = None) -> Any:
@@ -258,6 +272,11 @@ class JaxBackend(Backend):
             "device_name": str(self._device.device_kind),
         }
 
+    def _loops_if_long(self) -> bool:
+        """Return whether only very long batches of the network are of the narrow form."""
+        some = NARROW_PARAMETERS < self.network.parameter_count <= LONG_PARAMETERS
+        return self.one_loop and self.device == "cpu" and some and self.network.inputs < ROW_MAJOR_INPUTS
+
     def _share(self, rows: int, of: int | None, x: jax.Array, y: jax.Array) -> Any:
         """Return a batch, or a share of one of ``of`` rows."""
         form = self.form_of(rows)
@@ -335,7 +354,12 @@ def _copied(arrays: Sequence[Array], feature_major: bool) -> list[Array]:
 @lru_cache
 def _threads() -> BlockThreads:
     """Return the threads that place batches."""
-    return BlockThreads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return BlockThreads(_cores())
+
+
+def _cores() -> int:
+    """Return how many cores this process may use, as many threads as XLA has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _taken(array: Array, order: Array, axis: int) -> Array:

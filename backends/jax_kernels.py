@@ -39,18 +39,23 @@ returns params and losses, or ``None`` if it cannot take the batch.
 
 @lru_cache
 def kernels(
-    wide: Callable[[Network, int, int], jax_wide.Wide],
+    wide: Callable[[Network, int, int, int], jax_wide.Wide],
     network: Network,
     optimizer: Optimizer,
-    block_rows: int,
+    narrow_rows: int,
+    wide_rows: int,
     features_axis: int,
+    threads: int,
     device: str,
 ) -> dict[type, Kernels]:
-    """Return the kernels of one network for each form of a batch, shared by all its backends in this process."""
+    """Return the kernels of one network for each form of a batch, shared by all its backends in this process.
+
+    ``narrow_rows`` and ``wide_rows`` are those of a block of either form.
+    """
     options = ONE_LOOP if device == "cpu" else None
     return {
-        jax_narrow.Batch: jitted(jax_narrow.Narrow(network, block_rows), optimizer, options),
-        jax_wide.Batch: jitted(wide(network, block_rows, features_axis), optimizer),
+        jax_narrow.Batch: jitted(jax_narrow.Narrow(network, narrow_rows), optimizer, options),
+        jax_wide.Batch: jitted(wide(network, wide_rows, features_axis, threads), optimizer),
     }
 
 

@@ -2,7 +2,8 @@
 
 Outputs are feature-major, ``[features, rows]``: XLA's products and sums then run along long contiguous rows. Inputs and
 targets stay as they come, ``[rows, features]``, since a product takes its second factor either way. Blocks of rows stay
-in cache; a loop adds up their gradients, and what is left over is one more, shorter block.
+in cache; a loop adds up their gradients, and what is left over is one more, shorter block. The gradients of a block are
+those of its parts, which XLA computes side by side.
 
 `jax.value_and_grad` composes the gradient from `layer`, the activation and the loss. Their derivatives are attached by
 `jax.custom_vjp`: without them XLA is given transposed products, which it runs more slowly.
@@ -13,6 +14,7 @@ Tests: `tests/backends/test_jax_backend.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,7 +23,19 @@ from jax import lax
 
 from backends.base import Network
 from backends.jax_rules import ACTIVATIONS, Activation, Features, loss_of_rows
-from backends.layout import equal_blocks
+from backends.layout import equal_blocks, rows_each
+
+PARTS = 2
+"""Parts of a block whose gradients are computed side by side, if there are threads for them. XLA gives a product over
+long rows one thread if its result is small, and starts operations together if none waits for another: those of two
+parts never do. More parts compile longer.
+"""
+LEAST_OUTPUTS = 8
+"""A first layer of fewer outputs than these has products too small for parts to gain anything."""
+COPIED_ROWS = 1 << 14
+"""From this many rows on a batch that is not cut has parts. These are copies, as blocks are anyway; shorter batches do
+not repay them, nor do more inputs than the first layer has outputs, nor a tape.
+"""
 
 Layers = Sequence[tuple[jax.Array, jax.Array]]
 """Weights ``[o, i]`` and biases ``[o]`` of each layer."""
@@ -108,10 +122,12 @@ class Wide:
         network: its sizes, activation and loss.
         block_rows: rows of a block.
         features_axis: of inputs and targets, ``[features, n]`` or ``[n, features]``.
+        threads: that XLA has, as far as parts of a block use them.
     """
 
-    def __init__(self, network: Network, block_rows: int, features_axis: int) -> None:
+    def __init__(self, network: Network, block_rows: int, features_axis: int, threads: int = 1) -> None:
         self.rows_axis = 1 - features_axis
+        self._parts = min(threads, PARTS) if network.sizes[1] >= LEAST_OUTPUTS else 1
         self._network = network
         self._block_rows = block_rows
         hidden = ACTIVATIONS[network.activation]
@@ -140,15 +156,16 @@ class Wide:
         total: Any = jax.tree.map(lambda part: lax.full_like(part, 0), (lax.full((), 0, batch.x.dtype), layers))
         if rest:
             known = tape.rest if tape else None
-            last = self._rest(batch, rest)
-            total = self._gradients(layers, scale.power, last.x, last.y, known)
+            few_inputs = self._network.inputs <= self._network.sizes[1]
+            parts = self._parts if few_inputs and rest >= COPIED_ROWS and not known else 1
+            total = self._of_parts(parts, layers, scale.power, self._rest(batch, rest), known)
         if blocks:
             tapes = (tape.blocks if tape else None) or []
 
             def add(k: Any, total: Any) -> Any:
                 known = [lax.dynamic_index_in_dim(h, k, 0, keepdims=False) for h in tapes]
                 block = self.rows(batch, k * rows, rows)
-                return jax.tree.map(lax.add, total, self._gradients(layers, scale.power, block.x, block.y, known))
+                return added(total, self._of_parts(self._parts, layers, scale.power, block, known))
 
             total = lax.fori_loop(0, blocks, add, total)
         # Of 1 / N the power of two is taken row by row, which rounds nothing, and the rest once at the end: XLA fuses
@@ -162,6 +179,20 @@ class Wide:
         """Return ``1 / terms`` for `gradients`."""
         power = power_of_two(terms)
         return Scale(power, 1 / (terms * power))
+
+    def _of_parts(
+        self, parts: int, layers: Layers, power: Any, block: Batch, known: Sequence[jax.Array] | None
+    ) -> tuple[jax.Array, Layers]:
+        """Return a block's part of loss and gradients, the sum of those of its own parts."""
+        n = block.x.shape[self.rows_axis]
+        each = rows_each(n, parts)
+        sums = []
+        for start in range(0, n, each):
+            stop = min(start + each, n)
+            x, y = (lax.slice_in_dim(array, start, stop, axis=self.rows_axis) for array in (block.x, block.y))
+            of_part = [lax.slice_in_dim(h, start, stop, axis=1) for h in known] if known else None
+            sums.append(self._gradients(layers, power, x, y, of_part))
+        return reduce(added, sums)
 
     def _gradients(
         self, layers: Layers, power: Any, x: jax.Array, y: jax.Array, known: Sequence[jax.Array] | None
@@ -210,6 +241,11 @@ class Wide:
         shapes = list(pairwise(self._network.sizes))
         parts = iter(lax.split(params, [length for i, o in shapes for length in (o * i, o)]))
         return tuple((lax.reshape(next(parts), (o, i)), next(parts)) for i, o in shapes)
+
+
+def added(left: Any, right: Any) -> Any:
+    """Return the sums of two trees, array by array."""
+    return jax.tree.map(lax.add, left, right)
 
 
 def _vector(layers: Layers) -> jax.Array:

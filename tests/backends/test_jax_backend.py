@@ -119,6 +119,71 @@ def test_each_form_of_a_batch_passes_conformance(sizes: str, rows: int, form: ty
     assert report.passed, report.worst
 
 
+@pytest.mark.parametrize(
+    ("sizes", "rows", "dtype"),
+    [(FEATURE_MAJOR, 17_000, "float32"), (FEATURE_MAJOR, 5_007, "float64"), (ROW_MAJOR, 4_999, "float32")],
+)
+def test_parts_side_by_side_pass_conformance(
+    monkeypatch: pytest.MonkeyPatch, sizes: str, rows: int, dtype: str
+) -> None:
+    """Blocks in two parts, the last of them shorter, stay within the proven bounds, with a rest and without."""
+    monkeypatch.setattr(jax_backend, "_cores", lambda: 2)
+    monkeypatch.setattr(jax_backend, "BLOCK_BYTES", 0 if rows < 17_000 else 1 << 62)
+    problem = make(Network.parse(sizes), rows, dtype)
+    backend = backends.load("jax", problem.network, dtype)
+    assert backend.block_rows == (jax_backend.LEAST_ROWS if rows < 17_000 else jax_backend.MOST_ROWS)
+    report = check_cell(backend, problem.params, problem.inputs, problem.targets, problem.learning_rate)
+    assert report.passed, report.worst
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows", "threads", "parts"),
+    [
+        (FEATURE_MAJOR, jax_wide.COPIED_ROWS, 4, 2),
+        (FEATURE_MAJOR, jax_wide.COPIED_ROWS, 1, 1),
+        (FEATURE_MAJOR, jax_wide.COPIED_ROWS - 1, 4, 1),
+        ("33-17-3", jax_wide.COPIED_ROWS, 4, 1),
+        ("33-17-3", 1 << 16, 4, 2),
+        ("33-17-3", 1 << 16, 1, 1),
+        ("33-7-3", 1 << 16, 4, 1),
+    ],
+)
+def test_parts_are_for_threads_and_for_batches_that_repay_them(sizes: str, rows: int, threads: int, parts: int) -> None:
+    """A block has two parts if there are threads and work for them; a batch that is not cut, if it repays copies."""
+    network = Network.parse(sizes)
+    kernels = jax_wide.Wide(network, 1 << 15, 0, threads)
+    vector = jax.ShapeDtypeStruct((network.parameter_count,), "float32")
+    x, y = (jax.ShapeDtypeStruct((size, rows), "float32") for size in (network.inputs, network.sizes[-1]))
+    products = str(jax.make_jaxpr(kernels.gradients)(vector, jax_wide.Batch(x, y))).count("dot_general[")
+    assert products == 6 * parts  # for each layer one forward, one of weights, one of its inputs, even if nobody asks
+
+
+def test_only_the_longest_batches_of_some_networks_are_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of few inputs and too many parameters for a loop has one from `LONG_ROWS` on, if the processor repays
+    compiling it, and then within the proven bounds.
+    """
+    monkeypatch.setattr(jax_backend, "LONG_PARAMETERS", 384)
+    monkeypatch.setattr(jax_backend, "LONG_ROWS", 5_000)
+
+    def forms(sizes: str) -> list[bool]:
+        """Return whether batches just shorter than that, and as long, are of the narrow form."""
+        backend = backends.load("jax", Network.parse(sizes))
+        return [backend.form_of(rows) is jax_narrow.Batch for rows in (4_999, 5_000)]
+
+    assert forms("8-16-1") == [False, True]
+    assert forms("8-38-1") == [False, True]
+    assert forms("8-39-1") == [False, False]
+    assert forms("40-9-1") == [False, False]  # row-major
+    problem = make(Network.parse("8-16-1"), 5_003)
+    backend = backends.load("jax", problem.network)
+    assert backend.block_rows > jax_backend.NARROW_BLOCK_ROWS  # of its shorter batches
+    assert type(backend.place_batch(problem.inputs, problem.targets)) is jax_narrow.Batch
+    report = check_cell(backend, problem.params, problem.inputs, problem.targets, problem.learning_rate)
+    assert report.passed, report.worst
+    monkeypatch.setattr(jax_backend, "LONG_PARAMETERS", 0)
+    assert forms("8-16-1") == [False, False]
+
+
 WORKLOADS = [("3-4-3/relu", None), ("3-4-3/sigmoid/cross-entropy", Momentum()), ("3-4-3/identity", Adam())]
 
 
