@@ -32,7 +32,7 @@ from backends.numba_chunks import (
     chunk_signature,
 )
 from backends.numba_compile import compile_c
-from backends.numba_lanes import offset, whole_registers
+from backends.numba_lanes import offset
 from backends.numba_rows import add_products_by_rows, multiply_rows, multiply_rows_transposed
 from backends.numba_tiles import STEP_ROWS, add_products, lanes, multiply, multiply_short, rounded_up, row_sum
 
@@ -54,7 +54,6 @@ def fill_up(z, features, pitch, n, live):
 @njit(**_SUM)
 def squared_error(p, y, outputs, pitch, n, scale, g):
     """Write ``g = scale (p - y)``; return the sum of squares of ``p - y``."""
-    whole_registers()
     squares = scale - scale
     for o in range(outputs):
         for r in range(o * pitch, o * pitch + n):
@@ -179,7 +178,6 @@ def chunk_kernel(real, activation, loss, products):
     """Return the function of one chunk; `numba_chunks.chunk_signature` says what it is told."""
 
     def chunk(c, chunks, phases, plan, params, xy, pitch, rows, of, tape, scratch, length):
-        whole_registers()
         parameters, features = plan[PARAMETERS], plan[FEATURES]
         inputs, outputs = plan[SIZES], plan[SIZES + plan[LAYERS]]
         gradients = offset(scratch, c * length)
