@@ -26,7 +26,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from backends.numba_barrier import meet
+from backends.numba_barrier import linger, meet
 from backends.numba_chunks import LAYERS, PARAMETERS, SIZES, TERMS
 from backends.numba_compile import compile_as
 from backends.numba_lanes import address, offset
@@ -48,6 +48,8 @@ def member_kernel(real, activation, loss, optimizer):
     ):  # fmt: skip
         """Run ``len(losses)`` steps, each on the next rows; row ``k`` is row ``order[k]`` of ``xy`` if it has one.
 
+        After a single step all but the first member linger for the same call again.
+
         ``panels`` is what `numba_team_panels.panels_for` says of this call.
         """
         sizes = offset(address(plan, 0), SIZES)
@@ -56,45 +58,50 @@ def member_kernel(real, activation, loss, optimizer):
         weights, x, memory, gate = address(params, 0), address(xy, 0), address(scratch, 0), address(barrier, 0)
         starts, straight = address(tables, 2 * me * tables.shape[1]), address(tables, (2 * me + 1) * tables.shape[1])
         widest = (places[ERRORS] - places[BLOCKS]) // 2
-        rate, update = real(learning_rate), updates[0]
+        rate = real(learning_rate)
         a, b = share(me, team, sizes[1], STEP_ROWS), share(me + 1, team, sizes[1], STEP_ROWS)
         kept, vector, parameters = offset(memory, places[TRANSPOSED]), places[VECTOR], plan[PARAMETERS]
-        if panels == FOR_A_CALL:
-            make_panels(np.intp(vectors), weights, parameters, inputs, a, b, straight, kept, vector)
-        first = 0
-        for s in range(losses.shape[0]):
-            rows = n - first
-            rows = rows_per_step if rows_per_step < rows else rows
-            whole = rows if rows < n else of
-            scale = real(2.0 / (whole * outputs)) if loss == "mse" else real(whole)
-            tiles = (rows + STEP_ROWS - 1) // STEP_ROWS
-            find_rows(order, first, rows, tiles, inputs + outputs, starts)
-            step = Step(
-                me, team, gate, yield_address, plan, sizes, places, memory, weights, x, starts, rows, tiles, widest,
-                panels,
-            )  # fmt: skip
-            if forward_hidden(activation, straight, step):
-                return
-            if output_layer(activation, loss, scale, step):
+        while True:
+            update = updates[0]
+            if panels == FOR_A_CALL:
+                make_panels(np.intp(vectors), weights, parameters, inputs, a, b, straight, kept, vector)
+            first = 0
+            for s in range(losses.shape[0]):
+                rows = n - first
+                rows = rows_per_step if rows_per_step < rows else rows
+                whole = rows if rows < n else of
+                scale = real(2.0 / (whole * outputs)) if loss == "mse" else real(whole)
+                tiles = (rows + STEP_ROWS - 1) // STEP_ROWS
+                find_rows(order, first, rows, tiles, inputs + outputs, starts)
+                step = Step(
+                    me, team, gate, yield_address, plan, sizes, places, memory, weights, x, starts, rows, tiles, widest,
+                    panels,
+                )  # fmt: skip
+                if forward_hidden(activation, straight, step):
+                    return
+                if output_layer(activation, loss, scale, step):
+                    return
+                if me == 0:
+                    total = real(0)
+                    for tile in range(tiles):
+                        total += memory[places[LOSSES] + tile]
+                    losses[s] = total / (whole * plan[TERMS])
+                update += 1
+                factors = factors_of(optimizer, real, settings, update)
+                if backward_and_update(activation, optimizer, factors, rate, straight, step):
+                    return
+                first += rows_per_step
+                if first >= n:
+                    first = 0
+            if panels == FOR_A_CALL:
+                copy_back(np.intp(vectors), kept, vector, inputs, a, b, weights, parameters)
+            if meet(gate, team, yield_address):
                 return
             if me == 0:
-                total = real(0)
-                for tile in range(tiles):
-                    total += memory[places[LOSSES] + tile]
-                losses[s] = total / (whole * plan[TERMS])
-            update += 1
-            factors = factors_of(optimizer, real, settings, update)
-            if backward_and_update(activation, optimizer, factors, rate, straight, step):
+                updates[0] = update
                 return
-            first += rows_per_step
-            if first >= n:
-                first = 0
-        if panels == FOR_A_CALL:
-            copy_back(np.intp(vectors), kept, vector, inputs, a, b, weights, parameters)
-        if meet(gate, team, yield_address):
-            return
-        if me == 0:
-            updates[0] = update
+            if losses.shape[0] > 1 or not linger(gate, me):  # only single steps are called one after the other
+                return
 
     return member
 

@@ -7,14 +7,15 @@ Tests: `tests/backends/test_numba_team.py`.
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from backends.base import Array, Network, Optimizer
 from backends.layout import aligned_empty
-from backends.numba_barrier import STOP, new_barrier, yield_address
+from backends.numba_barrier import STOP, call_again, new_barrier, yield_address
 from backends.numba_chunks import plan_of
 from backends.numba_optimizers import settings_of
 from backends.numba_team import member_of
@@ -25,6 +26,20 @@ from backends.threads import KeptThreads
 
 BARRIER = -2
 """Which argument of a member is the barrier."""
+
+
+class Call(NamedTuple):
+    """A call whose other members may linger, so that the same call again finds them awake.
+
+    Attributes:
+        told: what every member is told.
+        others: a future of each but the first.
+        process: that they run in; a forked one has none of them.
+    """
+
+    told: tuple[Any, ...]
+    others: list[Future[None]]
+    process: int
 
 
 class TeamThreads:
@@ -38,42 +53,70 @@ class TeamThreads:
         self._moments = len(optimizer.moments)
         self._settings: Array = settings_of(optimizer)  # type: ignore[no-untyped-call]
         self._yield: int = yield_address()  # type: ignore[no-untyped-call]
+        self._call_again: Any = call_again()
         self._scratch: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
         self._kept: dict[int, KeptThreads] = {}
+        self._latest: Call | None = None
 
     def run(
         self, team: int, flat: Array, updates: Array, xy: Array, order: Array, task: Array, rate: float, losses: Array
     ) -> None:
         """Take a step for each of ``losses``; arguments as `numba_team.member_kernel` has them."""
+        of_call = flat, updates, xy, order, task, losses
+        call, self._latest = self._latest, None
+        if call and not self._is_again(call, team, of_call, rate):
+            _end(call)
+            call = None
+        again = call is not None
+        call = call or self._call(team, of_call, rate)
+        try:
+            if self._others_run(call, team, again):
+                self._member(0, team, *call.told)
+            else:
+                self._alone(call)
+        except BaseException:
+            _end(call)
+            raise
+        if len(losses) == 1:
+            self._latest = call
+        else:
+            _end(call)
+
+    def _call(self, team: int, of_call: tuple[Array, ...], rate: float) -> Call:
+        """Return a call that nobody has begun."""
+        flat, updates, xy, order, task, losses = of_call
         places, scratch, tables = self._scratch_for(int(task[4]), team)
-        barrier: Array = new_barrier()  # type: ignore[no-untyped-call]
+        barrier: Array = new_barrier(team)  # type: ignore[no-untyped-call]
         of_params = self._plan, places, flat, updates, self._settings
         of_first = *self._network.sizes[:2], team
         panels: int = panels_for(len(losses), int(task[4]), *of_first)  # type: ignore[no-untyped-call]
-        of_call = xy, order, task, panels, rate, losses
-        told: tuple[Any, ...] = *of_params, *of_call, scratch, tables, barrier, self._yield
-        others: list[Future[None]] = []
+        told = *of_params, xy, order, task, panels, rate, losses, scratch, tables, barrier, self._yield
+        return Call(told, [], os.getpid())
+
+    def _is_again(self, call: Call, team: int, of_call: tuple[Array, ...], rate: float) -> bool:
+        """Return whether the latest call is made again."""
+        _, _, flat, updates, _, xy, order, task, _, before, losses, *_ = call.told
+        same = all(a is b for a, b in zip((flat, updates, xy, order, task, losses), of_call, strict=True))
+        return same and before == rate and len(call.others) == team - 1 and call.process == os.getpid()
+
+    def _others_run(self, call: Call, team: int, again: bool) -> bool:
+        """Let all members but the first begin; return whether there are threads for them."""
         kept = self._kept.setdefault(team, KeptThreads(team - 1, "team"))
         try:
-            try:
-                for me in range(1, team):
-                    others.append(kept.pool().submit(self._member, me, team, *told))
-            except RuntimeError:  # this account may start no more threads
-                self._alone(others, told)
-                kept.drop()
-            else:
-                self._member(0, team, *told)
-        finally:
-            barrier[STOP] = 1  # nobody waits for a member that will not come
-            for other in others:
-                other.result()
+            for me in range(1, team):
+                if not again:
+                    call.others.append(kept.pool().submit(self._member, me, team, *call.told))
+                elif self._call_again(call.told[BARRIER], me):
+                    call.others[me - 1] = kept.pool().submit(self._member, me, team, *call.told)
+        except RuntimeError:  # this account may start no more threads
+            kept.drop()
+            return False
+        return True
 
-    def _alone(self, others: list[Future[None]], told: tuple[Any, ...]) -> None:
+    def _alone(self, call: Call) -> None:
         """End the members that have started and changed nothing yet; take the steps on this thread alone."""
-        told[BARRIER][STOP] = 1
-        for other in others:
-            other.result()
-        self._member(0, 1, *told)
+        _end(call)
+        self._member(0, 1, *call.told)
 
     def _scratch_for(self, rows: int, team: int) -> tuple[Array, Array, Array]:
         """Return layout, scratch and tables for steps of ``rows`` rows; those of the last call if it had as many."""
@@ -85,3 +128,11 @@ class TeamThreads:
             scratch[places[BLOCKS] :] = 0  # what lies before is written before it is read
             self._scratch[rows, team] = places, scratch, np.zeros((2 * team, rows + STEP_ROWS), np.int64)
         return self._scratch[rows, team]
+
+
+def _end(call: Call) -> None:
+    """End a call's other members, which wait for nobody any more, and wait for their threads."""
+    if call.process == os.getpid():
+        call.told[BARRIER][STOP] = 1
+        for other in call.others:
+            other.result()

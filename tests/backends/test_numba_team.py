@@ -20,7 +20,7 @@ import backends
 from backends import Adam, Descent, Layer, Network, Optimizer
 from backends.conformance import check_cell
 from backends.conformance.cases import Case
-from backends.numba_barrier import LENGTH, STOP, meet, new_barrier, yield_address
+from backends.numba_barrier import STOP, meet, new_barrier, yield_address
 from backends.numba_blocking import FEW_ROWS, team_of
 from backends.numba_lanes import address
 from backends.numba_team_panels import BY_ROWS, FOR_A_CALL, FOR_A_STEP, ONE_BY_ONE, REPAID, panels_for
@@ -168,7 +168,7 @@ def test_no_member_passes_a_barrier_before_all_have_come(others: int) -> None:
                 return False
         return True
 
-    team, barrier = others + 1, new_barrier()
+    team, barrier = others + 1, new_barrier(others + 1)
     counts = np.zeros(8 * team, np.int64)
     with ThreadPoolExecutor(team) as pool:
         ended = [pool.submit(member, barrier, counts, me, team, yield_address()) for me in range(team)]
@@ -183,8 +183,7 @@ def test_a_member_that_waits_in_vain_can_be_ended() -> None:
     def wait(barrier: Any, rest: int) -> bool:
         return meet(address(barrier, 0), 2, rest)
 
-    barrier = new_barrier()
-    assert len(barrier) == LENGTH
+    barrier = new_barrier(2)
     ended = []
     waiting = threading.Thread(target=lambda: ended.append(wait(barrier, yield_address())))
     waiting.start()
@@ -193,6 +192,47 @@ def test_a_member_that_waits_in_vain_can_be_ended() -> None:
     barrier[STOP] = 1
     waiting.join(60)
     assert ended == [True]
+
+
+@pytest.mark.parametrize("members", [2, 3])
+@pytest.mark.parametrize("pause_s", [0.0, 0.02], ids=["at once", "after a while"])
+def test_steps_one_after_the_other_are_those_of_one_call(
+    members: int, pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members that linger take the next step, those that have gone are started again; what another call changes in
+    between is seen.
+    """
+    monkeypatch.setattr("backends.numba_batch.team_of", lambda *_: members)
+    network = Network((200, 300, 10))
+    x, y = rows_for(network, 64)
+    one, at_once = started(network, Adam())
+    trained, losses = one.train(at_once, one.place_batch(x, y), 0.01, 7)
+    other, params = started(network, Adam())
+    batch, another = other.place_batch(x, y), other.place_batch(x[:40], y[:40])
+    _, elsewhere = started(network, Adam())
+    for k in range(7):
+        params, loss = other.step(params, batch, 0.01)
+        assert loss == losses[k]
+        if k == 3:
+            other.step(elsewhere, another, 0.5)
+            other.step(elsewhere, batch, 0.5)
+        time.sleep(pause_s)
+    assert params.flat.tobytes() == trained.flat.tobytes()
+    assert other.fetch_state(params).updates == 7
+
+
+def test_nobody_lingers_for_long_or_for_a_call_of_many_steps() -> None:
+    """After a step the other members' threads are free within milliseconds, after training at once."""
+    network = Network((200, 300, 10))
+    x, y = rows_for(network, 64)
+    backend, params = started(network, threads=2)
+    batch = backend.place_batch(x, y)
+    assert batch.team == 2
+    backend.step(params, batch, 0.01)
+    (other,) = backend._teams._latest.others
+    other.result(10)
+    backend.train(params, batch, 0.01, 5)
+    assert backend._teams._latest is None
 
 
 NO_THREADS = """
@@ -218,7 +258,8 @@ print(hash(backend.train(params, batch, 0.01, 3)[0].flat.tobytes()))
 SIZES_AND_FORK = """
 import os, signal, sys
 sys.path.insert(0, "tests/backends")
-from backends import numba_batch
+from backends import numba_barrier, numba_batch
+numba_barrier.LINGERING = 1 << 30  # seconds, so that the fork finds members lingering
 from test_numba_team import Network, rows_for, started
 network = Network((200, 300, 10))
 x, y = rows_for(network, 128)
@@ -231,20 +272,24 @@ for members in (2, 3):
     batch = backend.place_batch(x, y)
     signal.alarm(60)
     bits.add(train())
+params = backend.place_params(start)
+backend.step(params, batch, 0.01)
 child = os.fork()
 if child == 0:
     signal.alarm(30)
+    backend.step(params, batch, 0.01)
     os._exit(train() not in bits)
+backend.step(params, batch, 0.01)
 assert os.waitpid(child, 0)[1] == 0, "the forked process waits for threads that it does not have"
 assert len(bits) == 1
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_teams_of_another_size_and_of_a_forked_process_start_their_own_threads() -> None:
+def test_teams_of_another_size_and_of_a_forked_process_start_their_own_threads(tmp_path: Path) -> None:
     """A backend that trained with two members trains with three, and again in a fork, and never waits for ever."""
     root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_NUM_THREADS": "2"}
+    environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_NUM_THREADS": "2", "NUMBA_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", SIZES_AND_FORK], cwd=root, env=environment, check=True)
 
 
