@@ -21,13 +21,20 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import results  # noqa: E402 - from this checkout
+from bench.advice.held_out_transfer import MOST_LOSS  # noqa: E402
 from bench.basics.formats import counted, format_count, format_ratio, format_seconds  # noqa: E402
 from bench.cli import main  # noqa: E402
 from bench.terminal import gate_trials as gate_text  # noqa: E402
 from bench.verdicts import gate_trials  # noqa: E402
 
-RUNS = {"map": "20261128-173627-86df", "limits": "20261128-203024-c5de", "limits64": "20261125-151242-de74"}
-"""The stored runs that the documents show."""
+RUNS = {
+    "map": "20261128-173627-86df",
+    "limits": "20261128-203024-c5de",
+    "limits64": "20261125-151242-de74",
+    "second-map": "20261129-005929-a534",
+    "second-limits": "20261129-003328-3fa7",
+}
+"""The stored runs that the documents show; those of a second kind of machine have names of their own."""
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 PICTURE = "8-32-1"
@@ -95,7 +102,9 @@ def fastest_map() -> str:
     body = [[network, *(cells.get((network, count), "-") for count in rows)] for network in networks]
     head = ["one step, by rows", *map_heads(rows)]
     legend = "In brackets: not decided among the backends named; -: left out, too large for this machine."
-    return f"{table(head, body)}\n\n{legend} {where()}"
+    other = maker(results.resolve(RUNS["second-map"], ROOT / "results"))
+    more = f"On an {other}: [results](docs/results.md#on-another-kind-of-machine)."
+    return f"{table(head, body)}\n\n{legend} {where()} {more}"
 
 
 def map_heads(rows: list[int]) -> list[str]:
@@ -152,6 +161,37 @@ def phase_table(phase: str) -> str:
     return table(["network", "rows", "fastest", "time", *names], body, right=3) + f"\n\n{where()}"
 
 
+def machines() -> str:
+    """The fastest backend on two kinds of machine, side by side."""
+    runs = [results.resolve(RUNS[name], ROOT / "results") for name in ("map", "second-map")]
+    found = [fastest(document("compare", run.id, "--phases", "step")) for run in runs]
+    places = {network: place for place, (network, _) in reversed(list(enumerate(found[0])))}
+    cases = sorted(set(found[0]) & set(found[1]), key=lambda case: (places[case[0]], case[1]))
+    body = [[network, format_count(count), *(of_run[network, count] for of_run in found)] for network, count in cases]
+    legend = f"In brackets: not decided among the backends named. Of {', and of '.join(map(machine, runs))}."
+    commands = " and ".join(f"`python -m bench compare {run.id}`" for run in runs)
+    return f"{table(['network', 'rows', *map(maker, runs)], body)}\n\n{legend} {commands}."
+
+
+def carried() -> str:
+    """How good answers are that are carried over from one kind of machine to the other."""
+    body = []
+    for there, here in (("map", "second-map"), ("second-map", "map")):
+        flags = ("--transfer", RUNS[there], "--truth", RUNS[here])
+        judged = document("validate", *flags)
+        runs = [results.resolve(RUNS[name], ROOT / "results") for name in (there, here)]
+        rows = judged["rows"]
+        shares = [sum(row[name] <= MOST_LOSS for row in rows) / len(rows) for name in ("loss", "as_it_was")]
+        command = f"`python -m bench validate {' '.join(flags)}`"
+        body.append([*map(maker, runs), str(len(rows)), *(f"{share:.1%}" for share in shares), command])
+    return table(["from", "to", "answers", "within 15 % of the best", "not carried over", "command"], body)
+
+
+def maker(run: results.Run) -> str:
+    """Return who made the processor of a run, and what it is called."""
+    return str(run.manifest.get("fingerprint", {}).get("cpu_model", run.machine)).replace("(R)", "").split(" Proc")[0]
+
+
 def machine(run: results.Run) -> str:
     """Return the processor of a run in words."""
     facts = run.manifest.get("fingerprint", {})
@@ -172,6 +212,11 @@ def targets() -> str:
 def targets64() -> str:
     """The same in float64."""
     return judged_targets(RUNS["limits64"])
+
+
+def second_targets() -> str:
+    """In float32, on the second kind of machine."""
+    return judged_targets(RUNS["second-limits"])
 
 
 def judged_targets(run: str) -> str:
@@ -220,7 +265,10 @@ FIGURES: dict[str, Callable[[], str]] = {
     "map": fastest_map,
     "steps": steps,
     "train": train,
+    "machines": machines,
+    "carried": carried,
     "targets": targets,
+    "second-targets": second_targets,
     "targets64": targets64,
     "gate": gate,
     "gate-commits": gate_commits,
