@@ -32,11 +32,15 @@ class Call(NamedTuple):
     """A call whose other members may linger, so that the same call again finds them awake.
 
     Attributes:
+        arrays: that the caller gave.
+        rate: of learning.
         told: what every member is told.
-        others: a future of each but the first.
+        others: a future of each but the first, as far as they have begun.
         process: that they run in; a forked one has none of them.
     """
 
+    arrays: tuple[Array, ...]
+    rate: float
     told: tuple[Any, ...]
     others: list[Future[None]]
     process: int
@@ -62,51 +66,46 @@ class TeamThreads:
         self, team: int, flat: Array, updates: Array, xy: Array, order: Array, task: Array, rate: float, losses: Array
     ) -> None:
         """Take a step for each of ``losses``; arguments as `numba_team.member_kernel` has them."""
-        of_call = flat, updates, xy, order, task, losses
+        arrays = flat, updates, xy, order, task, losses
         call, self._latest = self._latest, None
-        if call and not self._is_again(call, team, of_call, rate):
+        if call and not _is_again(call, team, arrays, rate):
             _end(call)
             call = None
-        again = call is not None
-        call = call or self._call(team, of_call, rate)
+        call = call or self._call(team, arrays, rate)
         try:
-            if self._others_run(call, team, again):
+            together = self._others_run(call, team)
+            if together:
                 self._member(0, team, *call.told)
             else:
                 self._alone(call)
         except BaseException:
             _end(call)
             raise
-        if len(losses) == 1:
+        if together and len(losses) == 1:
             self._latest = call
         else:
             _end(call)
 
-    def _call(self, team: int, of_call: tuple[Array, ...], rate: float) -> Call:
+    def _call(self, team: int, arrays: tuple[Array, ...], rate: float) -> Call:
         """Return a call that nobody has begun."""
-        flat, updates, xy, order, task, losses = of_call
+        flat, updates, xy, order, task, losses = arrays
         places, scratch, tables = self._scratch_for(int(task[4]), team)
         barrier: Array = new_barrier(team)  # type: ignore[no-untyped-call]
         of_params = self._plan, places, flat, updates, self._settings
         of_first = *self._network.sizes[:2], team
         panels: int = panels_for(len(losses), int(task[4]), *of_first)  # type: ignore[no-untyped-call]
         told = *of_params, xy, order, task, panels, rate, losses, scratch, tables, barrier, self._yield
-        return Call(told, [], os.getpid())
+        return Call(arrays, rate, told, [], os.getpid())
 
-    def _is_again(self, call: Call, team: int, of_call: tuple[Array, ...], rate: float) -> bool:
-        """Return whether the latest call is made again."""
-        _, _, flat, updates, _, xy, order, task, _, before, losses, *_ = call.told
-        same = all(a is b for a, b in zip((flat, updates, xy, order, task, losses), of_call, strict=True))
-        return same and before == rate and len(call.others) == team - 1 and call.process == os.getpid()
-
-    def _others_run(self, call: Call, team: int, again: bool) -> bool:
-        """Let all members but the first begin; return whether there are threads for them."""
+    def _others_run(self, call: Call, team: int) -> bool:
+        """Let all members but the first begin, or go on; return whether there are threads for them."""
         kept = self._kept.setdefault(team, KeptThreads(team - 1, "team"))
+        barrier, begun = call.told[BARRIER], len(call.others)
         try:
             for me in range(1, team):
-                if not again:
+                if me > begun:
                     call.others.append(kept.pool().submit(self._member, me, team, *call.told))
-                elif self._call_again(call.told[BARRIER], me):
+                elif self._call_again(barrier, me):
                     call.others[me - 1] = kept.pool().submit(self._member, me, team, *call.told)
         except RuntimeError:  # this account may start no more threads
             kept.drop()
@@ -128,6 +127,12 @@ class TeamThreads:
             scratch[places[BLOCKS] :] = 0  # what lies before is written before it is read
             self._scratch[rows, team] = places, scratch, np.zeros((2 * team, rows + STEP_ROWS), np.int64)
         return self._scratch[rows, team]
+
+
+def _is_again(call: Call, team: int, arrays: tuple[Array, ...], rate: float) -> bool:
+    """Return whether a call is made again, by a process that has its threads."""
+    same = all(a is b for a, b in zip(call.arrays, arrays, strict=True)) and call.rate == rate
+    return same and len(call.others) == team - 1 and call.process == os.getpid()
 
 
 def _end(call: Call) -> None:

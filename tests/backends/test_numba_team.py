@@ -235,6 +235,27 @@ def test_nobody_lingers_for_long_or_for_a_call_of_many_steps() -> None:
     assert backend._teams._latest is None
 
 
+def test_a_step_that_finds_no_thread_again_is_taken_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members have gone, and the system gives no thread any more: every later step is taken on the calling thread."""
+    network = Network((200, 300, 10))
+    x, y = rows_for(network, 64)
+    one, at_once = started(network, threads=2)
+    trained, losses = one.train(at_once, one.place_batch(x, y), 0.01, 4)
+    backend, params = started(network, threads=2)
+    batch = backend.place_batch(x, y)
+    taken = [float(backend.step(params, batch, 0.01)[1])]
+    (other,) = backend._teams._latest.others
+    other.result(10)
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+    taken += [float(backend.step(params, batch, 0.01)[1]) for _ in range(3)]
+    assert taken == losses.tolist()
+    assert params.flat.tobytes() == trained.flat.tobytes()
+
+
 NO_THREADS = """
 import sys, threading
 import numpy as np
