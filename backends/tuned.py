@@ -126,7 +126,7 @@ def user_caches() -> Path:
 def machine() -> str:
     """Return a short hash of processor, caches and number of cores: machines may share a folder."""
     facts = [platform.machine(), str(os.cpu_count()), *map(str, caches())]
-    facts += [f"{name}: {value}" for name, value in processor.facts().items() if name in OF_THE_PROCESSOR]
+    facts += [f"{name} : {value}" for name, value in processor.facts().items() if name in OF_THE_PROCESSOR]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +152,8 @@ def phase_table(phase: str) -> str:
     for row in compared:
         groups.setdefault((row["network"], row["batch"]), {})[row["backend"]] = row
     body = []
-    places = {network: place for place, (network, _) in reversed(list(enumerate(groups)))}
-    for (network, count), rows in sorted(groups.items(), key=lambda group: (places[group[0][0]], group[0][1])):
+    for network, count in in_order(groups):
+        rows = groups[network, count]
         first = min(rows.values(), key=lambda row: row["seconds"])
         others = [format_ratio(rows[name]["to_fastest"]) if name in rows else "" for name in names]
         proven = first["backend"] if first["verdict"] == "fastest" else f"({first['backend']})"
@@ -161,13 +161,22 @@ def phase_table(phase: str) -> str:
     return table(["network", "rows", "fastest", "time", *names], body, right=3) + f"\n\n{where()}"
 
 
+def in_order(cases: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return networks and numbers of rows: networks in the order of their first case, each with its rows ascending."""
+    cases = list(cases)
+    networks = list(dict.fromkeys(network for network, _ in cases))
+    return sorted(cases, key=lambda case: (networks.index(case[0]), case[1]))
+
+
 def machines() -> str:
     """The fastest backend on two kinds of machine, side by side."""
     runs = [results.resolve(RUNS[name], ROOT / "results") for name in ("map", "second-map")]
     found = [fastest(document("compare", run.id, "--phases", "step")) for run in runs]
-    places = {network: place for place, (network, _) in reversed(list(enumerate(found[0])))}
-    cases = sorted(set(found[0]) & set(found[1]), key=lambda case: (places[case[0]], case[1]))
-    body = [[network, format_count(count), *(of_run[network, count] for of_run in found)] for network, count in cases]
+    body = [
+        [network, format_count(count), *(of_run[network, count] for of_run in found)]
+        for network, count in in_order(found[0])
+        if (network, count) in found[1]
+    ]
     legend = f"In brackets: not decided among the backends named. Of {', and of '.join(map(machine, runs))}."
     commands = " and ".join(f"`python -m bench compare {run.id}`" for run in runs)
     return f"{table(['network', 'rows', *map(maker, runs)], body)}\n\n{legend} {commands}."

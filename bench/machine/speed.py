@@ -23,7 +23,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backends.tuned import user_caches
 from bench.basics.files import read_text
 from bench.basics.formats import format_ratio
 from bench.machine import environment, system
@@ -179,7 +178,7 @@ def cache_path() -> Path:
     """Return where this machine's speed is kept; machines that share a home folder have a file each."""
     identity = (machine_id(), system.read(system.PROC / "sys/kernel/random/boot_id"), sys.version, sys.prefix)
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
-    return user_caches() / "backprop-bench" / f"speed-{digest}.json"
+    return system.kept_file(f"speed-{digest}.json")
 
 
 def _kept() -> Speed:

@@ -47,6 +47,17 @@ def cpu_info() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in lines}
 
 
+def kept_file(name: str) -> Path:
+    """Return where this program keeps a file for its user that it can make again.
+
+    Raises:
+        OSError: this user has no home folder.
+    """
+    from backends.tuned import user_caches  # and numpy with it
+
+    return user_caches() / "backprop-bench" / name
+
+
 def usable_cpus() -> tuple[int, ...]:
     """Return the logical processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):

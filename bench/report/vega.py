@@ -13,8 +13,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from backends.tuned import user_caches
 from bench.basics.files import write_text
+from bench.machine import system
 
 DIGEST = "\n// sha256 "
 BUNDLE = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle())"
@@ -70,7 +70,7 @@ def kept_at() -> Path:
     Raises:
         OSError: this user has no folder for them.
     """
-    return user_caches() / "backprop-bench" / f"vega-{version('vl-convert-python')}.js"
+    return system.kept_file(f"vega-{version('vl-convert-python')}.js")
 
 
 def _read() -> str:
