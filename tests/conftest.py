@@ -15,11 +15,15 @@ import pytest
 
 import backends
 from backends import tuned
+from bench.machine import speed
 from bench.measure.judging_environment import framework_variables
 from tests import disturbed
 
 # What this machine was tuned to would make the tests of one machine others than those of the next.
 os.environ[tuned.VARIABLE] = tuned.OFF
+
+# Tests start dozens of runs, many in processes of their own: the machine's speed is measured for the first alone.
+os.environ[speed.VARIABLE] = speed.KEPT
 
 # A first call compiles and the machine may be busy: a slow example is no failure. CI draws the same examples each time.
 unhurried = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from bench.cli import parsed
+from bench.machine import speed
 from tests.bench import theirs
 
 PIP = {
@@ -75,7 +76,7 @@ def run_steps(action, installed, folder, summary, leave_out=(), **given):
         assert step["shell"] == "bash"
         script = summary.parent / f"step-{number}.sh"
         script.write_text(substituted(step["run"], inputs))
-        kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG", speed.VARIABLE) if name in os.environ}
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
             cwd=folder,

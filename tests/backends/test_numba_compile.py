@@ -57,9 +57,16 @@ print("done")
 """
 
 
-def test_second_network_compiles_nothing(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The cache that counting what is compiled began with empty, and what that printed."""
+    folder = tmp_path_factory.mktemp("cache")
+    return folder, run(COUNT, folder, NUMBA_NUM_THREADS="2")
+
+
+def test_second_network_compiles_nothing(counted: tuple[Path, str]) -> None:
     """No kernel is compiled twice, one block needs no loop for threads, and other sizes and rates need no kernel."""
-    assert run(COUNT, tmp_path, NUMBA_NUM_THREADS="2") == "done\n"
+    assert counted[1] == "done\n"
 
 
 def test_spoiled_cache_is_built_again(tmp_path: Path) -> None:
@@ -81,17 +88,18 @@ for text, n in (("3-2-1", 5), ("17-33-3", 50), ("17-33-3", 20_000), ("300-300-10
 """
 
 
-def test_second_process_compiles_nothing(tmp_path: Path) -> None:
+def test_second_process_compiles_nothing(counted: tuple[Path, str]) -> None:
     """Kernels in registers, in blocks on one thread and on all, and a team's are found in the cache as they are."""
+    folder, _ = counted
 
     def kept() -> dict[Path, tuple[int, int]]:
-        files = [path for path in tmp_path.rglob("*") if path.suffix in (".nbi", ".nbc")]
+        files = [path for path in folder.rglob("*") if path.suffix in (".nbi", ".nbc")]
         return {path: ((stat := path.stat()).st_size, stat.st_mtime_ns) for path in files}
 
-    run(OF_EVERY_KIND, tmp_path, NUMBA_NUM_THREADS="2")
+    run(OF_EVERY_KIND, folder, NUMBA_NUM_THREADS="2")
     first = kept()
     assert any("member" in path.name for path in first), "a team took part"
-    run(OF_EVERY_KIND, tmp_path, NUMBA_NUM_THREADS="2")
+    run(OF_EVERY_KIND, folder, NUMBA_NUM_THREADS="2")
     assert kept() == first
 
 

@@ -307,10 +307,10 @@ assert len(bits) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_teams_of_another_size_and_of_a_forked_process_start_their_own_threads(tmp_path: Path) -> None:
+def test_teams_of_another_size_and_of_a_forked_process_start_their_own_threads() -> None:
     """A backend that trained with two members trains with three, and again in a fork, and never waits for ever."""
     root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_NUM_THREADS": "2", "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_NUM_THREADS": "2"}
     subprocess.run([sys.executable, "-c", SIZES_AND_FORK], cwd=root, env=environment, check=True)
 
 

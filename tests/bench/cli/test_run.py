@@ -10,6 +10,7 @@ import pytest
 from bench.basics.errors import UsageError
 from bench.cli import main
 from bench.cli.run_plan import COMPILING_S
+from bench.limits import probes
 from bench.measure import campaign, contenders
 from bench.measure.pace import Pace
 
@@ -27,6 +28,12 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def no_probes(monkeypatch):
+    """Leave out the ceilings that a run measures between its laps."""
+    monkeypatch.setattr(probes, "between_laps", lambda _: lambda lap: None)
 
 
 def said(capsys):
@@ -54,7 +61,7 @@ def test_a_run_is_measured_shown_and_exported(capsys, tmp_path):
     assert list(parquet.columns) == list(csv.columns)
 
 
-def test_a_failing_backend_ends_with_status_one(capsys):
+def test_a_failing_backend_ends_with_status_one(no_probes, capsys):
     """A campaign goes on beside a backend that fails, ends with status 1 and names what failed."""
     assert main(["run", *TINY, "--backends", "specimens:Exact,specimens:Raises", "--aa", "none", "--json"]) == 1
     document = json.loads(said_json(capsys))
@@ -177,7 +184,7 @@ def test_the_columns_are_listed_without_any_run(capsys):
     assert "--parquet FILE" in said(capsys).err
 
 
-def test_an_export_that_cannot_be_written_leaves_nothing(capsys, tmp_path):
+def test_an_export_that_cannot_be_written_leaves_nothing(no_probes, capsys, tmp_path):
     """A folder that is not there is an error, and no half file stays."""
     assert main(["run", *TINY, "--backends", "specimens:Exact", "--aa", "none"]) == 0
     (tmp_path / "folder").mkdir()

@@ -10,7 +10,6 @@ import pytest
 from bench.machine import speed
 from bench.machine.speed import Speed
 
-FRESH = speed.fresh  # tests get what is kept, see `conftest`
 RATES = {
     "1": {"product": 1e11, "tanh": 2e9, "bandwidth": 3e10, "calls": 1e6},
     "2": {"product": 2e11, "bandwidth": 5e10},
@@ -21,6 +20,7 @@ RATES = {
 def own_cache(tmp_path, monkeypatch):
     """Keep what a test measures out of the user's cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv(speed.VARIABLE)  # the other tests' runs keep the speed of the day, see `conftest`
     speed.here.cache_clear()
     yield
     speed.here.cache_clear()
@@ -123,9 +123,18 @@ def test_a_run_keeps_a_speed_of_its_own(monkeypatch):
     speed.here()
     moments = [scaled(1.1)]
     monkeypatch.setattr(speed, "measured", lambda: moments.pop(0))
-    assert FRESH() == scaled(1.1)
+    assert speed.fresh() == scaled(1.1)
     assert speed.here() == scaled(1.1)
     moments[:] = [scaled(0.5), scaled(0.7)]
-    assert FRESH() == scaled(0.7)
+    assert speed.fresh() == scaled(0.7)
     moments[:] = [Speed()]
-    assert FRESH() == scaled(0.7)
+    assert speed.fresh() == scaled(0.7)
+
+
+def test_runs_keep_the_speed_of_the_day_where_they_are_told_so(monkeypatch):
+    """The first of many runs measures, and the others keep what it did."""
+    monkeypatch.setenv(speed.VARIABLE, speed.KEPT)
+    moments = [scaled(1.0), scaled(1.1)]
+    monkeypatch.setattr(speed, "measured", lambda: moments.pop(0))
+    assert [speed.fresh() for _ in range(2)] == [scaled(1.0)] * 2
+    assert moments == [scaled(1.1)]
