@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from bench import results  # noqa: E402 - from this checkout
 from bench.advice.held_out_transfer import MOST_LOSS  # noqa: E402
 from bench.basics.formats import counted, format_count, format_ratio, format_seconds  # noqa: E402
+from bench.basics.names import FASTEST, NONE_FASTER  # noqa: E402
 from bench.cli import main  # noqa: E402
 from bench.terminal import gate_trials as gate_text  # noqa: E402
 from bench.verdicts import gate_trials  # noqa: E402
@@ -39,6 +40,9 @@ RUNS = {
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 PICTURE = "8-32-1"
 """The network of the README's picture."""
+
+GOOD = "*"
+LEGEND = f"In brackets: not decided among the backends named; {GOOD}: no other is over 5 % faster."
 
 JOB = ("--network", "8-32-1", "--batch", "100000", "--steps", "1000")
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -101,7 +105,7 @@ def fastest_map() -> str:
     networks = list(dict.fromkeys(cell[0] for cell in cells))
     body = [[network, *(cells.get((network, count), "-") for count in rows)] for network in networks]
     head = ["one step, by rows", *map_heads(rows)]
-    legend = "In brackets: not decided among the backends named; -: left out, too large for this machine."
+    legend = f"{LEGEND} -: left out, too large for this machine."
     other = maker(results.resolve(RUNS["second-map"], ROOT / "results"))
     more = f"On an {other}: [results](docs/results.md#on-another-kind-of-machine)."
     return f"{table(head, body)}\n\n{legend} {where()} {more}"
@@ -113,7 +117,7 @@ def map_heads(rows: list[int]) -> list[str]:
 
 
 def fastest(compared: dict[str, Any]) -> dict[tuple[str, int], str]:
-    """Return by network and rows who is fastest, with its time; in brackets if several may be.
+    """Return by network and rows who is fastest, with its time, marked as `LEGEND` says.
 
     Each backend has its best number of threads, which is given if it is not the most that was tried.
     """
@@ -128,7 +132,8 @@ def fastest(compared: dict[str, Any]) -> dict[tuple[str, int], str]:
             name if count == most else f"{name} with {counted(count, 'thread')}" for name, count in threads.items()
         ]
         first = cell["backends"][0]
-        name = names[0] if len(names) < 2 else f"({', '.join(names)})"
+        name = f"{names[0]}{GOOD}" if cell["outcome"] == NONE_FASTER else f"({', '.join(names)})"
+        name = names[0] if len(names) < 2 else name
         found[case] = f"{name} {format_seconds(seconds[(*case, first, threads[first])])}"
     return found
 
@@ -156,8 +161,16 @@ def phase_table(phase: str) -> str:
         rows = groups[network, count]
         first = min(rows.values(), key=lambda row: row["seconds"])
         others = [format_ratio(rows[name]["to_fastest"]) if name in rows else "" for name in names]
-        proven = first["backend"] if first["verdict"] == "fastest" else f"({first['backend']})"
-        body.append([network, format_count(count), proven, format_seconds(first["seconds"]), *others])
+        proven = {FASTEST: first["backend"], NONE_FASTER: f"{first['backend']}{GOOD}"}
+        body.append(
+            [
+                network,
+                format_count(count),
+                proven.get(first["verdict"], f"({first['backend']})"),
+                format_seconds(first["seconds"]),
+                *others,
+            ]
+        )
     return table(["network", "rows", "fastest", "time", *names], body, right=3) + f"\n\n{where()}"
 
 
@@ -177,7 +190,7 @@ def machines() -> str:
         for network, count in in_order(found[0])
         if (network, count) in found[1]
     ]
-    legend = f"In brackets: not decided among the backends named. Of {', and of '.join(map(machine, runs))}."
+    legend = f"{LEGEND} Of {', and of '.join(map(machine, runs))}."
     commands = " and ".join(f"`python -m bench compare {run.id}`" for run in runs)
     return f"{table(['network', 'rows', *map(maker, runs)], body)}\n\n{legend} {commands}."
 

@@ -23,7 +23,13 @@ CompileTimes = dict[str, dict[Shape, Floats]]
 """By state of the compile cache and by shape: the seconds of compiling of each process."""
 
 SINGLE_SCATTER = 0.15
-"""Log scatter of an import or a compilation that was measured in one process alone."""
+"""Log scatter of an import or a compilation from process to process, as far as few processes do not show it."""
+
+SINGLE_COUNT = 0.5
+"""For how many processes `SINGLE_SCATTER` counts: two alone show anything between none and several times it."""
+
+SHARING = ("forward", "backward")
+"""Phases whose code single steps and training may use: if these are called first, they bear the compiling."""
 
 
 def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train")) -> CompileTimes:
@@ -31,8 +37,8 @@ def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train"))
 
     The phases share compiled code, so the seconds of all together would count some of it twice.
     """
-    rows = rows[rows["phase"].isin(phases)]
-    compiling = rows.assign(compile_s=compile_alone_s(rows) + _placing_compile_s(rows))
+    compiling = rows.assign(compile_s=compile_alone_s(rows, phases) + _placing_compile_s(rows))
+    compiling = compiling[compiling["phase"].isin(phases)]
     process = ["network", "batch", "cache", "run", "process"]
     worst = compiling.groupby(process, sort=False)["compile_s"].max()
     times: CompileTimes = {}
@@ -42,43 +48,48 @@ def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train"))
 
 
 def _placing_compile_s(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return what compiling for placing took the process of each row, as its first batch showed."""
+    """Return what compiling for placing each row's shape would take as the first of its process."""
     if "place_compile_s" not in rows:
         return rows["import_s"] * 0.0
-    process = [rows[name] for name in ("run", "process")]
-    return rows["place_compile_s"].fillna(0.0).groupby(process).transform("max")
+    return compile_alone_s(rows.assign(compile_s=rows["place_compile_s"]), tuple(rows["phase"].unique()))
 
 
-def compile_alone_s(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return the seconds that compiling each row's shape would take as the first of its process.
+def compile_alone_s(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train")) -> pd.Series[float]:
+    """Return the seconds that compiling ``phases`` for each row's shape would take as the first of its process.
 
-    Frameworks share compiled code between shapes and do not say so. So a shape that took next to nothing (less than
-    `LEAST_COMPILE_S`, or than a twentieth of the costliest shape before it) is taken to have used code of earlier
-    shapes. It is given the seconds of the costliest earlier shape of its network, or else of any network.
+    Frameworks share compiled code between phases and shapes and do not say so. Phases that took next to nothing (less
+    than `LEAST_COMPILE_S`) are taken to have used the code of those called before (`SHARING`), and are given their
+    seconds. A shape that took next to nothing, or less than a twentieth of the costliest shape before it, is taken to
+    have used code of earlier shapes: it is given the seconds of the costliest of its network, or else of any network.
+    Any other took no less than an earlier one of its network, nor than the first of the process, which starts the
+    framework.
     """
     import pandas as pd
 
     parts = [
-        _alone_in_process(of_process)
+        _alone_in_process(of_process, phases)
         for _, of_process in rows.groupby(["run", "backend", "arm", "process", "cache"], sort=False)
     ]
     return pd.concat(parts).reindex(rows.index) if parts else rows["compile_s"]
 
 
-def _alone_in_process(rows: pd.DataFrame) -> pd.Series[float]:
+def _alone_in_process(rows: pd.DataFrame, phases: Sequence[str]) -> pd.Series[float]:
     """Return what `compile_alone_s` does for the rows of one process, in the order in which they were measured."""
     shapes = list(rows[["network", "batch", "dtype", "device"]].itertuples(index=False, name=None))
-    own_s: dict[tuple[str, ...], float] = {}
-    for shape, seconds in zip(shapes, rows["compile_s"].fillna(0.0), strict=True):
-        own_s[shape] = max(own_s.get(shape, 0.0), seconds)
+    own_s, sharing_s = (dict.fromkeys(shapes, 0.0) for _ in range(2))
+    for shape, phase, seconds in zip(shapes, rows["phase"], rows["compile_s"].fillna(0.0), strict=True):
+        for names, longest_s in ((phases, own_s), (SHARING, sharing_s)):
+            if phase in names:
+                longest_s[shape] = max(longest_s[shape], seconds)
+    own_s |= {shape: max(s, sharing_s[shape]) for shape, s in own_s.items() if s < LEAST_COMPILE_S}
     of_network: dict[str, float] = {}
-    costliest_s = 0.0
+    first_s, costliest_s = next(iter(own_s.values()), 0.0), 0.0
     alone = {}
     for shape, seconds in own_s.items():
-        alone[shape] = seconds
-        for shared_s in (of_network.get(shape[0], 0.0), costliest_s):
-            if alone[shape] < max(LEAST_COMPILE_S, costliest_s / 20):
-                alone[shape] = max(alone[shape], shared_s)
+        alone[shape] = max(seconds, of_network.get(shape[0], 0.0))
+        if alone[shape] < max(LEAST_COMPILE_S, costliest_s / 20):
+            alone[shape] = costliest_s
+        alone[shape] = max(alone[shape], first_s)
         of_network[shape[0]] = max(of_network.get(shape[0], 0.0), seconds)
         costliest_s = max(costliest_s, seconds)
     return rows.assign(alone_s=[alone[shape] for shape in shapes])["alone_s"]
@@ -104,5 +115,6 @@ def scattered(seconds: Floats, rng: np.random.Generator) -> Floats:
     logs = np.log(np.maximum(seconds, 1e-9))
     if logs.max() - logs.min() > 5:  # some are next to nothing: a mean of logarithms would be, too
         logs = np.full(1, math.log(seconds.mean()))
-    error = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else SINGLE_SCATTER
+    squares = float(((logs - logs.mean()) ** 2).sum()) + SINGLE_COUNT * SINGLE_SCATTER**2
+    error = math.sqrt(squares / (len(logs) - 1 + SINGLE_COUNT) / len(logs))
     return np.asarray(np.exp(logs.mean() + error * rng.standard_normal((DRAWS, 1))))

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.advice.costs import Cost
+from bench.basics.names import FASTEST
 from bench.verdicts import statistics
-from bench.verdicts.pairs import outcome
+from bench.verdicts.pairs import behind_fastest, outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +31,8 @@ class Standing:
         cost: its parts.
         total_s, low_s, high_s: with a 95 % interval.
         to_best: its total over the least one.
-        verdict: what is proven of it: ``fastest`` (or the outcome of the whole) for the first, else ``slower``,
-            ``tie`` or ``undecided``.
+        verdict: what is proven of it: the outcome of the whole for the first, else that of
+            `bench.verdicts.pairs.behind_fastest`.
     """
 
     cost: Cost
@@ -43,7 +44,7 @@ class Standing:
 
 
 def standings(
-    costs: Sequence[Cost], steps: Sequence[int], margin: float
+    costs: Sequence[Cost], steps: Sequence[int], margin: float, rate: float = statistics.RATE
 ) -> list[tuple[list[Standing], dict[str, Any]]]:
     """Return for each number of steps the backends' standings, best first, and what
     `bench.verdicts.pairs.outcome` says.
@@ -52,6 +53,7 @@ def standings(
         costs: of the backends, the shape in question first.
         steps: numbers of steps of the job.
         margin: of equivalence.
+        rate: of errors.
     """
     totals = np.array([[cost.total_s(count)[:, 0] for cost in costs] for count in steps])
     middles = np.median(totals, axis=2)
@@ -59,15 +61,12 @@ def standings(
     totals, middles = np.take_along_axis(totals, order[..., None], axis=1), np.take_along_axis(middles, order, axis=1)
     low, high = np.quantile(totals, [0.025, 0.975], axis=2)
     logs = np.log(totals)
-    gaps = logs[:, 1:] - logs[:, :1]
-    spread = np.maximum(gaps.std(axis=2), 1e-9)
-    against = statistics.weigh(np.median(gaps, axis=2), spread, np.full(spread.shape, 1e4), margin)
+    against = statistics.weigh_draws(logs[:, 1:] - logs[:, :1], margin)
     answers = []
     for place, ranks in enumerate(order.tolist()):
-        proven = statistics.verdicts(statistics.Ratios(*(field[place] for field in against)))
-        verdicts = [str(verdict) if verdict in ("slower", "tie") else "undecided" for verdict in proven]
+        verdicts = behind_fastest(statistics.Ratios(*(field[place] for field in against)), rate).tolist()
         ranked = [costs[rank] for rank in ranks]
-        decided = outcome([cost.label for cost in ranked], ["fastest", *verdicts])
+        decided = outcome([cost.label for cost in ranked], [FASTEST, *verdicts])
         estimates = (middles, low, high, middles / middles[:, :1])
         rows = zip(
             ranked,

@@ -49,7 +49,8 @@ class Recommendation:
 
     Attributes:
         backend: ready for `backends.load`.
-        outcome: ``fastest`` (every other is proven slower), ``tie`` or ``undecided``.
+        outcome: ``fastest`` (every other is proven slower), ``tie``, ``none faster`` or ``undecided``, as
+            `bench.verdicts.pairs.outcome` says.
         candidates: those that may be the best, the likeliest first.
         network, batch, steps, dtype, optimizer, rows_per_step: of the job.
         device, threads: to use; give them to `backends.load`, or set them as `searched_threads` says.
@@ -71,6 +72,7 @@ class Recommendation:
         searched_devices: the devices that were compared.
         carried_from: the machine whose times were scaled to this one, '' if none were.
         elsewhere: whether it rests on times of another machine as they are.
+        margin: totals this near to each other are a tie.
     """
 
     backend: str
@@ -101,6 +103,7 @@ class Recommendation:
     elsewhere: bool = False
     optimizer: str = "descent"
     rows_per_step: int | None = None
+    margin: float = MARGIN
 
 
 def recommend(
@@ -252,6 +255,7 @@ def from_rows(
         elsewhere=bool(where),
         optimizer=str(job.optimizer),
         rows_per_step=job.rows_per_step,
+        margin=margin,
     )
 
 

@@ -18,9 +18,13 @@ OK, TIMEOUT = "ok", "timeout"
 STATUSES = (OK, "failed", "crashed", TIMEOUT, "out of memory", "unavailable", "nonconformant")
 """How the measurement of a cell ended."""
 
-FASTEST, FASTER, SLOWER, TIE, UNDECIDED = "fastest", "faster", "slower", "tie", "undecided"
-VERDICTS = (FASTEST, FASTER, SLOWER, TIE, UNDECIDED)
-"""What is proven of a ratio of times; ``fastest`` of a backend that every other is proven slower than."""
+FASTER, SLOWER, TIE, NOT_FASTER, UNDECIDED = "faster", "slower", "tie", "not faster", "undecided"
+"""What is proven of a ratio of times; ``not faster``: by no more than the margin, so slower or a tie."""
+
+FASTEST, NONE_FASTER = "fastest", "none faster"
+"""What is proven of the fastest of some backends: that all others are slower, or at least that none is faster; else it
+is ``tie`` or ``undecided``.
+"""
 
 MARGIN = 0.05
 """Ratios of times within it are equivalent: 0.05 takes those between 1 / 1.05 and 1.05 for a tie."""

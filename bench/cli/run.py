@@ -108,12 +108,12 @@ def _to_resume(args: argparse.Namespace) -> Run:
 
 def _carry_out(stored: Run, plan: Plan, pace: Pace, as_json: bool) -> int:
     """Run what is left of a run, with progress; report it."""
+    from bench.advice.open_jobs import open_cells
     from bench.cli.document import show
     from bench.limits import probes
     from bench.measure import campaign
     from bench.results.journal import JournalFull, JournalRemoved
     from bench.terminal import terminal
-    from bench.verdicts.stopping import open_cells
 
     resume = f"go on with: python -m bench run --resume {stored.id}{flags.leading_to(stored)}"
     try:

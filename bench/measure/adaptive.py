@@ -11,7 +11,8 @@ only if nothing is left to decide.
 A verdict needs processes more than long rounds, because rounds of one process share its luck. So a lap leaves a part of
 the time to another lap, unless starting its processes would take much of that.
 The cells that cost least to decide come first: those of cheap calls, and those whose fastest backends are far apart,
-since the laps that a decision needs go down with the square of that distance. Backends within the margin come last.
+since the laps that a decision needs go down with the square of that distance. What can wait is who wins where one is
+known to be as good as any.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.basics.names import AA, MARGIN
+from bench.basics.names import AA
 from bench.measure.cell import Cell, Group, Process
 from bench.measure.estimate import step_s
 from bench.measure.history import Arm, History, arm_of
@@ -29,8 +30,24 @@ from bench.measure.timing import Effort
 if TYPE_CHECKING:
     from bench.measure.plan import Plan
 
-Open = Mapping[tuple[Cell, int], frozenset[str]]
-"""By cell and threads: the backends that may still be the fastest. A cell that is decided is not in it."""
+
+class OpenCell(NamedTuple):
+    """What a stopping rule says of a cell that is not decided.
+
+    Attributes:
+        contenders: backends that may still be the fastest, each with a number of threads.
+        gap: how far the second fastest is from the edge of the margin, in logarithms of times: from the near edge, as
+            long as it may be faster by more than the margin; then from the far edge, beyond which it is slower.
+        good: whether none is faster than the fastest by more than the margin: only who wins is open.
+    """
+
+    contenders: frozenset[tuple[str, int]]
+    gap: float
+    good: bool
+
+
+Open = Mapping[Cell, OpenCell]
+"""By cell; one that is decided is not in it."""
 
 StoppingRule = Callable[[Sequence[Mapping[str, Any]]], Open]
 """From the records of all cells with a time to those that are open."""
@@ -150,7 +167,7 @@ class _Want(NamedTuple):
 
     cell: Cell
     part: list[Process]
-    last: tuple[bool, bool]
+    last: tuple[bool, bool, bool]
     score: float
 
 
@@ -161,18 +178,17 @@ def _of_open(plan: Plan, lap: Sequence[Process], history: History, open_cells: O
     opening is paid for then.
     """
     phases = deciding(plan)
-    if not any(cell.phase in phases for cell, _ in open_cells):
+    if not any(cell.phase in phases for cell in open_cells):
         phases = plan.phases
-    gaps = _gaps(history)
     wanted = []
-    for cell in dict.fromkeys(cell for cell, _ in open_cells if cell.phase in phases):
-        part = [p for p in lap if p.backend in open_cells.get((cell, p.threads), ())]
-        part = [p for p in part if measures(plan, p.arm, p.threads, cell)]
-        gap = gaps.get(cell, 0.0)
+    for cell, (contenders, gap, good) in open_cells.items():
+        if cell.phase not in phases:
+            continue
+        part = [p for p in lap if (p.backend, p.threads) in contenders and measures(plan, p.arm, p.threads, cell)]
         # Those with all threads are started for many cells, others for this one and a few more.
         shared = [p for p in part if p.threads == plan.threads[-1]]
         cost_s = expected_s(history, {p: [cell] for p in part}) - starts_s(history, shared)
-        last = cell.phase not in DECIDING, gap < LEAST_GAP
+        last = cell.phase not in DECIDING, good, gap < LEAST_GAP
         wanted.append(_Want(cell, part, last, cost_s / max(gap, LEAST_GAP) ** 2))
     least: dict[tuple[Any, Group], float] = {}
     for want in wanted:
@@ -200,26 +216,6 @@ def _fitting(wanted: Iterable[_Want], history: History, most_s: float) -> dict[P
             total_s += more_s
             chosen |= after
     return chosen
-
-
-def _gaps(history: History) -> dict[Cell, float]:
-    """Return by cell how far the second fastest backend is behind the fastest: the log of the ratio, less the margin.
-
-    Each backend counts with the number of threads at which it was fastest.
-    """
-    logs: dict[Cell, dict[tuple[str, int], list[float]]] = {}
-    for row in history.rows:
-        if row["arm"] != AA:
-            key = row["backend"], row["threads"]
-            logs.setdefault(Cell.of(row), {}).setdefault(key, []).append(math.log(row["median_s"]))
-    gaps = {}
-    for cell, of_cell in logs.items():
-        best: dict[str, float] = {}
-        for (backend, _), values in of_cell.items():
-            best[backend] = min(best.get(backend, math.inf), sum(values) / len(values))
-        fastest = sorted(best.values())
-        gaps[cell] = fastest[1] - fastest[0] - math.log1p(MARGIN) if len(fastest) > 1 else 0.0
-    return gaps
 
 
 def _near(history: History) -> dict[Cell, set[str]]:

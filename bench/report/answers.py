@@ -7,19 +7,22 @@ Tests: `tests/bench/report/test_answers.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bench.basics.formats import counted, format_seconds, interval_s
 from bench.terminal.palette import look_of
 from bench.workload import Workload
 
-if TYPE_CHECKING:
-    pass
+Verdict = Literal["fastest", "tie", "none faster", "undecided", "none"]
 
-Verdict = Literal["fastest", "tie", "undecided", "none"]
+SIGNS = {"tie": "=", "none faster": "≤", "undecided": "?"}
 
-SIGNS = {"tie": "=", "undecided": "?"}
+SAID = {
+    "tie": "tie within the margin",
+    "undecided": "cannot be told apart with what was measured",
+}
 
 MIDDLE_STEPS = 1_000
 """The number of steps that a card shows first."""
@@ -48,7 +51,8 @@ class Cell:
     Attributes:
         batch: rows.
         steps: how many.
-        verdict: whether the first of ``leaders`` is proven fastest, they are proven equal, or neither.
+        verdict: whether the first of ``leaders`` is proven fastest, they are proven equal, none is faster than the
+            first by more than the margin, or nothing of it is proven.
         leaders: the backends between which the answer lies, fastest first.
         totals: every backend, fastest first.
         estimated: whether any of it was not measured for this very batch.
@@ -84,9 +88,11 @@ class Cell:
             best, *others = self.totals
             rest = f", {others[0].total_s / best.total_s:.3g} times as fast as {others[0].backend}" if others else ""
             return f"{case}: {self.leaders[0]} is fastest with {format_seconds(best.total_s)} in all{rest}.{basis}"
-        names = _listed(self.leaders)
-        said = "tie within the margin" if self.verdict == "tie" else "cannot be told apart with what was measured"
-        return f"{case}: {names} {said}.{basis}"
+        if self.verdict == "none faster":
+            first, *near = self.leaders
+            said = f"{'are' if near[1:] else 'is'} not faster than {first} by more than the margin"
+            return f"{case}: {_listed(near)} {said}.{basis}"
+        return f"{case}: {_listed(self.leaders)} {SAID[self.verdict]}.{basis}"
 
 
 class Conditions(NamedTuple):
@@ -158,5 +164,5 @@ class Card:
         return {"first": self.first, "cells": cells}
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -217,7 +217,9 @@ def answers(theme: Theme) -> dict[str, Any]:
     steps = alt.X("steps:O", title="number of steps", axis=alt.Axis(labelExpr=COUNT_LABEL, labelAngle=0, orient="top"))
     rows = alt.Y("batch:O", title="rows in a batch", axis=alt.Axis(labelExpr=COUNT_LABEL))
     cells = source("main").mark_rect(stroke="white", strokeWidth=2)
-    fill = alt.condition("datum.verdict == 'fastest'", theme.colour, alt.value("#8a8f98"))
+    fill = alt.condition(
+        "datum.verdict == 'fastest' || datum.verdict == 'none faster'", theme.colour, alt.value("#8a8f98")
+    )
     opacity = alt.condition("datum.verdict == 'undecided'", alt.value(0.08), alt.value(0.32))
     return finished(
         cells.encode(x=steps, y=rows, color=fill, opacity=opacity),

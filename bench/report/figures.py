@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.basics.files import write_bytes, write_text
 from bench.basics.formats import json_ready
+from bench.basics.names import FASTEST, NONE_FASTER
 from bench.report import charts
 from bench.report.answers import Card
 from bench.report.exhibits import Exhibit
@@ -131,7 +132,7 @@ def answer_map(card: Card, said: str) -> dict[str, Any]:
         }
         for cell in card.cells
     ]
-    backends = tuple(in_order({cell.leaders[0] for cell in card.cells if cell.verdict == "fastest"}))
+    backends = tuple(in_order({cell.leaders[0] for cell in card.cells if cell.verdict in (FASTEST, NONE_FASTER)}))
     spec = charts.answers(Theme(backends))
     subtitle = [said, *textwrap.wrap(card.sentence, WORDS_WIDTH)]
     title = {"text": "Which backend, by batch and number of steps", "subtitle": subtitle}

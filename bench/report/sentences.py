@@ -57,7 +57,7 @@ def along_steps(outlook: Outlook) -> str:
 
 
 def proven(cells: Sequence[Cell]) -> str:
-    """Return how many answers of the map are proven, tied and open."""
+    """Return how many answers of the map are proven, and in which way, and how many are open."""
     counts = Counter(str(cell.verdict) for cell in cells)
     if counts["fastest"] == len(cells):
         return (
@@ -65,7 +65,12 @@ def proven(cells: Sequence[Cell]) -> str:
             if len(cells) == 1
             else f"All {len(cells)} answers on the map are proven."
         )
-    kinds = (("fastest", "proven fastest"), ("tie", "proven equal"), ("undecided", "undecided"))
+    kinds = (
+        ("fastest", "proven fastest"),
+        ("tie", "proven equal"),
+        ("none faster", "proven as good as any"),
+        ("undecided", "undecided"),
+    )
     said = ", ".join(f"{counts[kind]} {words}" for kind, words in kinds if counts[kind])
     return f"{counted(len(cells), 'answer')} on the map: {said}."
 

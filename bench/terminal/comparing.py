@@ -19,7 +19,7 @@ from bench.basics.formats import (
     format_ratio,
     format_seconds,
 )
-from bench.basics.names import FASTEST
+from bench.basics.names import FASTEST, NONE_FASTER, NOT_FASTER
 from bench.terminal.terminal import Column, named, table
 from bench.terminal.versus import versus
 from bench.verdicts.compare import Comparison
@@ -86,8 +86,8 @@ def trust(comparison: Comparison) -> str:
     time.
     """
     lines = [
-        f"tie: within {100 * comparison.margin:.3g} %. Intervals and ties hold at 95 % each, differences at",
-        f"95 % for all {comparison.pairs} comparisons together (Holm).",
+        f"tie: within {100 * comparison.margin:.3g} %; not faster: not by more than that. Both hold at 95 % each, as",
+        f"intervals do; differences at 95 % for all {comparison.pairs} comparisons together (Holm).",
         _precision(comparison.rows),
     ]
     if (chance := comparison.chance) is None:
@@ -199,8 +199,11 @@ def _ranges(fastest: pd.DataFrame) -> Iterator[tuple[int, int, Text]]:
     """Yield first and last batch of each stretch with one outcome, and the outcome in words."""
     stretch: list[Any] = []
     for row in fastest.itertuples():
-        text = Text(", ").join(_with_threads(name, row) for name in row.backends)
-        if row.outcome != FASTEST:
+        first, *others = (_with_threads(name, row) for name in row.backends)
+        text = Text(", ").join([first, *others])
+        if row.outcome == NONE_FASTER:
+            text = Text.assemble(first, f" ({NOT_FASTER}: ", Text(", ").join(others), ")")
+        elif row.outcome != FASTEST:
             text = Text.assemble(f"{row.outcome}: ", text)
         if row.compared == 1:
             text = Text.assemble(_with_threads(row.backends[0], row), " (alone)")

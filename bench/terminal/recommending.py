@@ -53,10 +53,11 @@ def headline(advice: Recommendation) -> str:
     """Return the answer in a few lines: the backend, the job, and the call that loads it."""
     total = f"{format_seconds(advice.total_s)} ({interval_s(advice.low_s, advice.high_s)})"
     chosen = " ".join([advice.backend, *chosen_conditions(advice)])
-    others = ", ".join(name for name in advice.candidates[1:])
+    others, beyond = ", ".join(advice.candidates[1:]), f"over {100 * advice.margin:.3g} %"
     said = {
         "fastest": f"Use {chosen}: {total} in all, every other is slower.",
         "tie": f"Use {chosen}: {total} in all; a tie with {others}.",
+        "none faster": f"Use {chosen}: {total} in all; no other is {beyond} faster (near: {others}).",
         "undecided": f"Use {chosen}, probably: {total} in all; not decided against {others}.",
     }[advice.outcome]
     if len(advice.rows) == 1:

@@ -43,9 +43,10 @@ class Comparison:
     Attributes:
         rows: one a case and backend, the fastest first: those of `bench.verdicts.statistics.cell_estimates`, and
             ``to_fastest``, ``to_fastest_low``, ``to_fastest_high``, ``to_numpy`` (ratios of times; NaN without numpy),
-            ``verdict`` (fastest, tie, slower, undecided), ``limit_s``, ``share_of_limit`` (NaN if not measured).
-        winners: one a case: ``CASE``, ``outcome`` (fastest, tie, undecided), ``backends`` (list; one if it is the
-            fastest), ``compared`` (how many backends).
+            ``verdict`` (as in `bench.verdicts.pairs.against_fastest`), ``limit_s``, ``share_of_limit`` (NaN if not
+            measured).
+        winners: one a case: ``CASE`` and what `bench.verdicts.pairs.outcome` says of it: ``outcome``, ``backends``
+            (list; one if it is the fastest), ``compared`` (how many backends).
         failures: one line for each distinct cell without a time, and why.
         chance: the A/A arm; ``None`` if the run has none.
         margin: of equivalence.

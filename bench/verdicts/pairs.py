@@ -15,8 +15,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.basics.names import FASTEST, MARGIN, SLOWER, TIE, UNDECIDED
+from bench.basics.names import FASTEST, MARGIN, NONE_FASTER, NOT_FASTER, SLOWER, TIE, UNDECIDED
 from bench.verdicts import statistics
 from bench.verdicts.estimates import CASE
 
@@ -36,7 +37,7 @@ def against_fastest(
 
     Returns:
         The rows, case by case, the fastest first, with ``case`` (its number), ``to_fastest``, ``to_fastest_low``,
-        ``to_fastest_high`` (ratios of times, 95 %) and ``verdict``: slower, tie or undecided, and for the first of a
+        ``to_fastest_high`` (ratios of times, 95 %) and ``verdict``: that of `behind_fastest`, and for the first of a
         case its `outcome`; the number.
     """
     case = estimates.groupby(CASE, sort=False).ngroup()
@@ -46,25 +47,36 @@ def against_fastest(
     behind = np.flatnonzero(~first)
     fastest = starts[np.cumsum(first) - 1][behind]
     ratios = statistics.ratios_side_by_side(rows, fastest, behind, margin)
-    judged = statistics.verdicts(ratios, rate=rate)
     to_fastest, verdict = np.ones((3, len(rows))), np.full(len(rows), FASTEST, object)
     to_fastest[:, behind] = ratios.ratio, ratios.low, ratios.high
-    verdict[behind] = np.where(np.isin(judged, (SLOWER, TIE)), judged, UNDECIDED)
+    verdict[behind] = behind_fastest(ratios, rate)
     for start, end in zip(starts, np.append(starts, len(rows))[1:], strict=True):
         verdict[start] = outcome(rows["backend"].iloc[start:end], verdict[start:end])["outcome"]
     rows["to_fastest"], rows["to_fastest_low"], rows["to_fastest_high"] = to_fastest
     return rows.assign(verdict=verdict), len(behind)
 
 
+def behind_fastest(ratios: statistics.Ratios, rate: float = statistics.RATE) -> NDArray[np.str_]:
+    """Return what is proven of backends by their ratios to the fastest: slower, tie, not faster or undecided.
+
+    A backend that is truly slower than another by more than the margin is called as good as any only if it passes
+    against that one too, by the bad luck of half the rate (an intersection-union test; Berger, Technometrics 24 (1982)
+    295). Several such backends are several chances: with three of four on the edge, where chances are largest, 3 % of
+    cases are wrong by trial, of the 5 % that may be.
+    """
+    judged = statistics.verdicts(ratios, rate=rate)
+    not_faster = np.nan_to_num(ratios.p_not_faster, nan=1.0) <= rate
+    return np.where(np.isin(judged, (SLOWER, TIE)), judged, np.where(not_faster, NOT_FASTER, UNDECIDED))
+
+
 def outcome(backends: Iterable[str], verdicts: Iterable[str]) -> dict[str, object]:
     """Return who won a case, from the verdict of each backend against the fastest, which comes first.
 
-    It is ``fastest`` if every other is proven slower, ``tie`` if the rest of those are proven equal, and
-    ``undecided`` if one is neither; ``backends`` are those that may be the best.
+    It is ``fastest`` if every other is proven slower, ``tie`` if all the rest are proven equal, ``none faster`` if they
+    are at least proven not to be faster, and ``undecided`` otherwise. ``backends`` are all but those that are slower.
     """
     (fastest, _), *others = zip(backends, verdicts, strict=True)
     rivals = {backend: verdict for backend, verdict in others if verdict != SLOWER}
-    kind = TIE if rivals else FASTEST
-    if UNDECIDED in rivals.values():
-        kind = UNDECIDED
+    proven = set(rivals.values())
+    kind = UNDECIDED if UNDECIDED in proven else NONE_FASTER if NOT_FASTER in proven else TIE if proven else FASTEST
     return {"outcome": kind, "backends": [fastest, *rivals], "compared": 1 + len(others)}

@@ -12,10 +12,12 @@ bootstrap's variance has a closed form. Two to six processes are too few for its
 divided by ``K - 1``, not by ``K``; Student's t takes the place of the normal distribution; and variances are moderated
 (`bench.verdicts.moderation`).
 
-Verdicts weigh three claims about a ratio against a margin of equivalence: *faster* and *slower*, the ratio lies beyond
-the margin; *tie*, inside it. A claim is made only if the whole 95 % interval says so; what supports no claim is
-*undecided*. Claims of a difference must hold for a whole grid together (`holm`): one false alarm in a grid is one too
-many. A tie raises no alarm, and holds at 95 % for its own cell.
+Verdicts weigh claims about a ratio against a margin of equivalence: *faster* and *slower*, the ratio lies beyond the
+margin; *tie*, inside it; *not faster*, inside it or beyond it on the slow side. The last closes the gap between the
+others: a ratio near the edge of the margin is on neither side of it for certain, however long one measures. A claim is
+made only if the whole 95 % interval says so; what supports no claim is *undecided*. Claims of a difference must hold
+for a whole grid together (`holm`): one false alarm in a grid is one too many. *Tie* and *not faster* raise no alarm,
+and hold at 95 % for their own cell.
 
 Tests: `tests/bench/verdicts/test_statistics.py`.
 """
@@ -48,7 +50,8 @@ OF_PROCESSES = ["process_logs", "process_noises"]
 class Ratios(NamedTuple):
     """Ratios of times, other / base, elementwise: estimate, 95 % interval, two-sided p-values of the claims.
 
-    ``difference`` is the claim of a difference that the ratio supports better, *faster* or *slower*.
+    ``difference`` is the claim of a difference that the ratio supports better, *faster* or *slower*; ``p_not_faster``
+    is the p-value of *not faster*.
     """
 
     ratio: Floats
@@ -56,6 +59,7 @@ class Ratios(NamedTuple):
     high: Floats
     p_difference: Floats
     p_tie: Floats
+    p_not_faster: Floats
     difference: NDArray[np.str_]
 
 
@@ -156,10 +160,27 @@ def weigh(log_ratio: ArrayLike, error: ArrayLike, dof: ArrayLike, margin: float 
     faster = upper_tail((-edge - estimate) / spread, dof)
     slower = upper_tail((estimate - edge) / spread, dof)
     tie = upper_tail((edge - np.abs(estimate)) / spread, dof)
-    p_difference = np.minimum(2 * np.minimum(faster, slower), 1.0)
+    not_faster = upper_tail((estimate + edge) / spread, dof)
+    p_difference, p_tie, p_not_faster = (np.minimum(2 * p, 1.0) for p in (np.minimum(faster, slower), tie, not_faster))
+    low, high = np.exp(estimate - half), np.exp(estimate + half)
     difference = np.where(estimate < 0, FASTER, SLOWER)
-    ends = np.exp(estimate - half), np.exp(estimate + half)
-    return Ratios(np.exp(estimate), *ends, p_difference, np.minimum(2 * tie, 1.0), difference)
+    return Ratios(np.exp(estimate), low, high, p_difference, p_tie, p_not_faster, difference)
+
+
+def weigh_draws(log_ratio: ArrayLike, margin: float = MARGIN) -> Ratios:
+    """Return ratios with interval and p-values, from draws of log ratios along the last axis.
+
+    The p-value of a claim is twice the share of draws that contradict it, so a long tail on one side counts as it is.
+    """
+    draws = np.asarray(log_ratio, float)
+    edge = math.log1p(margin)
+    middle = np.median(draws, axis=-1)
+    low, high = np.quantile(draws, [RATE / 2, 1 - RATE / 2], axis=-1)
+    above, below = (draws > edge).mean(axis=-1), (draws < -edge).mean(axis=-1)
+    against = np.minimum(1 - above, 1 - below), np.maximum(above, below), below
+    p_difference, p_tie, p_not_faster = (np.minimum(2 * p, 1.0) for p in against)
+    difference = np.where(middle < 0, FASTER, SLOWER)
+    return Ratios(np.exp(middle), np.exp(low), np.exp(high), p_difference, p_tie, p_not_faster, difference)
 
 
 def holm(p_values: ArrayLike) -> Floats:

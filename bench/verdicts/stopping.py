@@ -3,29 +3,30 @@
 The rule looks at the data after each lap from the second on, so it must not stop on what the next lap would take back.
 It asks for more than the final verdict does: error rates of 1 % a look (`RATE`) instead of 5 %. This is the way of
 Haybittle and Peto: looks at a strict level leave the final level nearly as it is. `bench.verdicts.certify` tries it.
+A cell whose fastest backend is known to be as good as any stays open, since more laps may prove it the fastest; but it
+can wait.
 Source: Peto et al., British Journal of Cancer 34 (1976) 585.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from math import log, log1p
+from typing import Any
 
-from bench.basics.names import MARGIN, SLOWER, UNDECIDED
+from bench.basics.names import MARGIN, NONE_FASTER, SLOWER, UNDECIDED
+from bench.measure.adaptive import Open, OpenCell
 from bench.measure.cell import Cell
 from bench.verdicts.estimates import CASE
 from bench.verdicts.pairs import against_fastest, outcome
 from bench.verdicts.statistics import cell_estimates
 from bench.verdicts.thread_choice import CELL, choose, possible
 
-if TYPE_CHECKING:
-    from bench.measure.adaptive import Open
-
 RATE = 0.01
 
 
 def open_cells(records: Sequence[Mapping[str, Any]], margin: float = MARGIN, rate: float = RATE) -> Open:
-    """Return the cells that are not decided yet, each with the backends that may still be the fastest.
+    """Return the cells that are not decided yet, each with what may still be the fastest.
 
     If several numbers of threads were measured, each backend takes part with its best. Of a backend that may be the
     fastest, every number that may be its best stays open.
@@ -38,17 +39,22 @@ def open_cells(records: Sequence[Mapping[str, Any]], margin: float = MARGIN, rat
     from bench import results
 
     frame = results.table({**record, "run": ""} for record in records)
-    open_: dict[tuple[Cell, int], frozenset[str]] = {}
+    open_: dict[Cell, OpenCell] = {}
     for _, of_phase in frame[frame["arm"] == ""].groupby("phase", sort=False):
         estimates = cell_estimates(of_phase)
         chosen = choose(estimates, margin)
         rows, _ = against_fastest(chosen, margin, rate)
         numbers = possible(estimates, chosen, margin, rate).groupby([*CELL, "backend"])["threads"].agg(set)
         for case, rivals in rows.groupby(CASE, sort=False):
-            if outcome(rivals["backend"], rivals["verdict"])["outcome"] == UNDECIDED:
+            kind = outcome(rivals["backend"], rivals["verdict"])["outcome"]
+            if kind in (NONE_FASTER, UNDECIDED):
                 where = dict(zip(CASE, case, strict=True))
-                for backend in rivals["backend"][rivals["verdict"] != SLOWER]:
-                    for threads in numbers[(*(where[name] for name in CELL), backend)]:
-                        key = Cell.of(where), int(threads)
-                        open_[key] = open_.get(key, frozenset()) | {backend}
+                contenders = frozenset(
+                    (str(backend), int(threads))
+                    for backend in rivals["backend"][rivals["verdict"] != SLOWER]
+                    for threads in numbers[(*(where[name] for name in CELL), backend)]
+                )
+                good = kind == NONE_FASTER
+                edge = log1p(margin) if good else -log1p(margin)
+                open_[Cell.of(where)] = OpenCell(contenders, log(rivals["to_fastest"].iloc[1]) - edge, good)
     return open_

@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -141,6 +142,50 @@ def test_code_shared_by_shapes_is_paid_by_the_first_of_its_network(known):
     assert found.tolist() == [0.4, 0.4, 1.3, 1.3, 1.3]
 
 
+def test_code_that_other_phases_compiled_is_paid_by_single_steps_too(known):
+    """A pass forward that was called first bore the compiling; a step that compiled much itself keeps its seconds."""
+    measured = [(1, "forward", 0.9), (1, "step", 0.01), (32, "forward", 0.3), (32, "step", 0.95), (64, "place", 7.0)]
+    rows = pd.DataFrame([("3-2-1", *row) for row in measured], columns=["network", "batch", "phase", "compile_s"])
+    process = {"run": "r", "backend": "numba", "arm": "", "process": 0, "cache": "cold", "dtype": "float32"}
+    found = compiling.compile_alone_s(rows.assign(**process, device="cpu"))
+    assert found.tolist() == [0.9, 0.9, 0.95, 0.95, 0.95]
+
+
+def test_no_shape_compiles_faster_alone_than_the_first_of_its_process(known):
+    """The first starts the framework as well, so a later one alone takes at least as long."""
+    rows = pd.DataFrame([("3-2-1", 0.2), ("8-32-1", 0.05)], columns=["network", "compile_s"])
+    process = {"run": "r", "backend": "jax", "arm": "", "process": 0, "cache": "warm", "dtype": "float32"}
+    found = compiling.compile_alone_s(rows.assign(**process, device="cpu", phase="step", batch=1))
+    assert found.tolist() == [0.2, 0.2]
+
+
+def test_two_processes_that_happen_to_agree_are_not_sure_for_that():
+    """The scatter of imports and compilations is partly known beforehand; many processes show their own."""
+    rng = np.random.default_rng(0)
+    few, many = (np.log(compiling.scattered(np.full(count, 0.3), rng)).std() for count in (2, 50))
+    assert few == pytest.approx(0.15 * math.sqrt(0.5 / 1.5 / 2), rel=0.1)
+    assert many < 0.003
+
+
+def test_a_long_tail_of_totals_is_no_proof():
+    """Draws of which 5 % lie beyond the margin on the far side prove nothing, however near all the others lie."""
+    rng = np.random.default_rng(0)
+    slow = constant("slow", 0.0, 1e-3)
+    tailed = 1.1 * slow.step_s * np.where(rng.random((time_model.DRAWS, 1)) < 0.05, 0.8, 1.0)
+    ((_, decided),) = decision.standings(
+        [slow, replace(slow, backend="tailed", label="tailed", step_s=tailed)], [1000], 0.05
+    )
+    assert decided["outcome"] == "undecided"
+    all_near = replace(
+        slow,
+        backend="near",
+        label="near",
+        step_s=1.03 * slow.step_s * np.exp(0.02 * rng.standard_normal(slow.step_s.shape)),
+    )
+    ((_, decided),) = decision.standings([slow, all_near], [1000], 0.05)
+    assert decided["outcome"] == "none faster"
+
+
 def test_step_changes_are_where_the_lines_meet():
     """One backend starts cheap and steps dear, the other the reverse: they meet at fixed / step difference."""
     jobs = [constant("cheap", 0.1, 1e-4), constant("fast", 2.0, 1e-5), constant("never", 3.0, 1e-3)]
@@ -236,7 +281,8 @@ def test_changes_around_the_case_lead_to_the_other_backends(known):
 def test_a_close_race_is_a_tie_or_undecided_and_never_a_win():
     """Where two totals are equal, both are candidates."""
     same = dict.fromkeys([("torch", "3-2-1", b) for b in synthetic.BATCHES], 1.0)
-    made = synthetic.frame(backends=("torch",), networks=("3-2-1",), phases=("step", "train"), failed=None, slower=same)
+    options = {"backends": ("torch",), "networks": ("3-2-1",), "phases": ("step", "train"), "failed": None}
+    made = synthetic.frame(**options, processes=10, slower=same)
     twin = made[made["arm"] == ""].assign(backend="tests.bench.specimens:Twin")
     import pandas as pd
 

@@ -1,5 +1,6 @@
 """Adaptive campaigns: which cells a lap measures on which backends, given what earlier laps showed."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from backends import Network
 from bench.basics.names import AA, COMPARISON
 from bench.measure import adaptive, campaign, estimate
+from bench.measure.adaptive import OpenCell
 from bench.measure.cell import Cell, Group
 from bench.measure.history import History
 from bench.measure.plan import Plan
@@ -56,6 +58,12 @@ def told(laps, seconds, spent_s=1.0, plan=PLAN):
             end = {"record": "process", **process.columns(), "status": "ok", "seconds": 2 + spent_s * len(cells)}
             history.learn(end)
     return history
+
+
+def contenders(backends, cells, threads=(1,), gap=0.1, good=False):
+    """Return what a rule says of cells that are open on some backends, at numbers of threads."""
+    either = frozenset((name, count) for name in backends for count in threads)
+    return dict.fromkeys(cells, OpenCell(either, gap, good))
 
 
 def backends_of(tasks, cell):
@@ -114,7 +122,7 @@ def test_a_second_lap_ends_in_time_after_a_slow_first_one(share, count):
 def test_later_laps_measure_open_cells_on_those_that_may_be_the_fastest():
     """Only what the rule calls open, only contenders and the copy of one of them; nothing open ends the campaign."""
     history = told(2, {"a": 1e-3, "b": 1e-3, "c": 9e-3})
-    tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: {(STEPS[1], 1): frozenset("ab")}, 1000.0)
+    tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders("ab", [STEPS[1]]), 1000.0)
     assert {cell for cells in tasks.values() for cell in cells} == {STEPS[1]}
     assert backends_of(tasks, STEPS[1]) == {"a", "b", "a" + AA}
     assert {s for cells in tasks.values() for s in cells.values()} == {adaptive.MOST_STRETCH * 0.02}
@@ -125,8 +133,7 @@ def test_later_laps_measure_open_cells_on_those_that_may_be_the_fastest():
 def test_a_lap_leaves_a_third_of_the_time_while_starts_are_a_small_part(left_s, count):
     """Two starts take 4 s, each group 8 s: a lap of 36 s leaves a third; the last, of 23 s, takes all."""
     history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3}, spent_s=2.0)
-    contenders = {(cell, 1): frozenset("bc") for cell in PLAN.cells}
-    tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, left_s)
+    tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders("bc", PLAN.cells), left_s)
     assert {cell for cells in tasks.values() for cell in cells} == set(STEPS[:count])
 
 
@@ -135,10 +142,11 @@ def test_cells_that_cost_least_to_decide_come_first():
     history = told(2, {"a": {1: 1e-3, 32: 1e-3, 1024: 1e-3}, "b": {1: 1.04e-3, 32: 2e-3, 1024: 1.2e-3}, "c": 9e-3}, 2.0)
     for name in "ab":
         history.spent_s[name, "", 1][STEPS[1]] = 10.0
-    contenders = {(cell, 1): frozenset("ab") for cell in STEPS}
+    gaps = (math.log(1.04 / 1.05), math.log(2 / 1.05), math.log(1.2 / 1.05))
+    open_ = {cell: contenders("ab", [cell], gap=gap)[cell] for cell, gap in zip(STEPS, gaps, strict=True)}
     chosen = []
     for left_s in (57.0, 66.0, 84.0):
-        tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: contenders, left_s)
+        tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: open_, left_s)
         chosen.append({cell.group.rows for cells in tasks.values() for cell in cells})
     assert chosen == [{32}, {32, 1024}, {1, 32, 1024}]
 
@@ -154,9 +162,19 @@ def test_the_cells_of_a_group_come_together():
     train = Cell(plan.groups[0], "train")
     for name in "ab":
         history.spent_s[name, "", 1] |= dict.fromkeys(plan.cells, 0.0) | {train: 0.5}
-    contenders = {(cell, 1): frozenset("ab") for cell in (STEPS[0], train, STEPS[1])}
+    gaps = {STEPS[0]: 1.3, train: 1.3, STEPS[1]: 1.28}
+    open_ = {cell: contenders("ab", [cell], gap=math.log(ratio / 1.05))[cell] for cell, ratio in gaps.items()}
     for left_s, expected in ((12.5, {STEPS[0], train}), (13.5, {STEPS[0], train, STEPS[1]})):
-        tasks = adaptive.tasks(plan, LAPS[2], history, lambda _: contenders, left_s)
+        tasks = adaptive.tasks(plan, LAPS[2], history, lambda _: open_, left_s)
+        assert {cell for cells in tasks.values() for cell in cells} == expected
+
+
+def test_what_is_known_to_be_as_good_as_any_can_wait():
+    """A cell whose winner alone is open comes after one that is undecided, though it would cost far less to decide."""
+    history = told(2, {"a": 1e-3, "b": 1e-3, "c": 9e-3}, spent_s=2.0)
+    open_ = contenders("bc", [STEPS[0]], gap=0.5, good=True) | contenders("bc", [STEPS[1]], gap=0.05)
+    for left_s, expected in ((13.0, {STEPS[1]}), (1000.0, set(STEPS[:2]))):
+        tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _: open_, left_s)
         assert {cell for cells in tasks.values() for cell in cells} == expected
 
 
@@ -166,8 +184,8 @@ def test_a_cell_pays_for_the_processes_that_are_started_for_it():
     history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1.5e-3})
     for name in "bc":
         history.spent_s[name, "", 1][STEPS[1]] = 3.5
-    contenders = {(STEPS[0], 1): frozenset("bc"), (STEPS[0], 2): frozenset("bc"), (STEPS[1], 2): frozenset("bc")}
-    for cells, expected in ((contenders, STEPS[1]), (dict(list(contenders.items())[:2]), STEPS[0])):
+    both = contenders("bc", [STEPS[0]], (1, 2))
+    for cells, expected in ((both | contenders("bc", [STEPS[1]], (2,)), STEPS[1]), (both, STEPS[0])):
         tasks = adaptive.tasks(plan, list(plan.laps())[2], history, lambda _, cells=cells: cells, 36.0)
         assert {cell for cells in tasks.values() for cell in cells} == {expected}
 
@@ -188,9 +206,8 @@ def test_what_describes_comes_last():
     """Forward passes are measured again only if no step is open."""
     history = told(2, {"a": 1e-3, "b": 1e-3, "c": 1e-3})
     forward = Cell(PLAN.groups[0], "forward")
-    both = {(cell, 1): frozenset("bc") for cell in (forward, STEPS[0])}
-    for contenders, expected in ((both, STEPS[0]), ({(forward, 1): frozenset("bc")}, forward)):
-        tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _, open_=contenders: open_, 1000.0)
+    for cells, expected in (((forward, STEPS[0]), STEPS[0]), ((forward,), forward)):
+        tasks = adaptive.tasks(PLAN, LAPS[2], history, lambda _, cells=cells: contenders("bc", cells), 1000.0)
         assert {cell for cells in tasks.values() for cell in cells} == {expected}
 
 

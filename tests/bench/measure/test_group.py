@@ -8,7 +8,7 @@ import pytest
 
 from backends import Network
 from bench.measure.cell import Group
-from bench.measure.first_calls import choose_steps
+from bench.measure.first_calls import choose_steps, first_calls
 from bench.measure.group import SOME_BYTES, GroupRun
 from bench.measure.instructions import Instructions
 from bench.measure.interference import Round
@@ -64,6 +64,19 @@ def test_the_shape_of_a_batch_of_millions_is_proven_in_seconds(rows, shaped):
     group = GroupRun(instructions, Group(Network((3, 2, 1)), rows, "float32", "cuda"), ("step",))
     assert group.checked_shape(timed=False) == shaped
     assert group.checked_shape(timed=True) == 0
+
+
+def test_single_steps_and_training_are_called_first(monkeypatch):
+    """They bear the compiling of code that other phases share, since theirs is the time that a job takes."""
+    group = load(5, monkeypatch)
+    group.phases = ("place", "forward", "step", "train")
+    called = []
+    monkeypatch.setattr(group, "work", lambda phase: lambda calls: called.append(phase))
+    monkeypatch.setattr("bench.measure.first_calls._check_waiting", lambda run: None)
+    group.train_steps = 1
+    first_calls(group)
+    assert list(dict.fromkeys(called)) == ["step", "train", "place", "forward"]
+    assert set(group.first_s) == set(group.phases)
 
 
 @pytest.mark.parametrize(("step_s", "records"), [(100e-6, True), (5e-3, False)])

@@ -15,16 +15,22 @@ def test_verdicts_differ_without_colour():
     assert cell("fastest", ("numba",)).lines == ["numba"]
     assert cell("tie", ("numba", "numpy")).lines == ["numba", "= numpy"]
     assert cell("undecided", ("numba", "numpy", "jax")).lines == ["numba", "? 2 more"]
+    assert cell("none faster", ("numba", "numpy")).lines == ["numba", "≤ numpy"]
     assert cell("fastest", ("numba",), estimated=True).lines == ["~numba"]
     assert cell("none", ()).lines == ["-"]
 
 
 def test_sentence_of_a_cell_names_time_and_next_best():
-    """The sentence of a fastest has its total and how far the next one is; of a tie, both names."""
+    """The sentence of a fastest has its total and how far the next one is; of a tie, both names; of one that none is
+    faster than, who comes near.
+    """
     assert cell("fastest", ("numba",)).sentence == (
         "256 rows, 1,000 steps: numba is fastest with 100 ms in all, 2 times as fast as numpy."
     )
     assert cell("tie", ("numba", "numpy")).sentence == "256 rows, 1,000 steps: numba and numpy tie within the margin."
+    assert cell("none faster", ("numba", "numpy", "jax")).sentence == (
+        "256 rows, 1,000 steps: numpy and jax are not faster than numba by more than the margin."
+    )
 
 
 def test_card_lays_cells_out_by_batch_and_steps():

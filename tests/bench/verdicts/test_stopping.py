@@ -1,8 +1,14 @@
 """The stopping rule: which cells of a campaign are open still, from the records that it keeps."""
 
+import math
+
+import pandas as pd
+import pytest
+
 from backends import Network
 from bench.measure.cell import Cell, Group
 from bench.verdicts import statistics
+from bench.verdicts.pairs import against_fastest
 from bench.verdicts.stopping import open_cells
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise
@@ -26,8 +32,8 @@ def test_an_open_cell_names_those_that_may_be_the_fastest():
     made = records(noise=Noise(process=0.01), processes=3, slower={("jax", "3-2-1", 64): near})
     cell = Cell(Group(Network((3, 2, 1)), 64, "float32", "cpu"), "step")
     found = open_cells(made)
-    assert set(found) == {(cell, 2)}
-    assert found[cell, 2] == {"numba", "jax"}
+    assert set(found) == {cell}
+    assert found[cell].contenders == {("numba", 2), ("jax", 2)}
 
 
 def test_the_copy_of_a_backend_is_no_contender():
@@ -40,4 +46,16 @@ def test_a_look_asks_for_more_than_the_final_verdict():
     near = synthetic.true_s("numba", "3-2-1", 64) * 1.065 / synthetic.true_s("jax", "3-2-1", 64)
     made = records(noise=Noise(process=0.01), processes=4, slower={("jax", "3-2-1", 64): near})
     assert open_cells(made, rate=statistics.RATE) == {}
-    assert [cell.group.rows for cell, _ in open_cells(made)] == [64]
+    assert [(cell.group.rows, it.good) for cell, it in open_cells(made).items()] == [(64, True)]
+
+
+@pytest.mark.parametrize(("ratio", "scatter", "good"), [(1.05, 0.006, True), (1.01, 0.05, False)])
+def test_the_gap_is_to_the_edge_beyond_which_the_next_claim_holds(ratio, scatter, good):
+    """Of one that none is faster than, to the edge beyond which others are slower; else to the edge on its own side."""
+    near = synthetic.true_s("numba", "3-2-1", 64) * ratio / synthetic.true_s("jax", "3-2-1", 64)
+    made = records(noise=Noise(process=scatter), processes=4, slower={("jax", "3-2-1", 64): near}, batches=(64,))
+    (found,) = open_cells(made).values()
+    frame = pd.DataFrame(made)
+    second = against_fastest(statistics.cell_estimates(frame[frame["arm"] == ""]))[0]["to_fastest"].iloc[1]
+    assert found.good == good
+    assert found.gap == pytest.approx(math.log(second) - (1 if good else -1) * math.log(1.05))
