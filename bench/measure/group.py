@@ -24,8 +24,10 @@ from bench.workload.work import flop, least_bytes
 LONG_CALL_S = 0.1
 """A call that takes longer is warm after the first calls."""
 
-SOME_BYTES = 32 << 20
-"""Bytes of a batch that are placed twice, to see what compiling takes; twice the whole batch might not fit."""
+SOME_BYTES = 4 << 20
+"""Bytes of a batch that are placed twice, to see what compiling takes: enough for the code that places large batches.
+Memory that a process touches for the first time would look like compiling: at 32 MiB up to 60 ms, here 1 to 7.
+"""
 
 # What a check takes: extended precision has no BLAS, and its tanh is slow.
 CHECK_UNIT_S, CHECK_PARAMETER_S = 1.6e-6, 10e-9
