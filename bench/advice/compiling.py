@@ -66,16 +66,17 @@ def compile_alone_s(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train"
     """
     import pandas as pd
 
-    parts = [
-        _alone_in_process(of_process, phases)
-        for _, of_process in rows.groupby(["run", "backend", "arm", "process", "cache"], sort=False)
-    ]
+    process = ["run", "backend", "arm", "process", "cache"]
+    needed = rows[[*process, "network", "batch", "dtype", "device", "phase", "compile_s"]]  # all would be copied
+    parts = [_alone_in_process(of_process, phases) for _, of_process in needed.groupby(process, sort=False)]
     return pd.concat(parts).reindex(rows.index) if parts else rows["compile_s"]
 
 
 def _alone_in_process(rows: pd.DataFrame, phases: Sequence[str]) -> pd.Series[float]:
     """Return what `compile_alone_s` does for the rows of one process, in the order in which they were measured."""
-    shapes = list(rows[["network", "batch", "dtype", "device"]].itertuples(index=False, name=None))
+    import pandas as pd
+
+    shapes = list(zip(*(rows[name] for name in ("network", "batch", "dtype", "device")), strict=True))
     own_s, sharing_s = (dict.fromkeys(shapes, 0.0) for _ in range(2))
     for shape, phase, seconds in zip(shapes, rows["phase"], rows["compile_s"].fillna(0.0), strict=True):
         for names, longest_s in ((phases, own_s), (SHARING, sharing_s)):
@@ -92,7 +93,7 @@ def _alone_in_process(rows: pd.DataFrame, phases: Sequence[str]) -> pd.Series[fl
         alone[shape] = max(alone[shape], first_s)
         of_network[shape[0]] = max(of_network.get(shape[0], 0.0), seconds)
         costliest_s = max(costliest_s, seconds)
-    return rows.assign(alone_s=[alone[shape] for shape in shapes])["alone_s"]
+    return pd.Series([alone[shape] for shape in shapes], rows.index, float)
 
 
 def compile_s(times: CompileTimes, shape: Shape, cache: str, rng: np.random.Generator) -> tuple[Floats, str]:

@@ -56,7 +56,7 @@ def losses(there: Run, here: Run, steps: Sequence[int] = STEPS) -> pd.DataFrame:
     """
     import pandas as pd
 
-    known, truth = (_of_backends(load(run), there, here) for run in (there, here))
+    known, truth = _of_both(there, here)
     then, now = (Speed.from_dict(run.manifest.get("speed")) for run in (there, here))
     anchors = transfer.anchors(known, Job(Network((1, 1, 1)), 1))
     measured = truth[[shape in anchors for shape in _shapes(truth)]]
@@ -104,13 +104,22 @@ def _first(known: Sequence[Cost], steps: int) -> Standing:
     return ranked[0]
 
 
-def _of_backends(frame: pd.DataFrame, there: Run, here: Run) -> pd.DataFrame:
-    """Return the rows of one run that answers can be made and judged by: of the backends that both runs timed."""
-    named = [set(timed(load(run), arm="")["backend"]) for run in (there, here)]
+def _of_both(there: Run, here: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of each run that answers can be made and judged by: of the backends that both timed."""
+    frames = load(there), load(here)
+    named = [set(timed(frame, arm="")["backend"]) for frame in frames]
     if not (both := named[0] & named[1]):
         raise UsageError(f"runs {there.id} and {here.id} have no backend in common")
-    frame = frame[(frame["dtype"] == DTYPE) & (frame["device"] == DEVICE) & frame["phase"].isin(PHASES)]
-    return frame[frame["backend"].isin(both)]
+    known, truth = (
+        frame[
+            (frame["dtype"] == DTYPE)
+            & (frame["device"] == DEVICE)
+            & frame["phase"].isin(PHASES)
+            & frame["backend"].isin(both)
+        ]
+        for frame in frames
+    )
+    return known, truth
 
 
 def _shapes(frame: pd.DataFrame) -> list[Shape]:
