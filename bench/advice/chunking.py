@@ -77,13 +77,12 @@ def predicted(
         fit; ``basis`` of the step of a chunk.
     """
     rows = frame[(frame["dtype"] == job.dtype) & (frame["device"] == (job.device or "cpu"))]
-    if job.threads in set(rows["threads"]):
-        rows = rows[rows["threads"] == job.threads]
     network = job.shape.network
     shapes = [Shape(network, cut.rows), Shape(network, job.rows)]
     fits = PROCESS_BYTES + need_bytes(job.workload, job.rows, job.dtype) <= SPARE * free
     records = []
-    for number, cost in enumerate(costs.with_best_threads(costs.costs(rows, shapes, job.cache, seed, job), job.steps)):
+    known = costs.with_threads(costs.costs(rows, shapes, job.cache, seed, job), job.threads)
+    for number, cost in enumerate(costs.with_best_threads(known, job.steps)):
         rng = np.random.default_rng([seed, number])
         around = np.exp(rng.standard_normal((2, DRAWS)) * [[READING_SCATTER], [DISK_SCATTER]])
         computed_s = job.rows / cut.rows * (cost.step_s[:, 0] + cost.call_s[:, 0])

@@ -165,6 +165,19 @@ def widened(cost: Cost, scatter: float) -> Cost:
     return replace(cost, **wider)
 
 
+def with_threads(known: Sequence[Cost], threads: int | None) -> list[Cost]:
+    """Return the costs with this many threads, with the most that are known if nothing was measured with this many.
+
+    They are chosen here and not among the measured rows: what fewer threads take follows from what the most do
+    (`bench.advice.fewer_threads`).
+    """
+    numbers = {cost.threads for cost in known}
+    if threads is None or not numbers:
+        return list(known)
+    chosen = threads if threads in numbers else max(numbers)
+    return [cost for cost in known if cost.threads == chosen]
+
+
 def with_best_threads(known: Sequence[Cost], steps: float) -> list[Cost]:
     """Return one cost a backend and device, for each shape with the number of threads that has the least total.
 

@@ -22,6 +22,9 @@ Floats = NDArray[np.float64]
 TAILS = (0.025, 0.975)
 """Quantiles of the draws: the ends of a 95 % interval."""
 
+STEP_POINTS = 109
+"""How many numbers of steps are looked at: twelve a decade, up to 1e9."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -60,16 +63,54 @@ def batch_changes(
     totals = {cost.label: np.log(cost.total_s(steps)) for cost in costs}
     middle = {name: np.median(total, axis=0) for name, total in totals.items()}
     centre = 0 if around is None else list(batches).index(around)
-    first = min(middle, key=lambda name: middle[name][centre])
-    down = [(after, before, k - 1) for before, after, k in _take_overs(middle, first, range(centre, -1, -1), margin)]
     changes = []
-    for before, after, k in [*reversed(down), *_take_overs(middle, first, range(centre, len(x)), margin)]:
+    for before, after, k in _changes(middle, centre, margin):
         gap = middle[before] - middle[after]
         at = _zero(x[k], x[k + 1], gap[k], gap[k + 1])
         places = _places(x, totals[before] - totals[after], at)
         low, high = np.quantile(places, TAILS, method="nearest")
         changes.append(Change(before, after, math.exp(at), _exp(low), _exp(high)))
     return changes
+
+
+def step_changes(
+    costs: Sequence[Cost], margin: float = MARGIN, around: int | None = None, most_steps: float = 1e9
+) -> list[Change]:
+    """Return where another backend gets the least total as the steps grow, for the first shape of each cost.
+
+    What counts is the middle of the total, as it is for the answer: the middles of its parts do not add up to it if one
+    of them scatters far, and the answer would contradict the place of the change.
+
+    Args:
+        costs: of the backends.
+        margin: of equivalence, as in `batch_changes`.
+        around: the number of steps to start from, whose best backend gives way on both sides; one by default.
+        most_steps: that are looked at.
+    """
+    centre = around or 1
+    steps = np.unique(np.append(np.geomspace(1, max(most_steps, centre), STEP_POINTS), float(centre)))
+    fixed = {cost.label: cost.fixed_s[:, :1] for cost in costs}
+    step = {cost.label: cost.step_s[:, :1] for cost in costs}
+    middle = {name: np.log(np.median(fixed[name] + steps * step[name], axis=0)) for name in fixed}
+    x = np.log(steps)
+    changes = []
+    for before, after, k in _changes(middle, int(np.searchsorted(steps, centre)), margin):
+        gap = middle[before] - middle[after]
+        saved, spent = step[before] - step[after], fixed[after] - fixed[before]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            places = np.where(saved > 0, np.maximum(spent / saved, 0.0), np.inf)
+        low, high = np.quantile(places, TAILS, method="nearest")
+        at = math.exp(_zero(x[k], x[k + 1], gap[k], gap[k + 1]))
+        changes.append(Change(before, after, at, min(float(low), at), max(float(high), at)))
+    return changes
+
+
+def _changes(middle: Mapping[str, Floats], centre: int, margin: float) -> list[tuple[str, str, int]]:
+    """Return what `_take_overs` does, going both ways from the backend that is best at ``centre``, in rising order."""
+    points = len(next(iter(middle.values())))
+    first = min(middle, key=lambda name: middle[name][centre])
+    down = [(after, before, k - 1) for before, after, k in _take_overs(middle, first, range(centre, -1, -1), margin)]
+    return [*reversed(down), *_take_overs(middle, first, range(centre, points), margin)]
 
 
 def _take_overs(middle: Mapping[str, Floats], best: str, way: range, margin: float) -> list[tuple[str, str, int]]:
@@ -84,34 +125,6 @@ def _take_overs(middle: Mapping[str, Floats], best: str, way: range, margin: flo
             changes.append((best, ahead, back))
             best = ahead
     return changes
-
-
-def step_changes(costs: Sequence[Cost], most_steps: float = 1e9) -> list[Change]:
-    """Return where the least total changes along the number of steps, for the first shape of each cost.
-
-    The totals are straight lines over the steps; the best ones make their lower envelope.
-    """
-    fixed = {cost.label: cost.fixed_s[:, 0] for cost in costs}
-    step = {cost.label: cost.step_s[:, 0] for cost in costs}
-    fixed_s = {name: float(np.median(draws)) for name, draws in fixed.items()}
-    step_s = {name: float(np.median(draws)) for name, draws in step.items()}
-    best = min(fixed_s, key=lambda name: (fixed_s[name] + step_s[name], step_s[name]))
-    changes: list[Change] = []
-    while True:
-        meets = {
-            name: (fixed_s[name] - fixed_s[best]) / (step_s[best] - step_s[name])
-            for name in step_s
-            if step_s[name] < step_s[best]
-        }
-        after = min(meets, key=lambda name: meets[name], default=None)
-        if after is None or meets[after] > most_steps:
-            return changes
-        saved, spent = step[best] - step[after], fixed[after] - fixed[best]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            places = np.where(saved > 0, np.maximum(spent / saved, 0.0), np.inf)
-        low, high = np.quantile(places, TAILS, method="nearest")
-        changes.append(Change(best, after, max(meets[after], 1.0), float(low), float(high)))
-        best = after
 
 
 def _places(x: Floats, gap: Floats, near: float) -> Floats:

@@ -10,6 +10,7 @@ Tests: `tests/bench/advice/test_floor.py`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from bench.advice.costs import Cost
 from bench.advice.job import Job
-from bench.advice.time_model import DRAWS, MEASURED, Shape
+from bench.advice.time_model import DRAWS, MEASURED, Floats, Shape
 from bench.basics.errors import UsageError
 from bench.limits import corrections
 from bench.limits.ceilings import Ceilings, limit_s
@@ -37,7 +38,7 @@ def ceilings_of(runs: Sequence[Run], root: Path | None = None) -> Ceilings | Non
 
 
 def not_below(cost: Cost, shapes: Sequence[Shape], job: Job, ceilings: Ceilings) -> Cost:
-    """Return a cost whose steps take no less than memory allows, where they were not measured.
+    """Return a cost whose steps and placing take no less than memory allows, where they were not measured.
 
     Args:
         cost: of ``shapes``.
@@ -45,20 +46,30 @@ def not_below(cost: Cost, shapes: Sequence[Shape], job: Job, ceilings: Ceilings)
         job: what is done with each batch.
         ceilings: of the machine that the cost is for.
     """
-    moving_s = [
-        0.0 if basis == MEASURED else _moving_s(shape, cost, job, ceilings)
-        for shape, basis in zip(shapes, cost.bases, strict=True)
-    ]
     rng = np.random.default_rng(list(cost.label.encode()))
     reached = rng.uniform(LEAST_SHARE, 1.0, (DRAWS, 1))
-    return replace(cost, step_s=np.maximum(cost.step_s, np.array(moving_s) / reached))
+
+    def raised(seconds: Floats, *phases: str) -> Floats:
+        return np.maximum(seconds, _moving_s(cost, shapes, phases, job.dtype, ceilings) / reached)
+
+    if job.places:
+        return replace(cost, step_s=raised(cost.step_s, cost.phase, "place"))
+    placed = cost.place_s.any()  # a run that timed no placing says nothing of it
+    place_s = raised(cost.place_s, "place") if placed else cost.place_s
+    return replace(cost, step_s=raised(cost.step_s, cost.phase), place_s=place_s)
 
 
-def _moving_s(shape: Shape, cost: Cost, job: Job, ceilings: Ceilings) -> float:
-    """Return the least time that the bytes of a job's step take, 0 if no bandwidth was measured for these threads."""
-    phases = (cost.phase, "place") if job.places else (cost.phase,)
-    workload, where = Workload.parse(shape.network), (ceilings, cost.threads, cost.device)
-    try:
-        return sum(limit_s(workload, shape.rows, job.dtype, phase, *where).bytes_s for phase in phases)
-    except UsageError:
-        return 0.0
+def _moving_s(cost: Cost, shapes: Sequence[Shape], phases: Sequence[str], dtype: str, ceilings: Ceilings) -> Floats:
+    """Return the least time that the bytes of these phases take for each shape.
+
+    It is 0 where the time was measured, and if no bandwidth was measured for these threads.
+    """
+    where = (ceilings, cost.threads, cost.device)
+    moving_s = np.zeros(len(shapes))
+    for place, (shape, basis) in enumerate(zip(shapes, cost.bases, strict=True)):
+        if basis != MEASURED:
+            workload = Workload.parse(shape.network)
+            with contextlib.suppress(UsageError):
+                limits = [limit_s(workload, shape.rows, dtype, phase, *where) for phase in phases]
+                moving_s[place] = sum(limit.bytes_s for limit in limits)
+    return moving_s

@@ -243,7 +243,7 @@ def from_rows(
         basis=costs.weakest(list(table["basis"])),
         rows=table,
         batch_changes=tuple(crossover.batch_changes(along, grid, job.steps, margin, around=job.rows)),
-        step_changes=tuple(crossover.step_changes(known)),
+        step_changes=tuple(crossover.step_changes(known, margin, around=job.steps)),
         runs=tuple(dict.fromkeys(rows["run"])),
         machine=str(rows["machine"].iloc[0]),
         notes=(*filter(None, [where]), *unable, *notes_of(known, rows, missing, job, measured_threads)),
@@ -267,7 +267,7 @@ def _costs_here(
     Raises:
         UsageError: none can.
     """
-    installed, missing = usable(costs.costs(rows, shapes, job.cache, job=job))
+    installed, missing = usable(costs.with_threads(costs.costs(rows, shapes, job.cache, job=job), job.threads))
     every, unable = able(installed, job)
     if not every:
         names = ", ".join([*missing, *unable]) or "all failed"
@@ -287,10 +287,7 @@ def _rows_for(frame: pd.DataFrame, job: Job) -> tuple[pd.DataFrame, list[int]]:
     timed = rows[(rows["status"] == "ok") & rows["phase"].isin(job.phases)]
     if timed.empty:
         raise UsageError(nothing_stored(job))
-    threads = sorted(set(timed["threads"]))
-    if job.threads is not None:
-        rows = rows[rows["threads"] == (job.threads if job.threads in threads else threads[-1])]
-    return rows, threads
+    return rows, sorted(set(timed["threads"]))
 
 
 def _unlike(rows: pd.DataFrame) -> dict[str, list[str]]:

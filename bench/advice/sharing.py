@@ -85,14 +85,13 @@ def predicted(
         ``pays_from``, ``pays_from_low``, ``pays_from_high``: the rows from which they are faster, NaN if never.
     """
     rows = frame[(frame["dtype"] == job.dtype) & (frame["device"] == (job.device or "cpu"))]
-    if how.link and job.threads in set(rows["threads"]):  # of each machine
-        rows = rows[rows["threads"] == job.threads]
     network = job.shape.network
     grid = [int(n) for n in np.geomspace(LEAST_ROWS, MOST_ROWS, GRID)]
     shapes = [Shape(network, max(1, math.ceil(job.rows / count))) for count in how.counts]
     shapes += [Shape(network, n) for n in grid] + [Shape(network, max(1, n // 2)) for n in grid]
     of_backend: dict[str, list[Cost]] = {}
-    for cost in costs.costs(rows, shapes, job.cache, seed, job):
+    every = costs.costs(rows, shapes, job.cache, seed, job)
+    for cost in costs.with_threads(every, job.threads) if how.link else every:  # of each machine
         of_backend.setdefault(cost.backend, []).append(cost)
     message = (job.network.parameter_count + 1) * np.dtype(job.dtype).itemsize
     records: list[dict[str, Any]] = []

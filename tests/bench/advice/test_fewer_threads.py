@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backends import Network
 from bench import results
-from bench.advice import costs
+from bench.advice import costs, recommendation
 from bench.advice.fewer_threads import INFERRED, with_inferred
+from bench.advice.job import Job
 from bench.advice.time_model import MEASURED, Shape
 from bench.results import load
 from bench.verdicts import statistics
@@ -51,6 +53,34 @@ def test_a_ratio_holds_where_it_was_found_and_fades_with_the_distance():
     assert filled[INFERRED].sum() == len(GRID) - 1
     sure = filled.set_index(["threads", "network", "batch"])["variance"]
     assert sure[1, *SEARCHED] < sure[1, "8-32-1", 32] < sure[1, "3-2-1", 1]
+
+
+def test_a_long_step_takes_longer_with_fewer_threads():
+    """Where nothing was tried, half the threads take most of twice the time if the step is all work."""
+    long = Shape("784-512-10", 32_768)
+    known = cells({SEARCHED: FOUND})
+    more = known[known["threads"] == 2].iloc[:1].assign(network=long.network, batch=long.rows)
+    logs = with_inferred(pd.concat([known, more])).set_index(["threads", "network", "batch"])["log_s"]
+    assert 1.5 < np.exp(logs[1, *long] - logs[2, *long]) < 2
+
+
+def test_the_threads_asked_for_rest_on_what_all_threads_take(project: Path):
+    """With one thread no step is promised in much less than with two, also far from where one was tried.
+
+    A model of the four cells of one thread once promised a step of 3-2-1 in a third of what two threads take.
+    """
+    run = searching(project)[-1]
+    for network, rows in (("3-2-1", 10**8), ("784-512-10", 300_000), ("8-32-1", 300)):
+        one, two = (
+            recommendation.from_runs(
+                [run], Job(Network.parse(network), rows, threads=threads), root=project / "results"
+            )
+            for threads in (1, 2)
+        )
+        assert {one.threads, *one.rows["threads"]} == {1}
+        more_s = two.rows.set_index("backend")["step_s"]
+        for backend, step_s in one.rows.set_index("backend")["step_s"].items():
+            assert step_s > 0.6 * more_s[backend], (network, rows, backend)
 
 
 def test_a_complete_grid_and_one_number_of_threads_stay_as_they_are():

@@ -59,6 +59,17 @@ def test_a_new_batch_each_step_is_moved_twice():
     assert (fresh > 1.9 * once).all()
 
 
+def test_placing_moves_the_batch():
+    """A predicted placing takes as long as its bytes too; a run that timed none says nothing of it."""
+    known = cost(INTERPOLATED, MEASURED)
+    short = replace(known, place_s=np.full_like(known.place_s, SHORT_S))
+    raised = floor.not_below(short, [WIDE, WIDE], Job(NETWORK, 1), ceilings()).place_s
+    least_s = least_bytes(NETWORK, WIDE.rows, "float32", "place") / BANDWIDTH
+    assert raised[:, 0].min() >= least_s > 50 * SHORT_S
+    assert (raised[:, 1] == SHORT_S).all()
+    assert not floor.not_below(known, [WIDE, WIDE], Job(NETWORK, 1), ceilings()).place_s.any()
+
+
 def test_without_a_bandwidth_for_these_threads_nothing_changes():
     """A run with other numbers of threads says nothing."""
     raised = floor.not_below(cost(INTERPOLATED), [WIDE], Job(NETWORK, 1), ceilings(threads=7)).step_s

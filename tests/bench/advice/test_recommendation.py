@@ -195,6 +195,23 @@ def test_step_changes_are_where_the_lines_meet():
     assert change.low < change.at < change.high
 
 
+def test_step_changes_agree_with_the_answer():
+    """On each side of a change stands the backend that the totals name there, however far their parts scatter.
+
+    The middles of parts that scatter far do not add up to the middle of their total.
+    """
+    rng = np.random.default_rng(0)
+    scatter = np.exp(0.8 * rng.standard_normal((2, time_model.DRAWS, 1)))
+    cheap, twin, fast = constant("cheap", 0.1, 1e-4), constant("twin", 0.1, 1.02e-4), constant("fast", 0.0, 2e-5)
+    jobs = [cheap, twin, replace(fast, import_s=1.5 * scatter[0], step_s=2e-5 * scatter[1])]
+    for steps in (1, *range(15_000, 35_000, 500), 10**10):
+        (ranked, _) = decision.standings(jobs, [steps], margin=0.05)[0]
+        (change,) = crossover.step_changes(jobs, around=steps)
+        assert (change.before, change.after) == ("cheap", "fast")
+        assert ranked[0].cost.backend == (change.before if steps < change.at else change.after), steps
+        assert change.low <= change.at <= change.high
+
+
 def test_batch_changes_are_where_the_totals_meet():
     """Overheads against throughputs: the crossing of two straight lines over the batch is found, with its interval."""
     batches = [2**k for k in range(20)]
