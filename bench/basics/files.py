@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import re
-import shlex
 import stat
 import sys
 import tempfile
@@ -37,7 +36,7 @@ def read_text(path: Path) -> str:
 
 def make_folder(
     folder: Path,
-    place: Path,
+    place: Path | str,
     remedy: str = "choose another folder with --results DIR",
     *,
     new: bool = False,
@@ -47,7 +46,7 @@ def make_folder(
 
     Args:
         folder: to be made.
-        place: what the error calls it: the folder that a person named.
+        place: what the error calls it: the folder or the flag that a person named.
         remedy: what a person can do if it cannot be made.
         new: whether it is an error that the folder is there already.
         mode: its permissions, less the umask.
@@ -62,7 +61,7 @@ def make_folder(
 
 
 def check_output(path: str | Path, flag: str, inputs: Mapping[str, str | Path | None] | None = None) -> Path:
-    """Return ``path``, refused before long work rather than after it.
+    """Return ``path``, refused before long work rather than after it; folders on the way to it are made.
 
     Args:
         path: the file to be written.
@@ -70,7 +69,7 @@ def check_output(path: str | Path, flag: str, inputs: Mapping[str, str | Path | 
         inputs: files that are read, by the flag that named them; none of them may be written over.
 
     Raises:
-        UsageError: it is a folder, its folder is not there, it or its folder is not writable, or it is an input.
+        UsageError: it is a folder, its folder cannot be made, it or its folder is not writable, or it is an input.
     """
     path = Path(path)
     for source, read in (inputs or {}).items():
@@ -82,10 +81,10 @@ def check_output(path: str | Path, flag: str, inputs: Mapping[str, str | Path | 
         if not (_descriptor(path) is not None or os.access(path, os.W_OK)):
             raise UsageError(f"{flag} {path} cannot be written to; choose another file")
         return path
-    folder = Path(os.path.realpath(path)).parent
+    make_folder(path.parent, f"{flag} {path}", "choose another file")
+    folder = Path(os.path.realpath(path)).parent  # of a link: of the file that it points to
     if not folder.is_dir():
-        shown = str(path.parent)
-        raise UsageError(f"{flag} {path}: there is no folder {shown!r}; make it: mkdir -p {shlex.quote(shown)}")
+        raise UsageError(f"{flag} {path} is a link into a folder that is not there; choose another file")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{flag} {path}: folder {str(path.parent)!r} cannot be written to; choose another")
     if path.exists() and not os.access(path, os.W_OK):

@@ -76,13 +76,14 @@ def run(args: argparse.Namespace) -> int:
     """Carry out each step that is not done yet; 1 if one failed or had no time."""
     from backends.installed import is_installed
     from bench.basics.errors import UsageError
+    from bench.basics.files import make_folder
     from bench.measure import contenders
     from bench.results import results_root
 
     contenders.check_devices(("cuda",))
     if lacking := [name for name in NEEDED if not is_installed(name)]:
         raise UsageError(f"no step would end well without {', '.join(lacking)}: pip install {' '.join(lacking)}")
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out, f"--out {args.out}", "choose another folder")
     statuses = {} if args.again else _done(args.out)
     end_s = time.monotonic() + args.within
     planned = steps(_able(), args.results or results_root())

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the file and say where."""
     from backends.installed import is_installed
     from bench.basics.errors import UsageError
-    from bench.basics.files import check_output
+    from bench.basics.files import check_output, make_folder
     from bench.results import MANIFEST, ROWS
 
     if missing := [name for name in NEEDED if not is_installed(name)]:
@@ -51,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
     from bench.report.vega import Vega
 
     chosen = [bench.results.resolve(text, args.results) for text in dict.fromkeys(args.runs or ["latest"])]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     check_output(args.out, "--out", {f"run {run.id}": run.path / name for run in chosen for name in (ROWS, MANIFEST)})
+    if args.figures:
+        make_folder(args.figures, f"--figures {args.figures}", "choose another folder")
     with Vega() as vega:  # first of all: bundling takes as long as the rest together
         return _write_report(args, chosen, vega)
 
