@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from bench.basics.names import CERTIFICATE
 from bench.cli import CHECK_FAILED, SUCCESS, certify_commits, certify_gates, document, flags
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _certify(args: argparse.Namespace) -> int:
     from bench.verdicts import certify, estimates
 
     certify.check(args.processes, args.margin)
-    stored = results.resolve(args.stored, args.results) if args.stored else _recorded(args)
+    stored = results.resolve(args.stored, args.results, CERTIFICATE) if args.stored else _recorded(args)
     frame = results.load(stored)
     tried = certify.certify(frame, args.processes, args.trials, args.margin)
     used = tried[tried["estimate"] == estimates.ESTIMATE].iloc[0]

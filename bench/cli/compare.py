@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import DTYPES, PHASES
 from bench.cli import document, flags, workloads
+from bench.cli.default_run import named_or_latest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
     parser.add_argument(
-        "runs", nargs="*", metavar="RUN", help="folder, id or 'latest' (the default); two: what changed from the first"
+        "runs",
+        nargs="*",
+        metavar="RUN",
+        help="folder, id or 'latest' comparison (the default); two: what changed from the first",
     )
     names = ",".join(PHASES)
     parser.add_argument("--phases", type=flags.several(flags.one_of(*PHASES)), metavar="LIST", help=f"{names} (step)")
@@ -46,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     if len(args.runs) > 2:
         raise UsageError(f"compare takes one run or two, got {len(args.runs)}: {' '.join(args.runs)}")
-    chosen = [results.resolve(text, args.results) for text in args.runs or ["latest"]]
+    chosen = named_or_latest(args.runs, args.results, "compare")
     whole = [results.load(item) for item in chosen]
     if len(chosen) == 1:
         conditions.refuse(conditions.unlike_within(whole[0]), args.force)

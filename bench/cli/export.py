@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli import SUCCESS, flags
+from bench.cli.default_run import named_or_latest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declare what may be asked."""
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="a folder, a run id or its beginning, or latest")
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="folder, id or 'latest' comparison (the default); several together"
+    )
     form = parser.add_argument_group("what is written (one of these)")
     form.add_argument("--parquet", type=Path, metavar="FILE", help="types and lists kept")
     form.add_argument("--csv", type=Path, metavar="FILE", help="lists joined by spaces")
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         read = results.runs(args.results)
         inputs = {f"run {run.id}": run.path / name for run in read for name in (ROWS, MANIFEST)}
         check_output(path, flag(form), inputs)
-        frame = results.load(*args.runs, root=args.results)
+        frame = results.load(*named_or_latest(args.runs, args.results, "export"), root=args.results)
         if form in ("pytest_benchmark", "bencher"):
             _write_for_dashboard(frame, form, path)
         else:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.basics.names import DEVICES, DTYPES
+from bench.basics.names import DEVICES, DTYPES, LIMITS
 from bench.cli import CHECK_FAILED, document, flags, messages
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if args.backends and not args.stored:
         backends = [name for name in args.backends if name not in peers.installed()]
         contenders.named(backends, args.dtypes or ("float32",), (args.device,))
-    stored = results.resolve(args.stored, args.results) if args.stored else _measure(args, cases)
+    stored = results.resolve(args.stored, args.results, LIMITS) if args.stored else _measure(args, cases)
     ceilings = corrections.load(stored, args.results)
     judged, beaten = limits.standings(results.load(stored), cases, ceilings)
     if not judged:
@@ -112,7 +112,6 @@ def _cases(args: argparse.Namespace) -> tuple[LimitCase, ...]:
 
 def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     """Measure the cases with progress on stderr; return the run."""
-    from bench.basics.names import LIMITS
     from bench.limits import probes
     from bench.measure import campaign
     from bench.measure.budget import estimate_s

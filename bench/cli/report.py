@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli import flags
+from bench.cli.default_run import named_or_latest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ NEEDED = ("altair", "jinja2", "vl_convert")
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument(
-        "runs", nargs="*", metavar="RUN", help="folder, id or 'latest' (the default); several side by side"
+        "runs", nargs="*", metavar="RUN", help="folder, id or 'latest' comparison (the default); several side by side"
     )
     parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: %(default)s")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="also write every chart as SVG and PNG")
@@ -47,10 +48,9 @@ def run(args: argparse.Namespace) -> int:
         from bench.report.html import INSTALL
 
         raise UsageError(f"the report needs {', '.join(missing)}, not installed here; {INSTALL}")
-    import bench.results
     from bench.report.vega import Vega
 
-    chosen = [bench.results.resolve(text, args.results) for text in dict.fromkeys(args.runs or ["latest"])]
+    chosen = named_or_latest(list(dict.fromkeys(args.runs)), args.results, "report")
     check_output(args.out, "--out", {f"run {run.id}": run.path / name for run in chosen for name in (ROWS, MANIFEST)})
     if args.figures:
         make_folder(args.figures, f"--figures {args.figures}", "choose another folder")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from bench.basics.names import VALIDATION
 from bench.cli import CHECK_FAILED, SUCCESS, document, flags
 
 
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("no stored run times several backends; measure one: python -m bench run --quick")
     cases = validate.draw(args.cases, args.seed)
     if args.truth:
-        truth = results.resolve(args.truth, args.results)
+        truth = results.resolve(args.truth, args.results, VALIDATION)
     else:
         with terminal.progress("measuring") as bar:
             truth = validate.measure(

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 def load(*chosen: Run | str | Path, root: Path | None = None) -> pd.DataFrame:
-    """Return the rows of some runs, the latest by default, as one tidy table.
+    """Return the rows of some runs, the latest comparison by default, as one tidy table.
 
     One row a cell and process. If a process measured a cell again after a crash, only its last attempt counts. Lines
     that cannot be read are logged with file and line, listed in ``frame.attrs["faults"]``, and passed over.

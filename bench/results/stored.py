@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bench import machine
 from bench.basics.errors import UsageError
 from bench.basics.files import read_text
 from bench.basics.formats import shortened
@@ -111,26 +112,34 @@ def runs(root: Path | None = None) -> list[Run]:
     return sorted(stored, key=lambda run: (run.created, run.id))
 
 
-def latest(root: Path | None = None) -> Run:
-    """Return the newest stored run that has rows.
+def latest(root: Path | None = None, purpose: str = COMPARISON) -> Run:
+    """Return the newest run with rows that was made for a purpose on this machine.
+
+    Without one, it is the newest made for that purpose on any machine; without that, the newest of all.
 
     Raises:
         UsageError: there is none.
     """
-    for run in reversed(runs(root)):
-        if run.rows_path.is_file() and run.rows_path.stat().st_size:
-            return run
-    raise UsageError(f"no stored run in {root or results_root()}; measure one with: python -m bench run --quick")
+    with_rows = [run for run in runs(root) if run.rows_path.is_file() and run.rows_path.stat().st_size]
+    if not with_rows:
+        raise UsageError(f"no stored run in {root or results_root()}; measure one with: python -m bench run --quick")
+    here = machine.machine_id()
+    return max(reversed(with_rows), key=lambda run: (run.purpose == purpose, run.machine == here))
 
 
-def resolve(text: str | Path, root: Path | None = None) -> Run:
+def resolve(text: str | Path, root: Path | None = None, purpose: str = COMPARISON) -> Run:
     """Return the run that a command line means: ``latest``, a folder, or a run id or a unique beginning of it.
+
+    Args:
+        text: of the command line.
+        root: folder of all runs.
+        purpose: of the run that is meant by ``latest``.
 
     Raises:
         UsageError: none or several fit.
     """
     if str(text) == "latest":
-        return latest(root)
+        return latest(root, purpose)
     path = Path(text)
     if (path / MANIFEST).exists():
         return open_run(path)

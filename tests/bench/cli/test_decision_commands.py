@@ -62,8 +62,8 @@ JOB = ("recommend", "--network", "17-33-3", "--batch", "5000")
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("compare",),
-        ("compare", "--phases", "step,train,place", "--brief"),
+        ("compare", "20250103"),
+        ("compare", "20250103", "--phases", "step,train,place", "--brief"),
         ("compare", "20250101", "20250103"),
         JOB,
         (*JOB, "--steps", "100000000", "--cache", "cold", "--threads", "7"),
@@ -174,6 +174,15 @@ def test_wrong_usage_says_what_to_do(bench, arguments, said):
     status, out, err = bench(*arguments)
     assert (status, out) == (2, "")
     assert said in " ".join(err.split())
+
+
+def test_compare_says_which_run_it_shows(bench):
+    """Unless one was named: the latest comparison, and how to see another."""
+    _, out, err = bench("compare")
+    assert "run 20250103-run" in out
+    assert err.startswith("run 20250103-run, the latest comparison of another machine")
+    assert "another with: python -m bench compare RUN, such as 20250102-run" in err
+    assert bench("compare", "20250103")[2] == ""
 
 
 @pytest.mark.parametrize("arguments", [("compare",), JOB, ("gate", "--baseline", "latest"), ("validate",)])

@@ -14,11 +14,13 @@ from bench.measure.manifest import earlier_pace
 from bench.results.journal import Fault, Journal, JournalFull, JournalRemoved, read
 
 
-def make_run(root, name="20260101-000000-aaaa", created="2026-01-01T00:00:00+00:00", machine="box-1", rows=()):
+def make_run(
+    root, name="20260101-000000-aaaa", created="2026-01-01T00:00:00+00:00", machine="box-1", rows=(), purpose=""
+):
     """Write a run's folder by hand and return its path."""
     path = root / machine / name
     path.mkdir(parents=True)
-    manifest = {"schema": results.SCHEMA, "run": name, "machine": machine, "created": created}
+    manifest = {"schema": results.SCHEMA, "run": name, "machine": machine, "created": created, "purpose": purpose}
     (path / "run.json").write_text(json.dumps(manifest))
     with Journal(path / "rows.jsonl") as journal:
         for row in rows:
@@ -223,6 +225,20 @@ def test_resolve_takes_paths_ids_and_unique_beginnings(tmp_path):
     for text in (old, str(old / "rows.jsonl"), "20260101-1", "20260101"):
         assert results.resolve(text, tmp_path).path == old
     assert results.resolve("latest", tmp_path).path == new == results.latest(tmp_path).path
+
+
+def test_latest_is_of_this_machine_and_of_the_purpose(tmp_path, monkeypatch):
+    """A run of limits, or one of another machine, is not shown for a comparison of this machine, though it is newer."""
+    monkeypatch.setattr("bench.machine.machine_id", lambda: "box-1")
+    made = (("1", "box-1", "comparison"), ("2", "box-2", "comparison"), ("3", "box-1", "limits"))
+    for name, where, purpose in made:
+        created = f"2026-01-0{name}T00:00:00+00:00"
+        make_run(tmp_path, f"2026010{name}", created, machine=where, purpose=purpose, rows=[cell()])
+    assert results.latest(tmp_path).id == "20260101"
+    assert results.resolve("latest", tmp_path, "limits").id == "20260103"
+    monkeypatch.setattr("bench.machine.machine_id", lambda: "box-3")
+    assert results.latest(tmp_path).id == "20260102"
+    assert results.latest(tmp_path, "gate").id == "20260103"
 
 
 @pytest.mark.parametrize(
