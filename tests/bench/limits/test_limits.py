@@ -310,7 +310,7 @@ def test_built_in_peers_are_known_backends() -> None:
 
 def test_limits_command_measures_and_shows_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tiny case on numpy and its idiom, with ceilings probed in the run; the run shows the same figures again."""
-    flags = ["limits", "--case", "3-2-1:2000", "--results", str(tmp_path)]
+    flags = ["limits", "--case", "3-2-1:20000", "--results", str(tmp_path)]
     names = ["--backends", "numpy,numpy-idiom", "--processes", "1", "--cell-time", "10ms"]
     assert main([*flags, *names, "--quick", "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
@@ -320,7 +320,7 @@ def test_limits_command_measures_and_shows_again(tmp_path: Path, capsys: pytest.
     assert rows["numpy"]["limit"]["seconds"] > 0
     assert main([*flags, "--run", first["run"], "--all", "--targets"]) == 0
     shown = capsys.readouterr().out
-    assert "3-2-1, 2,000 rows, float32, step: limit" in shown
+    assert "3-2-1, 20,000 rows, float32, step: limit" in shown
     assert "numpy-idiom" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
