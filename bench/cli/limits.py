@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from bench.limits.corrections import Correction
     from bench.limits.placing import Placing
     from bench.limits.standings import LimitCase, Standing
+    from bench.measure.pace import Pace
     from bench.measure.plan import Plan
     from bench.results import Run
 
 PROCESSES, QUICK_PROCESSES = 3, 2
 TIMED_S, QUICK_TIMED_S = 0.3, 0.15
 TIMEOUT_S = 600.0
+LEAST_COMPILING, SHOWN = 0.05, 4
+"""Of the time that a campaign should take: less compiling is not worth a word. Backends that are named with it."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -112,18 +115,20 @@ def _cases(args: argparse.Namespace) -> tuple[LimitCase, ...]:
 
 def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     """Measure the cases with progress on stderr; return the run."""
-    from bench.limits import probes
+    from dataclasses import replace
+
+    from bench.limits import placing, probes
+    from bench.limits.guesses import guesses
     from bench.measure import campaign
-    from bench.measure.budget import estimate_s
     from bench.terminal import terminal
 
     messages.warn_of_environment()
     plan = _plan(args, cases)
-    pace = campaign.earlier_pace(args.results)
+    pace = replace(campaign.earlier_pace(args.results), guesses=guesses())
     for line in plan.left_out:
         messages.note(line, "left out: ")
-    count, expected = plan.processes * len(plan.arms), terminal.format_seconds(estimate_s(plan, pace))
-    terminal.console(stderr=True).print(f"{count} processes, {len(plan.groups)} cases each; about {expected}")
+    placed = plan.backends if args.targets and args.device == "cpu" and not (args.case or args.quick) else ()
+    messages.note(_expected(plan, pace, placing.estimate_s(placed, args.dtypes or ("float32",))))
     stored = campaign.create(plan, LIMITS, sys.argv, root=args.results)
     try:
         with terminal.progress("limits") as bar:
@@ -135,7 +140,7 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
                 after_lap=probes.between_laps(stored),
                 most_s=args.within or math.inf,
             )
-        if args.targets and args.device == "cpu" and not (args.case or args.quick or outcome.stopped):
+        if placed and not outcome.stopped:
             _place(stored, plan.backends, tuple(dict.fromkeys(group.dtype for group in plan.groups)))
     except KeyboardInterrupt as interrupt:
         if not campaign.discarded_if_empty(stored):
@@ -145,6 +150,24 @@ def _measure(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Run:
     if outcome.stopped:
         messages.note(outcome.stopped, "stopped early: ")
     return stored
+
+
+def _expected(plan: Plan, pace: Pace, placing_s: float) -> str:
+    """Return how many processes come, what they should take, and what part of that is compiling, of whom."""
+    from bench.limits.probes import MOST_SHARE
+    from bench.measure.budget import compiling_s, estimate_s
+    from bench.terminal.terminal import format_seconds
+
+    whole_s = (1 + MOST_SHARE) * estimate_s(plan, pace) + placing_s
+    text = (
+        f"{plan.processes * len(plan.arms)} processes, {len(plan.groups)} cases each; about {format_seconds(whole_s)}"
+    )
+    compiling = compiling_s(plan, pace)
+    if sum(compiling.values()) < LEAST_COMPILING * whole_s:
+        return text
+    most = sorted((name for name in compiling if compiling[name] > 1), key=lambda name: -compiling[name])[:SHOWN]
+    each = ", ".join(f"{_short(name)} {format_seconds(compiling[name])}" for name in most)
+    return f"{text}, of which {format_seconds(sum(compiling.values()))} to fill compile caches ({each})"
 
 
 def _plan(args: argparse.Namespace, cases: tuple[LimitCase, ...]) -> Plan:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 NETWORKS = ("3-2-1", "8-32-1", "32-64-1", "64-64-64-1")
 ROWS = 1 << 20
+START_S, MAKING_S = 2.0, 0.7
+"""Of a process: interpreter and imports, and for each network its arrays; on 2 cores of an Intel Xeon."""
+
 SECONDS = 1.0
 """For each network; three turns at least are taken."""
 
@@ -76,6 +79,12 @@ class Placing:
     def times_mapped(self) -> float:
         """How many times as long as a copy into mapped memory: the fair comparison, as batches use memory again."""
         return self.seconds / self.mapped_s
+
+
+def estimate_s(names: Sequence[str], dtypes: Sequence[str]) -> float:
+    """Return about what `measure` takes of those of some backends that are tuned."""
+    tuned = [entry.name for entry in backends.catalogue("best") if entry.name in names]
+    return len(tuned) * len(dtypes) * (START_S + len(NETWORKS) * (SECONDS + MAKING_S))
 
 
 def measure(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from bench.basics.names import BASE
 from bench.measure import adaptive, thread_search
-from bench.measure.cell import Group
+from bench.measure.cell import Cell, Group
 from bench.measure.pace import AGAIN, COLD, WARM, Pace
 from bench.measure.plan import Plan
 
@@ -33,17 +34,46 @@ def lap_s(plan: Plan, pace: Pace, first: bool) -> float:
     The ``first`` measures everything, and compiles if the cache is cold. Of an adaptive campaign, the others are over
     all that decides.
     """
-    total_s = 0.0
     phases = adaptive.deciding(plan) if plan.adaptive and not first else plan.phases
+    total_s = 0.0
     for backend, arm, threads in plan.arms:
-        cold = first and (plan.own_cache or pace.compiles(backend) or arm == BASE)
         cells = [c for c in plan.cells if c.phase in phases and adaptive.measures(plan, arm, threads, c, first)]
-        total_s += pace.process_start_s(backend) if cells else 0.0
-        for cell in cells:
-            total_s += pace.cell_s(backend, cell, adaptive.effort(plan, cell), cold)
-        how = AGAIN if not first else COLD if cold else WARM
-        total_s += sum(pace.group_s(backend, group, how) for group in {cell.group for cell in cells})
+        total_s += process_s(plan, pace, backend, cells, first, own_cache=plan.own_cache or arm == BASE)
     return total_s
+
+
+def process_s(
+    plan: Plan,
+    pace: Pace,
+    backend: str,
+    cells: Collection[Cell],
+    first: bool,
+    own_cache: bool = False,
+    compiled: bool = False,
+) -> float:
+    """Return the seconds that a process should take for some cells.
+
+    In the ``first`` lap it compiles what its cache does not hold, unless all is ``compiled``.
+    """
+    if not cells:
+        return 0.0
+    compiles = first and not compiled
+    cold = {cell.group: compiles and (own_cache or pace.compiles(backend, cell.group)) for cell in cells}
+    total_s = pace.process_start_s(backend) + (pace.compile_s(backend) if any(cold.values()) else 0.0)
+    total_s += sum(pace.cell_s(backend, cell, adaptive.effort(plan, cell), cold[cell.group]) for cell in cells)
+    for group in cold:
+        how = AGAIN if not first else COLD if cold[group] else WARM
+        total_s += pace.group_s(backend, group, how, plan.effort)
+    return total_s
+
+
+def compiling_s(plan: Plan, pace: Pace) -> dict[str, float]:
+    """Return the seconds that backends should compile in the first lap."""
+    return {
+        name: process_s(plan, pace, name, plan.cells, True, plan.own_cache)
+        - process_s(plan, pace, name, plan.cells, True, compiled=True)
+        for name in plan.backends
+    }
 
 
 def estimate_s(plan: Plan, pace: Pace) -> float:
@@ -159,7 +189,7 @@ def _costliest(plan: Plan, pace: Pace) -> Group | None:
 def _group_s(plan: Plan, pace: Pace, group: Group) -> float:
     cells = [cell for cell in plan.cells if cell.group == group]
     return sum(
-        pace.group_s(backend, group, AGAIN)
+        pace.group_s(backend, group, AGAIN, plan.effort)
         + sum(
             pace.cell_s(backend, cell, adaptive.effort(plan, cell), False)
             for cell in cells

@@ -22,7 +22,7 @@ from typing import Any
 from bench import machine, results
 from bench.basics.names import OK, TIMEOUT
 from bench.machine.environment import as_text, speed_variables
-from bench.measure import adaptive, budget
+from bench.measure import adaptive, budget, forecast
 from bench.measure.adaptive import StoppingRule
 from bench.measure.base_code import BaseCode
 from bench.measure.cell import Cell, Group, Process
@@ -310,6 +310,7 @@ class _Campaign:
             cell = Cell.of(row)
             self._keep({**flight.cell_record(cell), **row, "receipt_beside": "; ".join(sorted(flight.beside))})
             flight.done.add(cell)
+            flight.spent_s += float(row.get("spent_s") or 0.0)
         else:
             self._end(flight, event)
 
@@ -381,24 +382,9 @@ class _Campaign:
     def _tell(self, flight: Flight, flights: Sequence[Flight]) -> None:
         """Report the progress of the campaign."""
         spent_s = time.monotonic() - self.begun_s
-        left_s = self._expected_left_s(flight.process.lap, flights)
+        if self.plan.adaptive and self.plan.budget_s:
+            left_s = max(budget.MARGIN * self.plan.budget_s - spent_s, 0.0)
+        else:
+            left_s = forecast.left_s(self.plan, self.pace, self.history, flights)
         name = f"{flight.process.backend}{' ' + flight.process.arm if flight.process.arm else ''}"
         self.report(Progress(spent_s / max(spent_s + left_s, 1e-9), left_s, f"{name}: {flight.current}"))
-
-    def _expected_left_s(self, lap: int, flights: Sequence[Flight]) -> float:
-        """Return the seconds that the rest should take, by the budget or by what laps took so far."""
-        if self.plan.adaptive and self.plan.budget_s:
-            return max(budget.MARGIN * self.plan.budget_s - (time.monotonic() - self.begun_s), 0.0)
-        lap_s = sum(self._process_s(flight.process) for flight in flights)
-        here_s = sum(self._process_s(flight.process) * (1 - len(flight.done) / len(flight.cells)) for flight in flights)
-        return here_s + lap_s * (self.plan.processes - lap - 1)
-
-    def _process_s(self, process: Process) -> float:
-        """Return the seconds that a process should take: as the latest of its arm, else by the pace of earlier runs."""
-        if arm_of(process) in self.history.start_s:
-            return adaptive.expected_s(self.history, {process: self.history.spent_s[arm_of(process)]})
-        cells_s = sum(
-            self.pace.cell_s(process.backend, cell, adaptive.effort(self.plan, cell), process.lap == 0)
-            for cell in self.plan.cells
-        )
-        return self.pace.process_start_s(process.backend) + cells_s

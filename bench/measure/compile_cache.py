@@ -64,11 +64,11 @@ def _read(stamp: Path) -> dict[str, list[str] | str]:
     return stored if isinstance(stored, dict) else {}
 
 
-def has_compiled(machine: str, backend: str, threads: int) -> bool:
-    """Return whether the caches kept on a machine hold something that a backend of this code compiled."""
+def compiled(machine: str, backend: str, threads: int) -> frozenset[str]:
+    """Return the groups of which the caches kept on a machine hold what a backend of this code compiled."""
     stamp = folder_of_caches(machine) / file_name(f"{backend}-{threads}") / STAMP
     stored = _read(stamp)
-    return stored.get("code") == code_digest() and bool(stored.get("groups"))
+    return frozenset(stored.get("groups", ()) if stored.get("code") == code_digest() else ())
 
 
 def folder_of_caches(name: str) -> Path:

@@ -23,6 +23,7 @@ class Flight:
         done: cells whose rows came.
         current: the cell that is being measured.
         beside: other measurements that ran on this machine meanwhile.
+        spent_s: seconds that the cells done took.
     """
 
     process: Process
@@ -32,6 +33,7 @@ class Flight:
     done: set[Cell] = field(default_factory=set)
     current: Cell | None = None
     beside: set[str] = field(default_factory=set)
+    spent_s: float = 0.0
 
     @property
     def base(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from bench import machine
 from bench.basics.errors import UsageError
 from bench.basics.files import make_folder, write_text
 from bench.machine import speed
-from bench.measure.compile_cache import has_compiled
+from bench.measure.compile_cache import compiled
 from bench.measure.pace import Pace, joined, learn
 from bench.measure.plan import Plan
 from bench.results import MANIFEST, SCHEMA, Run, open_run, records, results_root, runs
@@ -30,13 +30,18 @@ logger = logging.getLogger(__name__)
 
 
 def earlier_pace(root: Path | None = None) -> Pace:
-    """Return what processes and cells took in the latest runs on this machine, and what is not compiled yet."""
+    """Return what processes and cells took in the latest runs of each purpose on this machine, and what is compiled.
+
+    Of each purpose, since a run of limits has idioms and peers that comparisons do not have.
+    """
     here = [run for run in runs(root) if run.machine == machine.machine_id()]
+    latest = [run for k, run in enumerate(here) if sum(run.purpose == later.purpose for later in here[k:]) <= LATEST]
     pace = Pace()
-    for run in here[-LATEST:]:
+    for run in latest:
         pace = joined(pace, learn(record for _, record in records(run)))
     threads, known = machine.default_threads(), machine.machine_id()
-    return replace(pace, uncompiled=frozenset(it for it in pace.start_s if not has_compiled(known, it, threads)))
+    groups = {backend: compiled(known, backend, threads) for backend in pace.start_s}
+    return replace(pace, compiled=groups, uncompiled=frozenset(name for name, those in groups.items() if not those))
 
 
 def create(plan: Plan, purpose: str, command: Sequence[str] = (), label: str = "", root: Path | None = None) -> Run:

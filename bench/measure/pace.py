@@ -14,6 +14,7 @@ from typing import Any
 from bench.basics.names import AA, OK
 from bench.measure.cell import Cell, Group
 from bench.measure.estimate import phase_s
+from bench.measure.guess import Guess
 from bench.measure.timing import ROUND_S, Effort, settling_s, turn_s
 
 START_S = 2.0
@@ -43,6 +44,8 @@ class Pace:
         call_s: by backend and cell: of one call.
         opening_s: by `COLD`, `WARM` or `AGAIN`, backend and group: of loading and proving a group.
         uncompiled: backends whose code has changed since, so that a kept compile cache holds nothing of them.
+        compiled: by backend: the groups, as text, of which a kept compile cache holds the code.
+        guesses: by backend: what takes the place of what was never measured here.
     """
 
     start_s: Mapping[str, float] = field(default_factory=dict)
@@ -50,32 +53,51 @@ class Pace:
     call_s: Mapping[Known, float] = field(default_factory=dict)
     opening_s: Mapping[str, Mapping[tuple[str, Group], float]] = field(default_factory=dict)
     uncompiled: frozenset[str] = frozenset()
+    compiled: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    guesses: Mapping[str, Guess] = field(default_factory=dict)
 
-    def compiles(self, backend: str) -> bool:
-        """Return whether a backend has to compile what it runs, even if earlier caches are used."""
-        return backend not in self.start_s or backend in self.uncompiled
+    def compiles(self, backend: str, group: Group | None = None) -> bool:
+        """Return whether a backend has to compile what it runs, or one group, even if earlier caches are used."""
+        if backend not in self.start_s or backend in self.uncompiled:
+            return True
+        return group is not None and backend in self.compiled and str(group) not in self.compiled[backend]
 
     def process_start_s(self, backend: str) -> float:
         """Return the seconds of a process beyond its cells."""
-        return self.start_s.get(backend, START_S)
+        guess = self.guesses.get(backend)
+        return self.start_s.get(backend, guess.start_s if guess else START_S)
 
-    def group_s(self, backend: str, group: Group, how: str) -> float:
+    def compile_s(self, backend: str) -> float:
+        """Return the seconds of compiling what all groups share; 0 once a group was measured that includes them."""
+        known = any(name == backend for name, _ in self.opening_s.get(COLD, {}))
+        return self.guesses[backend].compile_s if backend in self.guesses and not known else 0.0
+
+    def group_s(self, backend: str, group: Group, how: str, effort: Effort) -> float:
         """Return the seconds of opening a group; 0 if unknown, since guesses of its cells include a share of it."""
-        order = (how, WARM) if how == AGAIN else (how,)
-        return next(
-            (seconds for state in order if (seconds := self.opening_s.get(state, {}).get((backend, group)))), 0.0
-        )
+        guess = self.guesses.get(backend)
+        known_s, warm_s = (self.opening_s.get(state, {}).get((backend, group)) for state in (how, WARM))
+        if known_s or (warm_s and how == AGAIN):
+            return known_s or warm_s or 0.0
+        if not guess:
+            return 0.0
+        if warm_s:
+            return warm_s + guess.group_compile_s
+        return guess.opening_s(group, how == COLD, effort.recheck_s if how == AGAIN else effort.check_s)
 
     def cell_s(self, backend: str, cell: Cell, effort: Effort, cold: bool) -> float:
         """Return the seconds that one cell should take one process that makes an effort.
 
         Opening its group, `group_s`, comes on top of it.
         """
-        group = cell.group
-        call_s = self.call_s.get((backend, cell)) or phase_s(group.workload, group.rows, cell.phase, group.dtype)
+        group, guess = cell.group, self.guesses.get(backend)
+        call_s = self.call_s.get((backend, cell)) or (
+            guess.call_s(cell) if guess else phase_s(group.workload, group.rows, cell.phase, group.dtype)
+        )
         state = COLD if cold else WARM
         extra_s = self.extra_s.get(state, {}).get((backend, cell))
-        if extra_s is None:
+        if extra_s is None and guess:
+            extra_s = guess.extra_s(call_s, effort)
+        elif extra_s is None:
             extra_s = EXTRA_S[state] + call_s * (LONG_EXTRA_CALLS if call_s > LONG_CALL_S else EXTRA_CALLS)
         round_s = max(call_s, ROUND_S)
         return extra_s + rounds_s(call_s, max(effort.timed_s, effort.rounds(round_s) * round_s))

@@ -50,7 +50,7 @@ def test_saved_baseline_is_found_by_its_name(tmp_path, capsys):
         (["--against", "fast", "--margin", "0"], "expected a share"),
         (["--against", "fast", "--backends", "nosuch"], "nosuch"),
         (["--against", "fast", "--phases", "sideways"], "no phase 'sideways'"),
-        (["--against", "fast", "--junit", "nowhere/x.xml"], "mkdir -p nowhere"),
+        (["--against", "fast", "--junit", "."], "--junit . is a folder"),
         (["--baseline", "nosuch"], "gate --save-baseline nosuch"),
     ],
 )

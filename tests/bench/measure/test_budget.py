@@ -113,6 +113,15 @@ def test_what_new_code_has_to_compile_is_expected():
     assert budget.lap_s(plan, fresh, False) == budget.lap_s(plan, learnt, False)
 
 
+def test_a_group_that_the_cache_does_not_hold_is_compiled():
+    """Caches of other groups do not make it warm."""
+    plan = replace(SMALL, effort=Effort(timed_s=0.1), aa="", backends=("a",), phases=("step",), own_cache=False)
+    learnt = pace.joined(pace.learn(records("cold", 30.0)), pace.learn(records("warm", 6.0)))
+    for held, expected_s in (("3-2-1 n=1 float32 cpu", 30.0), (str(SMALL.groups[0]), 6.0)):
+        caches = replace(learnt, compiled={"a": frozenset([held])})
+        assert budget.lap_s(plan, caches, True) == pytest.approx(expected_s)
+
+
 def test_later_laps_open_a_group_at_their_own_pace():
     """What a later lap took to load and prove a group counts for later laps alone."""
     plan = replace(SMALL, effort=Effort(timed_s=0.1), aa="", backends=("a",), phases=("step",))

@@ -86,16 +86,16 @@ def test_every_name_of_a_backend_becomes_a_file_name(tmp_path, name):
     assert file_name("numpy") == "numpy"
 
 
-def test_a_kept_cache_tells_whether_this_code_was_compiled(tmp_path, monkeypatch):
-    """It does once a group was compiled; not of other threads, not after the code changed, not from a broken file."""
+def test_a_kept_cache_tells_what_of_this_code_was_compiled(tmp_path, monkeypatch):
+    """The groups that were compiled; none of other threads, none after the code changed, none from a broken file."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert not compile_cache.has_compiled("box", "jax", 2)
+    assert not compile_cache.compiled("box", "jax", 2)
     cache = CompileCache(folder_of_caches("box") / file_name("jax-2"))
-    assert not compile_cache.has_compiled("box", "jax", 2)
+    assert not compile_cache.compiled("box", "jax", 2)
     cache.add(["3-2-1 n=1 float32 cpu"])
-    assert compile_cache.has_compiled("box", "jax", 2)
-    assert not compile_cache.has_compiled("box", "jax", 1)
+    assert compile_cache.compiled("box", "jax", 2) == {"3-2-1 n=1 float32 cpu"}
+    assert not compile_cache.compiled("box", "jax", 1)
     monkeypatch.setattr(compile_cache, "code_digest", lambda: "other")
-    assert not compile_cache.has_compiled("box", "jax", 2)
+    assert not compile_cache.compiled("box", "jax", 2)
     (cache.path / compile_cache.STAMP).write_text("{")
-    assert not compile_cache.has_compiled("box", "jax", 2)
+    assert not compile_cache.compiled("box", "jax", 2)

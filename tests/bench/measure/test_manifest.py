@@ -12,7 +12,7 @@ import pytest
 
 from backends import Network
 from bench import cli, results
-from bench.basics.names import CASE, COMPARISON
+from bench.basics.names import CASE, COMPARISON, LIMITS
 from bench.cli import run as cli_run
 from bench.measure import campaign, manifest
 from bench.measure.cell import Group
@@ -87,3 +87,14 @@ def test_resume_goes_on_with_a_comparison_and_no_case(tmp_path, capsys):
     campaign.create(plan, CASE, root=tmp_path)
     assert cli.main(["run", "--resume", "--dry-run", "--json", "--results", str(tmp_path)]) == 0
     assert cli_run._to_resume(argparse.Namespace(resume="latest", results=tmp_path)).id == run.id
+
+
+def test_the_pace_is_of_the_latest_runs_of_each_purpose(tmp_path, monkeypatch):
+    """A run of limits still teaches what its idioms and peers take after some comparisons without them."""
+    read = []
+    monkeypatch.setattr(manifest, "records", lambda run: read.append(run.purpose) or [])
+    plan = Plan((Group.make("1-1-1", 1, "float64", "cpu"),), ("step",), ("numpy",))
+    for purpose in (LIMITS, COMPARISON, COMPARISON, COMPARISON):
+        campaign.create(plan, purpose, root=tmp_path)
+    campaign.earlier_pace(tmp_path)
+    assert sorted(read) == [COMPARISON, COMPARISON, LIMITS]
