@@ -161,7 +161,14 @@ def recommend(
         from bench.measure.measure_case import measure_case
 
         measured = measure_case(
-            job.workload, job.rows, job.dtype, job.device or "cpu", job.threads, root, phases=job.phases
+            job.workload,
+            job.rows,
+            job.dtype,
+            job.device or "cpu",
+            job.threads,
+            root,
+            phases=job.phases,
+            cache=job.cache,
         )
         chosen = joined(measured, chosen)
     if not probe:

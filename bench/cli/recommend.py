@@ -117,6 +117,7 @@ def _measured(args: argparse.Namespace, job: Job) -> Run:
             sys.argv,
             lambda state: bar.update(state.fraction, state.text),
             job.phases,
+            job.cache,
         )
 
 

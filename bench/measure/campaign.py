@@ -257,7 +257,8 @@ class _Campaign:
         done = lap[0].lap
         if done and time.monotonic() > self.deadline_s:
             return f"the time for all of it was over after {done} of {self.plan.processes} processes of each backend"
-        if self.plan.budget_s is None or (self.plan.adaptive and self.rule) or done < 2:
+        least = min(2, self.plan.processes - 1)
+        if self.plan.budget_s is None or (self.plan.adaptive and self.rule) or done < least:
             return ""
         next_s = adaptive.expected_s(self.history, dict.fromkeys(lap, self.plan.cells))
         if next_s <= self._left_s() + 0.05 * self.plan.budget_s:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from backends import Network
+from bench.advice.compiling import LEAST_COMPILE_S
 from bench.advice.crossover import Change
 from bench.advice.time_model import CARRIED
 from bench.basics.formats import counted, format_count, format_number, format_seconds, interval_beside, interval_s
@@ -153,7 +154,10 @@ def rests_on(advice: Recommendation) -> str:
     kinds = "; ".join(basis + (f" ({', '.join(names)})" if several else "") for basis, names in bases.items())
     runs = f"run{'s' if len(advice.runs) > 1 else ''} {', '.join(advice.runs)}"
     what = "a pass forward" if advice.phase == "forward" else "a step"
-    return f"times of {what} {kinds}; {runs}; compile cache {advice.cache}."
+    otherwise = advice.rows[(advice.rows["cache"] != advice.cache) & (advice.rows["compile_s"] > LEAST_COMPILE_S)]
+    other = "cold" if advice.cache == "warm" else "warm"
+    but = f", but {other} for {', '.join(otherwise['backend'])}" if len(otherwise) else ""
+    return f"times of {what} {kinds}; {runs}; compile cache {advice.cache}{but}."
 
 
 def _lines(label: str, text: str) -> str:

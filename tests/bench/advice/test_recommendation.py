@@ -16,6 +16,7 @@ from bench.advice.costs import Cost
 from bench.advice.job import Job
 from bench.advice.time_model import EXTRAPOLATED, INTERPOLATED, MEASURED, TimeModel
 from bench.basics.errors import UsageError
+from bench.terminal.recommending import rests_on
 from bench.verdicts import statistics
 from tests.bench import synthetic
 from tests.bench.synthetic import Noise
@@ -374,6 +375,8 @@ def test_what_limits_the_answer_is_noted(known):
     cold = recommendation.from_rows(known[known["cache"] == "cold"], Job(Network((3, 2, 1)), 16, 10))
     said = "Compile times of {} were measured with a cold compile cache, not with a warm one."
     assert {said.format("numba, jax"), said.format("jax, numba")} & set(cold.notes)
+    assert rests_on(found).endswith("compile cache warm.")
+    assert rests_on(cold).endswith(("warm, but cold for numba, jax.", "warm, but cold for jax, numba."))
 
 
 def test_held_out_cases_are_recommended_with_little_regret():

@@ -99,6 +99,14 @@ def test_a_backend_that_hung_is_tried_again_only_if_there_is_time(tmp_path, monk
     assert any("it hung" in line for line in outcome.failures)
 
 
+@pytest.mark.parametrize(("processes", "ended"), [(2, 1), (4, 2)])
+def test_a_lap_that_does_not_fit_is_left_out(tmp_path, processes, ended):
+    """The second of two if the first has used the budget up; of more, the first two are measured whatever they take."""
+    outcome, _ = measure(tmp_path, "Exact", processes=processes, budget_s=1e-3)
+    assert outcome.processes == ended
+    assert outcome.stopped == f"the budget of 0.001 s holds {ended} of {processes} processes of each backend"
+
+
 def test_a_hang_costs_one_timeout_whatever_the_numbers_of_threads(tmp_path):
     """The other processes of a backend that hung end at once; nothing says of their cells that they hung."""
     plan = Plan(

@@ -41,6 +41,16 @@ def test_a_case_is_planned_to_take_less_than_half_a_minute(monkeypatch, sizes, r
     assert plan.processes >= 1
 
 
+def test_a_case_shows_compiling_with_the_cache_that_is_asked_for(monkeypatch):
+    """A second process has a warm cache even on a machine where nothing ran yet; a cold one begins empty."""
+    monkeypatch.setattr(estimate, "flop_rate", lambda dtype: 1e11)
+    monkeypatch.setattr(measure_case.contenders, "present", lambda *_: (("numpy", "numba", "jax", "torch"), []))
+    for cache, own_cache in (("warm", False), ("cold", True)):
+        plan = measure_case.plan_of_case(Network((3, 2, 1)), 1, "float32", "cpu", None, Pace(), cache=cache)
+        assert plan.processes >= 2
+        assert plan.own_cache == own_cache
+
+
 def test_what_takes_too_long_or_too_many_threads_is_refused_before_it_starts(tmp_path, monkeypatch):
     """The error says how long it would take, and which command takes that long, on a machine with memory enough."""
     monkeypatch.setattr(memory, "free_bytes", lambda device="cpu": 1 << 40)
