@@ -36,7 +36,7 @@ def read_text(path: Path) -> str:
 
 def make_folder(
     folder: Path,
-    place: Path | str,
+    place: Path,
     remedy: str = "choose another folder with --results DIR",
     *,
     new: bool = False,
@@ -46,7 +46,7 @@ def make_folder(
 
     Args:
         folder: to be made.
-        place: what the error calls it: the folder or the flag that a person named.
+        place: what the error calls it: the folder that a person named.
         remedy: what a person can do if it cannot be made.
         new: whether it is an error that the folder is there already.
         mode: its permissions, less the umask.
@@ -61,7 +61,9 @@ def make_folder(
 
 
 def check_output(path: str | Path, flag: str, inputs: Mapping[str, str | Path | None] | None = None) -> Path:
-    """Return ``path``, refused before long work rather than after it; folders on the way to it are made.
+    """Return ``path``, refused before long work rather than after it.
+
+    Folders that are not there are made when the file is written (`replacing`): what is refused leaves none.
 
     Args:
         path: the file to be written.
@@ -69,7 +71,7 @@ def check_output(path: str | Path, flag: str, inputs: Mapping[str, str | Path | 
         inputs: files that are read, by the flag that named them; none of them may be written over.
 
     Raises:
-        UsageError: it is a folder, its folder cannot be made, it or its folder is not writable, or it is an input.
+        UsageError: it is a folder or below a file, it or its folder is not writable, or it is an input.
     """
     path = Path(path)
     for source, read in (inputs or {}).items():
@@ -81,15 +83,23 @@ def check_output(path: str | Path, flag: str, inputs: Mapping[str, str | Path | 
         if not (_descriptor(path) is not None or os.access(path, os.W_OK)):
             raise UsageError(f"{flag} {path} cannot be written to; choose another file")
         return path
-    make_folder(path.parent, f"{flag} {path}", "choose another file")
-    folder = Path(os.path.realpath(path)).parent  # of a link: of the file that it points to
-    if not folder.is_dir():
-        raise UsageError(f"{flag} {path} is a link into a folder that is not there; choose another file")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"{flag} {path}: folder {str(path.parent)!r} cannot be written to; choose another")
+    _check_folder(Path(os.path.realpath(path)).parent, f"{flag} {path}")
     if path.exists() and not os.access(path, os.W_OK):
         raise UsageError(f"{flag} {path} is there and may not be changed; choose another file")
     return path
+
+
+def _check_folder(folder: Path, flag: str) -> None:
+    """Make sure that a folder, or if it is not there the nearest one above it, can be written to.
+
+    Raises:
+        UsageError: it cannot; begins with ``flag``.
+    """
+    there = next(above for above in (folder, *folder.parents) if above.exists())
+    if not there.is_dir():
+        raise UsageError(f"{flag}: {str(there)!r} is a file, not a folder; choose another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{flag}: folder {str(there)!r} cannot be written to; choose another")
 
 
 def is_replaced(path: Path) -> bool:
@@ -110,7 +120,7 @@ def replacing(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
     replaced. What is no regular file, such as ``/dev/stdout`` or a pipe, is written through.
 
     Args:
-        path: of the file; its folder is there.
+        path: of the file; its folder is made if it is not there.
         durable: whether to wait until it is on disk.
 
     Raises:
@@ -133,6 +143,7 @@ def replacing(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
 def _replaced(path: Path, durable: bool) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     mode = _mode(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=".backprop-bench-", suffix=".partial", dir=target.parent)
     try:
         with open(descriptor, "wb") as file:

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     contenders.check_devices(("cuda",))
     if lacking := [name for name in NEEDED if not is_installed(name)]:
         raise UsageError(f"no step would end well without {', '.join(lacking)}: pip install {' '.join(lacking)}")
-    make_folder(args.out, f"--out {args.out}", "choose another folder")
+    make_folder(args.out, args.out, "choose another with --out FOLDER")
     statuses = {} if args.again else _done(args.out)
     end_s = time.monotonic() + args.within
     planned = steps(_able(), args.results or results_root())

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = named_or_latest(list(dict.fromkeys(args.runs)), args.results, "report")
     check_output(args.out, "--out", {f"run {run.id}": run.path / name for run in chosen for name in (ROWS, MANIFEST)})
     if args.figures:
-        make_folder(args.figures, f"--figures {args.figures}", "choose another folder")
+        make_folder(args.figures, args.figures, "choose another with --figures DIR")
     with Vega() as vega:  # first of all: bundling takes as long as the rest together
         return _write_report(args, chosen, vega)
 

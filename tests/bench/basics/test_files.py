@@ -119,18 +119,16 @@ def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
     ("name", "message"),
     [
         (".", "is a folder"),
-        ("file/below/out.txt", "cannot write into --out .*: Not a directory; choose another file"),
-        ("lost.txt", "is a link into a folder that is not there"),
+        ("file/below/out.txt", "/file' is a file, not a folder; choose another"),
         ("locked/out.txt", "cannot be written to"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     tmp_path: Path, name: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder, one that cannot be made, a link to nowhere and a locked folder are named."""
+    """A folder, a file in the place of one, and a locked folder are named."""
     (tmp_path / "locked").mkdir()
     (tmp_path / "file").touch()
-    (tmp_path / "lost.txt").symlink_to(tmp_path / "gone" / "lost.txt")
     usual = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path) and usual(path, mode))
     with pytest.raises(UsageError, match=message):
@@ -138,11 +136,12 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
 
 
 def test_folders_on_the_way_to_an_output_are_made(tmp_path: Path) -> None:
-    """Every command that writes a file makes its folder before the work, so that the work is not lost."""
+    """When the file is written: a command that is refused after the check leaves no folder."""
     path = tmp_path / "new" / "newer" / "out.txt"
     assert files.check_output(path, "--out") == path
-    assert path.parent.is_dir()
-    assert not path.exists()
+    assert not (tmp_path / "new").exists()
+    files.write_text(path, "text")
+    assert path.read_text() == "text"
 
 
 def test_devices_may_be_named_as_output() -> None:

@@ -132,7 +132,7 @@ def test_predict_refuses_what_does_not_fit(houses: Path, saved: Path, capsys: py
         (["--params", saved, "--data", narrow], "no column 'area'"),
         (["--params", houses, "--data", houses], "holds no trained network"),
         (["--params", saved, "--data", houses, "--out", "out.xls"], "--out must end in .csv or .parquet"),
-        (["--params", saved, "--data", houses, "--out", "/nowhere/out.csv"], "mkdir -p /nowhere"),
+        (["--params", saved, "--data", houses, "--out", "/dev/null/out.csv"], "not a folder; choose another"),
         (["--params", saved, "--data", houses, "--backend", "nunpy"], "did you mean 'numpy'"),
     ):
         assert predict(*flags) == cli.WRONG_USAGE

@@ -185,10 +185,11 @@ def test_the_columns_are_listed_without_any_run(capsys):
 
 
 def test_an_export_that_cannot_be_written_leaves_nothing(no_probes, capsys, tmp_path):
-    """A folder that is not there is an error, and no half file stays."""
+    """A file in the place of a folder is an error, and so is the reverse; no half file stays."""
     assert main(["run", *TINY, "--backends", "specimens:Exact", "--aa", "none"]) == 0
     (tmp_path / "folder").mkdir()
-    for path in ("nowhere/rows.csv", "folder"):
+    (tmp_path / "file").touch()
+    for path in ("file/rows.csv", "folder"):
         assert main(["export", "--csv", path]) == 2
         assert path in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "results"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "results"]
