@@ -23,9 +23,9 @@ from backends.blas import Blas
 from backends.host import layers_of
 from backends.layout import aligned_empty
 from backends.numba_activations import ACTIVATIONS
-from backends.numba_batch import Batch, Batches, memory, settled
+from backends.numba_batch import Batch, Batches, Told, memory, settled
 from backends.numba_blocking import blocking, scratch_length
-from backends.numba_chunks import BACKWARD, FORWARD, OF_ANOTHER_NETWORK, finish_of, loops, plan_of, update_of
+from backends.numba_chunks import BACKWARD, FORWARD, OF_ANOTHER_NETWORK, finish_of, loops, plan_of, told_of, update_of
 from backends.numba_optimizers import OPTIMIZERS, settings_of
 
 
@@ -91,7 +91,6 @@ class NumbaBackend(Backend):
         self._batches = Batches(network, dtype, self._blocking, in_registers, one_thread=threads == 1)
         self._settings: Array = settings_of(self.optimizer)  # type: ignore[no-untyped-call]
         self._plan: Array = plan_of(network, self._gemm)  # type: ignore[no-untyped-call]
-        self._programs: dict[tuple[bool, str], tuple[Any, int, int]] = {}
         self._scratch: dict[tuple[int, int], Array] = {}
         self._loss = np.empty(1, self.dtype)
 
@@ -155,8 +154,7 @@ class NumbaBackend(Backend):
 
     def update(self, params: Trained, gradients: Array, learning_rate: float) -> Trained:
         kernel = update_of(self._real, self.optimizer.name)
-        if self._moments:
-            self._check_moments(params)
+        self._check_moments(params)
         kernel(params.flat, params.updates, self._settings, gradients, self.checked_rate(learning_rate))
         return params
 
@@ -223,7 +221,7 @@ class NumbaBackend(Backend):
 
     def _check_moments(self, params: Trained) -> None:
         """Make sure that params hold the optimizer's moments behind the parameters: a kernel believes it."""
-        if params.flat.size != (1 + self._moments) * self.network.parameter_count:
+        if self._moments and params.flat.size != (1 + self._moments) * self.network.parameter_count:
             raise ValueError(OF_ANOTHER_NETWORK)
 
     def _steps(self, params: Trained, batch: Batch, learning_rate: float, losses: Array) -> None:
@@ -232,27 +230,30 @@ class NumbaBackend(Backend):
         So it is for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
         """
         rate = self.checked_rate(learning_rate)
-        if self._moments:
-            self._check_moments(params)
         if batch.team:
+            self._check_moments(params)
             features = self.network.inputs + self.network.outputs
             if params.flat.size % self.network.parameter_count or batch.xy.shape[2] != features:
                 raise ValueError(OF_ANOTHER_NETWORK)
             of_batch = batch.xy, batch.order, batch.task
             self._teams.run(batch.team, params.flat, params.updates, *of_batch, rate, losses)
             return
-        batch = settled(batch)
-        key = batch.parallel, batch.products
-        if key not in self._programs:
-            addresses = self._chunk(batch)(), finish_of(self._real, self.optimizer.name)()
-            self._programs[key] = loops(self._real, batch.parallel).train, *addresses
-        train, kernel, finish = self._programs[key]
-        told = self._plan, batch.task, params.flat, params.updates, self._settings, batch.xy, rate
+        told = batch.told
+        if told is None or told.params is not params or told.plan is not self._plan:
+            told = batch.told = self._told(params, settled(batch))
         if self._blas is None:
-            train(kernel, finish, *told, losses, self._scratch_of(batch))
+            told.train(told.numbers, rate, losses, self._scratch_of(batch))
         else:
             with self._blas.held_to_one_thread():
-                train(kernel, finish, *told, losses, self._scratch_of(batch))
+                told.train(told.numbers, rate, losses, self._scratch_of(batch))
+
+    def _told(self, params: Trained, batch: Batch) -> Told:
+        """Return what the training loop is told of parameters and a batch."""
+        self._check_moments(params)
+        addresses = self._chunk(batch)(), finish_of(self._real, self.optimizer.name)()
+        arrays = self._plan, params.flat, params.updates, self._settings, batch.xy
+        numbers: Array = told_of(*addresses, *arrays, batch.task)  # type: ignore[no-untyped-call]
+        return Told(loops(self._real, batch.parallel).train, numbers, params, self._plan)
 
     def _chunk(self, batch: Batch) -> Any:
         """Return what compiles the kernel of a chunk of this batch and returns its address."""
@@ -263,11 +264,13 @@ class NumbaBackend(Backend):
 
     def _scratch_of(self, batch: Batch) -> Array:
         """Return scratch for each chunk, that of the last batch if it had the same shape: fresh pages are slow."""
-        if batch.scratch_key not in self._scratch:
+        scratch = self._scratch.get(batch.scratch_key)
+        if scratch is None:
             self._scratch.clear()
             length = scratch_length(self.network, batch.scratch_key[1])
-            self._scratch[batch.scratch_key] = aligned_empty((batch.scratch_key[0], length), np.dtype(self.dtype))
-        return self._scratch[batch.scratch_key]
+            scratch = aligned_empty((batch.scratch_key[0], length), np.dtype(self.dtype))
+            self._scratch[batch.scratch_key] = scratch
+        return scratch
 
 
 def _of_another_network(*_: Any) -> None:

@@ -8,8 +8,8 @@ Tests: `tests/backends/test_numba_blocks.py`, `tests/backends/test_minibatches.p
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 import numba
 import numpy as np
@@ -25,6 +25,22 @@ IN_PLACE = np.empty(0, np.int64)
 """The order of a batch that has not been reordered."""
 
 Products = Literal["rows", "short", "tiles", "blas"]
+
+
+class Told(NamedTuple):
+    """What the training loop is told of a batch and parameters, to be told again: to gather it takes some 5 us.
+
+    Attributes:
+        train: the loop.
+        numbers: what it is told (`numba_chunks.told_of`): addresses among them.
+        params: the parameters; with those that are another object, or a backend that has another plan, it is not valid.
+        plan: that of the backend.
+    """
+
+    train: Any
+    numbers: Array
+    params: Any
+    plan: Array
 
 
 @dataclass(slots=True)
@@ -44,6 +60,7 @@ class Batch:
         team: how many threads share a step as a team; 0 if no team does.
         order: if not empty, row ``k`` of the batch is row ``order[k]`` of ``xy``. A team reads rows in any order; for
             others they are copied first (`settled`).
+        told: what the training loop was told of it and of the parameters that took the last step.
     """
 
     xy: Array
@@ -56,6 +73,7 @@ class Batch:
     scratch_key: tuple[int, int]
     team: int
     order: Array
+    told: Told | None = field(default=None, init=False)
 
 
 class Batches:

@@ -157,6 +157,24 @@ def test_scratch_of_another_batch_is_never_read() -> None:
             assert stepped.flat.tobytes() == answers[0][0]
 
 
+@pytest.mark.parametrize("rows", [50, 700], ids=["one block", "blocks"])
+def test_a_batch_in_turns_is_whose_step_it_is(rows: int) -> None:
+    """Two backends take steps of two parameters on one batch, in turns: bits as if each step had its own batch."""
+    network, rng = Network((8, 32, 1)), np.random.default_rng(0)
+    x, y = rng.standard_normal((rows, 8)), rng.standard_normal((rows, 1))
+    drawn = [
+        [Layer(rng.standard_normal(shape), np.zeros(shape[0])) for shape in network.layer_shapes] for _ in range(2)
+    ]
+    loaded = [backends.load("numba", network, optimizer=Momentum(factor)) for factor in (0.5, 0.9)]
+    batch = loaded[0].place_batch(x, y)
+    shared, apart = ([loaded[0].place_params(params) for params in drawn] for _ in range(2))
+    for backend, which in 2 * [(loaded[0], 0), (loaded[0], 1), (loaded[1], 1), (loaded[1], 0)]:
+        backend.step(shared[which], batch, 0.01)
+        backend.step(apart[which], backend.place_batch(x, y), 0.01)
+    for of_turn, of_step in zip(shared, apart, strict=True):
+        assert of_turn.flat.tobytes() == of_step.flat.tobytes()
+
+
 BITS = """
 import sys, numpy as np, backends
 network = backends.Network.parse(sys.argv[1])
