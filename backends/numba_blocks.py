@@ -33,6 +33,7 @@ from backends.numba_chunks import (
 )
 from backends.numba_compile import compile_c
 from backends.numba_lanes import offset
+from backends.numba_layers import hidden_errors, hidden_outputs
 from backends.numba_rows import add_products_by_rows, multiply_rows, multiply_rows_transposed
 from backends.numba_tiles import STEP_ROWS, add_products, lanes, multiply, multiply_short, rounded_up, row_sum
 
@@ -99,8 +100,8 @@ def clear(values, count):
 
 
 @njit(**_PART)
-def forward_block(activation, products, plan, params, x, n, live, pitch, tape, column):
-    """Write every layer's output of one block to ``tape``."""
+def forward_block(activation, products, together, plan, params, x, n, live, pitch, tape, column):
+    """Write every layer's output of one block to ``tape``, its activation ``together`` with the product or apart."""
     layers, sizes = plan[LAYERS], offset(plan, SIZES)
     h, z, w = x, tape, params
     for layer in range(1, layers + 1):
@@ -111,16 +112,18 @@ def forward_block(activation, products, plan, params, x, n, live, pitch, tape, c
             gemm(plan[BLAS], rows_major, 0, n, o, i, h, i + sizes[layers] if rows_major else pitch, w, i, 0, z, pitch)
         elif products == "rows":
             multiply_rows(w, h, z, o, i, pitch, n, column)
+        elif together and layer < layers:
+            hidden_outputs(activation, products, w, b, h, z, o, i, pitch, live)
         elif products == "short":
             multiply_short(w, i, np.intp(1), h, pitch, z, pitch, o, i, live)
         else:
             multiply(w, i, np.intp(1), h, pitch, z, pitch, o, i, live)
-        if layer < layers:
-            for j in range(o):
-                activate(activation, offset(z, j * pitch), b[j], live)
-        else:
+        if layer == layers:
             for j in range(o):
                 activate("identity", offset(z, j * pitch), b[j], live)
+        elif not together:
+            for j in range(o):
+                activate(activation, offset(z, j * pitch), b[j], live)
         fill_up(z, o, pitch, n, live)
         h, z, w = z, offset(z, o * pitch), offset(b, o)
 
@@ -163,12 +166,11 @@ def backward_block(
                 gemm(plan[BLAS], 0, 1, n, i, o, g, pitch, w, i, 0, below, pitch)
             elif products == "rows":
                 multiply_rows_transposed(w, g, below, o, i, pitch, n, column)
-            elif products == "short":
-                multiply_short(w, np.intp(1), i, g, pitch, below, pitch, i, o, live)
             else:
-                multiply(w, np.intp(1), i, g, pitch, below, pitch, i, o, live)
-            for j in range(i):
-                times_slope(activation, offset(below, j * pitch), offset(h, j * pitch), live)
+                hidden_errors(activation, products, w, g, h, below, o, i, pitch, live)
+            if products == "blas" or products == "rows":
+                for j in range(i):
+                    times_slope(activation, offset(below, j * pitch), offset(h, j * pitch), live)
             fill_up(below, i, pitch, n, live)
             g, below = below, g
     return total
@@ -176,6 +178,7 @@ def backward_block(
 
 def chunk_kernel(real, activation, loss, products):
     """Return the function of one chunk; `numba_chunks.chunk_signature` says what it is told."""
+    together = products in ("tiles", "short") and real is np.float32  # float64's tanh is too long to hide: 1.04
 
     def chunk(c, chunks, phases, plan, params, xy, pitch, rows, of, tape, scratch, length):
         parameters, features = plan[PARAMETERS], plan[FEATURES]
@@ -196,7 +199,7 @@ def chunk_kernel(real, activation, loss, products):
             y = offset(x, inputs if products == "blas" else inputs * pitch)
             z = outputs_of_block if phases == BOTH else offset(tape, k * features * pitch)
             if phases & FORWARD:
-                forward_block(activation, products, plan, params, x, n, live, pitch, z, column)
+                forward_block(activation, products, together, plan, params, x, n, live, pitch, z, column)
             if phases & BACKWARD:
                 total += backward_block(
                     activation, loss, products, plan, params, x, y, n, live, pitch, z, scale, errors, column, gradients

@@ -113,8 +113,7 @@ def message(kernel, plan, task, params, xy, scratch, message):
 def train(told, learning_rate, losses, scratch):
     """Run ``len(losses)`` steps, each on the next part of the rows: all its chunks, then the update.
 
-    ``told`` is of `told_of`: one array in place of six, each of which takes 60 ns when Python calls, and more if a
-    step has driven it out of the nearest cache.
+    ``told`` is of `told_of`: one array in place of six, each of which takes Python 60 ns, more just after a step.
     """
     task = told[TASK:]
     chunks, stride, pitch, n, rows_per_step, of = task[0], task[1], task[2], task[3], task[4], task[5]

@@ -13,7 +13,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from backends.numba_lanes import CONTRACT, INT32, lanes_of, load, offset, splat, store
+from backends.numba_lanes import CONTRACT, INT32, Lanes, lanes_of, load, offset, splat, store
 
 VECTORS = 2
 """Vectors of rows of one tile; with 8 rows of weights, 16 sums: enough to hide the latency of two FMA units. Batches of
@@ -40,10 +40,11 @@ def _add_product(builder, total, a, b):
     builder.store(builder.fadd(builder.load(total), product, flags=CONTRACT), total)
 
 
-def emit_tile(builder, outputs, vectors, weight_at, rows_at, count, z, z_pitch):
+def emit_tile(builder, outputs, vectors, weight_at, rows_at, count, z, z_pitch, finish=None):
     """Emit ``outputs`` sums of products for some vectors of rows, written to ``z [outputs, z_pitch]``.
 
     ``weight_at(o, k)`` points to the weight of output ``o`` and term ``k``, ``rows_at(k)`` to what it multiplies.
+    ``finish(o, total, at)``, if there is one, returns what is written at ``z[at]`` in place of a sum of output ``o``.
     """
     real, integer = z.type.pointee, count.type
     lanes = lanes_of(real)
@@ -57,8 +58,9 @@ def emit_tile(builder, outputs, vectors, weight_at, rows_at, count, z, z_pitch):
                 _add_product(builder, sums[o * vectors + v], weight, rows[v])
     for o in range(outputs):
         for v in range(vectors):
-            at = builder.gep(z, [builder.add(builder.mul(z_pitch, integer(o)), integer(v * lanes))])
-            store(builder, builder.load(sums[o * vectors + v]), at)
+            at = builder.add(builder.mul(z_pitch, integer(o)), integer(v * lanes))
+            total = Lanes(builder, builder.load(sums[o * vectors + v]))
+            store(builder, (finish(o, total, at) if finish else total).value, builder.gep(z, [at]))
 
 
 @intrinsic
