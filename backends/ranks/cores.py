@@ -8,12 +8,13 @@ Tests: `tests/backends/ranks/test_cores.py`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,20 @@ def usable_cpus() -> tuple[int, ...]:
     if not hasattr(os, "sched_getaffinity"):
         return tuple(range(os.cpu_count() or 1))
     return tuple(sorted(os.sched_getaffinity(0), key=lambda cpu: (_core(cpu), cpu)))
+
+
+@contextlib.contextmanager
+def unbound() -> Iterator[None]:
+    """Let this thread use every processor inside the block, so that a bound rank sees the whole machine."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    bound = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # those of its container: the system leaves the others out
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, bound)
 
 
 def share_of(rank: int, places: Sequence[Place]) -> tuple[int, ...]:

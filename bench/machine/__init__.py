@@ -8,7 +8,7 @@ from __future__ import annotations
 from bench.machine.checkout import commit
 from bench.machine.conditions import SAME_CONDITIONS, SAME_EXPERIMENT, UNLESS_SAID
 from bench.machine.identity import accelerators, fingerprint, machine_id
-from bench.machine.processors import cpus_for, default_threads, physical_cores, start_on, thread_counts, unbound
+from bench.machine.processors import cpus_for, default_threads, physical_cores, start_on, thread_counts
 
 __all__ = [
     "SAME_CONDITIONS",
@@ -23,5 +23,4 @@ __all__ = [
     "physical_cores",
     "start_on",
     "thread_counts",
-    "unbound",
 ]

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from bench.machine import control_groups, system
 from bench.machine.system import cpu_list, read, usable_cpus
@@ -72,20 +72,6 @@ def cpus_for(threads: int) -> tuple[int, ...]:
         return fast[-threads:]
     efficient = efficiency_cpus()
     return tuple(cpu for cpu in usable_cpus() if threads > len(fast) or cpu not in efficient)
-
-
-@contextlib.contextmanager
-def unbound() -> Iterator[None]:
-    """Let this thread use every processor inside the block, so that a bound rank sees the whole machine."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    bound = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # those of its container: the system leaves the others out
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, bound)
 
 
 def start_on(cpu: int, cpus: Sequence[int]) -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from backends.ranks import Alone, Ranks, local
+from backends.ranks.cores import unbound
 from bench.basics.names import OK, SCALING
-from bench.machine import cpus_for, unbound
+from bench.machine import cpus_for
 from bench.measure.cell import Group
 from bench.measure.manifest import create, not_left_empty, write_manifest
 from bench.measure.plan import Plan

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from backends import Backend, Shares
 from backends.ranks import launched
+from backends.ranks.cores import unbound
 from backends.shares import SharedBatch
-from bench.machine import unbound
 
 
 class Divided(Shares):
