@@ -1,6 +1,6 @@
 """What compiling costs a job: the seconds in a process that compiles this shape first, from measured first calls.
 
-Tests: `tests/bench/advice/test_recommendation.py`.
+Tests: `tests/bench/advice/test_compiling.py`.
 """
 
 from __future__ import annotations

@@ -40,8 +40,7 @@ def earlier_pace(root: Path | None = None) -> Pace:
     for run in latest:
         pace = joined(pace, learn(record for _, record in records(run)))
     threads, known = machine.default_threads(), machine.machine_id()
-    groups = {backend: compiled(known, backend, threads) for backend in pace.start_s}
-    return replace(pace, compiled=groups, uncompiled=frozenset(name for name, those in groups.items() if not those))
+    return replace(pace, compiled={backend: compiled(known, backend, threads) for backend in pace.start_s})
 
 
 def create(plan: Plan, purpose: str, command: Sequence[str] = (), label: str = "", root: Path | None = None) -> Run:

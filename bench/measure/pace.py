@@ -43,8 +43,8 @@ class Pace:
         extra_s: by ``"cold"`` or ``"warm"`` cache, backend and cell: of a cell beyond its rounds.
         call_s: by backend and cell: of one call.
         opening_s: by `COLD`, `WARM` or `AGAIN`, backend and group: of loading and proving a group.
-        uncompiled: backends whose code has changed since, so that a kept compile cache holds nothing of them.
-        compiled: by backend: the groups, as text, of which a kept compile cache holds the code.
+        compiled: by backend: the groups, as text, of which a kept compile cache holds the code; none if its code has
+            changed since. Of a backend that is not in it, all.
         guesses: by backend: what takes the place of what was never measured here.
     """
 
@@ -52,15 +52,16 @@ class Pace:
     extra_s: Mapping[str, Mapping[Known, float]] = field(default_factory=dict)
     call_s: Mapping[Known, float] = field(default_factory=dict)
     opening_s: Mapping[str, Mapping[tuple[str, Group], float]] = field(default_factory=dict)
-    uncompiled: frozenset[str] = frozenset()
     compiled: Mapping[str, frozenset[str]] = field(default_factory=dict)
     guesses: Mapping[str, Guess] = field(default_factory=dict)
 
     def compiles(self, backend: str, group: Group | None = None) -> bool:
         """Return whether a backend has to compile what it runs, or one group, even if earlier caches are used."""
-        if backend not in self.start_s or backend in self.uncompiled:
+        if backend not in self.start_s:
             return True
-        return group is not None and backend in self.compiled and str(group) not in self.compiled[backend]
+        if (held := self.compiled.get(backend)) is None:
+            return False
+        return not held if group is None else str(group) not in held
 
     def process_start_s(self, backend: str) -> float:
         """Return the seconds of a process beyond its cells."""

@@ -199,12 +199,10 @@ def _ranges(fastest: pd.DataFrame) -> Iterator[tuple[int, int, Text]]:
     """Yield first and last batch of each stretch with one outcome, and the outcome in words."""
     stretch: list[Any] = []
     for row in fastest.itertuples():
-        first, *others = (_with_threads(name, row) for name in row.backends)
-        text = Text(", ").join([first, *others])
+        first, *others = names = [_with_threads(name, row) for name in row.backends]
+        text = first if row.outcome == FASTEST else Text.assemble(f"{row.outcome}: ", Text(", ").join(names))
         if row.outcome == NONE_FASTER:
             text = Text.assemble(first, f" ({NOT_FASTER}: ", Text(", ").join(others), ")")
-        elif row.outcome != FASTEST:
-            text = Text.assemble(f"{row.outcome}: ", text)
         if row.compared == 1:
             text = Text.assemble(_with_threads(row.backends[0], row), " (alone)")
         if stretch and stretch[2] == text:

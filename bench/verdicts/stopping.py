@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import log, log1p
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.basics.names import MARGIN, NONE_FASTER, SLOWER, UNDECIDED
 from bench.measure.adaptive import Open, OpenCell
@@ -22,7 +22,12 @@ from bench.verdicts.pairs import against_fastest, outcome
 from bench.verdicts.statistics import cell_estimates
 from bench.verdicts.thread_choice import CELL, choose, possible
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 RATE = 0.01
+OPEN = (NONE_FASTER, UNDECIDED)
+"""Outcomes that more laps may change."""
 
 
 def open_cells(records: Sequence[Mapping[str, Any]], margin: float = MARGIN, rate: float = RATE) -> Open:
@@ -36,9 +41,18 @@ def open_cells(records: Sequence[Mapping[str, Any]], margin: float = MARGIN, rat
         margin: of equivalence.
         rate: of errors that one look may make.
     """
+    return open_in(frame_of(records), margin, rate)
+
+
+def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return records that a campaign keeps as a table."""
     from bench import results
 
-    frame = results.table({**record, "run": ""} for record in records)
+    return results.table({**record, "run": ""} for record in records)
+
+
+def open_in(frame: pd.DataFrame, margin: float = MARGIN, rate: float = RATE) -> Open:
+    """Return what `open_cells` does, from a table of the records."""
     open_: dict[Cell, OpenCell] = {}
     for _, of_phase in frame[frame["arm"] == ""].groupby("phase", sort=False):
         estimates = cell_estimates(of_phase)
@@ -46,15 +60,26 @@ def open_cells(records: Sequence[Mapping[str, Any]], margin: float = MARGIN, rat
         rows, _ = against_fastest(chosen, margin, rate)
         numbers = possible(estimates, chosen, margin, rate).groupby([*CELL, "backend"])["threads"].agg(set)
         for case, rivals in rows.groupby(CASE, sort=False):
-            kind = outcome(rivals["backend"], rivals["verdict"])["outcome"]
-            if kind in (NONE_FASTER, UNDECIDED):
+            kind = str(outcome(rivals["backend"], rivals["verdict"])["outcome"])
+            if kind in OPEN:
                 where = dict(zip(CASE, case, strict=True))
                 contenders = frozenset(
                     (str(backend), int(threads))
                     for backend in rivals["backend"][rivals["verdict"] != SLOWER]
                     for threads in numbers[(*(where[name] for name in CELL), backend)]
                 )
-                good = kind == NONE_FASTER
-                edge = log1p(margin) if good else -log1p(margin)
-                open_[Cell.of(where)] = OpenCell(contenders, log(rivals["to_fastest"].iloc[1]) - edge, good)
+                open_[Cell.of(where)] = open_cell(kind, contenders, rivals["to_fastest"].iloc[1], margin)
     return open_
+
+
+def open_cell(kind: str, contenders: frozenset[tuple[str, int]], second: float, margin: float) -> OpenCell:
+    """Return what is open of a cell.
+
+    Args:
+        kind: its outcome, ``none faster`` or ``undecided``.
+        contenders: that may be the fastest.
+        second: time of the second over that of the first.
+        margin: of equivalence.
+    """
+    good = kind == NONE_FASTER
+    return OpenCell(contenders, log(second) - (log1p(margin) if good else -log1p(margin)), good)

@@ -95,7 +95,7 @@ def test_compiling_comes_on_top_of_a_warm_budget(capsys, monkeypatch):
     """
     flags = ["run", "--dry-run", "--backends", "numpy,numba", "--budget", "210s", "--warm", "--json"]
     for uncompiled, more_s in (({"numpy"}, COMPILING_S), (set(), 0.0)):
-        pace = Pace(start_s={"numpy": 0.5, "numba": 1.0}, uncompiled=frozenset(uncompiled))
+        pace = Pace(start_s={"numpy": 0.5, "numba": 1.0}, compiled=dict.fromkeys(uncompiled, frozenset()))
         monkeypatch.setattr(campaign, "earlier_pace", lambda root, pace=pace: pace)
         assert main(flags) == 0
         told = capsys.readouterr()

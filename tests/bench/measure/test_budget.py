@@ -108,7 +108,7 @@ def test_what_new_code_has_to_compile_is_expected():
     plan = replace(SMALL, effort=Effort(timed_s=0.1), aa="", backends=("a",), phases=("step",), own_cache=False)
     learnt = pace.joined(pace.learn(records("cold", 30.0)), pace.learn(records("warm", 6.0)))
     assert budget.lap_s(plan, learnt, True) == pytest.approx(6.0)
-    fresh = replace(learnt, uncompiled=frozenset("a"))
+    fresh = replace(learnt, compiled={"a": frozenset()})
     assert budget.lap_s(plan, fresh, True) == pytest.approx(30.0)
     assert budget.lap_s(plan, fresh, False) == budget.lap_s(plan, learnt, False)
 

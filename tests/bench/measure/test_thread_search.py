@@ -98,7 +98,9 @@ def test_a_search_is_given_up_before_the_grid_is():
 
 def test_time_for_compiling_searches_no_threads():
     """A plan for a budget is the same with some seconds more if compiling takes them."""
-    compiled, cold = (Pace(dict.fromkeys("ab", 0.5), uncompiled=frozenset(names)) for names in ("", "ab"))
+    compiled, cold = (
+        Pace(dict.fromkeys("ab", 0.5), compiled=dict.fromkeys(names, frozenset())) for names in ("", "ab")
+    )
     anchored = replace(plan(), thread_search=thread_search.anchors(plan().thread_search))
     searches = []
     for searching, share in ((anchored, budget.SEARCH_SHARE), (plan(), budget.FIRST_SHARE)):
