@@ -28,8 +28,8 @@ SINGLE_SCATTER = 0.15
 SINGLE_COUNT = 0.5
 """For how many processes `SINGLE_SCATTER` counts: two alone show anything between none and several times it."""
 
-SHARING = ("forward", "backward")
-"""Phases whose code single steps and training may use: if these are called first, they bear the compiling."""
+SHARING = ("forward", "backward", "step")
+"""Phases whose code others may use: if one of these is called first, it bears the compiling."""
 
 
 def compile_times(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train")) -> CompileTimes:
@@ -58,9 +58,9 @@ def compile_alone_s(rows: pd.DataFrame, phases: Sequence[str] = ("step", "train"
     """Return the seconds that compiling ``phases`` for each row's shape would take as the first of its process.
 
     Frameworks share compiled code between phases and shapes and do not say so. Phases that took next to nothing (less
-    than `LEAST_COMPILE_S`) are taken to have used the code of those called before (`SHARING`), and are given their
-    seconds. A shape that took next to nothing, or less than a twentieth of the costliest shape before it, is taken to
-    have used code of earlier shapes: it is given the seconds of the costliest of its network, or else of any network.
+    than `LEAST_COMPILE_S`) are taken to have used the code of others (`SHARING`), and are given the most of theirs. A
+    shape that took next to nothing, or less than a twentieth of the costliest shape before it, is taken to have used
+    code of earlier shapes: it is given the seconds of the costliest of its network, or else of any network.
     Any other took no less than an earlier one of its network, nor than the first of the process, which starts the
     framework.
     """

@@ -59,6 +59,15 @@ def test_code_that_other_phases_compiled_is_paid_by_single_steps_too(known):
     assert found.tolist() == [0.9, 0.9, 0.95, 0.95, 0.95]
 
 
+def test_a_pass_forward_pays_for_code_that_a_step_compiled_before_it():
+    """Steps are called first: inference alone would load and compile what they did."""
+    measured = [("step", 0.16), ("forward", 0.009), ("update", 7.0)]
+    rows = pd.DataFrame(measured, columns=["phase", "compile_s"]).assign(network="8-32-1", batch=1)
+    process = {"run": "r", "backend": "numba", "arm": "", "process": 0, "cache": "warm", "dtype": "float32"}
+    found = compiling.compile_alone_s(rows.assign(**process, device="cpu"), ("forward",))
+    assert found.tolist() == [0.16, 0.16, 0.16]
+
+
 def test_no_shape_compiles_faster_alone_than_the_first_of_its_process(known):
     """The first starts the framework as well, so a later one alone takes at least as long."""
     rows = pd.DataFrame([("3-2-1", 0.2), ("8-32-1", 0.05)], columns=["network", "compile_s"])
