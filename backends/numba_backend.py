@@ -96,7 +96,7 @@ class NumbaBackend(Backend):
 
     @cached_property
     def _teams(self) -> Any:
-        """What runs steps of few rows of wide layers."""
+        """What runs steps of wide layers."""
         from backends.numba_team_threads import TeamThreads
 
         return TeamThreads(self.network, self.dtype, self.optimizer)
@@ -212,7 +212,10 @@ class NumbaBackend(Backend):
         return tuple(Layer(w.copy(), b.copy()) for w, b in layers_of(flat, self.network))
 
     def _run(self, phases: int, params: Trained, batch: Batch, tape: Array) -> Array:
-        """Run forward or backward; return the scratch, in which each chunk has left its gradients."""
+        """Run forward or backward; return the scratch, in which each chunk has left its gradients.
+
+        Chunks run on their own threads, and by threads of the BLAS sums would depend on their number.
+        """
         scratch = self._scratch_of(settled(batch))
         run = loops(self._real, batch.parallel).run
         with self._blas.held_to_one_thread() if self._blas else nullcontext():
@@ -225,10 +228,7 @@ class NumbaBackend(Backend):
             raise ValueError(OF_ANOTHER_NETWORK)
 
     def _steps(self, params: Trained, batch: Batch, learning_rate: float, losses: Array) -> None:
-        """Run a step for each of ``losses``, the BLAS held to one thread if chunks run on their own threads.
-
-        So it is for the only block of wide layers: by threads of the BLAS, sums would depend on their number.
-        """
+        """Run a step for each of ``losses``."""
         rate = self.checked_rate(learning_rate)
         if batch.team:
             self._check_moments(params)
@@ -236,16 +236,13 @@ class NumbaBackend(Backend):
             if params.flat.size % self.network.parameter_count or batch.xy.shape[2] != features:
                 raise ValueError(OF_ANOTHER_NETWORK)
             of_batch = batch.xy, batch.order, batch.task
-            self._teams.run(batch.team, params.flat, params.updates, *of_batch, rate, losses)
+            team = batch.team if len(losses) == 1 else self._batches.team(int(batch.task[4]), len(losses))
+            self._teams.run(team, params.flat, params.updates, *of_batch, rate, losses)
             return
         told = batch.told
         if told is None or told.params is not params or told.plan is not self._plan:
             told = batch.told = self._told(params, settled(batch))
-        if self._blas is None:
-            told.train(told.numbers, rate, losses, self._scratch_of(batch))
-        else:
-            with self._blas.held_to_one_thread():
-                told.train(told.numbers, rate, losses, self._scratch_of(batch))
+        told.train(told.numbers, rate, losses, self._scratch_of(batch))
 
     def _told(self, params: Trained, batch: Batch) -> Told:
         """Return what the training loop is told of parameters and a batch."""

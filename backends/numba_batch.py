@@ -57,7 +57,7 @@ class Batch:
             by ``rows``; or by the ``blas``.
         parallel: whether its chunks run on threads.
         scratch_key: number of chunks and pitch; batches with the same ones share scratch.
-        team: how many threads share a step as a team; 0 if no team does.
+        team: how many threads share a single step as a team; 0 if no team does.
         order: if not empty, row ``k`` of the batch is row ``order[k]`` of ``xy``. A team reads rows in any order; for
             others they are copied first (`settled`).
         told: what the training loop was told of it and of the parameters that took the last step.
@@ -163,10 +163,15 @@ class Batches:
         stride = features * (rows if self.rows_major else blocks * pitch)
         task = np.array([chunks, stride, pitch, n, rows, of], np.int64)
         tiny = self._in_registers and blocks == 1 and rows == n == of
-        threads = 1 if self._one_thread else numba.get_num_threads()
-        team = team_of(self.network, rows, threads) if self.rows_major else 0
-        parallel = chunks > 1 and threads > 1
-        return Batch(xy, n, of, task, tiny, self._products(rows), parallel, (chunks, pitch), team, IN_PLACE)
+        parallel = chunks > 1 and self._thread_count() > 1
+        return Batch(xy, n, of, task, tiny, self._products(rows), parallel, (chunks, pitch), self.team(rows), IN_PLACE)
+
+    def team(self, rows: int, steps: int = 1) -> int:
+        """Return how many threads share steps of ``rows``, so many in a call, as a team; 0 if no team does."""
+        return team_of(self.network, rows, self._thread_count(), steps) if self.rows_major else 0
+
+    def _thread_count(self) -> int:
+        return 1 if self._one_thread else numba.get_num_threads()
 
     def _products(self, rows: int) -> Products:
         """Return how products of this many rows are made."""
@@ -177,7 +182,7 @@ class Batches:
     def _threads(self) -> BlockThreads:
         """Return the threads that place a batch."""
         if self._placing is None:
-            self._placing = BlockThreads(1 if self._one_thread else numba.get_num_threads())
+            self._placing = BlockThreads(self._thread_count())
         return self._placing
 
 

@@ -43,14 +43,20 @@ SPLIT_WORK, SPLIT_ROWS, TANH_WORK = tuned("numba-split-work", 200_000), 64, 20
 """Two threads repay their start from `SPLIT_WORK` rows x parameters, a tanh counting as `TANH_WORK` of these, and
 `SPLIT_ROWS` rows.
 """
-MOST_TEAM_ROWS = 512
-"""Steps of up to this many rows of wide layers are a team's (`numba_team`), which takes up to `FEW_ROWS` one by one;
-with more than this its scratch leaves the caches.
+PART_ROWS = 256
+"""Steps of wide layers are a team's (`numba_team`), in parts of up to this many rows, so that its scratch stays in the
+caches; up to `FEW_ROWS` it takes one by one.
 """
-MEMBER_WORK, MEMBER_WIDTH = 2_000_000, 16
-"""Each member of a team has rows x parameters of at least this, and outputs of the widest layer."""
+MOST_TEAM_WEIGHTS, MOST_TEAM_ROWS = 1 << 22, 512
+"""If the largest layer has more weights, a step of more rows is faster by the BLAS: each part reads all weights."""
+MEMBER_WORK, MEMBER_STEP_WORK, MEMBER_WIDTH = 2_000_000, 400_000, 16
+"""Each member of a team has rows x parameters of at least this in a call, which repays waking its thread, and in each
+step, which repays waiting for the others; and outputs of the widest layer.
+"""
 SCRATCH_BYTES = 1 << 27
-"""Most scratch of all chunks together. If it does not hold `LEAST_CHUNKS`, all threads share each product."""
+"""Most scratch of all chunks together. If it does not hold `LEAST_CHUNKS`, all threads share each product. So layers of
+more than `MOST_TEAM_WEIGHTS` are huge.
+"""
 
 
 class Blocking(NamedTuple):
@@ -59,6 +65,7 @@ class Blocking(NamedTuple):
     Attributes:
         family: ``registers``, a tiny network held in registers; ``blocks`` of small products; ``wide``, blocks of large
             products of one thread each; ``huge``, one block after the other, its products by the BLAS's own threads.
+            A step of these two may be a team's (`team_of`).
         split_from: rows from which a batch is cut into two blocks at least.
         few_rows: most rows of a block while there are fewer than `LEAST_CHUNKS`.
         rows: most rows of a block.
@@ -101,11 +108,12 @@ def blocking(network: Network, real: Any) -> Blocking:
     return Blocking("huge", HUGE_ROWS + 1, HUGE_ROWS, HUGE_ROWS, 1)
 
 
-def team_of(network: Network, rows: int, threads: int) -> int:
-    """Return how many threads share a step of ``rows`` of wide layers as a team; 0 if it is not a team's."""
-    if rows > MOST_TEAM_ROWS:
+def team_of(network: Network, rows: int, threads: int, steps: int = 1) -> int:
+    """Return how many threads share steps of ``rows`` of wide layers, ``steps`` in a call; 0 if no team does."""
+    if rows > MOST_TEAM_ROWS and _largest(network) > MOST_TEAM_WEIGHTS:
         return 0
-    most = min(rows * network.parameter_count // MEMBER_WORK, max(network.sizes[1:]) // MEMBER_WIDTH)
+    work = rows * network.parameter_count
+    most = min(work * steps // MEMBER_WORK, work // MEMBER_STEP_WORK, max(network.sizes[1:]) // MEMBER_WIDTH)
     return max(1, min(threads, most))
 
 

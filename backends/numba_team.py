@@ -1,9 +1,12 @@
-"""Steps of few rows of wide layers: a team of threads shares each layer's products, tile by tile, in one compiled loop.
+"""Steps of wide layers: a team of threads shares each layer's products, tile by tile, in one compiled loop.
 
 A step of a mini-batch is short. With the BLAS, half of each thread's time would go to packing matrices, to adding up
 the threads' gradients and to starting threads. Here nothing is packed, and each weight belongs to one member, which
 sums its gradient over all rows and updates it at once, in its own cache. The members wait for each other at a barrier
 after each layer.
+
+A step of many rows is taken in parts, so that outputs and error terms stay in the caches. Only the gradients of a part
+are added to those of the parts before it, and the last part updates.
 
 `numba_tiles` multiplies matrices if what its vectors run over lies side by side:
 
@@ -34,8 +37,8 @@ from backends.numba_optimizers import UPDATES, factors_of
 from backends.numba_team_panels import FOR_A_CALL, copy_back, make_panels
 from backends.numba_team_parts import find_rows, share
 from backends.numba_team_phases import Step, backward_and_update, forward_hidden, output_layer
-from backends.numba_team_scratch import BLOCKS, ERRORS, LOSSES, TRANSPOSED, VECTOR
-from backends.numba_tiles import STEP_ROWS
+from backends.numba_team_scratch import BLOCKS, ERRORS, LOSSES, PART, TRANSPOSED, VECTOR
+from backends.numba_tiles import STEP_ROWS, rounded_up
 
 
 def member_kernel(real, activation, loss, optimizer):
@@ -71,25 +74,31 @@ def member_kernel(real, activation, loss, optimizer):
                 rows = rows_per_step if rows_per_step < rows else rows
                 whole = rows if rows < n else of
                 scale = real(2.0 / (whole * outputs)) if loss == "mse" else real(whole)
-                tiles = (rows + STEP_ROWS - 1) // STEP_ROWS
-                find_rows(order, first, rows, tiles, inputs + outputs, starts)
-                step = Step(
-                    me, team, gate, yield_address, plan, sizes, places, memory, weights, x, starts, rows, tiles, widest,
-                    panels,
-                )  # fmt: skip
-                if forward_hidden(activation, straight, step):
-                    return
-                if output_layer(activation, loss, scale, step):
-                    return
-                if me == 0:
-                    total = real(0)
-                    for tile in range(tiles):
-                        total += memory[places[LOSSES] + tile]
-                    losses[s] = total / (whole * plan[TERMS])
+                parts = (rows + places[PART] - 1) // places[PART]
+                of_part = rounded_up((rows + parts - 1) // parts, STEP_ROWS)
                 update += 1
                 factors = factors_of(optimizer, real, settings, update)
-                if backward_and_update(activation, optimizer, factors, rate, straight, step):
-                    return
+                total = real(0)
+                for part in range(parts):
+                    begin = part * of_part
+                    count = of_part if begin + of_part < rows else rows - begin
+                    tiles = (count + STEP_ROWS - 1) // STEP_ROWS
+                    find_rows(order, first + begin, count, tiles, inputs + outputs, starts)
+                    step = Step(
+                        me, team, gate, yield_address, plan, sizes, places, memory, weights, x, starts, count, tiles,
+                        part, parts, widest, panels,
+                    )  # fmt: skip
+                    if forward_hidden(activation, straight, step):
+                        return
+                    if output_layer(activation, loss, scale, step):
+                        return
+                    if me == 0:
+                        for tile in range(tiles):
+                            total += memory[places[LOSSES] + tile]
+                    if backward_and_update(activation, optimizer, factors, rate, straight, step):
+                        return
+                if me == 0:
+                    losses[s] = total / (whole * plan[TERMS])
                 first += rows_per_step
                 if first >= n:
                     first = 0

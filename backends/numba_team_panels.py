@@ -17,7 +17,7 @@ from numba import njit
 from backends.numba_blocking import FEW_ROWS
 from backends.numba_lanes import offset
 from backends.numba_optimizers import advance
-from backends.numba_team_parts import transpose_features, transpose_rows
+from backends.numba_team_parts import added_up, is_last, transpose_features, transpose_rows
 from backends.numba_team_tiles import inputs_tile, rows_tile
 from backends.numba_tiles import STEP_ROWS, lanes, rounded_up
 
@@ -87,8 +87,9 @@ def panel_products(x, starts, panels, i, outputs, live, square, z):
 
 
 @njit(**_PART)
-def update_panels(optimizer, factors, panels, vector, i, outputs, g, pitch, x, starts, rows, dw, rate):
-    """Update the weights of some outputs by their gradients over all rows; a moment is ``vector`` numbers further on.
+def update_panels(optimizer, factors, panels, vector, i, outputs, g, pitch, x, starts, rows, gradients, rate):
+    """Update the weights of some outputs by their gradients over all rows, after the last part; a moment is ``vector``
+    numbers further on.
 
     Gradients are computed and used for 8 inputs of a panel at a time, so that they stay in the L1 cache. The last of
     these may be no inputs, but what follows in a row: nothing is updated by them.
@@ -97,7 +98,9 @@ def update_panels(optimizer, factors, panels, vector, i, outputs, g, pitch, x, s
         count = 8 if k + 8 <= i else i - k
         for j in range(0, outputs, STEP_ROWS):
             for o in range(0, STEP_ROWS, 2 * lanes(x)):
-                to = offset(dw, o)
+                to = offset(gradients.tile, o)
                 inputs_tile(8, 2, offset(x, k), starts, offset(g, j + o), pitch, rows, to, np.intp(STEP_ROWS))
-            panel = offset(panels, j * rounded_up(i, STEP_ROWS) + k * STEP_ROWS)
-            advance(optimizer, factors, panel, dw, vector, count * STEP_ROWS, rate)
+            at = j * rounded_up(i, STEP_ROWS) + k * STEP_ROWS
+            dw = added_up(gradients, at, count * STEP_ROWS)
+            if is_last(gradients):
+                advance(optimizer, factors, offset(panels, at), dw, vector, count * STEP_ROWS, rate)

@@ -6,6 +6,8 @@ barriers here, and only `share` knows how many members there are.
 Tests: `tests/backends/test_numba_team.py`.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -18,6 +20,21 @@ from backends.numba_transpose import transpose_gathered_tile, transpose_tile
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _PART = {"inline": "always"}
+
+
+class Gradients(NamedTuple):
+    """Where a member has its gradients of one layer.
+
+    Attributes:
+        tile: of a few of its weights, summed over the rows of one part of a step.
+        sums: of all its weights, summed over the parts so far; unused if there is one part.
+        part, parts: number of this part, and of all.
+    """
+
+    tile: Any
+    sums: Any
+    part: Any
+    parts: Any
 
 
 @njit(**_INNER)
@@ -74,6 +91,27 @@ def bias_gradients(g, pitch, n, o, db):
             db[j] += row[j]
 
 
+@njit(**_INNER)
+def added_up(gradients, at, count):
+    """Add ``count`` gradients of a tile to the sums from ``at`` on; return where those of all parts so far are."""
+    tile, sums = gradients.tile, offset(gradients.sums, at)
+    if gradients.parts == 1:
+        return tile
+    if gradients.part == 0:
+        for k in range(count):
+            sums[k] = tile[k]
+    else:
+        for k in range(count):
+            sums[k] += tile[k]
+    return sums
+
+
+@njit(**_PART)
+def is_last(gradients):
+    """Return whether no part follows, so that parameters are to be updated."""
+    return gradients.part == gradients.parts - 1
+
+
 @njit(**_PART)
 def errors_below(activation, g, g_pitch, w, o, i, h, below, pitch, rows, inputs):
     """Write ``g w`` times the slopes at the outputs ``h`` to ``below``, for the first ``rows`` and ``inputs``."""
@@ -125,23 +163,29 @@ def read_targets(x, starts, inputs, o, live, targets):
 
 
 @njit(**_PART)
-def update_weights(optimizer, factors, w, a, b, i, g, pitch, h, starts, rows, dw, parameters, rate):
-    """Update the weights of outputs ``a`` to ``b`` of a layer, by their gradients over all rows.
+def update_weights(optimizer, factors, w, a, b, i, g, pitch, h, starts, rows, gradients, parameters, rate):
+    """Update the weights of outputs ``a`` to ``b`` of a layer, by their gradients over all rows, after the last part.
 
     Gradients are computed and used for as many inputs at a time as two vectors hold, so that they stay in the L1
     cache.
     """
     wide = 2 * lanes(w)
     for k in range(0, i, wide):
-        weight_gradients(offset(g, a), pitch, offset(h, k), starts, rows, b - a, dw)
-        count = wide if k + wide <= i else i - k
-        for j in range(a, b):
-            to, by = offset(w, j * i + k), offset(dw, (j - a) * wide)
-            advance(optimizer, factors, to, by, parameters, count, rate)
+        weight_gradients(offset(g, a), pitch, offset(h, k), starts, rows, b - a, gradients.tile)
+        dw = added_up(gradients, k * (b - a), (b - a) * wide)
+        if is_last(gradients):
+            count = wide if k + wide <= i else i - k
+            for j in range(a, b):
+                to, by = offset(w, j * i + k), offset(dw, (j - a) * wide)
+                advance(optimizer, factors, to, by, parameters, count, rate)
 
 
 @njit(**_PART)
-def update_biases(optimizer, factors, biases, g, pitch, outputs, rows, db, parameters, rate):
-    """Update the biases of some outputs by their gradients over all rows."""
-    bias_gradients(g, pitch, rows, outputs, db)
-    advance(optimizer, factors, biases, db, parameters, outputs, rate)
+def update_biases(optimizer, factors, biases, g, pitch, outputs, rows, gradients, at, parameters, rate):
+    """Update the biases of some outputs by their gradients over all rows, after the last part; their sums are at
+    ``at``.
+    """
+    bias_gradients(g, pitch, rows, outputs, gradients.tile)
+    db = added_up(gradients, at, outputs)
+    if is_last(gradients):
+        advance(optimizer, factors, biases, db, parameters, outputs, rate)

@@ -1,4 +1,4 @@
-"""The phases of a team's step (`numba_team`), each as one member runs it.
+"""The phases of one part of a team's step (`numba_team`), each as one member runs it.
 
 They are: the hidden layers, the output layer with the loss, and the way back with the update. Each ends at a barrier
 and returns whether the whole team is to end, because one of its threads will not come. Layer ``l`` takes
@@ -27,6 +27,7 @@ from backends.numba_team_panels import (
     update_panels,
 )
 from backends.numba_team_parts import (
+    Gradients,
     activate_outputs,
     errors_below,
     hidden_products,
@@ -38,7 +39,7 @@ from backends.numba_team_parts import (
     update_biases,
     update_weights,
 )
-from backends.numba_team_scratch import BLOCKS, ERRORS, GRADIENTS, LOSSES, PITCHES, TARGETS, TRANSPOSED, VECTOR
+from backends.numba_team_scratch import BLOCKS, ERRORS, GRADIENTS, LENGTH, LOSSES, PITCHES, TARGETS, TRANSPOSED, VECTOR
 from backends.numba_tiles import STEP_ROWS, rounded_up
 
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -46,7 +47,7 @@ _PART = {"inline": "always"}
 
 
 class Step(NamedTuple):
-    """What a member knows of a step.
+    """What a member knows of one part of a step.
 
     Attributes:
         me, team: number of this member, and of all.
@@ -55,8 +56,9 @@ class Step(NamedTuple):
         places, scratch: where the scratch has what, and a pointer to it.
         weights: all parameters.
         x: inputs and targets, row-major.
-        starts: where in ``x`` each row of the step begins.
-        rows, tiles: of the step; the last tile may be filled up.
+        starts: where in ``x`` each row of the part begins.
+        rows, tiles: of the part; the last tile may be filled up.
+        part, parts: number of this part, and of all.
         widest: numbers of the outputs of the widest layer, and of its error terms.
         panels: how the team multiplies by weights, of the first layer or all, as `numba_team_panels.panels_for` says.
     """
@@ -74,6 +76,8 @@ class Step(NamedTuple):
     starts: Any
     rows: Any
     tiles: Any
+    part: Any
+    parts: Any
     widest: Any
     panels: Any
 
@@ -110,7 +114,7 @@ def live_rows(step, tile):
 
 @njit(**_INNER)
 def transpose_inputs(step):
-    """Transpose this member's tiles of the rows of a step."""
+    """Transpose this member's tiles of the rows of a part."""
     me, team, features = step.me, step.team, step.sizes[0]
     for tile in range(share(me, team, step.tiles, 1), share(me + 1, team, step.tiles, 1)):
         block = offset(outputs_of(step, 0), tile * rounded_up(features, STEP_ROWS) * STEP_ROWS)
@@ -149,7 +153,7 @@ def forward_hidden(activation, straight, step):
                     return True
         a, b = share(me, team, o, 8), share(me + 1, team, o, 8)
         w = offset(step.weights, at)
-        if layer == 1 and step.panels == FOR_A_STEP:
+        if layer == 1 and step.panels == FOR_A_STEP and step.part == 0:
             make_panels(np.intp(1), w, step.plan[PARAMETERS], i, a, b, straight, h, step.places[VECTOR])
         for tile in range(tiles):
             z = offset(outputs_of(step, layer), (tile * rounded_up(o, STEP_ROWS) + a) * STEP_ROWS)
@@ -200,18 +204,22 @@ def output_layer(activation, loss, scale, step):
 
 @njit(**_PART)
 def backward_and_update(activation, optimizer, factors, rate, straight, step):
-    """Update each layer's parameters, the last layer first, and compute the error terms below it.
+    """Add up each layer's gradients, the last layer first, and compute the error terms below it; after the last part
+    update the parameters.
 
     A member updates the weights of some units, and computes the error terms of some inputs; ``straight`` is scratch for
     where the rows of a layer's outputs begin.
     """
     me, team, rows, sizes = step.me, step.team, step.rows, step.sizes
     layers, parameters = step.plan[LAYERS], step.plan[PARAMETERS]
-    dw = offset(step.scratch, step.places[GRADIENTS] + me * STEP_ROWS * step.plan[WIDEST])
-    at = parameters
+    held = STEP_ROWS * step.plan[WIDEST]
+    tile = offset(step.scratch, step.places[GRADIENTS] + me * held)
+    at, sums = parameters, step.places[LENGTH]
     for layer in range(layers, 0, -1):
         i, o = sizes[layer - 1], sizes[layer]
+        features = rounded_up(i, STEP_ROWS)
         at -= o * i + o
+        sums -= o * features + o
         g, pitch = errors_of(step, layer)
         a, b = share(me, team, o, 8), share(me + 1, team, o, 8)
         h, lines = step.x, step.starts
@@ -222,15 +230,18 @@ def backward_and_update(activation, optimizer, factors, rate, straight, step):
                 straight[r] = r * h_pitch
         w = offset(step.weights, at)
         of_own = offset(g, a)
+        gradients = Gradients(tile, offset(step.scratch, sums + a * (features + 1)), step.part, step.parts)
         if layer == 1 and step.panels == FOR_A_CALL:
-            panels, vector = offset(outputs_of(step, 0), a * rounded_up(i, STEP_ROWS)), step.places[VECTOR]
-            update_panels(optimizer, factors, panels, vector, i, b - a, of_own, pitch, h, lines, rows, dw, rate)
+            panels, vector = offset(outputs_of(step, 0), a * features), step.places[VECTOR]
+            update_panels(optimizer, factors, panels, vector, i, b - a, of_own, pitch, h, lines, rows, gradients, rate)
         elif step.panels == ONE_BY_ONE:
-            held = STEP_ROWS * step.plan[WIDEST]
-            update_few(optimizer, factors, w, a, b, i, g, pitch, h, lines, rows, dw, held, parameters, rate)
+            update_few(optimizer, factors, w, a, b, i, g, pitch, h, lines, rows, tile, held, parameters, rate)
         else:
-            update_weights(optimizer, factors, w, a, b, i, g, pitch, h, lines, rows, dw, parameters, rate)
-        update_biases(optimizer, factors, offset(w, o * i + a), of_own, pitch, b - a, rows, dw, parameters, rate)
+            update_weights(optimizer, factors, w, a, b, i, g, pitch, h, lines, rows, gradients, parameters, rate)
+        biases, of_biases = offset(w, o * i + a), (b - a) * features
+        update_biases(
+            optimizer, factors, biases, of_own, pitch, b - a, rows, gradients, of_biases, parameters, rate
+        )  # fmt: skip
         if layer > 2:
             lower = sizes[layer - 2]
             w = offset(step.weights, at - i * lower - i)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backends import numba_blocking
 from backends.base import Array, Network, Optimizer
 from backends.layout import aligned_empty
 from backends.numba_barrier import STOP, call_again, new_barrier, yield_address
@@ -119,13 +120,14 @@ class TeamThreads:
 
     def _scratch_for(self, rows: int, team: int) -> tuple[Array, Array, Array]:
         """Return layout, scratch and tables for steps of ``rows`` rows; those of the last call if it had as many."""
+        part = numba_blocking.PART_ROWS
         if (rows, team) not in self._scratch:
             self._scratch.clear()
             of_numbers = self._dtype.itemsize, self._moments
-            places = places_of(self._network, rows, team, *of_numbers)  # type: ignore[no-untyped-call]
+            places = places_of(self._network, rows, part, team, *of_numbers)  # type: ignore[no-untyped-call]
             scratch = aligned_empty((int(places[LENGTH]),), self._dtype)
             scratch[places[BLOCKS] :] = 0  # what lies before is written before it is read
-            self._scratch[rows, team] = places, scratch, np.zeros((2 * team, rows + STEP_ROWS), np.int64)
+            self._scratch[rows, team] = places, scratch, np.zeros((2 * team, min(rows, part) + STEP_ROWS), np.int64)
         return self._scratch[rows, team]
 
 

@@ -114,13 +114,22 @@ TRIALS = {
     ),
     "numba-team": Trial(
         "numba",
-        "backends.numba_blocking:MOST_TEAM_ROWS",
-        (512, 0),
+        "backends.numba_blocking:MOST_TEAM_WEIGHTS",
+        (1 << 22, 0),
         (
             ("784-128-10/relu/cross-entropy/adam", 128),
             ("28-300-300-300-300-300-1/momentum", 100),
-            *(("784-512-10", rows) for rows in (32, 128, 512)),
+            *(("784-512-10", rows) for rows in (32, 128, 512, 4096)),
+            ("300-300-10", 1 << 12),
+            ("2000-2000-1", 1 << 11),
         ),
+        {"backends.numba_blocking:MOST_TEAM_ROWS": 0},
+    ),
+    "numba-team-parts": Trial(
+        "numba",
+        "backends.numba_blocking:PART_ROWS",
+        (256, 128, 512, NEVER),
+        (("784-512-10", 1 << 12), ("300-300-10", 1 << 12), ("784-33-1", 1 << 13)),
     ),
     "numba-panels": Trial(
         "numba",

@@ -21,7 +21,7 @@ from backends import Adam, Descent, Layer, Network, Optimizer
 from backends.conformance import check_cell
 from backends.conformance.cases import Case
 from backends.numba_barrier import STOP, meet, new_barrier, yield_address
-from backends.numba_blocking import FEW_ROWS, team_of
+from backends.numba_blocking import FEW_ROWS, MOST_TEAM_ROWS, PART_ROWS, team_of
 from backends.numba_lanes import address
 from backends.numba_team_panels import BY_ROWS, FOR_A_CALL, FOR_A_STEP, ONE_BY_ONE, REPAID, panels_for
 
@@ -61,10 +61,15 @@ def rows_for(network: Network, n: int) -> tuple[Any, Any]:
         "126-126-126-40/n=64/normal",
         "784-33-1/n=512/normal",
         "130-128-64-3/n=150/normal",
+        f"130-128-64-3/n={PART_ROWS + 1}/normal",
+        f"33-161-131-129-3/n={3 * PART_ROWS}/normal",
+        f"784-33-1/n={9 * PART_ROWS + 1}/normal",
     ],
 )
 def test_steps_of_a_team_are_right(case: str, dtype: str) -> None:
-    """Whatever is left over of tiles of rows, of inputs and of outputs, or nothing; one hidden layer and several."""
+    """Whatever is left over of parts and tiles of rows, of inputs and of outputs, or nothing; one hidden layer and
+    several.
+    """
     problem = Case.parse(case).problem(dtype)
     backend = backends.load("numba", problem.network, dtype)
     assert backend.place_batch(problem.inputs, problem.targets).team
@@ -72,7 +77,7 @@ def test_steps_of_a_team_are_right(case: str, dtype: str) -> None:
     assert report.passed, report.worst
 
 
-@pytest.mark.parametrize("rows", [FEW_ROWS, LEAST, 50, 128])
+@pytest.mark.parametrize("rows", [FEW_ROWS, LEAST, 50, 128, PART_ROWS + 100])
 @pytest.mark.parametrize("text", ["200-130-10/relu/cross-entropy", "200-128-10/relu/cross-entropy", "28-140-300-140-1"])
 def test_every_member_count_gives_the_same_bits(text: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Members take whole weights and whole rows, so no sum depends on how many there are; more than cores included.
@@ -81,7 +86,7 @@ def test_every_member_count_gives_the_same_bits(text: str, rows: int, monkeypatc
     """
     sizes, *kinds = text.split("/")
     network = Network.parse(sizes) if not kinds else Network(Network.parse(sizes).sizes, *kinds)
-    x, y = rows_for(network, 300)
+    x, y = rows_for(network, 2 * PART_ROWS)
     monkeypatch.setattr("backends.numba_team_panels.REPAID", 0)
     answers = set()
     for members in (1, 2, 3, 7):
@@ -97,14 +102,14 @@ def test_every_member_count_gives_the_same_bits(text: str, rows: int, monkeypatc
     [("float32", ("relu", "cross-entropy"), Adam()), ("float64", ("tanh", "mse"), Descent())],
     ids=["float32", "float64"],
 )
-@pytest.mark.parametrize(("rows", "otherwise"), [(100, BY_ROWS), (150, FOR_A_STEP)])
+@pytest.mark.parametrize(("rows", "otherwise"), [(100, BY_ROWS), (150, FOR_A_STEP), (2 * PART_ROWS, FOR_A_STEP)])
 def test_panels_of_a_call_give_the_same_bits(
     dtype: str, kinds: Any, optimizer: Optimizer, rows: int, otherwise: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As inputs that are transposed and as panels of a step; 203 inputs fill neither vectors nor tiles."""
     monkeypatch.setattr("backends.numba_batch.team_of", lambda *_: 2)
     network = Network((203, 128, 10), *kinds)
-    x, y = rows_for(network, 300)
+    x, y = rows_for(network, 3 * PART_ROWS)
     answers = set()
     for repaid, panels in ((0, FOR_A_CALL), (1 << 62, otherwise)):
         monkeypatch.setattr("backends.numba_team_panels.REPAID", repaid)
@@ -144,10 +149,12 @@ def test_a_batch_in_a_new_order_trains_as_one_that_was_placed_so() -> None:
 
 
 def test_team_grows_with_the_work() -> None:
-    """None for very many rows; one member for little work; never more than threads or than outputs serve."""
-    network = Network((784, 128, 10))
-    assert [team_of(network, rows, 2) for rows in (1, LEAST, 32, 128, 512, 513)] == [1, 1, 1, 2, 2, 0]
+    """One member for little work; never more than threads or than outputs serve; none for many rows of huge layers."""
+    network, huge = Network((784, 128, 10)), Network((2000, 2100, 1))
+    assert [team_of(network, rows, 2) for rows in (1, LEAST, 32, 128, 512, 1 << 20)] == [1, 1, 1, 2, 2, 2]
     assert team_of(network, 512, 64) == 8
+    assert [team_of(network, rows, 2, 1000) for rows in (1, 7, 8)] == [1, 1, 2], "many steps repay waking"
+    assert [team_of(huge, rows, 2) for rows in (MOST_TEAM_ROWS, MOST_TEAM_ROWS + 1)] == [2, 0]
 
 
 @pytest.mark.parametrize("others", [1, 3])
