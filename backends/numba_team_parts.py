@@ -14,7 +14,7 @@ from numba import njit
 from backends.numba_activations import activate, times_slope
 from backends.numba_lanes import offset
 from backends.numba_optimizers import advance
-from backends.numba_team_tiles import gathered_tile
+from backends.numba_team_tiles import gathered_products
 from backends.numba_tiles import STEP_ROWS, lanes, multiply, multiply_short, rounded_up
 from backends.numba_transpose import transpose_gathered_tile, transpose_tile
 
@@ -65,19 +65,7 @@ def transpose_features(z, first, last, h, pitch):
 @njit(**_INNER)
 def weight_gradients(g, pitch, h, starts, n, o, dw):
     """Write ``g^T h``, summed over ``n`` rows, to ``dw [o, 2 vectors]``: the gradients of as many inputs."""
-    wide = 2 * lanes(g)
-    j = 0
-    while j + 8 <= o:
-        gathered_tile(8, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
-        j += 8
-    if j + 4 <= o:
-        gathered_tile(4, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
-        j += 4
-    if j + 2 <= o:
-        gathered_tile(2, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
-        j += 2
-    if j < o:
-        gathered_tile(1, 2, offset(g, j), pitch, h, starts, n, offset(dw, j * wide), wide)
+    gathered_products(2, g, pitch, h, starts, n, o, dw)
 
 
 @njit(**_INNER)

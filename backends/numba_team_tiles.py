@@ -9,7 +9,8 @@ Tests: `tests/backends/test_numba_team.py`.
 from numba import types
 from numba.extending import intrinsic
 
-from backends.numba_tiles import emit_tile
+from backends.numba_lanes import lanes_of
+from backends.numba_tiles import COUNTS, emit_features, emit_tile
 
 
 @intrinsic
@@ -39,28 +40,34 @@ def rows_tile(context, rows, vectors, x, starts, w, pitch, i, z, z_pitch):
 
 
 @intrinsic
-def gathered_tile(context, outputs, vectors, g, pitch, h, starts, n, z, z_pitch):
-    """Write ``outputs`` rows of ``g^T h`` to ``z`` for some vectors of features, ``g [n, pitch]``; row ``r`` of ``h``
-    starts at ``h[starts[r]]``.
+def gathered_products(context, vectors, g, pitch, h, starts, n, o, z):
+    """Write ``o`` rows of ``g^T h`` to ``z [o, vectors]`` for some vectors of features, ``g [n, pitch]``; row ``r`` of
+    ``h`` starts at ``h[starts[r]]``.
     """
-    if not isinstance(outputs, types.IntegerLiteral) or not isinstance(vectors, types.IntegerLiteral):
+    if not isinstance(vectors, types.IntegerLiteral):
         return None
-    tile, wide = outputs.literal_value, vectors.literal_value
+    wide = vectors.literal_value
 
     def codegen(target, builder, signature, arguments):
-        _, _, g, pitch, h, starts, n, z, z_pitch = arguments
+        _, g, pitch, h, starts, n, o, z = arguments
+        z_pitch = n.type(wide * lanes_of(z.type.pointee))
 
-        def weight_at(o, r):
-            return builder.gep(g, [builder.add(builder.mul(r, pitch), n.type(o))])
+        def tile(first, count):
+            def weight_at(j, r):
+                return builder.gep(g, [builder.add(builder.mul(r, pitch), builder.add(first, n.type(j)))])
 
-        def rows_at(r):
-            return builder.gep(h, [builder.load(builder.gep(starts, [r]))])
+            def rows_at(r):
+                return builder.gep(h, [builder.load(builder.gep(starts, [r]))])
 
-        emit_tile(builder, tile, wide, weight_at, rows_at, n, z, z_pitch)
+            emit_tile(
+                builder, count, wide, weight_at, rows_at, n, builder.gep(z, [builder.mul(first, z_pitch)]), z_pitch
+            )
+
+        emit_features(builder, o, COUNTS, tile)
         return target.get_dummy_value()
 
     integer = types.intp
-    return types.void(outputs, vectors, g, integer, g, types.CPointer(types.int64), integer, g, integer), codegen
+    return types.void(vectors, g, integer, g, types.CPointer(types.int64), integer, integer, g), codegen
 
 
 @intrinsic

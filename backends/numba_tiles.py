@@ -13,12 +13,14 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from backends.numba_lanes import CONTRACT, INT32, Lanes, lanes_of, load, offset, splat, store
+from backends.numba_lanes import CONTRACT, INT32, Lanes, lanes_of, load, splat, store
 
 VECTORS = 2
 """Vectors of rows of one tile; with 8 rows of weights, 16 sums: enough to hide the latency of two FMA units. Batches of
 so few rows that half of it would be empty have short tiles of one.
 """
+COUNTS = 8, 4, 2, 1
+"""Features of a tile; a smaller one takes what the larger ones leave."""
 STEP_ROWS = VECTORS * 16
 """Rows come in multiples of this, a tile of the widest vectors and the smallest numbers; with short tiles, of a vector.
 """
@@ -63,60 +65,85 @@ def emit_tile(builder, outputs, vectors, weight_at, rows_at, count, z, z_pitch, 
             store(builder, (finish(o, total, at) if finish else total).value, builder.gep(z, [at]))
 
 
-@intrinsic
-def multiply_tile(context, outputs, vectors, w, across, along, h, pitch, i, z, z_pitch):
-    """Write rows ``[0, outputs)`` of ``w h`` to ``z`` for some vectors of rows; the weight of output ``o`` and input
-    ``k`` is ``w[o * across + k * along]``.
+def emit_features(builder, features, counts, emit):
+    """Emit ``emit(first, count)`` for tiles that cover some features, of the largest count first."""
+    integer, first = features.type, features.type(0)
+    for count in counts:
+        last = builder.and_(features, integer(-count))
+        with cgutils.for_range_slice(builder, first, last, integer(count), integer) as (at, _):
+            emit(at, count)
+        first = last
+
+
+def emit_products(builder, vectors, w, across, along, h, pitch, terms, z, z_pitch, features, live, finish=None):
+    """Emit ``z = w h`` for some ``features`` and the first ``live`` rows, by tiles of some vectors of rows.
+
+    The weight of feature ``o`` and term ``k`` is ``w[o * across + k * along]``; ``h`` is ``[terms, pitch]``.
+    ``finish(o, total, at)``, if there is one, returns what is written at ``z[at]`` in place of a sum of feature ``o``.
     """
-    if not isinstance(outputs, types.IntegerLiteral) or not isinstance(vectors, types.IntegerLiteral):
-        return None
-    tile, wide = outputs.literal_value, vectors.literal_value
+    integer = live.type
+    wide = integer(vectors * lanes_of(z.type.pointee))
+    with cgutils.for_range_slice(builder, integer(0), live, wide, integer) as (r, _):
+        rows = builder.gep(h, [r])
 
-    def codegen(target, builder, signature, arguments):
-        _, _, w, across, along, h, pitch, i, z, z_pitch = arguments
-        weights = [builder.gep(w, [builder.mul(across, i.type(o))]) for o in range(tile)]
+        def tile(first, count):
+            weights = [builder.gep(w, [builder.mul(across, builder.add(first, integer(o)))]) for o in range(count)]
+            start = builder.add(builder.mul(first, z_pitch), r)
 
-        def weight_at(o, k):
-            return builder.gep(weights[o], [builder.mul(k, along)])
+            def weight_at(o, k):
+                return builder.gep(weights[o], [builder.mul(k, along)])
 
-        def rows_at(k):
-            return builder.gep(h, [builder.mul(k, pitch)])
+            def rows_at(k):
+                return builder.gep(rows, [builder.mul(k, pitch)])
 
-        emit_tile(builder, tile, wide, weight_at, rows_at, i, z, z_pitch)
-        return target.get_dummy_value()
+            def finished(o, total, at):
+                return finish(builder.add(first, integer(o)), total, builder.add(start, at))
 
-    integer = types.intp
-    return types.void(outputs, vectors, w, integer, integer, w, integer, integer, w, integer), codegen
+            to = builder.gep(z, [start])
+            emit_tile(builder, count, vectors, weight_at, rows_at, terms, to, z_pitch, finish and finished)
+
+        emit_features(builder, features, COUNTS, tile)
+
+
+def _emit_gradient_tile(builder, g_rows, h_rows, live, dw, stride):
+    """Emit the sums over ``live`` rows of all products of features of ``g`` and of ``h``, 1 or 4, added to ``dw``."""
+    real, integer = dw.type.pointee, live.type
+    lanes, inputs = lanes_of(real), len(h_rows)
+    sums = _sums(builder, real, len(g_rows) * inputs)
+    with cgutils.for_range_slice(builder, integer(0), live, integer(lanes), integer) as (r, _):
+        loaded = [load(builder, builder.gep(row, [r]), lanes) for row in h_rows]
+        for o, row in enumerate(g_rows):
+            error = load(builder, builder.gep(row, [r]), lanes)
+            for i in range(inputs):
+                _add_product(builder, sums[o * inputs + i], error, loaded[i])
+    for o in range(len(g_rows)):
+        at = builder.gep(dw, [builder.mul(stride, integer(o))])
+        total = _add_lanes(builder, [builder.load(sums[o * inputs + i]) for i in range(inputs)])
+        store(builder, builder.fadd(load(builder, at, inputs), total), at)
 
 
 @intrinsic
-def gradient_tile(context, outputs, inputs, g, h, pitch, live, dw, stride):
-    """Add ``g h^T`` to ``dw`` for ``outputs`` features of ``g`` and ``inputs``, 1 or 4, of ``h``."""
-    if not isinstance(outputs, types.IntegerLiteral):
-        return None
-    tile_o, tile_i = outputs.literal_value, inputs.literal_value
+def _add_products(context, g, h, dw, o, i, pitch, live):
+    """Do what `add_products` says."""
 
     def codegen(target, builder, signature, arguments):
-        _, _, g, h, pitch, live, dw, stride = arguments
-        real, integer = g.type.pointee, live.type
-        lanes = lanes_of(real)
-        sums = _sums(builder, real, tile_o * tile_i)
-        g_rows = [builder.gep(g, [builder.mul(pitch, integer(o))]) for o in range(tile_o)]
-        h_rows = [builder.gep(h, [builder.mul(pitch, integer(i))]) for i in range(tile_i)]
-        with cgutils.for_range_slice(builder, integer(0), live, integer(lanes), integer) as (r, _):
-            loaded = [load(builder, builder.gep(row, [r]), lanes) for row in h_rows]
-            for o, row in enumerate(g_rows):
-                error = load(builder, builder.gep(row, [r]), lanes)
-                for i in range(tile_i):
-                    _add_product(builder, sums[o * tile_i + i], error, loaded[i])
-        for o in range(tile_o):
-            at = builder.gep(dw, [builder.mul(stride, integer(o))])
-            total = _add_lanes(builder, [builder.load(sums[o * tile_i + i]) for i in range(tile_i)])
-            store(builder, builder.fadd(load(builder, at, tile_i), total), at)
+        g, h, dw, o, i, pitch, live = arguments
+
+        def rows(z, first, count):
+            return [builder.gep(z, [builder.mul(pitch, builder.add(first, o.type(k)))]) for k in range(count)]
+
+        def of_outputs(j, outputs):
+            def tile(k, inputs):
+                to = builder.gep(dw, [builder.add(builder.mul(j, i), k)])
+                _emit_gradient_tile(builder, rows(g, j, outputs), rows(h, k, inputs), live, to, i)
+
+            emit_features(builder, i, (4, 1), tile)
+
+        emit_features(builder, o, (4, 1), of_outputs)
         return target.get_dummy_value()
 
     integer = types.intp
-    return types.void(outputs, inputs, g, g, integer, integer, g, integer), codegen
+    return types.void(g, g, g, integer, integer, integer, integer), codegen
 
 
 @intrinsic
@@ -169,56 +196,34 @@ def lanes(context, pointer):
     )
 
 
-def _multiply_by(vectors):
-    """Return `multiply` by tiles of this many vectors of rows."""
+@intrinsic
+def _multiply(context, vectors, w, across, along, h, pitch, z, z_pitch, o, i, live):
+    """Do what `multiply` says by tiles of this many vectors of rows."""
+    if not isinstance(vectors, types.IntegerLiteral):
+        return None
 
-    @njit(**_INNER)
-    def multiply(w, across, along, h, pitch, z, z_pitch, o, i, live):
-        """Write ``z = w h`` for the first ``live`` rows, ``h [i, pitch]`` and ``z [o, z_pitch]``."""
-        for r in range(0, live, vectors * lanes(w)):
-            j = 0
-            rows = offset(h, r)
-            while j + 8 <= o:
-                to = offset(z, j * z_pitch + r)
-                multiply_tile(8, vectors, offset(w, j * across), across, along, rows, pitch, i, to, z_pitch)
-                j += 8
-            if j + 4 <= o:
-                to = offset(z, j * z_pitch + r)
-                multiply_tile(4, vectors, offset(w, j * across), across, along, rows, pitch, i, to, z_pitch)
-                j += 4
-            if j + 2 <= o:
-                to = offset(z, j * z_pitch + r)
-                multiply_tile(2, vectors, offset(w, j * across), across, along, rows, pitch, i, to, z_pitch)
-                j += 2
-            if j < o:
-                to = offset(z, j * z_pitch + r)
-                multiply_tile(1, vectors, offset(w, j * across), across, along, rows, pitch, i, to, z_pitch)
+    def codegen(target, builder, signature, arguments):
+        _, w, across, along, h, pitch, z, z_pitch, o, i, live = arguments
+        emit_products(builder, vectors.literal_value, w, across, along, h, pitch, i, z, z_pitch, o, live)
+        return target.get_dummy_value()
 
-    return multiply
+    integer = types.intp
+    return types.void(vectors, w, integer, integer, w, integer, w, integer, integer, integer, integer), codegen
 
 
-multiply, multiply_short = _multiply_by(VECTORS), _multiply_by(1)
+@njit(**_INNER)
+def multiply(w, across, along, h, pitch, z, z_pitch, o, i, live):
+    """Write ``z = w h`` for the first ``live`` rows, ``h [i, pitch]`` and ``z [o, z_pitch]``, by `emit_products`."""
+    _multiply(VECTORS, w, across, along, h, pitch, z, z_pitch, o, i, live)
+
+
+@njit(**_INNER)
+def multiply_short(w, across, along, h, pitch, z, z_pitch, o, i, live):
+    """Do the same by tiles of one vector of rows."""
+    _multiply(1, w, across, along, h, pitch, z, z_pitch, o, i, live)
 
 
 @njit(**_INNER)
 def add_products(g, h, dw, o, i, pitch, live):
     """Add ``g h^T`` to ``dw [o, i]`` for the first ``live`` of ``pitch`` rows."""
-    j = 0
-    while j < o:
-        rows = 4 if j + 4 <= o else 1
-        k = 0
-        while k < i:
-            to = offset(dw, j * i + k)
-            if rows == 4 and k + 4 <= i:
-                gradient_tile(4, 4, offset(g, j * pitch), offset(h, k * pitch), pitch, live, to, i)
-                k += 4
-            elif rows == 4:
-                gradient_tile(4, 1, offset(g, j * pitch), offset(h, k * pitch), pitch, live, to, i)
-                k += 1
-            elif k + 4 <= i:
-                gradient_tile(1, 4, offset(g, j * pitch), offset(h, k * pitch), pitch, live, to, i)
-                k += 4
-            else:
-                gradient_tile(1, 1, offset(g, j * pitch), offset(h, k * pitch), pitch, live, to, i)
-                k += 1
-        j += rows
+    _add_products(g, h, dw, o, i, pitch, live)
