@@ -236,7 +236,10 @@ class NumbaBackend(Backend):
             if params.flat.size % self.network.parameter_count or batch.xy.shape[2] != features:
                 raise ValueError(OF_ANOTHER_NETWORK)
             of_batch = batch.xy, batch.order, batch.task
-            team = batch.team if len(losses) == 1 else self._batches.team(int(batch.task[4]), len(losses))
+            if len(losses) > 1:
+                team = self._batches.team(int(batch.task[4]), len(losses))
+            else:
+                team = batch.team_again if self._teams.linger() else batch.team
             self._teams.run(team, params.flat, params.updates, *of_batch, rate, losses)
             return
         told = batch.told

@@ -7,6 +7,7 @@ Tests: `tests/backends/test_numba_blocks.py`, `tests/backends/test_minibatches.p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -58,6 +59,7 @@ class Batch:
         parallel: whether its chunks run on threads.
         scratch_key: number of chunks and pitch; batches with the same ones share scratch.
         team: how many threads share a single step as a team; 0 if no team does.
+        team_again: the same of a step just after another.
         order: if not empty, row ``k`` of the batch is row ``order[k]`` of ``xy``. A team reads rows in any order; for
             others they are copied first (`settled`).
         told: what the training loop was told of it and of the parameters that took the last step.
@@ -72,6 +74,7 @@ class Batch:
     parallel: bool
     scratch_key: tuple[int, int]
     team: int
+    team_again: int
     order: Array
     told: Told | None = field(default=None, init=False)
 
@@ -164,11 +167,12 @@ class Batches:
         task = np.array([chunks, stride, pitch, n, rows, of], np.int64)
         tiny = self._in_registers and blocks == 1 and rows == n == of
         parallel = chunks > 1 and self._thread_count() > 1
-        return Batch(xy, n, of, task, tiny, self._products(rows), parallel, (chunks, pitch), self.team(rows), IN_PLACE)
+        teams = self.team(rows), self.team(rows, math.inf)
+        return Batch(xy, n, of, task, tiny, self._products(rows), parallel, (chunks, pitch), *teams, IN_PLACE)
 
-    def team(self, rows: int, steps: int = 1) -> int:
+    def team(self, rows: int, steps: float = 1) -> int:
         """Return how many threads share steps of ``rows``, so many in a call, as a team; 0 if no team does."""
-        return team_of(self.network, rows, self._thread_count(), steps) if self.rows_major else 0
+        return team_of(self.network, self._dtype, rows, self._thread_count(), steps) if self.rows_major else 0
 
     def _thread_count(self) -> int:
         return 1 if self._one_thread else numba.get_num_threads()

@@ -51,7 +51,8 @@ MOST_TEAM_WEIGHTS, MOST_TEAM_ROWS = 1 << 22, 512
 """If the largest layer has more weights, a step of more rows is faster by the BLAS: each part reads all weights."""
 MEMBER_WORK, MEMBER_STEP_WORK, MEMBER_WIDTH = 2_000_000, 400_000, 16
 """Each member of a team has rows x parameters of at least this in a call, which repays waking its thread, and in each
-step, which repays waiting for the others; and outputs of the widest layer.
+step, which repays waiting for the others, unless no L2 cache holds the weights of fewer members; and outputs of the
+widest layer.
 """
 SCRATCH_BYTES = 1 << 27
 """Most scratch of all chunks together. If it does not hold `LEAST_CHUNKS`, all threads share each product. So layers of
@@ -108,13 +109,14 @@ def blocking(network: Network, real: Any) -> Blocking:
     return Blocking("huge", HUGE_ROWS + 1, HUGE_ROWS, HUGE_ROWS, 1)
 
 
-def team_of(network: Network, rows: int, threads: int, steps: int = 1) -> int:
+def team_of(network: Network, real: Any, rows: int, threads: int, steps: float = 1) -> int:
     """Return how many threads share steps of ``rows`` of wide layers, ``steps`` in a call; 0 if no team does."""
     if rows > MOST_TEAM_ROWS and _largest(network) > MOST_TEAM_WEIGHTS:
         return 0
     work = rows * network.parameter_count
-    most = min(work * steps // MEMBER_WORK, work // MEMBER_STEP_WORK, max(network.sizes[1:]) // MEMBER_WIDTH)
-    return max(1, min(threads, most))
+    fewest = -(-network.parameter_count * np.dtype(real).itemsize // l2_cache_bytes())
+    most = min(max(work // MEMBER_STEP_WORK, fewest), max(network.sizes[1:]) // MEMBER_WIDTH)
+    return int(max(1, min(threads, most, work * steps // MEMBER_WORK)))
 
 
 def scratch_length(network: Network, rows: int) -> int:

@@ -7,7 +7,9 @@ Tests: `tests/backends/test_numba_team.py`.
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -27,6 +29,10 @@ from backends.threads import KeptThreads
 
 BARRIER = -2
 """Which argument of a member is the barrier."""
+
+
+LINGERING_S = 1e-4
+"""A step that follows the last one within this time finds its members awake (`numba_barrier.LINGERING`)."""
 
 
 class Call(NamedTuple):
@@ -62,6 +68,11 @@ class TeamThreads:
         self._scratch: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
         self._kept: dict[int, KeptThreads] = {}
         self._latest: Call | None = None
+        self._ended = -math.inf
+
+    def linger(self) -> bool:
+        """Return whether the last step ended so recently that its members would be awake still."""
+        return time.perf_counter() - self._ended < LINGERING_S
 
     def run(
         self, team: int, flat: Array, updates: Array, xy: Array, order: Array, task: Array, rate: float, losses: Array
@@ -86,6 +97,7 @@ class TeamThreads:
             self._latest = call
         else:
             _end(call)
+        self._ended = time.perf_counter()
 
     def _call(self, team: int, arrays: tuple[Array, ...], rate: float) -> Call:
         """Return a call that nobody has begun."""
@@ -119,10 +131,11 @@ class TeamThreads:
         self._member(0, 1, *call.told)
 
     def _scratch_for(self, rows: int, team: int) -> tuple[Array, Array, Array]:
-        """Return layout, scratch and tables for steps of ``rows`` rows; those of the last call if it had as many."""
+        """Return layout, scratch and tables for steps of ``rows`` rows; kept while steps have as many."""
         part = numba_blocking.PART_ROWS
         if (rows, team) not in self._scratch:
-            self._scratch.clear()
+            if any(kept != rows for kept, _ in self._scratch):
+                self._scratch.clear()
             of_numbers = self._dtype.itemsize, self._moments
             places = places_of(self._network, rows, part, team, *of_numbers)  # type: ignore[no-untyped-call]
             scratch = aligned_empty((int(places[LENGTH]),), self._dtype)

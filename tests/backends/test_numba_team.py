@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from backends.numba_barrier import STOP, meet, new_barrier, yield_address
 from backends.numba_blocking import FEW_ROWS, MOST_TEAM_ROWS, PART_ROWS, team_of
 from backends.numba_lanes import address
 from backends.numba_team_panels import BY_ROWS, FOR_A_CALL, FOR_A_STEP, ONE_BY_ONE, REPAID, panels_for
+from backends.numba_team_threads import LINGERING_S
 
 LEAST = FEW_ROWS + 1
 """Rows from which a team makes tiles."""
@@ -148,13 +150,42 @@ def test_a_batch_in_a_new_order_trains_as_one_that_was_placed_so() -> None:
     assert (first.xy[0, :, :200] == x.astype("f")).all()
 
 
-def test_team_grows_with_the_work() -> None:
-    """One member for little work; never more than threads or than outputs serve; none for many rows of huge layers."""
-    network, huge = Network((784, 128, 10)), Network((2000, 2100, 1))
-    assert [team_of(network, rows, 2) for rows in (1, LEAST, 32, 128, 512, 1 << 20)] == [1, 1, 1, 2, 2, 2]
-    assert team_of(network, 512, 64) == 8
-    assert [team_of(network, rows, 2, 1000) for rows in (1, 7, 8)] == [1, 1, 2], "many steps repay waking"
-    assert [team_of(huge, rows, 2) for rows in (MOST_TEAM_ROWS, MOST_TEAM_ROWS + 1)] == [2, 0]
+def test_team_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One member for little work; never more than threads or than outputs serve; none for many rows of huge layers.
+
+    More for steps that follow each other, which repay waking, and if no L2 cache holds all weights.
+    """
+    caches = [1 << 20]
+    monkeypatch.setattr("backends.numba_blocking.l2_cache_bytes", lambda: caches[-1])
+    network, wider, huge = Network((784, 128, 10)), Network((784, 512, 10)), Network((2000, 2100, 1))
+
+    def team(network: Network, rows: int, threads: int = 2, steps: float = 1) -> int:
+        return team_of(network, "float32", rows, threads, steps)
+
+    assert [team(network, rows) for rows in (1, LEAST, 32, 128, 512, 1 << 20)] == [1, 1, 1, 2, 2, 2]
+    assert team(network, 512, threads=64) == 8
+    assert [team(huge, rows) for rows in (MOST_TEAM_ROWS, MOST_TEAM_ROWS + 1)] == [2, 0]
+    assert [team(network, rows, steps=math.inf) for rows in (1, 7, 8)] == [1, 1, 2]
+    assert [team(wider, 1, steps=steps) for steps in (1, 9, 10)] == [1, 1, 2]
+    caches.append(1 << 21)
+    assert team(wider, 1, steps=10) == 1
+
+
+def test_steps_that_follow_each_other_have_more_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step just after another finds its members awake; after a pause it is taken by as many as repay waking."""
+    now = [0.0]
+    monkeypatch.setattr("backends.numba_team_threads.time.perf_counter", lambda: now[-1])
+    monkeypatch.setattr("backends.numba_batch.team_of", lambda *given: 1 if given[4] == 1 else 2)
+    network = Network((200, 300, 10))
+    backend, params = started(network, threads=2)
+    batch = backend.place_batch(*rows_for(network, 16))
+    members = []
+    run = backend._teams.run
+    monkeypatch.setattr(backend._teams, "run", lambda team, *rest: (members.append(team), run(team, *rest)))
+    for pause in (0.0, 0.5, 0.5, 2.0, 0.5):
+        now.append(now[-1] + pause * LINGERING_S)
+        backend.step(params, batch, 0.01)
+    assert members == [1, 2, 2, 1, 2]
 
 
 @pytest.mark.parametrize("others", [1, 3])
