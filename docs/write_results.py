@@ -29,10 +29,10 @@ from bench.terminal import gate_trials as gate_text  # noqa: E402
 from bench.verdicts import gate_trials  # noqa: E402
 
 RUNS = {
-    "map": "20261129-043159-ceb2",
-    "limits": "20261128-203024-c5de",
-    "limits64": "20261125-151242-de74",
-    "second-map": "20261128-173627-86df",
+    "map": "20261129-095813-4d5b",
+    "limits": "20261129-093454-b1e8",
+    "limits64": "20261129-094926-c41b",
+    "second-map": "20261129-043159-ceb2",
     "second-limits": "20261129-003328-3fa7",
 }
 """The stored runs that the documents show; those of a second kind of machine have names of their own."""
