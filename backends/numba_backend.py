@@ -239,7 +239,7 @@ class NumbaBackend(Backend):
             if len(losses) > 1:
                 team = self._batches.team(int(batch.task[4]), len(losses))
             else:
-                team = batch.team_again if self._teams.linger() else batch.team
+                team = batch.team_again if self._teams.linger(params.flat, batch.task, rate) else batch.team
             self._teams.run(team, params.flat, params.updates, *of_batch, rate, losses)
             return
         told = batch.told

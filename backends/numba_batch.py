@@ -59,7 +59,7 @@ class Batch:
         parallel: whether its chunks run on threads.
         scratch_key: number of chunks and pitch; batches with the same ones share scratch.
         team: how many threads share a single step as a team; 0 if no team does.
-        team_again: the same of a step just after another.
+        team_again: the same if this batch took a step just before.
         order: if not empty, row ``k`` of the batch is row ``order[k]`` of ``xy``. A team reads rows in any order; for
             others they are copied first (`settled`).
         told: what the training loop was told of it and of the parameters that took the last step.

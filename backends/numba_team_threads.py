@@ -32,7 +32,8 @@ BARRIER = -2
 
 
 LINGERING_S = 1e-4
-"""A step that follows the last one within this time finds its members awake (`numba_barrier.LINGERING`)."""
+"""The same step again within this time finds its members awake (`numba_barrier.LINGERING`)."""
+_NO_STEP = None, None, math.nan
 
 
 class Call(NamedTuple):
@@ -68,11 +69,16 @@ class TeamThreads:
         self._scratch: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
         self._kept: dict[int, KeptThreads] = {}
         self._latest: Call | None = None
+        self._step: tuple[Array | None, Array | None, float] = _NO_STEP
         self._ended = -math.inf
 
-    def linger(self) -> bool:
-        """Return whether the last step ended so recently that its members would be awake still."""
-        return time.perf_counter() - self._ended < LINGERING_S
+    def linger(self, flat: Array, task: Array, rate: float) -> bool:
+        """Return whether the last call was this step, and ended so recently that its members would be awake still.
+
+        For another batch or rate they would have to be started anew.
+        """
+        same = flat is self._step[0] and task is self._step[1] and rate == self._step[2]
+        return same and time.perf_counter() - self._ended < LINGERING_S
 
     def run(
         self, team: int, flat: Array, updates: Array, xy: Array, order: Array, task: Array, rate: float, losses: Array
@@ -97,6 +103,7 @@ class TeamThreads:
             self._latest = call
         else:
             _end(call)
+        self._step = (flat, task, rate) if len(losses) == 1 else _NO_STEP
         self._ended = time.perf_counter()
 
     def _call(self, team: int, arrays: tuple[Array, ...], rate: float) -> Call:

@@ -186,6 +186,10 @@ def test_steps_that_follow_each_other_have_more_members(monkeypatch: pytest.Monk
         now.append(now[-1] + pause * LINGERING_S)
         backend.step(params, batch, 0.01)
     assert members == [1, 2, 2, 1, 2]
+    for other in (backend.place_batch(*rows_for(network, 16)), batch):
+        backend.step(params, other, 0.01)
+    backend.step(params, batch, 0.02)
+    assert members[5:] == [1, 1, 1], "members start anew for another batch or rate"
 
 
 @pytest.mark.parametrize("others", [1, 3])
